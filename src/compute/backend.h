@@ -14,6 +14,12 @@
  *   sum16(terms t_0 .. t_{n-1}): 16 lanes; lane i is the chain over t_i, t_{i+16}, ... started from +0 (a lane without a term at the tail is left
  *   untouched); then lanes are added as a tree: l[i] += l[i+8] for i < 8, then 4, 2, 1.   Used by norms, softmax blocks and attention's D.
  *
+ *   max: where all terms are numbers their maximum, and +0 where that is a zero of either sign (implementations add +0 at the end). A NaN among the terms may give NaN or
+ *   not: then l is NaN, and with it every result of the row except the m of its stat, which is not part of the contract. exp and log of f32: core/math's.
+ *
+ * Options in f64 (eps, 1/T, scale, those of AdamW) are computed in f64 as written and rounded to real once. Views of one call do not overlap unless an operation says
+ * so. Where a weight has no gradient part (it is frozen), an operation that would add to it leaves that out.
+ *
  * Errors: operations are void; a device that fails (allocation, launch) remembers the first failure, and device_sync reports it. Arguments are the caller's
  * duty; ASSAY_BUG_IF guards the cheap ones.
  */
@@ -36,8 +42,8 @@ enum host_type { HOST_F32, HOST_F64 };
 
 struct device_options {
   const char *kind;  /* "cpu"; "cuda" when its issue comes; "reference64": plain C in float64, for gradient tests only */
-  const char *isa;   /* cpu: NULL or "auto" = best available; "ref", "avx2", "avx512" force one (also ASSAY_ISA) */
-  int threads;
+  const char *isa;   /* cpu: NULL or "auto" = ASSAY_ISA where it is set, else the best available; "ref", "avx2", "avx512" force one */
+  int threads;       /* 0: as many as there are cores for this process */
 };
 
 /* Fails with ERROR_INPUT for an unknown kind or isa (naming the known ones), ERROR_RESOURCE for one this machine lacks. */
@@ -111,16 +117,16 @@ struct kv_grad_view {
 /* ---- sampling ------------------------------------------------------------------------------------------------------ */
 
 struct sample_params {
-  float temperature;     /* 0: greedy, ties to the lower id */
-  float top_p, min_p;    /* 1 and 0: off */
-  int32_t top_k;         /* 0: off */
+  float temperature;     /* 0: greedy (filters are ignored), ties to the lower id */
+  float top_p, min_p;    /* 1 (or more) and 0 (or less): off */
+  int32_t top_k;         /* 0 (or less), V or more: off */
   int32_t forced;        /* >= 0: take this token; logp is its log-probability, logp_behaviour is 0 (probability 1) */
   double uniform;        /* [0, 1): the one random number of the token */
 };
 struct sample_result {
   int32_t id;
   float logp;            /* full vocabulary at record_temperature: bit for bit head_score's */
-  float logp_behaviour;  /* of the distribution drawn from */
+  float logp_behaviour;  /* of the distribution drawn from; forced and greedy: 0 */
   float entropy;         /* of logp's distribution, nats: bit for bit head_score's */
 };
 
@@ -173,7 +179,7 @@ struct backend_ops {
   /* Causal softmax attention over a path, for each row at position p and each head h (KV head h / G):
        keys j in max(0, p-window+1) .. p, walked in blocks of 32 by absolute position ([32b, 32b+32)), ascending; a block without a visible key is skipped.
        s_j = (chain_{d ascending} q[d] k_j[d] from +0) * scale; not visible: -inf.
-       block: m' = max(m, max_j s_j); f = exp(m - m') (first block: m = -inf, f = 0); e_j = exp(s_j - m') (not visible: +0);
+       block: m' = max(m, max_j s_j); f = exp(m - m') (first block walked: m = -inf, f = 0, o = +0); e_j = exp(s_j - m') (not visible: +0);
        l = fma(l, f, sum16 of the 32 additions e_j); o[d] = chain_{j ascending, all 32, not visible: e_j = +0 and v_j = +0} e_j v_j[d] from o[d] * f.
      at the end o[d] = o[d] / l. stat[m, h] = (m, l) for the backward. q, o: [M, H*D]; stat: [M, H, 2]. */
   void (*attention)(struct device *, const struct attention_shape *, const struct kv *kv, int layer, const struct rows *rows,
@@ -215,25 +221,31 @@ struct backend_ops {
   void (*head_backward)(struct device *, struct weight *w, double inv_temperature, const struct head_rows *rows, struct view hidden,
                         int32_t chunk, struct view scratch, struct view stat, const double *coef, const double *entropy_coef,
                         struct view dhidden);
-  /* The k most likely tokens of each of `count` rows at temperature T: ids and log-probabilities, best first, ties to the lower id. Host outputs [count, k].
-     hidden: [count, C]; scratch: count * V reals. */
+  /* The k most likely tokens of each of `count` rows at temperature T, by z_v: ids and log-probabilities, best first, ties to the lower id, NaN last. k <= V.
+     Host outputs [count, k]. hidden: [count, C]; scratch: count * V reals. */
   void (*head_top)(struct device *, const struct weight *w, double inv_temperature, int32_t count, struct view hidden, struct view scratch,
                    int32_t k, int32_t *ids, float *logp);
-  /* Draws one token per row. logits by gemm's chain into scratch [count, V]; logp and entropy by head_score's very steps at record_temperature. Filters in the
-     order temperature, top_k, top_p, min_p, ties to the lower id: top_k keeps the k largest; top_p keeps the shortest prefix in order of probability
-     whose mass reaches top_p (at least one); min_p keeps p >= min_p * max p. What is kept is drawn from by inverse CDF in token-id order:
-     the first id whose cumulative weight (f64 chain over e_v of kept ids) exceeds uniform * total. Host arrays. */
+  /* Draws one token per row. logits by gemm's chain into scratch [count, V]; logp and entropy by head_score's very steps at z_v = logit * (real)(1 / record_temperature).
+     Let s_v = logit * (real)(1 / (double)temperature), or z_v where temperature == (float)record_temperature, and e_v = exp(s_v - max s), in real. Order: s_v
+     descending, then id ascending. Filters, one after the other, each on what the one before it kept:
+       top_k: the first k in the order. top_p: the shortest prefix of the order, at least one id, with (double)mass >= (double)top_p * (double)mass of all that were
+       kept, where mass is the integer sum of floor(e_v * 2^40): exact, so it does not depend on the order of summation. min_p: e_v >= (real)min_p.
+     total = f64 chain of additions of e_v over kept ids, ascending; id = the first kept one whose running sum (the same chain) exceeds uniform * total, or the last with
+     e_v > 0 where rounding leaves none. logp_behaviour = (float)log(e_id / total) in f64, but logp itself where s_v = z_v and no filter is on.
+     temperature 0: id = the largest z_v, ties to the lower id. A total that is not a positive finite number (NaN in the logits): id as for temperature 0, logp_behaviour NaN.
+     Host arrays. */
   void (*head_sample)(struct device *, const struct weight *w, double record_temperature, int32_t count, struct view hidden,
                       struct view scratch, const struct sample_params *params, struct sample_result *out);
 
   /* AdamW (Loshchilov and Hutter 2019, alg. 2, decoupled decay), elementwise, in real:
      g = grad * grad_scale; m1 = fma(b1, m1, (1-b1) * g); m2 = fma(b2, m2, (1-b2) * (g * g));
-     master = fma(-lr * weight_decay, master, master); master = master - lr * ((m1 / c1) / (sqrt(m2 / c2) + eps)); compute copies refreshed. Gradient zeroed. */
+     master = fma(-lr * weight_decay, master, master); master = master - lr * ((m1 / c1) / (sqrt(m2 / c2) + eps)); compute copies refreshed. Gradient zeroed.
+     b1 = (real)beta1, 1-b1 = (real)(1.0 - beta1), -lr * weight_decay = (real)(-(lr * weight_decay)), and so on: each f64 expression is rounded once. Padding stays 0. */
   void (*adamw)(struct device *, struct weight *w, const struct adamw_params *p);
   void (*weight_zero_grad)(struct device *, struct weight *w);
   /* sum of squares of a part in logical order, f64: per logical row a chain over K of fma(x, x, acc) from +0; rows joined by a chain of additions. */
   double (*sum_squares)(struct device *, const struct weight *w, enum weight_part part);
-  /* First logical element that is NaN or infinite: its index, or -1. */
+  /* First logical element that is NaN or infinite: its index (n * K + k), or -1. */
   int64_t (*find_not_finite)(struct device *, const struct weight *w, enum weight_part part);
 };
 
