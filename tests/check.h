@@ -77,8 +77,9 @@ static CHECK_UNUSED const char *check_bits_f32_at(const float *got, const float 
     memcpy(&w, want + i, sizeof w);
     bool both_nan = (g & 0x7fffffffu) > 0x7f800000u && (w & 0x7fffffffu) > 0x7f800000u;
     if (g == w || both_nan) continue;
-    snprintf(check_sentence, sizeof check_sentence, "value %zu of %zu: got %.9g (%08" PRIx32 "), want %.9g (%08" PRIx32 ")", i,
-             n, (double)got[i], g, (double)want[i], w);
+    snprintf(check_sentence, sizeof check_sentence,
+             "value %zu of %zu: got %.9g (%08" PRIx32 "), want %.9g (%08" PRIx32 ")", i, n, (double)got[i], g,
+             (double)want[i], w);
     return check_sentence;
   }
   return NULL;
@@ -109,8 +110,8 @@ static CHECK_UNUSED const char *check_grad_at(const double *got, const double *w
   for (size_t i = 0; i < n; i++) {
     double g = got[i], w = want[i], size = check_abs(g) > check_abs(w) ? check_abs(g) : check_abs(w);
     if (check_finite(g) && check_finite(w) && check_abs(g - w) <= rel * size + floor) continue;
-    snprintf(check_sentence, sizeof check_sentence, "gradient %zu of %zu: got %.12g, want %.12g (rel %.3g, floor %.3g)", i,
-             n, g, w, rel, floor);
+    snprintf(check_sentence, sizeof check_sentence, "gradient %zu of %zu: got %.12g, want %.12g (rel %.3g, floor %.3g)",
+             i, n, g, w, rel, floor);
     return check_sentence;
   }
   return NULL;
@@ -142,17 +143,17 @@ static CHECK_UNUSED void check_report(const char *sentence, const char *what, co
   _fail(file, line);
 }
 
-#define CHECK(cond)                check_report((cond) ? NULL : "is false", #cond, __FILE__, __LINE__)
-#define CHECK_INT(got, want)       check_report(check_int_at((int64_t)(got), (int64_t)(want)), #got, __FILE__, __LINE__)
-#define CHECK_STR(got, want)       check_report(check_str_at((got), (want)), #got, __FILE__, __LINE__)
-#define CHECK_BITS(got, want, n)   check_report(check_bits_at((got), (want), (n)), #got, __FILE__, __LINE__)
+#define CHECK(cond)                  check_report((cond) ? NULL : "is false", #cond, __FILE__, __LINE__)
+#define CHECK_INT(got, want)         check_report(check_int_at((int64_t)(got), (int64_t)(want)), #got, __FILE__, __LINE__)
+#define CHECK_STR(got, want)         check_report(check_str_at((got), (want)), #got, __FILE__, __LINE__)
+#define CHECK_BITS(got, want, n)     check_report(check_bits_at((got), (want), (n)), #got, __FILE__, __LINE__)
 #define CHECK_BITS_F32(got, want, n) check_report(check_bits_f32_at((got), (want), (n)), #got, __FILE__, __LINE__)
-#define CHECK_CLOSE(got, want, tol, why) \
+#define CHECK_CLOSE(got, want, tol, why)                                                                               \
   check_report(check_close_at((double)(got), (double)(want), (tol), (why)), #got, __FILE__, __LINE__)
-#define CHECK_GRAD(got, want, n, rel, floor) \
+#define CHECK_GRAD(got, want, n, rel, floor)                                                                           \
   check_report(check_grad_at((got), (want), (n), (rel), (floor)), #got, __FILE__, __LINE__)
 #define CHECK_OK(rc, err) check_report(check_ok_at((rc), (err)), #rc, __FILE__, __LINE__)
-#define CHECK_ERROR(rc, err, code, part) \
+#define CHECK_ERROR(rc, err, code, part)                                                                               \
   check_report(check_error_at((rc), (err), (code), (part)), #rc, __FILE__, __LINE__)
 
 #endif

@@ -7,8 +7,8 @@
 #ifndef ASSAY_CORE_ARENA_H
 #define ASSAY_CORE_ARENA_H
 
-#include "core/error.h"
 #include <stdint.h>
+#include "core/error.h"
 
 struct arena;
 struct arena_mark {
@@ -53,8 +53,8 @@ struct memory_tag {
 };
 /* Copies up to max rows, largest peak first; returns how many exist. */
 size_t memory_report(struct memory_tag *rows, size_t max);
-size_t memory_total(void);            /* bytes now, arenas and memory_alloc together */
+size_t memory_total(void); /* bytes now, arenas and memory_alloc together */
 size_t memory_peak(void);
-uint64_t memory_allocations(void);    /* calls of malloc below this module so far: law tests read it */
+uint64_t memory_allocations(void); /* calls of malloc below this module so far: law tests read it */
 
 #endif

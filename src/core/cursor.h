@@ -3,12 +3,12 @@
 #ifndef ASSAY_CORE_CURSOR_H
 #define ASSAY_CORE_CURSOR_H
 
-#include "core/error.h"
 #include <stdint.h>
+#include "core/error.h"
 
 struct cursor {
   const uint8_t *start, *at, *end;
-  const char *file;   /* for messages */
+  const char *file; /* for messages */
   bool big_endian;
 };
 

@@ -12,7 +12,11 @@ void fault_set(enum fault_kind kind, long countdown); /* the countdown-th call f
 long fault_calls(enum fault_kind kind);               /* calls since fault_set */
 bool fault_hit(enum fault_kind kind);                 /* called at each allocation, write, device call */
 #else
-static inline bool fault_hit(enum fault_kind kind) { (void)kind; return false; }
+static inline bool fault_hit(enum fault_kind kind)
+{
+  (void)kind;
+  return false;
+}
 #endif
 
 #endif

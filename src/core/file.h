@@ -3,8 +3,8 @@
 #ifndef ASSAY_CORE_FILE_H
 #define ASSAY_CORE_FILE_H
 
-#include "core/arena.h"
 #include <stdio.h>
+#include "core/arena.h"
 
 struct file_map {
   const uint8_t *bytes; /* NULL iff size is 0 */
@@ -19,7 +19,8 @@ int file_read(struct arena *a, const char *path, size_t limit, char **text, size
 struct file_writer;
 int file_writer_open(struct arena *a, const char *path, struct file_writer **out, struct error *err) MUST_USE;
 int file_writer_write(struct file_writer *w, const void *bytes, size_t n, struct error *err) MUST_USE;
-int file_writer_printf(struct file_writer *w, struct error *err, const char *fmt, ...) MUST_USE __attribute__((format(printf, 3, 4)));
+int file_writer_printf(struct file_writer *w, struct error *err, const char *fmt, ...) MUST_USE
+    __attribute__((format(printf, 3, 4)));
 uint64_t file_writer_size(const struct file_writer *w);
 int file_writer_commit(struct file_writer *w, struct error *err) MUST_USE; /* fsync, rename, fsync of the folder */
 void file_writer_close(struct file_writer *w);                             /* also runs at arena reset */
@@ -35,7 +36,7 @@ int file_append(const char *path, const void *bytes, size_t n, bool sync, struct
 int file_truncate(const char *path, uint64_t size, struct error *err) MUST_USE;
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
-int file_make_folder(const char *path, struct error *err) MUST_USE;  /* parents too */
+int file_make_folder(const char *path, struct error *err) MUST_USE; /* parents too */
 int file_sync_folder(const char *path, struct error *err) MUST_USE;
 int file_remove_tree(const char *path, struct error *err) MUST_USE;
 int file_rename(const char *from, const char *to, struct error *err) MUST_USE; /* then fsync of the folder */

@@ -4,8 +4,8 @@
 #ifndef ASSAY_CORE_JSON_H
 #define ASSAY_CORE_JSON_H
 
-#include "core/arena.h"
 #include <jansson.h>
+#include "core/arena.h"
 
 enum { JSON_READ_PLAIN = 0, JSON_READ_UNIQUE = 1 /* refuse duplicate keys */ };
 
@@ -17,11 +17,16 @@ int json_parse_file(struct arena *a, const char *path, json_t **out, struct erro
 
 /* Typed access with a sentence on failure. `where` is FILE, key is the member. *_or give the default where the member is absent or null. */
 int json_need_string(const json_t *o, const char *key, const char **out, const char *where, struct error *err) MUST_USE;
-int json_need_int(const json_t *o, const char *key, int64_t low, int64_t high, int64_t *out, const char *where, struct error *err) MUST_USE;
-int json_int_or(const json_t *o, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out, const char *where, struct error *err) MUST_USE;
-int json_real_or(const json_t *o, const char *key, double low, double high, double fallback, double *out, const char *where, struct error *err) MUST_USE;
-int json_bool_or(const json_t *o, const char *key, bool fallback, bool *out, const char *where, struct error *err) MUST_USE;
-int json_string_or(const json_t *o, const char *key, const char *fallback, const char **out, const char *where, struct error *err) MUST_USE;
+int json_need_int(const json_t *o, const char *key, int64_t low, int64_t high, int64_t *out, const char *where,
+                  struct error *err) MUST_USE;
+int json_int_or(const json_t *o, const char *key, int64_t low, int64_t high, int64_t fallback, int64_t *out,
+                const char *where, struct error *err) MUST_USE;
+int json_real_or(const json_t *o, const char *key, double low, double high, double fallback, double *out,
+                 const char *where, struct error *err) MUST_USE;
+int json_bool_or(const json_t *o, const char *key, bool fallback, bool *out, const char *where,
+                 struct error *err) MUST_USE;
+int json_string_or(const json_t *o, const char *key, const char *fallback, const char **out, const char *where,
+                   struct error *err) MUST_USE;
 
 /* A growing text buffer for output lines. Errors are sticky and come out of text_finish. */
 struct text {
@@ -38,7 +43,7 @@ int text_finish(const struct text *t, struct error *err) MUST_USE; /* ERROR_RESO
 
 /* JSON pieces appended to a text. Strings that are not UTF-8 get U+FFFD per bad byte. */
 void json_put_string(struct text *t, const char *s, size_t n);
-void json_put_f32(struct text *t, float x);  /* shortest decimal that reads back to the same f32 */
+void json_put_f32(struct text *t, float x); /* shortest decimal that reads back to the same f32 */
 void json_put_f64(struct text *t, double x);
 void json_put_int(struct text *t, int64_t x);
 void json_put_value(struct text *t, const json_t *v); /* any jansson value, compact, keys in insertion order */

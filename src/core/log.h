@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 
-void log_set_quiet(bool quiet);              /* errors only */
+void log_set_quiet(bool quiet);                             /* errors only */
 int log_open(const char *path, struct error *err) MUST_USE; /* append copies to path; NULL closes */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -10,8 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline float math_fmaf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-static inline double math_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+static inline float math_fmaf(float a, float b, float c)
+{
+  return __builtin_fmaf(a, b, c);
+}
+static inline double math_fma(double a, double b, double c)
+{
+  return __builtin_fma(a, b, c);
+}
 
 /* exp(x). x > 88.72: +inf. x < -87.33: +0. NaN: NaN. <= 1 ulp (f32), <= 1 ulp (f64). The exact steps of the f32 one are in
    math_exp.h as a macro-free inline over scalars, documented line by line so that a vector unit can repeat them. */
@@ -25,12 +31,12 @@ double math_pow(double x, double y); /* x > 0 */
 double math_sin(double x);           /* |x| <= 2^30 */
 double math_cos(double x);
 double math_tanh(double x);
-double math_sqrt(double x);  /* IEEE exact */
+double math_sqrt(double x); /* IEEE exact */
 float math_sqrtf(float x);
 double math_floor(double x);
 double math_abs(double x);
 double math_clamp(double x, double low, double high);
-bool math_is_nan(double x);    /* by bits: right in every build */
+bool math_is_nan(double x); /* by bits: right in every build */
 bool math_is_finite(double x);
 
 uint16_t math_bf16_from_f32(float x); /* round to nearest even; NaN stays NaN (quiet) */

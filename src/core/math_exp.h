@@ -27,18 +27,18 @@ static inline float math_f32_from_bits(uint32_t bits)
 }
 
 /* exp. The ends: the smallest x whose exp is normal, and the largest whose exp is finite. */
-#define MATH_EXP_LOW   -0x1.5d589ep+6f /* -87.336540: exp >= 2^-126 */
-#define MATH_EXP_HIGH  0x1.62e42ep+6f  /*  88.722832: exp <= FLT_MAX */
-#define MATH_LOG2E     0x1.715476p+0f
-#define MATH_LN2_HIGH  0x1.62e430p-1f /* ln 2 = high + low */
-#define MATH_LN2_LOW   -0x1.05c610p-29f
-#define MATH_ROUND     0x1.8p+23f      /* adding it rounds to an integer, in the low bits of the sum */
+#define MATH_EXP_LOW  -0x1.5d589ep+6f /* -87.336540: exp >= 2^-126 */
+#define MATH_EXP_HIGH 0x1.62e42ep+6f  /*  88.722832: exp <= FLT_MAX */
+#define MATH_LOG2E    0x1.715476p+0f
+#define MATH_LN2_HIGH 0x1.62e430p-1f /* ln 2 = high + low */
+#define MATH_LN2_LOW  -0x1.05c610p-29f
+#define MATH_ROUND    0x1.8p+23f /* adding it rounds to an integer, in the low bits of the sum */
 /* exp(r) = 1 + r + r^2 (C0 + C1 r + ... + C4 r^4) on |r| <= ln(2)/2, relative error 3.1e-9 (minimax) */
-#define MATH_EXP_C0    0x1.fffffcp-2f
-#define MATH_EXP_C1    0x1.555490p-3f
-#define MATH_EXP_C2    0x1.5558f4p-5f
-#define MATH_EXP_C3    0x1.123a6ap-7f
-#define MATH_EXP_C4    0x1.6a2368p-10f
+#define MATH_EXP_C0 0x1.fffffcp-2f
+#define MATH_EXP_C1 0x1.555490p-3f
+#define MATH_EXP_C2 0x1.5558f4p-5f
+#define MATH_EXP_C3 0x1.123a6ap-7f
+#define MATH_EXP_C4 0x1.6a2368p-10f
 
 static inline float math_exp_steps(float x)
 {

@@ -21,7 +21,9 @@ void pool_run(struct pool *p, size_t items, pool_fn *fn, void *arg); /* items 0:
 void pool_run_grain(struct pool *p, size_t items, size_t grain, pool_fn *fn, void *arg);
 
 /* For compute operations that do not use the pool. */
-struct compute_mode { unsigned saved; };
+struct compute_mode {
+  unsigned saved;
+};
 struct compute_mode compute_mode_enter(void);
 void compute_mode_leave(struct compute_mode m);
 

@@ -9,18 +9,19 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
   enum yaml_kind kind;
-  bool quoted;             /* scalar written in quotes: a string whatever it looks like */
-  const char *text;        /* scalar, or the key's text of a map member below */
-  const char *file;        /* where it came from; "command line" for overrides */
-  int line;                /* 1-based; 0 on the command line */
+  bool quoted;      /* scalar written in quotes: a string whatever it looks like */
+  const char *text; /* scalar, or the key's text of a map member below */
+  const char *file; /* where it came from; "command line" for overrides */
+  int line;         /* 1-based; 0 on the command line */
   size_t count;
-  const char **keys;       /* maps: count keys */
+  const char **keys; /* maps: count keys */
   int *key_lines;
   struct yaml_node **items;
 };
 
 int yaml_parse_file(struct arena *a, const char *path, struct yaml_node **root, struct error *err) MUST_USE;
-int yaml_parse_text(struct arena *a, const char *text, size_t n, const char *file, struct yaml_node **root, struct error *err) MUST_USE;
+int yaml_parse_text(struct arena *a, const char *text, size_t n, const char *file, struct yaml_node **root,
+                    struct error *err) MUST_USE;
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* NULL if absent */
 /* key=value of the command line: dotted path, value parsed as YAML flow; parents are made. */
 int yaml_override(struct arena *a, struct yaml_node *root, const char *assignment, struct error *err) MUST_USE;
