@@ -1,7 +1,8 @@
 /* core/arena: memory by lifetime. Four lifetimes exist: run, step, request, scratch (per thread, mark and release).
  *
  * An arena grows by blocks of malloc; nothing is freed one by one. Every push has a tag (a string literal), and the bytes
- * in use and their high-water mark are counted per tag over the process. Under ASan the space between pushes is poisoned.
+ * asked for and their high-water mark are counted per tag over the process; memory_total counts what malloc was asked for,
+ * slack included. Under ASan the space between pushes is poisoned. An arena belongs to one thread; the counters to all.
  * Files, device buffers and child processes that live as long as an arena are closed by its reset callbacks, newest first.
  */
 #ifndef ASSAY_CORE_ARENA_H
@@ -15,6 +16,7 @@ struct arena_mark {
   void *block;
   size_t used;
   void *callback;
+  void *last;
 };
 
 /* name is kept (a literal). block_size 0: the default (64 KiB; 64 bytes in the hostile build). NULL on no memory. */

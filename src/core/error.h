@@ -19,12 +19,12 @@
 #include <stddef.h>
 
 /* X(name, exit status, text) */
-#define ERROR_CODES(X)                                                                                                 \
-  X(OK, 0, "ok")                                                                                                       \
-  X(BUG, 1, "internal failure")                                                                                        \
-  X(INPUT, 2, "wrong input or usage")                                                                                  \
-  X(RESOURCE, 3, "a resource is lacking")                                                                              \
-  X(LAW, 4, "a law was broken")                                                                                        \
+#define ERROR_CODES(X)                    \
+  X(OK, 0, "ok")                          \
+  X(BUG, 1, "internal failure")           \
+  X(INPUT, 2, "wrong input or usage")     \
+  X(RESOURCE, 3, "a resource is lacking") \
+  X(LAW, 4, "a law was broken")           \
   X(STOPPED, 5, "stopped by a signal")
 
 enum error_code {
@@ -58,19 +58,27 @@ void error_format(const struct error *err, char *buf, size_t size);
 
 const char *error_code_name(int code); /* "input", "law", ... */
 
-#define FAIL(err, code, ...)                     return error_fail((err), (code), NULL, 0, NULL, __VA_ARGS__)
-#define FAIL_AT(err, code, file, line, key, ...) return error_fail((err), (code), (file), (line), (key), __VA_ARGS__)
-#define TRY(expr)                                                                                                      \
-  do {                                                                                                                 \
-    int try_rc_ = (expr);                                                                                              \
-    if (try_rc_) return try_rc_;                                                                                       \
+/* error_fail never returns 0; saying so spares the callers false "may be uninitialised" warnings. */
+static inline int error_nonzero(int rc)
+{
+  if (rc == 0) __builtin_unreachable();
+  return rc;
+}
+
+#define FAIL(err, code, ...) return error_nonzero(error_fail((err), (code), NULL, 0, NULL, __VA_ARGS__))
+#define FAIL_AT(err, code, file, line, key, ...) \
+  return error_nonzero(error_fail((err), (code), (file), (line), (key), __VA_ARGS__))
+#define TRY(expr)                \
+  do {                           \
+    int try_rc_ = (expr);        \
+    if (try_rc_) return try_rc_; \
   } while (0)
 
 /* A broken invariant: prints file, line and the condition, then aborts. Kept in release builds. */
 _Noreturn void error_bug(const char *file, int line, const char *condition);
-#define ASSAY_BUG_IF(cond)                                                                                             \
-  do {                                                                                                                 \
-    if (cond) error_bug(__FILE__, __LINE__, #cond);                                                                    \
+#define ASSAY_BUG_IF(cond)                          \
+  do {                                              \
+    if (cond) error_bug(__FILE__, __LINE__, #cond); \
   } while (0)
 
 #define MUST_USE __attribute__((warn_unused_result))
