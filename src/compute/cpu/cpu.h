@@ -1,7 +1,7 @@
 /* compute/cpu/cpu: what the CPU backend is inside: layouts, the slot table and how an overlay gets into it.
  *
  * The reference (ref/<op>.c, plain C, one source with `real`) fills every slot; avx2/ and avx512/ overwrite the slots they have. An overlay must give the
- * same bits as the reference (memcmp, NaN = NaN): tests/unit/compute_overlay.c compares every slot. Only this folder includes this header.
+ * same bits as the reference (memcmp, NaN = NaN): tests/unit/compute_overlay.c compares every slot. Only this folder and ../device.c include this header.
  *
  * Layouts
  *   buffer   one 64-byte aligned array of reals.
@@ -62,6 +62,9 @@ struct device {
 static inline real *view_reals(struct view v) { return (real *)v.buffer->reals + v.at; }
 static inline real *weight_reals(const struct weight *w, enum weight_part part) { return (real *)w->part[part]; }
 static inline size_t panel_at(const struct weight *w, size_t n, size_t k) { return ((n / PANEL) * w->k + k) * PANEL + n % PANEL; }
+
+/* table.c: opens a device of this folder, float64 reference where real64. isa: NULL, "auto" or a name. device.c calls it by kind. */
+int cpu_device_open(const char *isa, bool real64, int threads, struct device **out, struct error *err) MUST_USE;
 
 /* Each fills or overwrites its slots. cpu/table.c calls ref, then avx2, then avx512, up to the isa in force. */
 void ops_fill_ref(struct backend_ops *ops);

@@ -1,0 +1,240 @@
+/* cpu/memory: buffers, weights and KV: arrays of reals, and the way between a host's logical order and the panels (cpu.h: Layouts). */
+#include "compute/cpu/cpu.h"
+
+#include "core/arena.h"
+#include "core/cursor.h"
+#include "core/fault.h"
+#include <string.h>
+
+/* ---- arrays of reals ---------------------------------------------------------------------------------------------- */
+
+static double real_get(const void *reals, size_t real_size, size_t at)
+{
+  return real_size == sizeof(float) ? (double)((const float *)reals)[at] : ((const double *)reals)[at];
+}
+
+static void real_set(void *reals, size_t real_size, size_t at, double x)
+{
+  if (real_size == sizeof(float))
+    ((float *)reals)[at] = (float)x;
+  else
+    ((double *)reals)[at] = x;
+}
+
+static size_t host_size(enum host_type type)
+{
+  return type == HOST_F32 ? sizeof(float) : sizeof(double);
+}
+
+/* n values; to every to_step-th element from every from_step-th. f32 to f32 moves bits through double, which is exact; a NaN stays one. */
+static void reals_move(void *to, size_t to_size, size_t to_step, const void *from, size_t from_size, size_t from_step, size_t n)
+{
+  if (to_size == from_size && to_step == 1 && from_step == 1) {
+    memcpy(to, from, n * to_size);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) real_set(to, to_size, i * to_step, real_get(from, from_size, i * from_step));
+}
+
+static int create_check(const char *what, struct error *err)
+{
+  if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device has no room for %s; this is an injected fault", what);
+  return 0;
+}
+
+/* ---- buffers -------------------------------------------------------------------------------------------------------- */
+
+int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer **out, struct error *err)
+{
+  *out = NULL;
+  TRY(create_check(tag, err));
+  struct buffer *b = memory_alloc(1, sizeof *b, tag, err);
+  if (!b) return ERROR_RESOURCE;
+  b->device = d;
+  b->count = reals;
+  b->reals = memory_alloc(reals, d->real_size, tag, err);
+  if (!b->reals) {
+    memory_free(b);
+    return ERROR_RESOURCE;
+  }
+  *out = b;
+  return 0;
+}
+
+void buffer_destroy(struct buffer *b)
+{
+  if (!b) return;
+  memory_free(b->reals);
+  memory_free(b);
+}
+
+void buffer_write(struct device *d, struct view to, const void *from, enum host_type type, size_t n)
+{
+  if (!n) return;
+  ASSAY_BUG_IF(to.at > to.buffer->count || n > to.buffer->count - to.at);
+  reals_move((char *)to.buffer->reals + to.at * d->real_size, d->real_size, 1, from, host_size(type), 1, n);
+}
+
+void buffer_read(struct device *d, struct view from, void *to, enum host_type type, size_t n)
+{
+  if (!n) return;
+  ASSAY_BUG_IF(from.at > from.buffer->count || n > from.buffer->count - from.at);
+  reals_move(to, host_size(type), 1, (const char *)from.buffer->reals + from.at * d->real_size, d->real_size, 1, n);
+}
+
+/* ---- weights -------------------------------------------------------------------------------------------------------- */
+
+static size_t panel_round(size_t n)
+{
+  return (n + PANEL - 1) / PANEL * PANEL;
+}
+
+size_t weight_part_bytes(enum weight_kind kind, size_t n, size_t k, size_t real_size)
+{
+  return panel_round(n) * (kind == WEIGHT_VECTOR ? 1 : k) * real_size;
+}
+
+int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
+                  struct error *err)
+{
+  *out = NULL;
+  size_t cols = kind == WEIGHT_VECTOR ? 1 : k;
+  uint64_t reals;
+  if (!n || !cols || n > SIZE_MAX / 2 || !size_mul(panel_round(n), cols, &reals))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found a weight of %zu x %zu; expected at least 1 x 1, and a size that fits in memory", n,
+            cols);
+  TRY(create_check(name, err));
+  struct weight *w = memory_alloc(1, sizeof *w, "weights", err);
+  if (!w) return ERROR_RESOURCE;
+  w->device = d;
+  w->kind = kind;
+  w->n = n;
+  w->k = cols;
+  w->padded = panel_round(n);
+  size_t length = strlen(name);
+  if (length >= sizeof w->name) length = sizeof w->name - 1;
+  memcpy(w->name, name, length);
+  w->part[WEIGHT_MASTER] = memory_alloc(reals, d->real_size, "weights", err);
+  if (!w->part[WEIGHT_MASTER]) {
+    weight_destroy(w);
+    return ERROR_RESOURCE;
+  }
+  *out = w;
+  return 0;
+}
+
+static int part_create(struct weight *w, enum weight_part part, const char *tag, struct error *err)
+{
+  if (w->part[part]) return 0;
+  TRY(create_check(w->name, err));
+  w->part[part] = memory_alloc(w->padded * w->k, w->device->real_size, tag, err);
+  return w->part[part] ? 0 : ERROR_RESOURCE;
+}
+
+int weight_make_gradient(struct weight *w, struct error *err)
+{
+  return part_create(w, WEIGHT_GRAD, "gradients", err);
+}
+
+int weight_make_trainable(struct weight *w, struct error *err)
+{
+  TRY(weight_make_gradient(w, err));
+  TRY(part_create(w, WEIGHT_MOMENT1, "moments", err));
+  return part_create(w, WEIGHT_MOMENT2, "moments", err);
+}
+
+void weight_destroy(struct weight *w)
+{
+  if (!w) return;
+  for (int i = 0; i < 4; i++) memory_free(w->part[i]);
+  memory_free(w);
+}
+
+size_t weight_rows(const struct weight *w)
+{
+  return w->n;
+}
+
+size_t weight_cols(const struct weight *w)
+{
+  return w->k;
+}
+
+const char *weight_name(const struct weight *w)
+{
+  return w->name;
+}
+
+void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from, enum host_type type)
+{
+  size_t size = w->device->real_size;
+  ASSAY_BUG_IF(!w->part[part] || row > w->n || count > w->n - row);
+  for (size_t i = 0; i < count; i++)
+    reals_move((char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL,
+               (const char *)from + i * w->k * host_size(type), host_size(type), 1, w->k);
+}
+
+void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
+{
+  size_t size = w->device->real_size;
+  ASSAY_BUG_IF(!w->part[part] || row > w->n || count > w->n - row);
+  for (size_t i = 0; i < count; i++)
+    reals_move((char *)to + i * w->k * host_size(type), host_size(type), 1,
+               (const char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL, w->k);
+}
+
+/* ---- KV --------------------------------------------------------------------------------------------------------------- */
+
+size_t kv_block_bytes(const struct kv_shape *shape, size_t real_size)
+{
+  return 2 * (size_t)shape->layers * (size_t)shape->heads * (size_t)shape->head_dim * (size_t)shape->block * real_size;
+}
+
+static int kv_check(const struct kv_shape *s, struct error *err)
+{
+  if (s->block < 2 || (s->block & (s->block - 1)))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "kv_block", "found a KV block of %d positions; expected a power of two, 2 or more", s->block);
+  if (s->layers < 1 || s->heads < 1 || s->head_dim < 1 || s->blocks < 1)
+    FAIL(err, ERROR_INPUT, "found KV of %d layers, %d heads of %d and %d blocks; expected at least 1 of each", s->layers, s->heads,
+         s->head_dim, s->blocks);
+  uint64_t reals = (uint64_t)s->block * (uint64_t)s->head_dim;
+  if (!size_mul(reals, (uint64_t)s->heads, &reals) || !size_mul(reals, (uint64_t)s->layers, &reals) ||
+      !size_mul(reals, (uint64_t)s->blocks, &reals) || reals > SIZE_MAX / 16)
+    FAIL(err, ERROR_RESOURCE, "KV of %d blocks of %d positions does not fit in memory; lower slots or max_new_tokens", s->blocks,
+         s->block);
+  return 0;
+}
+
+int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, struct error *err)
+{
+  *out = NULL;
+  TRY(kv_check(shape, err));
+  TRY(create_check("kv", err));
+  struct kv *kv = memory_alloc(1, sizeof *kv, "kv", err);
+  if (!kv) return ERROR_RESOURCE;
+  kv->device = d;
+  kv->shape = *shape;
+  kv->block_reals = (size_t)shape->heads * (size_t)shape->head_dim * (size_t)shape->block;
+  size_t reals = kv->block_reals * (size_t)shape->layers * (size_t)shape->blocks;
+  kv->keys = memory_alloc(reals, d->real_size, "kv", err);
+  kv->values = kv->keys ? memory_alloc(reals, d->real_size, "kv", err) : NULL;
+  if (!kv->values) {
+    kv_destroy(kv);
+    return ERROR_RESOURCE;
+  }
+  *out = kv;
+  return 0;
+}
+
+void kv_destroy(struct kv *kv)
+{
+  if (!kv) return;
+  memory_free(kv->keys);
+  memory_free(kv->values);
+  memory_free(kv);
+}
+
+const struct kv_shape *kv_get_shape(const struct kv *kv)
+{
+  return &kv->shape;
+}

@@ -1,0 +1,94 @@
+/* cpu/table: the instruction sets, and the table of operations that the one in force gives. The reference fills every slot; each set
+ * up to the one in force lays its own over it. */
+#include "compute/cpu/cpu.h"
+
+#include "core/arena.h"
+#include "core/fault.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { SCRATCH_EACH = 1 << 20 };
+
+struct isa {
+  const char *name;
+  void (*fill)(struct backend_ops *ops);
+};
+
+/* Weakest first. */
+static const struct isa isas[] = {
+    {"ref", ops_fill_ref},
+#if defined(__x86_64__)
+    {"avx2", ops_overlay_avx2},
+    {"avx512", ops_overlay_avx512},
+#endif
+};
+enum { ISAS = sizeof isas / sizeof isas[0] };
+
+static bool isa_available(int i)
+{
+  if (i == 0) return true;
+#if defined(__x86_64__)
+  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (i == 1) return avx2;
+  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+  return false;
+#endif
+}
+
+/* The index of the set that the option, then ASSAY_ISA, then the machine asks for. */
+static int isa_choose(const char *name, int *chosen, struct error *err)
+{
+  const char *origin = "isa";
+  if (!name || !strcmp(name, "auto")) {
+    name = getenv("ASSAY_ISA");
+    origin = "ASSAY_ISA";
+  }
+  if (!name || !*name || !strcmp(name, "auto")) {
+    *chosen = 0;
+    for (int i = 0; i < ISAS; i++)
+      if (isa_available(i)) *chosen = i;
+    return 0;
+  }
+  for (int i = 0; i < ISAS; i++) {
+    if (strcmp(name, isas[i].name)) continue;
+    if (!isa_available(i))
+      FAIL_AT(err, ERROR_RESOURCE, NULL, 0, origin, "found instruction set %s, which this processor does not have; write auto",
+              name);
+    *chosen = i;
+    return 0;
+  }
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, ref, avx2 or avx512", name);
+}
+
+static int device_fill(struct device *d, int threads, struct error *err)
+{
+  TRY(pool_create(threads ? threads : cores_available(), &d->pool, err));
+  d->scratch_each = SCRATCH_EACH;
+  d->scratch = memory_alloc((size_t)pool_threads(d->pool), d->scratch_each, "compute scratch", err);
+  return d->scratch ? 0 : ERROR_RESOURCE;
+}
+
+int cpu_device_open(const char *isa, bool real64, int threads, struct device **out, struct error *err)
+{
+  int chosen = 0;
+  if (!real64)
+    TRY(isa_choose(isa, &chosen, err));
+  else if (isa && strcmp(isa, "auto") && strcmp(isa, "ref"))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "isa", "found instruction set \"%s\" for reference64; expected ref, the only one it has", isa);
+  if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device could not be opened; this is an injected fault");
+  struct device *d = memory_alloc(1, sizeof *d, "device", err);
+  if (!d) return ERROR_RESOURCE;
+  d->isa = isas[chosen].name;
+  d->real_size = real64 ? sizeof(double) : sizeof(float);
+  if (real64) ops_fill_ref64(&d->ops);
+  for (int i = 0; !real64 && i <= chosen; i++) isas[i].fill(&d->ops);
+  int rc = device_fill(d, threads, err);
+  if (rc) {
+    device_close(d);
+    return rc;
+  }
+  *out = d;
+  return 0;
+}

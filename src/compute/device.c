@@ -1,0 +1,63 @@
+/* compute/device: which kinds of device there are, and what is the same for all of them. */
+#include "compute/cpu/cpu.h"
+
+#include "core/arena.h"
+#include <string.h>
+
+int device_open(const struct device_options *options, struct device **out, struct error *err)
+{
+  const char *kind = options->kind ? options->kind : "";
+  *out = NULL;
+  if (options->threads < 0 || options->threads > 4096)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "threads", "found %d threads; expected 1 to 4096, or 0 for all cores of this process",
+            options->threads);
+  if (!strcmp(kind, "cpu")) return cpu_device_open(options->isa, false, options->threads, out, err);
+  if (!strcmp(kind, "reference64")) return cpu_device_open(options->isa, true, options->threads, out, err);
+  if (!strcmp(kind, "cuda"))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device cuda, which this build does not have; write device: cpu");
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device \"%s\"; expected cpu (or reference64 in gradient tests)", kind);
+}
+
+void device_close(struct device *d)
+{
+  if (!d) return;
+  pool_destroy(d->pool);
+  memory_free(d->scratch);
+  memory_free(d);
+}
+
+const char *device_isa(const struct device *d)
+{
+  return d->isa;
+}
+
+size_t device_real_size(const struct device *d)
+{
+  return d->real_size;
+}
+
+int device_threads(const struct device *d)
+{
+  return pool_threads(d->pool);
+}
+
+struct pool *device_pool(const struct device *d)
+{
+  return d->pool;
+}
+
+const struct backend_ops *device_ops(const struct device *d)
+{
+  return &d->ops;
+}
+
+size_t device_scratch_bytes(const struct device *d)
+{
+  return d->scratch_each * (size_t)pool_threads(d->pool);
+}
+
+int device_sync(struct device *d, struct error *err)
+{
+  if (!d->failed.code) return 0;
+  return error_fail(err, d->failed.code, NULL, 0, d->failed.key, "%s", d->failed.message);
+}
