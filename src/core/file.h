@@ -45,10 +45,9 @@ int file_list(struct arena *a, const char *path, char ***names, size_t *count, s
 char *path_join(struct arena *a, const char *folder, const char *name, struct error *err);
 const char *path_base(const char *path);
 
+/* SHA-256 by Nettle; its context lives in `state`. */
 struct sha256 {
-  uint32_t h[8];
-  uint64_t bytes;
-  uint8_t block[64];
+  uint64_t state[16];
 };
 void sha256_start(struct sha256 *s);
 void sha256_add(struct sha256 *s, const void *bytes, size_t n);
