@@ -1,0 +1,136 @@
+/* compute/cpu/simd/f16_avx2: sixteen f32 lanes in two 256-bit registers. See f16_avx512.inc.h. */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_F16_AVX2_H
+#define ASSAY_COMPUTE_CPU_SIMD_F16_AVX2_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OVERLAY(name) name##_avx2
+
+/* 6 rows of one panel are 12 accumulators of 16 registers. */
+enum { TILE_ROWS = 6, TILE_PANELS = 1 };
+#define TILE_ROW_LIST(X) X(1) X(2) X(3) X(4) X(5) X(6)
+
+struct f16 {
+  __m256 lo, hi;
+};
+struct m16 {
+  __m256 lo, hi; /* all ones or all zeros per lane */
+};
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+/* Before a loop whose constant bound must become straight code, so that its array lives in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+INLINE struct f16 f16_zero(void) { return (struct f16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE struct f16 f16_set(float x)
+{
+  __m256 v = _mm256_set1_ps(x);
+  return (struct f16){v, v};
+}
+INLINE struct f16 f16_load(const float *p) { return (struct f16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+INLINE void f16_store(float *p, struct f16 x)
+{
+  _mm256_storeu_ps(p, x.lo);
+  _mm256_storeu_ps(p + 8, x.hi);
+}
+
+INLINE struct m16 m16_first(size_t n)
+{
+  const __m256i count = _mm256_set1_epi32(n >= 16 ? 16 : (int)n);
+  const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), high = _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15);
+  return (struct m16){_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, low)), _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, high))};
+}
+INLINE struct m16 m16_and(struct m16 a, struct m16 b) { return (struct m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
+INLINE unsigned m16_bits(struct m16 a) { return (unsigned)_mm256_movemask_ps(a.lo) | ((unsigned)_mm256_movemask_ps(a.hi) << 8); }
+INLINE struct f16 f16_load_mask(const float *p, struct m16 m)
+{
+  return (struct f16){_mm256_maskload_ps(p, _mm256_castps_si256(m.lo)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.hi))};
+}
+INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x)
+{
+  _mm256_maskstore_ps(p, _mm256_castps_si256(m.lo), x.lo);
+  _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.hi), x.hi);
+}
+
+#define F16_BINARY(name, instruction) \
+  INLINE struct f16 name(struct f16 a, struct f16 b) { return (struct f16){instruction(a.lo, b.lo), instruction(a.hi, b.hi)}; }
+F16_BINARY(f16_add, _mm256_add_ps)
+F16_BINARY(f16_sub, _mm256_sub_ps)
+F16_BINARY(f16_mul, _mm256_mul_ps)
+F16_BINARY(f16_div, _mm256_div_ps)
+F16_BINARY(f16_max, _mm256_max_ps)
+F16_BINARY(f16_min, _mm256_min_ps)
+#undef F16_BINARY
+
+INLINE struct f16 f16_sqrt(struct f16 a) { return (struct f16){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+INLINE struct f16 f16_fma(struct f16 a, struct f16 b, struct f16 c)
+{
+  return (struct f16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+INLINE struct f16 f16_neg(struct f16 a)
+{
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return (struct f16){_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};
+}
+INLINE struct m16 f16_lt(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
+}
+INLINE struct m16 f16_gt(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)};
+}
+INLINE struct m16 f16_is_nan(struct f16 a)
+{
+  return (struct m16){_mm256_cmp_ps(a.lo, a.lo, _CMP_UNORD_Q), _mm256_cmp_ps(a.hi, a.hi, _CMP_UNORD_Q)};
+}
+INLINE struct f16 f16_select(struct m16 m, struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
+}
+
+INLINE float f16_sum(struct f16 a)
+{
+  __m256 x = _mm256_add_ps(a.lo, a.hi);
+  __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+  y = _mm_add_ss(y, _mm_movehdup_ps(y));
+  return _mm_cvtss_f32(y);
+}
+
+/* One 8 x 8 quarter of the transpose. */
+INLINE void f16_transpose8(const float *from, size_t from_stride, float *to, size_t to_stride)
+{
+  __m256 r[8], s[8];
+  for (size_t i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(from + i * from_stride);
+  for (size_t q = 0; q < 8; q += 4) {
+    __m256 a = _mm256_unpacklo_ps(r[q], r[q + 1]), b = _mm256_unpackhi_ps(r[q], r[q + 1]);
+    __m256 c = _mm256_unpacklo_ps(r[q + 2], r[q + 3]), d = _mm256_unpackhi_ps(r[q + 2], r[q + 3]);
+    s[q] = _mm256_shuffle_ps(a, c, 0x44);
+    s[q + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    s[q + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    s[q + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+  for (size_t c = 0; c < 4; c++) {
+    _mm256_storeu_ps(to + c * to_stride, _mm256_permute2f128_ps(s[c], s[c + 4], 0x20));
+    _mm256_storeu_ps(to + (c + 4) * to_stride, _mm256_permute2f128_ps(s[c], s[c + 4], 0x31));
+  }
+}
+
+INLINE void f16_transpose(const float *from, size_t from_stride, float *to, size_t to_stride)
+{
+  f16_transpose8(from, from_stride, to, to_stride);
+  f16_transpose8(from + 8, from_stride, to + 8 * to_stride, to_stride);
+  f16_transpose8(from + 8 * from_stride, from_stride, to + 8, to_stride);
+  f16_transpose8(from + 8 * from_stride + 8, from_stride, to + 8 * to_stride + 8, to_stride);
+}
+
+#endif

@@ -1,0 +1,323 @@
+/* compute/cpu/simd/gemm: gemm, gemm_dx and gemm_dw over tile.inc.h.
+ *
+ * All three are one loop nest: the outputs are split over threads as a grid of cells; a cell walks blocks of rows and of depth that stay in L2, copies the
+ * broadcast operand of the block into the thread's scratch, then takes the panels of the other operand one group after the other over all row tiles.
+ *
+ *             rows (broadcast)   depth     panels (lanes)
+ *   gemm      rows of x          K         panels of W, streamed as they are
+ *   gemm_dx   rows of dy         N         16 inputs k each: W transposed into scratch, block by block
+ *   gemm_dw   inputs k of x      rows m    panels of W's gradient; dy copied, 16 outputs each
+ *
+ * Floors: 2 M N K operations in each, 32 per cycle and core where a core has 16 lanes of multiply-add per cycle; 4 (N K + M K + M N) bytes (gemm_dw: N K twice).
+ * Below some 8 rows gemm runs at the speed of memory, above at that of the multiply-adds.
+ */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
+#define ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
+
+#include "compute/cpu/simd/tile.inc.h"
+#include <string.h>
+
+enum {
+  BLOCK_ROWS = 264,                         /* rows of a packed block: 22 tiles of 12, 44 of 6 */
+  A_FLOATS = 160 * 1024,                    /* the packed block: 640 KiB of scratch */
+  B_FLOATS = A_DEPTH * PANEL * TILE_PANELS, /* a packed group of panels: 48 KiB */
+  GEMM_SCRATCH = (A_FLOATS + B_FLOATS) * 4
+};
+_Static_assert(BLOCK_ROWS * A_STRIDE <= A_FLOATS, "a block of rows fits");
+_Static_assert(A_DEPTH % PANEL == 0, "gemm_dx cuts the depth at panels");
+
+struct gemm_call {
+  struct device *device;
+  const float *w, *bias;    /* gemm, gemm_dx */
+  const float *x, *dy;      /* broadcast operand of gemm; of gemm_dw; of gemm_dx */
+  float *out, *bias_grad;   /* y, dx, or the gradient */
+  size_t m, n, k;
+  bool accumulate;
+  size_t grid_rows, grid_columns;
+};
+
+/* A thread's part of the outputs and its scratch. */
+struct cell {
+  size_t row, row_end;     /* of the broadcast operand */
+  size_t panel, panel_end;
+  float *a, *b;
+};
+
+static size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+/* Part i of `parts` of 0 .. total, cut at multiples of unit. */
+static size_t cut(size_t total, size_t unit, size_t parts, size_t i) { return size_min(ceil_div(total, unit) * i / parts * unit, total); }
+
+/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and `pack_column` rows for every column. */
+static void grid_choose(struct gemm_call *c, size_t rows, size_t panels, size_t pack_row, size_t pack_column)
+{
+  const size_t threads = (size_t)pool_threads(c->device->pool);
+  size_t best = SIZE_MAX;
+  for (size_t columns = 1; columns <= threads; columns++) {
+    const size_t cell_rows = ceil_div(rows, threads / columns), cell_columns = ceil_div(panels, columns) * PANEL;
+    const size_t cost = cell_rows * (cell_columns + pack_row) + cell_columns * pack_column;
+    if (cost >= best) continue;
+    best = cost;
+    c->grid_rows = size_min(threads / columns, rows);
+    c->grid_columns = size_min(columns, panels);
+  }
+}
+
+static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels, size_t index, int thread)
+{
+  const size_t i = index / c->grid_columns, j = index % c->grid_columns;
+  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  return (struct cell){.row = cut(rows, 1, c->grid_rows, i),
+                       .row_end = cut(rows, 1, c->grid_rows, i + 1),
+                       .panel = cut(panels, TILE_PANELS, c->grid_columns, j),
+                       .panel_end = cut(panels, TILE_PANELS, c->grid_columns, j + 1),
+                       .a = scratch,
+                       .b = scratch + A_FLOATS};
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------- */
+
+/* A_ROWS: rows of `depth` numbers, `stride` apart. */
+static void pack_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
+{
+  for (size_t j = 0; j < rows; j++) memcpy(a + j * A_STRIDE, from + j * stride, depth * sizeof *a);
+}
+
+/* A_STEPS, one tile, from rows of `depth` numbers. */
+static void pack_steps_of_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
+{
+  for (size_t t = 0; t < depth; t++)
+    for (size_t j = 0; j < rows; j++) a[t * TILE_ROWS + j] = from[j * stride + t];
+}
+
+/* A_STEPS, tiles one behind the other, from `depth` steps of `rows` numbers. */
+static void pack_steps(float *a, const float *from, size_t stride, size_t rows, size_t depth)
+{
+  const size_t tiles = ceil_div(rows, TILE_ROWS);
+  for (size_t i = 0; i < tiles; i++, a += depth * TILE_ROWS) {
+    const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
+    const struct m16 mask = m16_first(count);
+    for (size_t t = 0; t < depth; t++) f16_store_mask(a + t * TILE_ROWS, mask, f16_load_mask(from + t * stride + first, mask));
+  }
+}
+
+/* W[n .. n+depth-1, 16 p .. 16 p + 15] with lanes across k; n a multiple of 16. Past K: +0; a few rows past N are written too. */
+static void pack_transposed(float *b, const float *w, size_t k, size_t n, size_t depth, size_t p)
+{
+  const size_t count = size_min(k - p * PANEL, PANEL);
+  float edge[PANEL * PANEL] = {0};
+  for (size_t t = 0; t < depth; t += PANEL) {
+    const float *from = w + (((n + t) / PANEL) * k + p * PANEL) * PANEL;
+    if (count < PANEL) from = memcpy(edge, from, count * PANEL * sizeof *b);
+    f16_transpose(from, PANEL, b + t * PANEL, PANEL);
+  }
+}
+
+/* dy[0 .. depth-1, 16 p .. 16 p + 15]; past N: +0. */
+static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size_t p)
+{
+  const struct m16 mask = m16_first(n - p * PANEL);
+  for (size_t t = 0; t < depth; t++) f16_store(b + t * PANEL, f16_load_mask(dy + t * n + p * PANEL, mask));
+}
+
+/* ---- the nest ------------------------------------------------------------------------------------------------------ */
+
+/* All row tiles of a packed block against one group of panels. t: a, c at the block's first row. */
+static void tiles_over_rows(struct tile t, enum a_form form, size_t rows, size_t panels)
+{
+  const size_t tiles = ceil_div(rows, TILE_ROWS);
+  const float *a = t.a;
+  float *c = t.c;
+  for (size_t i = 0; i < tiles; i++) {
+    const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
+    t.a = a + (form == A_ROWS ? first * A_STRIDE : i * t.depth * TILE_ROWS);
+    t.c = c + first * t.c_row;
+    if (panels == TILE_PANELS) tile_full[form][count - 1](&t);
+    else if (panels == 1) tile_one[form][count - 1](&t);
+    else tile_wide[count - 1].run(&t);
+  }
+}
+
+/* Panels that the next group takes of those left. */
+static size_t group_size(size_t left, size_t rows, bool wide)
+{
+  if (wide && rows <= TILE_WIDE_ROWS && left >= tile_wide[rows - 1].panels) return tile_wide[rows - 1].panels;
+  return left >= TILE_PANELS ? TILE_PANELS : 1;
+}
+
+/* ---- gemm ---------------------------------------------------------------------------------------------------------- */
+
+static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k, size_t depth)
+{
+  const enum a_form form = rows <= TILE_ROWS ? A_STEPS : A_ROWS;
+  if (form == A_STEPS) pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  else pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    group = group_size(cell->panel_end - p, rows, true);
+    const struct tile t = {.a = cell->a,
+                           .b = c->w + (p * c->k + k) * PANEL,
+                           .b_panel = c->k * PANEL,
+                           .c = c->out + m * c->n + p * PANEL,
+                           .c_row = c->n,
+                           .c_panel = PANEL,
+                           .depth = depth,
+                           .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
+                           .bias = c->bias && k + depth == c->k ? c->bias + p * PANEL : NULL,
+                           .load = k > 0};
+    tiles_over_rows(t, form, rows, group);
+  }
+}
+
+static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
+    /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per panel. */
+    const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);
+    for (size_t r = 0; r < row_blocks; r++) {
+      const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
+      for (size_t d = 0; d < depth_blocks; d++) {
+        const size_t k = cut(c->k, 1, depth_blocks, d);
+        gemm_block(c, &cell, m, m_end - m, k, cut(c->k, 1, depth_blocks, d + 1) - k);
+      }
+    }
+  }
+}
+
+static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x, struct view y)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .w = weight_reals(w, WEIGHT_MASTER),
+                        .bias = b ? weight_reals(b, WEIGHT_MASTER) : NULL,
+                        .x = view_reals(x),
+                        .out = view_reals(y),
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k};
+  grid_choose(&c, c.m, ceil_div(c.n, PANEL), 4, 2);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_cells, &c);
+}
+
+/* ---- gemm_dx ------------------------------------------------------------------------------------------------------- */
+
+static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t n, size_t depth)
+{
+  pack_rows(cell->a, c->dy + m * c->n + n, c->n, rows, depth);
+  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    group = group_size(cell->panel_end - p, rows, false);
+    for (size_t i = 0; i < group; i++) pack_transposed(cell->b + i * A_DEPTH * PANEL, c->w, c->k, n, depth, p + i);
+    const struct tile t = {.a = cell->a,
+                           .b = cell->b,
+                           .b_panel = A_DEPTH * PANEL,
+                           .c = c->out + m * c->k + p * PANEL,
+                           .c_row = c->k,
+                           .c_panel = PANEL,
+                           .depth = depth,
+                           .lanes = size_min(c->k - (p + group - 1) * PANEL, PANEL),
+                           .load = c->accumulate || n > 0};
+    tiles_over_rows(t, A_ROWS, rows, group);
+  }
+}
+
+static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS), depth_blocks = ceil_div(c->n, A_DEPTH);
+    for (size_t r = 0; r < row_blocks; r++) {
+      const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
+      for (size_t d = 0; d < depth_blocks; d++) {
+        const size_t n = cut(c->n, PANEL, depth_blocks, d);
+        gemm_dx_block(c, &cell, m, m_end - m, n, cut(c->n, PANEL, depth_blocks, d + 1) - n);
+      }
+    }
+  }
+}
+
+static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx, bool accumulate)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .w = weight_reals(w, WEIGHT_MASTER),
+                        .dy = view_reals(dy),
+                        .out = view_reals(dx),
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k,
+                        .accumulate = accumulate};
+  grid_choose(&c, c.m, ceil_div(c.k, PANEL), 4, 8);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dx_cells, &c);
+}
+
+/* ---- gemm_dw ------------------------------------------------------------------------------------------------------- */
+
+static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t k, size_t rows, size_t m, size_t depth)
+{
+  pack_steps(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    group = group_size(cell->panel_end - p, rows, false);
+    for (size_t i = 0; i < group; i++) pack_columns(cell->b + i * A_DEPTH * PANEL, c->dy + m * c->n, c->n, depth, p + i);
+    const struct tile t = {.a = cell->a,
+                           .b = cell->b,
+                           .b_panel = A_DEPTH * PANEL,
+                           .c = c->out + (p * c->k + k) * PANEL,
+                           .c_row = PANEL,
+                           .c_panel = c->k * PANEL,
+                           .depth = depth,
+                           .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
+                           .load = true};
+    tiles_over_rows(t, A_STEPS, rows, group);
+  }
+}
+
+/* grad(b), by the cells that hold k = 0. */
+static void gemm_dw_bias(const struct gemm_call *c, const struct cell *cell)
+{
+  for (size_t p = cell->panel; p < cell->panel_end; p++) {
+    const struct m16 mask = m16_first(c->n - p * PANEL);
+    struct f16 sum = f16_load(c->bias_grad + p * PANEL);
+    for (size_t m = 0; m < c->m; m++) sum = f16_add(sum, f16_load_mask(c->dy + m * c->n + p * PANEL, mask));
+    f16_store_mask(c->bias_grad + p * PANEL, mask, sum);
+  }
+}
+
+static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS), depth_blocks = ceil_div(c->m, A_DEPTH);
+    for (size_t d = 0; d < depth_blocks; d++) {
+      const size_t m = cut(c->m, 1, depth_blocks, d), m_end = cut(c->m, 1, depth_blocks, d + 1);
+      for (size_t r = 0; r < row_blocks; r++) {
+        const size_t k = cell.row + cut(rows, 1, row_blocks, r);
+        gemm_dw_block(c, &cell, k, cell.row + cut(rows, 1, row_blocks, r + 1) - k, m, m_end - m);
+      }
+    }
+    if (c->bias_grad && cell.row == 0) gemm_dw_bias(c, &cell);
+  }
+}
+
+static void gemm_dw_run(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .x = view_reals(x),
+                        .dy = view_reals(dy),
+                        .out = weight_reals(w, WEIGHT_GRAD),
+                        .bias_grad = b ? weight_reals(b, WEIGHT_GRAD) : NULL,
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k};
+  grid_choose(&c, c.k, ceil_div(c.n, PANEL), 4, 4);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dw_cells, &c);
+}
+
+#endif

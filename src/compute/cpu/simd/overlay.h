@@ -1,0 +1,10 @@
+/* compute/cpu/simd/overlay: the parts of ops_overlay_avx2 and ops_overlay_avx512, one per file of those folders. */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_OVERLAY_H
+#define ASSAY_COMPUTE_CPU_SIMD_OVERLAY_H
+
+struct backend_ops;
+
+void overlay_gemm_avx2(struct backend_ops *ops);
+void overlay_gemm_avx512(struct backend_ops *ops);
+
+#endif
