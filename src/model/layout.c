@@ -1,0 +1,135 @@
+#include "model/layout.h"
+
+#include <stdio.h>
+
+enum dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_FFN, DIM_VOCAB };
+enum when { ALWAYS, IF_QKV_BIAS, IF_O_BIAS, IF_MLP_BIAS, IF_QK_NORM, IF_UNTIED };
+
+struct entry {
+  const char *name, *gguf;
+  enum dim n, k;
+  enum when when;
+  size_t slot;
+  bool rotary;
+};
+
+#define IN_LAYER(field) offsetof(struct model_layer, field)
+#define IN_MODEL(field) offsetof(struct model, field)
+
+static const struct entry layer_entries[] = {
+    {"input_layernorm.weight", "attn_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_LAYER(attn_norm), false},
+    {"self_attn.q_proj.weight", "attn_q.weight", DIM_QUERY, DIM_HIDDEN, ALWAYS, IN_LAYER(q), true},
+    {"self_attn.k_proj.weight", "attn_k.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(k), true},
+    {"self_attn.v_proj.weight", "attn_v.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(v), false},
+    {"self_attn.o_proj.weight", "attn_output.weight", DIM_HIDDEN, DIM_QUERY, ALWAYS, IN_LAYER(o), false},
+    {"self_attn.q_proj.bias", "attn_q.bias", DIM_QUERY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(q_bias), true},
+    {"self_attn.k_proj.bias", "attn_k.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(k_bias), true},
+    {"self_attn.v_proj.bias", "attn_v.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(v_bias), false},
+    {"self_attn.o_proj.bias", "attn_output.bias", DIM_HIDDEN, DIM_ONE, IF_O_BIAS, IN_LAYER(o_bias), false},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", DIM_HEAD, DIM_ONE, IF_QK_NORM, IN_LAYER(q_norm), false},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", DIM_HEAD, DIM_ONE, IF_QK_NORM, IN_LAYER(k_norm), false},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_LAYER(mlp_norm), false},
+    {"mlp.gate_proj.weight", "ffn_gate.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(gate), false},
+    {"mlp.up_proj.weight", "ffn_up.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(up), false},
+    {"mlp.down_proj.weight", "ffn_down.weight", DIM_HIDDEN, DIM_FFN, ALWAYS, IN_LAYER(down), false},
+    {"mlp.gate_proj.bias", "ffn_gate.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(gate_bias), false},
+    {"mlp.up_proj.bias", "ffn_up.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(up_bias), false},
+    {"mlp.down_proj.bias", "ffn_down.bias", DIM_HIDDEN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(down_bias), false},
+};
+enum { LAYER_ENTRIES = sizeof layer_entries / sizeof layer_entries[0] };
+
+static const struct entry embed_entry = {
+    "model.embed_tokens.weight", "token_embd.weight", DIM_VOCAB, DIM_HIDDEN, ALWAYS, IN_MODEL(embed), false};
+static const struct entry norm_entry = {
+    "model.norm.weight", "output_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_MODEL(norm), false};
+static const struct entry head_entry = {"lm_head.weight", "output.weight", DIM_VOCAB, DIM_HIDDEN,
+                                        IF_UNTIED,        IN_MODEL(head),  false};
+
+static bool entry_present(const struct model_config *c, const struct entry *e)
+{
+  switch (e->when) {
+    case ALWAYS:
+      return true;
+    case IF_QKV_BIAS:
+      return c->qkv_bias;
+    case IF_O_BIAS:
+      return c->o_bias;
+    case IF_MLP_BIAS:
+      return c->mlp_bias;
+    case IF_QK_NORM:
+      return c->qk_norm;
+    case IF_UNTIED:
+      return !c->tied;
+  }
+  return false;
+}
+
+static size_t dim_size(const struct model_config *c, enum dim d)
+{
+  switch (d) {
+    case DIM_ONE:
+      return 1;
+    case DIM_HIDDEN:
+      return (size_t)c->hidden;
+    case DIM_QUERY:
+      return (size_t)c->heads * (size_t)c->head_dim;
+    case DIM_KEY:
+      return (size_t)c->kv_heads * (size_t)c->head_dim;
+    case DIM_HEAD:
+      return (size_t)c->head_dim;
+    case DIM_FFN:
+      return (size_t)c->ffn;
+    case DIM_VOCAB:
+      return (size_t)c->vocab;
+  }
+  return 0;
+}
+
+static size_t entries_per_layer(const struct model_config *c)
+{
+  size_t n = 0;
+  for (int i = 0; i < LAYER_ENTRIES; i++) n += entry_present(c, &layer_entries[i]);
+  return n;
+}
+
+static const struct entry *present_entry(const struct model_config *c, size_t nth)
+{
+  for (int i = 0; i < LAYER_ENTRIES; i++) {
+    if (!entry_present(c, &layer_entries[i])) continue;
+    if (nth-- == 0) return &layer_entries[i];
+  }
+  ASSAY_BUG_IF(true);
+}
+
+size_t model_tensor_count(const struct model_config *c)
+{
+  return (c->tied ? 2 : 3) + entries_per_layer(c) * (size_t)c->layers;
+}
+
+void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor *out)
+{
+  size_t per_layer = entries_per_layer(c), in_layers = per_layer * (size_t)c->layers;
+  ASSAY_BUG_IF(i >= model_tensor_count(c));
+  const struct entry *e;
+  out->layer = -1;
+  if (i == 0) {
+    e = &embed_entry;
+  } else if (i <= in_layers) {
+    out->layer = (int)((i - 1) / per_layer);
+    e = present_entry(c, (i - 1) % per_layer);
+  } else {
+    e = i == in_layers + 1 ? &norm_entry : &head_entry;
+  }
+  if (out->layer < 0) {
+    snprintf(out->name, sizeof out->name, "%s", e->name);
+    snprintf(out->gguf_name, sizeof out->gguf_name, "%s", e->gguf);
+  } else {
+    snprintf(out->name, sizeof out->name, "model.layers.%d.%s", out->layer, e->name);
+    snprintf(out->gguf_name, sizeof out->gguf_name, "blk.%d.%s", out->layer, e->gguf);
+  }
+  out->kind = e->k == DIM_ONE ? WEIGHT_VECTOR : WEIGHT_MATRIX;
+  out->n = dim_size(c, e->n);
+  out->k = dim_size(c, e->k);
+  out->slot = e->slot;
+  out->rotary_dim = e->rotary ? (size_t)c->head_dim : 0;
+}

@@ -1,0 +1,24 @@
+/* model/layout: the one list of a decoder's weights: their names in both file formats, shapes, and place in struct model.
+ *
+ * Everything that walks over weights (creation, loading, byte counts) walks over this list, so that a weight cannot be counted and not loaded.
+ */
+#ifndef ASSAY_MODEL_LAYOUT_H
+#define ASSAY_MODEL_LAYOUT_H
+
+#include "model/model.h"
+
+struct model_tensor {
+  char name[96];      /* Hugging Face: "model.layers.3.mlp.up_proj.weight" */
+  char gguf_name[64]; /* GGUF: "blk.3.ffn_up.weight" */
+  enum weight_kind kind;
+  size_t n, k;       /* [n, k]; a vector has k = 1 */
+  int layer;         /* -1: not in a layer */
+  size_t slot;       /* offset of its pointer in struct model_layer, or in struct model */
+  size_t rotary_dim; /* > 0: rows come in heads of so many, rotated in halves; GGUF's llama interleaves them */
+};
+
+size_t model_tensor_count(const struct model_config *c);
+/* i < model_tensor_count. The order is fixed: embedding, layers, norm, head. */
+void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor *out);
+
+#endif

@@ -1,0 +1,231 @@
+#include "model/model.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/math.h"
+#include "core/rng.h"
+#include "model/layout.h"
+
+enum { CHUNK_REALS = 1 << 16 }; /* host numbers held at a time while a weight is filled */
+
+/* ---- configuration ------------------------------------------------------------------------------------------------ */
+
+static int check_relations(const struct model_config *c, const char *file, struct error *err)
+{
+  if (c->heads % c->kv_heads)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "num_key_value_heads",
+            "%d query heads cannot share %d key-value heads; expected a divisor of num_attention_heads", c->heads,
+            c->kv_heads);
+  if (c->head_dim % 2)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "head_dim", "head_dim is %d; expected an even number, as rotary halves need",
+            c->head_dim);
+  if (!(c->norm_eps > 0 && c->norm_eps < 1))
+    FAIL_AT(err, ERROR_INPUT, file, 0, "rms_norm_eps", "rms_norm_eps is %g; expected a number between 0 and 1",
+            c->norm_eps);
+  if (!(c->rope_theta >= 1 && c->rope_theta <= 1e15))
+    FAIL_AT(err, ERROR_INPUT, file, 0, "rope_theta", "rope_theta is %g; expected a number from 1 to 1e15",
+            c->rope_theta);
+  return 0;
+}
+
+int model_config_check(const struct model_config *c, const char *file, struct error *err)
+{
+  const struct {
+    const char *key;
+    int value, low, high;
+  } sizes[] = {
+      {"vocab_size", c->vocab, 1, 1 << 24}, /* widths are at least 2, so that a weight of one column is a vector */
+      {"hidden_size", c->hidden, 2, 1 << 17},
+      {"num_hidden_layers", c->layers, 1, 1024},
+      {"num_attention_heads", c->heads, 1, 4096},
+      {"num_key_value_heads", c->kv_heads, 1, 4096},
+      {"head_dim", c->head_dim, 2, 4096},
+      {"intermediate_size", c->ffn, 2, 1 << 20},
+      {"max_position_embeddings", c->max_positions, 1, 1 << 28},
+      {"sliding_window", c->window, 0, INT_MAX},
+      {"max_window_layers", c->window_layers_from, 0, c->layers},
+      {"bos_token_id", c->bos, -1, INT_MAX},
+      {"eos_token_id", c->eos, -1, INT_MAX},
+      {"pad_token_id", c->pad, -1, INT_MAX},
+  };
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+    if (sizes[i].value < sizes[i].low || sizes[i].value > sizes[i].high)
+      FAIL_AT(err, ERROR_INPUT, file, 0, sizes[i].key, "%s is %d; expected %d to %d", sizes[i].key, sizes[i].value,
+              sizes[i].low, sizes[i].high);
+  return check_relations(c, file, err);
+}
+
+size_t model_parameters(const struct model_config *c)
+{
+  size_t total = 0;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    total += t.n * t.k;
+  }
+  return total;
+}
+
+size_t model_part_bytes(const struct model_config *c, size_t real_size)
+{
+  size_t total = 0;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    total += weight_part_bytes(t.kind, t.n, t.k, real_size);
+  }
+  return total;
+}
+
+/* ---- creation ------------------------------------------------------------------------------------------------------ */
+
+static void model_close(void *arg)
+{
+  struct model *m = arg;
+  for (size_t i = 0; i < m->weight_count; i++) weight_destroy(m->weights[i]);
+  buffer_destroy(m->rope);
+}
+
+static int compare_weights(const void *a, const void *b)
+{
+  return strcmp(weight_name(*(struct weight *const *)a), weight_name(*(struct weight *const *)b));
+}
+
+static int create_weights(struct arena *a, struct model *m, size_t count, struct error *err)
+{
+  for (size_t i = 0; i < count; i++) {
+    struct model_tensor t;
+    model_tensor_at(&m->config, i, &t);
+    const char *name = arena_strdup(a, t.name, "model.names", err);
+    if (!name) return ERROR_RESOURCE;
+    struct weight *w = NULL;
+    TRY(weight_create(m->device, t.kind, t.n, t.k, name, &w, err));
+    m->weights[m->weight_count++] = w;
+    char *owner = t.layer < 0 ? (char *)m : (char *)&m->layer[t.layer];
+    memcpy(owner + t.slot, &w, sizeof w);
+  }
+  if (m->config.tied) m->head = m->embed;
+  qsort(m->weights, m->weight_count, sizeof m->weights[0], compare_weights);
+  return 0;
+}
+
+/* cos and sin of position * theta^(-2i / D), in f64 and rounded once by the device (Su et al. 2021, eq. 15). */
+static int fill_rope(struct model *m, struct error *err)
+{
+  size_t half = (size_t)m->config.head_dim / 2, positions = (size_t)m->rope_positions;
+  size_t chunk = CHUNK_REALS / (2 * half);
+  double *frequency = memory_alloc(half, sizeof *frequency, "model.rope", err);
+  double *table = memory_alloc(chunk * half * 2, sizeof *table, "model.rope", err);
+  if (!frequency || !table) {
+    memory_free(frequency);
+    memory_free(table);
+    return ERROR_RESOURCE;
+  }
+  for (size_t i = 0; i < half; i++)
+    frequency[i] = math_pow(m->config.rope_theta, -(double)(2 * i) / (double)m->config.head_dim);
+  for (size_t first = 0; first < positions; first += chunk) {
+    size_t rows = positions - first < chunk ? positions - first : chunk;
+    for (size_t r = 0; r < rows; r++) {
+      for (size_t i = 0; i < half; i++) {
+        double angle = (double)(first + r) * frequency[i];
+        table[(r * half + i) * 2] = math_cos(angle);
+        table[(r * half + i) * 2 + 1] = math_sin(angle);
+      }
+    }
+    struct view to = {m->rope, first * half * 2};
+    buffer_write(m->device, to, table, HOST_F64, rows * half * 2);
+  }
+  memory_free(frequency);
+  memory_free(table);
+  return 0;
+}
+
+int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out,
+                 struct error *err)
+{
+  *out = NULL;
+  TRY(model_config_check(c, NULL, err));
+  if (positions < 1 || positions > c->max_positions)
+    FAIL(err, ERROR_INPUT, "%d positions asked for; the model has %d (max_position_embeddings)", positions,
+         c->max_positions);
+  size_t count = model_tensor_count(c);
+  struct model *m = ARENA_NEW(a, struct model, 1, "model", err);
+  if (!m) return ERROR_RESOURCE;
+  m->config = *c;
+  m->device = d;
+  m->rope_positions = positions;
+  m->layer = ARENA_NEW(a, struct model_layer, (size_t)c->layers, "model", err);
+  m->weights = ARENA_NEW(a, struct weight *, count, "model", err);
+  if (!m->layer || !m->weights) return ERROR_RESOURCE;
+  TRY(arena_on_reset(a, model_close, m, err));
+  TRY(create_weights(a, m, count, err));
+  TRY(buffer_create(d, (size_t)positions * (size_t)c->head_dim, "model.rope", &m->rope, err));
+  TRY(fill_rope(m, err));
+  *out = m;
+  return device_sync(d, err);
+}
+
+struct weight *model_find(const struct model *m, const char *name)
+{
+  size_t low = 0, high = m->weight_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    int order = strcmp(name, weight_name(m->weights[middle]));
+    if (order == 0) return m->weights[middle];
+    if (order < 0) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return NULL;
+}
+
+/* ---- filling ------------------------------------------------------------------------------------------------------- */
+
+static bool is_bias(const struct weight *w)
+{
+  const char *name = weight_name(w), *dot = strrchr(name, '.');
+  return dot && !strcmp(dot, ".bias");
+}
+
+/* Values of element first .. first+n-1 of the weight with this ordinal. */
+static void initial_values(const struct weight *w, uint64_t seed, size_t ordinal, size_t first, size_t n, float *to)
+{
+  if (weight_cols(w) == 1) {
+    for (size_t i = 0; i < n; i++) to[i] = is_bias(w) ? 0.0f : 1.0f;
+    return;
+  }
+  struct rng_at at = {.purpose = RNG_INIT, .step = (uint32_t)ordinal};
+  for (size_t i = 0; i < n; i++) {
+    at.group = (uint32_t)((uint64_t)(first + i) >> 32);
+    at.position = (uint32_t)(first + i);
+    to[i] = (float)(0.02 * rng_normal(seed, &at));
+  }
+}
+
+int model_randomise(struct model *m, uint64_t seed, struct error *err)
+{
+  for (size_t ordinal = 0; ordinal < m->weight_count; ordinal++) {
+    struct weight *w = m->weights[ordinal];
+    size_t rows = weight_rows(w), cols = weight_cols(w), chunk = CHUNK_REALS / cols + 1;
+    if (chunk > rows) chunk = rows;
+    float *values = memory_alloc(chunk * cols, sizeof *values, "model.init", err);
+    if (!values) return ERROR_RESOURCE;
+    for (size_t row = 0; row < rows; row += chunk) {
+      size_t count = rows - row < chunk ? rows - row : chunk;
+      initial_values(w, seed, ordinal, row * cols, count * cols, values);
+      weight_write(w, WEIGHT_MASTER, row, count, values, HOST_F32);
+    }
+    memory_free(values);
+  }
+  return device_sync(m->device, err);
+}
+
+int model_make_trainable(struct model *m, struct error *err)
+{
+  for (size_t i = 0; i < m->weight_count; i++) TRY(weight_make_trainable(m->weights[i], err));
+  return 0;
+}
