@@ -1,0 +1,391 @@
+#include "train/trainer.h"
+
+#include "core/math.h"
+#include "rollout/kv.h"
+
+#include <string.h>
+
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+
+static int smaller(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+
+void trainer_plan(const struct model_config *c, const struct trainer_options *o, struct trainer_sizes *out)
+{
+  int64_t leaves = o->max_leaves, rows = o->micro_rows;
+  int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new); // no sharing at all: the most there can be
+  int64_t micro = rows < batch_rows ? rows : batch_rows;
+  if (micro < smaller(batch_rows, BATCH_UNIT_ROWS)) micro = smaller(batch_rows, BATCH_UNIT_ROWS);
+  int64_t nodes = smaller(micro, 2 * leaves + micro / BATCH_UNIT_ROWS + 1); // nodes of a micro-batch: leaves, prompts, pieces
+  int64_t ahead = 2 * (int64_t)o->max_path + 2 * BATCH_UNIT_ROWS;           // two groups' ancestors may overlap, and holes
+  *out = (struct trainer_sizes){0};
+  out->decoder = (struct decoder_options){.max_rows = (int)micro,
+                                          .max_head_rows = (int)micro,
+                                          .max_pairs = (int)(micro + leaves),
+                                          .train = o->train,
+                                          .recompute = o->recompute,
+                                          .vocab_chunk = o->vocab_chunk};
+  int64_t block = o->kv_block;
+  out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2));
+  out->ahead_slots = (int)ahead;
+  out->kv_slots = (int)(micro + ahead);
+  out->embed_slots = smaller(c->vocab, batch_rows);
+}
+
+size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, size_t real_size)
+{
+  struct trainer_sizes s;
+  trainer_plan(c, o, &s);
+  struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, o->kv_block, s.kv_blocks};
+  size_t bytes = decoder_bytes(c, &s.decoder, real_size) + kv_block_bytes(&shape, real_size) * (size_t)s.kv_blocks;
+  return bytes + (o->train ? decoder_gradients_bytes(c, s.kv_slots, s.embed_slots, real_size) : 0);
+}
+
+int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out, struct error *err)
+{
+  struct trainer *t = ARENA_NEW(a, struct trainer, 1, "trainer", err);
+  if (!t) return err->code;
+  t->model = m;
+  t->trained = o->train ? m : NULL;
+  t->options = *o;
+  trainer_plan(&m->config, o, &t->sizes);
+  TRY(decoder_create(a, m, &t->sizes.decoder, &t->decoder, err));
+  struct kv_shape shape = {m->config.layers, m->config.kv_heads, m->config.head_dim, o->kv_block, t->sizes.kv_blocks};
+  TRY(kv_space_create(a, m->device, &shape, &t->kv, err));
+  if (o->train) TRY(decoder_gradients_create(a, m, t->sizes.kv_slots, t->sizes.embed_slots, &t->gradients, err));
+  *out = t;
+  return 0;
+}
+
+/* ---- one run over a batch -------------------------------------------------------------------------------------------- */
+
+/* Where a node's K, V (path) and dK, dV (slot) are while it is alive. */
+struct place {
+  struct kv_path path;
+  int32_t slot;        /* -1: none */
+  bool ready;          /* K and V are there */
+};
+
+struct run {
+  struct trainer *t;
+  const struct batch *b;
+  struct place *places;       /* [nodes] */
+  int32_t *ahead_from, *ahead_to, ahead_live; /* slot ranges of nodes forwarded ahead, ascending */
+  // the pass
+  struct rows rows;
+  struct head_rows head;
+  int32_t *token, *position, *blocks, *kv_slot, *embed_slot, *head_row, *pair_row, *pair_target, *pair_number;
+  struct rows_run *runs;
+  struct rows_copy *copies;
+  struct rows_span *spans;
+  int32_t block_count, span_count;
+  double *pair_logp, *pair_coef, *head_entropy, *head_entropy_coef;
+  // the caller's
+  double temperature;
+  const double *coef, *entropy_coef;
+  double *logp, *entropy;
+};
+
+static int open_pass(struct run *r, struct arena *a, struct error *err)
+{
+  const struct trainer_sizes *s = &r->t->sizes;
+  size_t rows = (size_t)s->decoder.max_rows, pairs = (size_t)s->decoder.max_pairs, nodes = (size_t)r->b->node_count;
+  // tables and spans: one entry per block and per ancestor of each node
+  size_t blocks = 0, spans = 0;
+  for (size_t i = 0; i < nodes; i++) {
+    blocks += (size_t)kv_blocks_for(r->t->kv, r->b->nodes[i].position + r->b->nodes[i].count);
+    spans += (size_t)r->b->nodes[i].depth + 1;
+  }
+  r->token = ARENA_NEW(a, int32_t, rows, "train rows", err);
+  r->position = ARENA_NEW(a, int32_t, rows, "train rows", err);
+  r->kv_slot = ARENA_NEW(a, int32_t, rows, "train rows", err);
+  r->embed_slot = ARENA_NEW(a, int32_t, rows, "train rows", err);
+  r->head_row = ARENA_NEW(a, int32_t, rows, "train rows", err);
+  r->head_entropy = ARENA_NEW(a, double, rows, "train rows", err);
+  r->head_entropy_coef = ARENA_NEW(a, double, rows, "train rows", err);
+  r->pair_row = ARENA_NEW(a, int32_t, pairs, "train rows", err);
+  r->pair_target = ARENA_NEW(a, int32_t, pairs, "train rows", err);
+  r->pair_number = ARENA_NEW(a, int32_t, pairs, "train rows", err);
+  r->pair_logp = ARENA_NEW(a, double, pairs, "train rows", err);
+  r->pair_coef = ARENA_NEW(a, double, pairs, "train rows", err);
+  r->blocks = ARENA_NEW(a, int32_t, blocks, "train rows", err);
+  r->spans = ARENA_NEW(a, struct rows_span, spans, "train rows", err);
+  r->runs = ARENA_NEW(a, struct rows_run, nodes, "train rows", err);
+  r->copies = ARENA_NEW(a, struct rows_copy, nodes, "train rows", err);
+  r->places = ARENA_NEW(a, struct place, nodes, "train rows", err);
+  r->ahead_from = ARENA_NEW(a, int32_t, nodes + 1, "train rows", err);
+  r->ahead_to = ARENA_NEW(a, int32_t, nodes + 1, "train rows", err);
+  if (!r->ahead_to || err->code) return err->code;
+  for (size_t i = 0; i < nodes; i++) {
+    r->places[i].slot = -1;
+    TRY(kv_path_open(a, r->t->kv, r->b->nodes[i].position + r->b->nodes[i].count, &r->places[i].path, err));
+  }
+  return 0;
+}
+
+static void start_pass(struct run *r)
+{
+  r->rows = (struct rows){.token = r->token, .position = r->position, .runs = r->runs, .blocks = r->blocks, .copies = r->copies, .spans = r->spans};
+  r->head = (struct head_rows){.row = r->head_row, .pair_row = r->pair_row, .pair_target = r->pair_target};
+  r->block_count = r->span_count = 0;
+}
+
+/* Storage for a node's K and V: its parent's path, forked where the node begins. Parents have theirs already. */
+static int take_storage(struct run *r, int32_t node, struct error *err)
+{
+  const struct batch_node *n = &r->b->nodes[node];
+  struct place *p = &r->places[node];
+  if (p->ready) return 0;
+  if (n->parent >= 0) {
+    bool copied;
+    TRY(kv_path_fork(r->t->kv, &r->places[n->parent].path, n->position, &p->path, &r->copies[r->rows.copy_count], &copied, err));
+    r->rows.copy_count += copied;
+  }
+  TRY(kv_path_extend(r->t->kv, &p->path, n->position + n->count, err));
+  p->ready = true;
+  return 0;
+}
+
+/* Gradient slots for a node that outlives this micro-batch: the first gap that is wide enough, behind the micro-batch's own slots. */
+static int take_ahead_slots(struct run *r, int32_t node, struct error *err)
+{
+  int32_t count = r->b->nodes[node].count, base = r->t->sizes.kv_slots - r->t->sizes.ahead_slots, at = base, i = 0;
+  for (; i < r->ahead_live && r->ahead_from[i] - at < count; i++) at = r->ahead_to[i];
+  if (at + count > r->t->sizes.kv_slots)
+    FAIL(err, ERROR_RESOURCE, "%d token positions stay open at once; expected at most %d; raise compute.micro_batch", at + count - base,
+         r->t->sizes.ahead_slots);
+  memmove(r->ahead_from + i + 1, r->ahead_from + i, (size_t)(r->ahead_live - i) * sizeof(int32_t));
+  memmove(r->ahead_to + i + 1, r->ahead_to + i, (size_t)(r->ahead_live - i) * sizeof(int32_t));
+  r->ahead_from[i] = at;
+  r->ahead_to[i] = at + count;
+  r->ahead_live++;
+  r->places[node].slot = at;
+  decoder_gradients_clear_slots(r->t->gradients, at, count);
+  return 0;
+}
+
+static void give_back(struct run *r, int32_t node)
+{
+  struct place *p = &r->places[node];
+  kv_path_release(r->t->kv, &p->path);
+  p->ready = false;
+  for (int32_t i = 0; i < r->ahead_live; i++) {
+    if (r->ahead_from[i] != p->slot) continue;
+    memmove(r->ahead_from + i, r->ahead_from + i + 1, (size_t)(r->ahead_live - i - 1) * sizeof(int32_t));
+    memmove(r->ahead_to + i, r->ahead_to + i + 1, (size_t)(r->ahead_live - i - 1) * sizeof(int32_t));
+    r->ahead_live--;
+    break;
+  }
+  p->slot = -1;
+}
+
+/* ---- rows and head of a pass ----------------------------------------------------------------------------------------- */
+
+static void add_node(struct run *r, int32_t node)
+{
+  const struct batch_node *n = &r->b->nodes[node];
+  const struct segment *s = &r->b->tree->segments[n->segment];
+  const struct kv_path *path = &r->places[node].path;
+  struct rows *rows = &r->rows;
+  r->runs[rows->run_count++] = (struct rows_run){.row = rows->count, .count = n->count, .position = n->position, .table = r->block_count};
+  memcpy(r->blocks + r->block_count, path->table, (size_t)path->count * sizeof(int32_t));
+  r->block_count += path->count;
+  for (int32_t i = 0; i < n->count; i++) {
+    int32_t id = s->tokens[n->offset + i].id, row = rows->count++;
+    r->token[row] = id;
+    r->position[row] = n->position + i;
+    r->kv_slot[row] = r->places[node].slot + i;
+    r->embed_slot[row] = r->b->embed_slot[id];
+  }
+}
+
+/* The spans of a run: its ancestors' slots from the root down, then its own. */
+static void add_spans(struct run *r, int32_t run, int32_t node)
+{
+  int32_t depth = r->b->nodes[node].depth;
+  r->runs[run].span = r->span_count;
+  r->runs[run].span_count = depth + 1;
+  for (int32_t n = node, i = depth; n >= 0; n = r->b->nodes[n].parent, i--)
+    r->spans[r->span_count + i] = (struct rows_span){r->b->nodes[n].position, r->b->nodes[n].count, r->places[n].slot};
+  r->span_count += depth + 1;
+}
+
+static void add_pair(struct run *r, int32_t row, int32_t segment, int32_t index)
+{
+  int32_t number = batch_target(r->b, segment, index);
+  if (!r->b->wanted[number]) return;
+  if (!r->head.count || r->head_row[r->head.count - 1] != row) r->head_row[r->head.count++] = row;
+  int32_t p = r->head.pair_count++;
+  r->pair_row[p] = r->head.count - 1;
+  r->pair_target[p] = r->b->tree->segments[segment].tokens[index].id;
+  r->pair_number[p] = number;
+}
+
+/* Tokens that follow the last one of a segment: the first of each child, through children without tokens. */
+static void add_child_pairs(struct run *r, int32_t row, int32_t segment)
+{
+  for (int32_t c = r->b->first_child[segment]; c >= 0; c = r->b->next_sibling[c]) {
+    if (r->b->tree->segments[c].count) add_pair(r, row, c, 0);
+    else add_child_pairs(r, row, c);
+  }
+}
+
+static void add_heads(struct run *r, const struct batch_micro *m)
+{
+  int32_t row = 0;
+  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
+    const struct batch_node *n = &r->b->nodes[node];
+    int32_t last = r->b->tree->segments[n->segment].count - 1;
+    for (int32_t i = n->offset; i < n->offset + n->count; i++, row++) {
+      if (i < last) add_pair(r, row, n->segment, i + 1);
+      else add_child_pairs(r, row, n->segment);
+    }
+  }
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------------ */
+
+/* K and V of ancestors whose own turn comes later. */
+static int run_ahead(struct run *r, const struct batch_micro *m, struct error *err)
+{
+  int32_t i = 0;
+  while (i < m->ahead_count) {
+    start_pass(r);
+    for (; i < m->ahead_count; i++) {
+      int32_t node = r->b->ahead[m->ahead + i];
+      if (r->rows.count + r->b->nodes[node].count > r->t->sizes.decoder.max_rows) break;
+      TRY(take_storage(r, node, err));
+      if (r->coef) TRY(take_ahead_slots(r, node, err));
+      add_node(r, node);
+    }
+    r->t->counts.rows_recomputed += (uint64_t)r->rows.count;
+    TRY(decoder_forward(r->t->decoder, &r->rows, r->t->kv->kv, NULL, false, err));
+  }
+  return 0;
+}
+
+static int build_micro(struct run *r, const struct batch_micro *m, struct error *err)
+{
+  start_pass(r);
+  // storage from the roots down, rows from the leaves up
+  for (int32_t node = m->node + m->node_count - 1; node >= m->node; node--) TRY(take_storage(r, node, err));
+  int32_t row = 0;
+  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
+    if (r->places[node].slot < 0) r->places[node].slot = row; // lives and dies in this micro-batch: its rows are its slots
+    row += r->b->nodes[node].count;
+  }
+  if (r->coef) decoder_gradients_clear_slots(r->t->gradients, 0, row);
+  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
+    add_node(r, node);
+    if (r->coef) add_spans(r, r->rows.run_count - 1, node);
+  }
+  add_heads(r, m);
+  return 0;
+}
+
+static void take_scores(struct run *r)
+{
+  for (int32_t p = 0; p < r->head.pair_count; p++) {
+    if (r->logp) r->logp[r->pair_number[p]] = r->pair_logp[p];
+    if (r->entropy) r->entropy[r->pair_number[p]] = r->head_entropy[r->pair_row[p]];
+  }
+}
+
+static int backward_micro(struct run *r, struct error *err)
+{
+  for (int32_t h = 0; h < r->head.count; h++) r->head_entropy_coef[h] = 0;
+  for (int32_t p = 0; p < r->head.pair_count; p++) {
+    r->pair_coef[p] = r->coef[r->pair_number[p]];
+    if (r->entropy_coef) r->head_entropy_coef[r->pair_row[p]] += r->entropy_coef[r->pair_number[p]];
+  }
+  struct decoder_backward_input in = {.head = &r->head,
+                                      .temperature = r->temperature,
+                                      .coef = r->pair_coef,
+                                      .entropy_coef = r->entropy_coef ? r->head_entropy_coef : NULL,
+                                      .kv_slot = r->kv_slot,
+                                      .embed_slot = r->embed_slot};
+  r->t->counts.rows_backward += (uint64_t)r->rows.count;
+  if (r->t->options.recompute) r->t->counts.rows_recomputed += (uint64_t)r->rows.count;
+  return decoder_backward(r->t->decoder, &r->rows, r->t->kv->kv, &in, r->t->gradients, err);
+}
+
+static int run_micro(struct run *r, const struct batch_micro *m, struct error *err)
+{
+  TRY(run_ahead(r, m, err));
+  TRY(build_micro(r, m, err));
+  r->t->counts.rows_forward += (uint64_t)r->rows.count;
+  TRY(decoder_forward(r->t->decoder, &r->rows, r->t->kv->kv, &r->head, r->coef != NULL, err));
+  TRY(decoder_score(r->t->decoder, r->temperature, &r->head, r->pair_logp, r->head_entropy, err));
+  take_scores(r);
+  if (r->coef) TRY(backward_micro(r, err));
+  for (int32_t node = m->node; node < m->node + m->node_count; node++) give_back(r, node);
+  return 0;
+}
+
+static int run_batch(struct run *r, struct arena *a, struct error *err)
+{
+  const struct batch *b = r->b;
+  const struct trainer_sizes *s = &r->t->sizes;
+  if (b->max_micro_rows > s->decoder.max_rows || b->max_micro_pairs > s->decoder.max_pairs || b->peak_blocks > s->kv_blocks ||
+      b->embed_count > s->embed_slots)
+    FAIL(err, ERROR_BUG, "a batch needs %d rows, %d pairs, %d KV blocks; planned were %d, %d, %d", b->max_micro_rows, b->max_micro_pairs,
+         b->peak_blocks, s->decoder.max_rows, s->decoder.max_pairs, s->kv_blocks);
+  for (int32_t i = 0; i < b->target_count; i++) {
+    if (r->logp) r->logp[i] = (double)__builtin_nanf("");
+    if (r->entropy) r->entropy[i] = (double)__builtin_nanf("");
+  }
+  struct arena_mark mark = arena_mark(a);
+  int rc = open_pass(r, a, err);
+  for (int32_t m = 0; !rc && m < b->micro_count; m++) rc = run_micro(r, &b->micros[m], err);
+  for (int32_t n = 0; r->places && n < b->node_count; n++) kv_path_release(r->t->kv, &r->places[n].path); // after a failure
+  if (!rc && r->coef) rc = decoder_gradients_join(r->t->gradients, r->t->trained, b->embed_ids, b->embed_count, err);
+  arena_release(a, mark);
+  return rc;
+}
+
+int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp, double *entropy,
+                  struct error *err)
+{
+  struct run r = {.t = t, .b = b, .temperature = temperature, .logp = logp, .entropy = entropy};
+  return run_batch(&r, a, err);
+}
+
+int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, double temperature, const double *coef,
+                     const double *entropy_coef, double *logp, double *entropy, struct error *err)
+{
+  ASSAY_BUG_IF(!t->trained || !coef);
+  struct run r = {.t = t, .b = b, .temperature = temperature, .coef = coef, .entropy_coef = entropy_coef, .logp = logp, .entropy = entropy};
+  return run_batch(&r, a, err);
+}
+
+/* ---- the update -------------------------------------------------------------------------------------------------------- */
+
+int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err)
+{
+  struct device *d = t->model->device;
+  const struct backend_ops *ops = device_ops(d);
+  double sum = 0;
+  for (size_t i = 0; i < t->trained->weight_count; i++) sum += ops->sum_squares(d, t->trained->weights[i], WEIGHT_GRAD);
+  *norm = math_sqrt(sum);
+  if (!math_is_finite(sum)) {
+    for (size_t i = 0; i < t->trained->weight_count; i++) ops->weight_zero_grad(d, t->trained->weights[i]);
+    FAIL(err, ERROR_INPUT, "the gradient's norm is %g; expected a finite number; lower train.lr or set train.clip_norm, and look at rewards and weights", *norm);
+  }
+  // beta^t by repeated multiplication: exact in its order, and updates are few
+  double power1 = 1, power2 = 1;
+  t->updates++;
+  for (int64_t i = 0; i < t->updates; i++) {
+    power1 *= o->beta1;
+    power2 *= o->beta2;
+  }
+  struct adamw_params p = {.lr = lr,
+                           .beta1 = o->beta1,
+                           .beta2 = o->beta2,
+                           .eps = o->eps,
+                           .weight_decay = o->weight_decay,
+                           .correction1 = 1 - power1,
+                           .correction2 = 1 - power2,
+                           .grad_scale = o->clip_norm > 0 && *norm > o->clip_norm ? o->clip_norm / *norm : 1};
+  for (size_t i = 0; i < t->trained->weight_count; i++) ops->adamw(d, t->trained->weights[i], &p);
+  t->weight_version++;
+  return device_sync(d, err);
+}
