@@ -1,0 +1,192 @@
+/* train/recipe: what a run is to do, read from YAML (CONTRACT.md, "Recipe").
+ *
+ * One list per group of keys makes the struct, the reader, the writer, the help and the check on --resume. Every value remembers where it came from: its default, FILE:LINE,
+ * or the command line. An unknown key, a wrong type or a value out of bounds is one error with file and line and, for a key, the nearest known one.
+ *
+ *     struct recipe *r;
+ *     TRY(recipe_read(arena, "recipes/demo.yaml", RECIPE_TRAIN, overrides, n, &r, err));
+ *     ... r->rollout.group, r->train.lr, r->methods[0].name ...
+ *
+ * `assay train` and `assay sft` share the reader: sft has no rollout, reward and methods (its methods list is [sft]).
+ */
+#ifndef ASSAY_TRAIN_RECIPE_H
+#define ASSAY_TRAIN_RECIPE_H
+
+#include "core/json.h"
+#include "method/compose.h"
+
+/* X(TYPE, name, default, low, high, words, help)
+ *   INT  int64_t          REAL double         BOOL bool        ENUM int32_t, ordinal in words "a|b"     TEXT const char *, NULL where the default is null
+ *   AUTO int64_t, 0: auto SIZE int64_t bytes, 0: auto ("4G", "512M")   SWITCH int32_t, -1: auto, else 0 or 1
+ *   REAL_AUTO double, NaN: auto (resolved by the reader)               PAIR double[2]      TEXTS list of strings
+ * Defaults are written as in a recipe; both bounds are allowed. */
+#define RECIPE_TOP(X)                                                                                                         \
+  X(TEXT, model, "null", 0, 0, NULL, "model to train: a Hugging Face folder, a GGUF file, a run or a checkpoint")             \
+  X(TEXT, reference, "null", 0, 0, NULL, "reference model; null: the start model, kept only if a method needs it")            \
+  X(INT, seed, "1", 0, 9.2e18, NULL, "every random number of the run follows from it")
+#define RECIPE_EVAL(X)                                                                                                        \
+  X(INT, every, "20", 0, 1e9, NULL, "steps between evaluations; 0: only before the first step and after the last")            \
+  X(INT, samples, "4", 1, 1e6, NULL, "answers per problem")
+#define RECIPE_TEMPLATE(X)                                                                                                    \
+  X(TEXT, now, "null", 0, 0, NULL, "time that the chat template sees, 2025-01-15T14:30:05; null: the run's first start")      \
+  X(TEXT, system, "null", 0, 0, NULL, "system prompt put before every problem")                                               \
+  X(SWITCH, enable_thinking, "auto", 0, 0, NULL, "the template's enable_thinking; auto: not set")
+#define RECIPE_REWARD(X)                                                                                                      \
+  X(ENUM, on_failure, "zero", 0, 0, "zero|drop|retry", "a rollout whose verifier failed: reward 0, left out, or judged again")
+#define RECIPE_ROLLOUT(X)                                                                                                     \
+  X(INT, problems, "8", 1, 1e6, NULL, "problems a step")                                                                      \
+  X(INT, group, "8", 1, 1e5, NULL, "rollouts per problem")                                                                    \
+  X(INT, max_new_tokens, "256", 1, 1e7, NULL, "longest answer")                                                               \
+  X(INT, max_prompt_tokens, "1024", 1, 1e7, NULL, "longest prompt; longer ones are left out and counted")                     \
+  X(REAL, temperature, "1.0", 0, 100, NULL, "of the sampler; 0: greedy")                                                      \
+  X(REAL, top_p, "1.0", 0, 1, NULL, "nucleus; 1: off")                                                                        \
+  X(INT, top_k, "0", 0, 1e7, NULL, "most probable tokens; 0: off")                                                            \
+  X(REAL, min_p, "0.0", 0, 1, NULL, "share of the largest probability; 0: off")                                               \
+  X(TEXTS, stop, "[]", 0, 0, NULL, "strings that end an answer")                                                              \
+  X(INT, max_attempts, "1", 1, 1000, NULL, "waves of rollouts that methods may ask for in a step")                            \
+  X(AUTO, max_tokens, "auto", 1, 1e12, NULL, "tokens that a step may generate; auto: what its waves can need")
+#define RECIPE_TRAIN_KEYS(X)                                                                                                  \
+  X(INT, steps, "100", 0, 1e9, NULL, "steps of the run")                                                                      \
+  X(INT, epochs, "1", 1, 1000, NULL, "passes over a step's rollouts")                                                         \
+  X(INT, minibatches, "1", 1, 1e5, NULL, "optimiser steps in a pass; whole groups each")                                      \
+  X(INT, batch, "16", 1, 1e6, NULL, "sft: examples a step")                                                                   \
+  X(INT, max_tokens, "2048", 2, 1e7, NULL, "sft: longest example; longer ones are left out and counted")                      \
+  X(REAL_AUTO, temperature, "auto", 1e-3, 100, NULL, "of the trained distribution; auto: rollout.temperature, 1 if that is 0")\
+  X(REAL, lr, "1.0e-6", 0, 10, NULL, "learning rate at its height")                                                           \
+  X(ENUM, schedule, "constant", 0, 0, "constant|linear|cosine", "learning rate after the warm-up; linear and cosine end at 0") \
+  X(INT, warmup, "0", 0, 1e9, NULL, "steps over which the learning rate rises from 0")                                        \
+  X(REAL, weight_decay, "0.0", 0, 10, NULL, "decoupled, AdamW")                                                               \
+  X(PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates")                                                   \
+  X(REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps")                                                                       \
+  X(REAL, clip_norm, "1.0", 0, 1e30, NULL, "largest global gradient norm; 0: no clipping")
+#define RECIPE_COMPUTE(X)                                                                                                     \
+  X(ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live")                                                          \
+  X(ENUM, type, "f32", 0, 0, "f32|bf16", "compute type")                                                                      \
+  X(AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use")                                                  \
+  X(SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free")                                          \
+  X(AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone")                        \
+  X(SWITCH, recompute, "auto", 0, 0, NULL, "keep layer inputs only and compute the rest again; changes memory and time alone")\
+  X(AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")                         \
+  X(AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                                        \
+  X(AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")
+#define RECIPE_SAVE(X)                                                                                                        \
+  X(INT, every, "20", 0, 1e9, NULL, "steps between checkpoints; 0: only after the last")                                      \
+  X(INT, keep, "3", 1, 1e6, NULL, "checkpoints kept, beside the best")                                                        \
+  X(ENUM, rollouts, "all", 0, 0, "all|none", "which rollouts are written")                                                    \
+  X(ENUM, type, "f32", 0, 0, "f32|bf16|f16", "element type of saved weights")
+
+/* X(group, LIST): in the order of the line of the program. The group `top` has no name in the file. */
+#define RECIPE_GROUPS(X)              \
+  X(top, RECIPE_TOP)                  \
+  X(eval, RECIPE_EVAL)                \
+  X(template, RECIPE_TEMPLATE)        \
+  X(reward, RECIPE_REWARD)            \
+  X(rollout, RECIPE_ROLLOUT)          \
+  X(train, RECIPE_TRAIN_KEYS)         \
+  X(compute, RECIPE_COMPUTE)          \
+  X(save, RECIPE_SAVE)
+
+enum recipe_device { RECIPE_DEVICE_CPU, RECIPE_DEVICE_CUDA };
+enum recipe_type { RECIPE_F32, RECIPE_BF16, RECIPE_F16 };
+enum recipe_schedule { RECIPE_CONSTANT, RECIPE_LINEAR, RECIPE_COSINE };
+enum recipe_failure { RECIPE_FAILURE_ZERO, RECIPE_FAILURE_DROP, RECIPE_FAILURE_RETRY };
+enum recipe_rollouts { RECIPE_ROLLOUTS_ALL, RECIPE_ROLLOUTS_NONE };
+
+struct recipe_texts {
+  const char **items;
+  size_t count;
+};
+
+#define RECIPE_C_INT       int64_t
+#define RECIPE_C_REAL      double
+#define RECIPE_C_BOOL      bool
+#define RECIPE_C_ENUM      int32_t
+#define RECIPE_C_TEXT      const char *
+#define RECIPE_C_AUTO      int64_t
+#define RECIPE_C_SIZE      int64_t
+#define RECIPE_C_SWITCH    int32_t
+#define RECIPE_C_REAL_AUTO double
+#define RECIPE_C_PAIR      struct recipe_pair
+#define RECIPE_C_TEXTS     struct recipe_texts
+#define RECIPE_FIELD(type, name, fallback, low, high, words, help) RECIPE_C_##type name;
+
+struct recipe_pair {
+  double first, second;
+};
+
+/* Where problems come from: one entry of `data` or `eval.data`. Exactly one of path and task. */
+struct recipe_data {
+  const char *path;     /* JSON Lines, relative to the working directory */
+  const char *task;     /* name of a procedural task */
+  double weight;        /* share in the mixture; > 0 */
+  const char *verifier; /* kind; NULL: the problems say, tasks have their own */
+  const char *split;    /* tasks: "train" or "held-out"; NULL: train in data, held-out in eval.data */
+  int64_t count;        /* problems taken; 0: all (tasks: without end in data, 200 in eval.data) */
+  int64_t seed;         /* tasks: stream; -1: the run's seed */
+  const char *system;   /* system prompt of this entry; NULL: template.system */
+  const char *suffix;   /* text put behind every question; NULL: none */
+  const struct yaml_node *fields;  /* map: question, prompt, messages, answer, id -> name or "{A}. {B}"; NULL: none */
+  const struct yaml_node *options; /* map: options of the task; NULL: none */
+  const char *file;     /* where it stands; "default" or "command line" */
+  int line;
+};
+
+enum recipe_kind { RECIPE_TRAIN, RECIPE_SFT };
+
+struct recipe_origin {
+  const char *file; /* NULL: the default; "command line"; else the recipe's file */
+  int line;
+};
+
+struct recipe {
+  enum recipe_kind kind;
+  const char *file;
+  struct { RECIPE_TOP(RECIPE_FIELD) } top;
+  struct { RECIPE_EVAL(RECIPE_FIELD) } eval;
+  struct { RECIPE_TEMPLATE(RECIPE_FIELD) } template;
+  struct { RECIPE_REWARD(RECIPE_FIELD) } reward;
+  struct { RECIPE_ROLLOUT(RECIPE_FIELD) } rollout;
+  struct { RECIPE_TRAIN_KEYS(RECIPE_FIELD) } train;
+  struct { RECIPE_COMPUTE(RECIPE_FIELD) } compute;
+  struct { RECIPE_SAVE(RECIPE_FIELD) } save;
+  struct recipe_data *data, *eval_data;
+  size_t data_count, eval_data_count;
+  struct method_choice *methods; /* never empty: [grpo] by default, [sft] for sft */
+  size_t method_count;
+  struct combine_term *combine;  /* never empty: reward with weight 1 by default */
+  size_t combine_count;
+  struct recipe_origin *origins; /* [recipe_key_count()] */
+};
+
+/* Reads, checks, applies `key=value` overrides in order. Everything lives in the arena. Files named in it are not opened. */
+int recipe_read(struct arena *a, const char *path, enum recipe_kind kind, const char *const *overrides, size_t override_count, struct recipe **out,
+                struct error *err) MUST_USE;
+int recipe_read_text(struct arena *a, const char *text, size_t n, const char *file, enum recipe_kind kind, const char *const *overrides,
+                     size_t override_count, struct recipe **out, struct error *err) MUST_USE;
+
+/* The resolved recipe as YAML, each value with its origin as a comment. It reads back to the same recipe. With `set`, all options of all methods are written. */
+int recipe_write(const struct recipe *r, const struct composed *set, struct text *out, struct error *err) MUST_USE;
+
+/* For --resume: fails (ERROR_INPUT, naming the key and both values) unless `now` differs from `saved` in train.steps, save, eval, compute.threads and compute.memory
+   alone. Order of the data and of methods counts. */
+int recipe_check_resume(const struct recipe *saved, const struct recipe *now, struct error *err) MUST_USE;
+
+/* The table of keys: docs, help and the check on resume. */
+enum recipe_value { RECIPE_INT, RECIPE_REAL, RECIPE_BOOL, RECIPE_ENUM, RECIPE_TEXT, RECIPE_AUTO, RECIPE_SIZE, RECIPE_SWITCH, RECIPE_REAL_AUTO, RECIPE_PAIR, RECIPE_TEXTS };
+struct recipe_key {
+  const char *group; /* "rollout"; "" for the top */
+  const char *name;
+  enum recipe_value type;
+  size_t at;         /* offset in struct recipe */
+  const char *fallback;
+  double low, high;
+  const char *words, *help;
+};
+size_t recipe_key_count(void);
+const struct recipe_key *recipe_key_at(size_t i);
+/* Origin of "rollout.group" as text: "default", "FILE:LINE" or "command line"; in buf. */
+const char *recipe_origin_text(const struct recipe *r, const char *key, char *buf, size_t size);
+/* The value as a recipe would have it. */
+void recipe_value_text(const struct recipe *r, const struct recipe_key *key, struct text *out);
+
+#endif
