@@ -31,6 +31,7 @@ struct session {
   struct model *model;          /* NULL until session_load */
   struct tokenizer *tokenizer;  /* NULL where there is none (tokenizer_optional) */
   struct template *template;    /* NULL where the model has no chat template */
+  struct template *tool_template; /* used where tools are given; usually NULL */
   const char *now;
   int *end_ids;                 /* union of config, generation_config (GGUF: eos, eot) and the tokenizer's EOS; ascending, distinct */
   size_t end_id_count;
@@ -42,14 +43,14 @@ int session_load(struct session *s, int positions, struct error *err) MUST_USE;
 
 /* Appends a conversation's text by the model's own template. variables: a JSON object of further ones (tools, enable_thinking, ...), or NULL; bos_token,
    eos_token and the like come from the tokenizer. *raised (may be NULL): the template itself called raise_exception. No template: ERROR_INPUT. */
-int session_render(const struct session *s, struct arena *a, const json_t *messages, const json_t *variables, bool add_generation_prompt,
+int session_render(const struct session *s, const json_t *messages, const json_t *variables, bool add_generation_prompt,
                    struct text *out, bool *raised, struct error *err) MUST_USE;
 /* Appends the ids of a prompt: messages through the template (nothing added), plain text with the post-processor's BOS. One of the two is NULL. */
-int session_prompt_ids(const struct session *s, struct arena *a, const char *prompt, const json_t *messages, const json_t *variables,
+int session_prompt_ids(const struct session *s, const char *prompt, const json_t *messages, const json_t *variables,
                        struct token_list *out, struct error *err) MUST_USE;
 /* The same for a problem. */
-int session_problem_ids(const struct session *s, struct arena *a, const struct problem *p, const json_t *variables,
-                        struct token_list *out, struct error *err) MUST_USE;
+int session_problem_ids(const struct session *s, const struct problem *p, const json_t *variables, struct token_list *out,
+                        struct error *err) MUST_USE;
 bool session_is_end(const struct session *s, int32_t id);
 
 #endif

@@ -1,0 +1,12 @@
+/* cli/gguf_tokenizer: the tokenizer that a GGUF file's metadata describes, handed from model/gguf to text/tokenizer. */
+#ifndef ASSAY_CLI_GGUF_TOKENIZER_H
+#define ASSAY_CLI_GGUF_TOKENIZER_H
+
+#include "text/tokenizer.h"
+
+struct gguf;
+
+/* ERROR_INPUT where the file holds no tokenizer, or one of a kind that is not supported. */
+int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out, struct error *err) MUST_USE;
+
+#endif
