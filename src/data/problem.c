@@ -184,6 +184,8 @@ static int set_prompt(struct arena *a, const json_t *prompt, const struct source
 {
   if (!json_is_string(prompt) || !json_string_length(prompt))
     FAIL_AT(err, ERROR_INPUT, file, line, "prompt", "found a prompt that is no text, or an empty one; expected a string");
+  if (strlen(json_string_value(prompt)) != json_string_length(prompt))
+    FAIL_AT(err, ERROR_INPUT, file, line, "prompt", "found U+0000 in a prompt; expected text without it");
   if (o && o->system)
     FAIL_AT(err, ERROR_INPUT, file, line, "system", "found system with a plain prompt; expected messages or a question; map the field: fields: {question: prompt}");
   out->prompt = arena_printf(a, "problem", err, "%s%s", json_string_value(prompt), o && o->suffix ? o->suffix : "");
