@@ -1,0 +1,87 @@
+#include "model/open.h"
+
+#include <string.h>
+
+#include "core/file.h"
+#include "model/config.h"
+
+static bool is_number(const char *name)
+{
+  size_t n = strlen(name);
+  return n > 0 && n < 18 && strspn(name, "0123456789") == n;
+}
+
+static int64_t number_of(const char *name)
+{
+  int64_t x = 0;
+  for (; *name; name++) x = x * 10 + (*name - '0');
+  return x;
+}
+
+/* The checkpoint with the highest number that is whole: files appear in a temporary folder that is renamed when all are written. */
+static int last_checkpoint(struct arena *a, const char *run, const char **out, struct error *err)
+{
+  char **names;
+  size_t count;
+  int64_t best = -1;
+  const char *parent = path_join(a, run, "checkpoints", err);
+  if (!parent) return ERROR_RESOURCE;
+  TRY(file_list(a, parent, &names, &count, err));
+  for (size_t i = 0; i < count; i++) {
+    if (!is_number(names[i]) || number_of(names[i]) <= best) continue;
+    char *folder = path_join(a, parent, names[i], err);
+    char *config = folder ? path_join(a, folder, "config.json", err) : NULL;
+    char *state = folder ? path_join(a, folder, "state.bin", err) : NULL;
+    if (!config || !state) return ERROR_RESOURCE;
+    if (!file_exists(config) || !file_exists(state)) continue;
+    best = number_of(names[i]);
+    *out = folder;
+  }
+  if (best < 0)
+    FAIL_AT(err, ERROR_INPUT, parent, 0, NULL, "the run has no complete checkpoint; expected a folder such as 000020");
+  return 0;
+}
+
+static int locate_folder(struct arena *a, const char *path, struct model_source *out, struct error *err)
+{
+  const char *config = path_join(a, path, "config.json", err), *runs = path_join(a, path, "checkpoints", err);
+  if (!config || !runs) return ERROR_RESOURCE;
+  if (file_exists(config)) {
+    out->folder = out->path;
+    return 0;
+  }
+  if (file_is_folder(runs)) return last_checkpoint(a, path, &out->folder, err);
+  FAIL_AT(
+      err, ERROR_INPUT, config, 0, NULL,
+      "no such file; expected a Hugging Face folder with config.json and *.safetensors, a run folder, or a GGUF file");
+}
+
+int model_source_locate(struct arena *a, const char *path, struct model_source *out, struct error *err)
+{
+  memset(out, 0, sizeof *out);
+  out->path = arena_strdup(a, path, "model.source", err);
+  if (!out->path) return ERROR_RESOURCE;
+  if (file_is_folder(path)) return locate_folder(a, path, out, err);
+  struct file_map map;
+  TRY(file_map(a, path, &map, err));
+  if (map.size < 4 || memcmp(map.bytes, "GGUF", 4))
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "the file is no GGUF file; expected one, or the folder that holds config.json and *.safetensors");
+  out->gguf_path = out->path;
+  return 0;
+}
+
+int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config,
+                      struct error *err)
+{
+  TRY(model_source_locate(a, path, out, err));
+  if (out->gguf_path) {
+    TRY(gguf_open(a, out->gguf_path, &out->gguf, err));
+    TRY(model_config_from_gguf(out->gguf, config, err));
+    return model_end_ids_from_gguf(a, out->gguf, &out->end_ids, &out->end_id_count, err);
+  }
+  const char *file = path_join(a, out->folder, "config.json", err);
+  if (!file) return ERROR_RESOURCE;
+  TRY(model_config_read(a, file, config, err));
+  return model_config_end_ids(a, out->folder, &out->end_ids, &out->end_id_count, err);
+}
