@@ -19,16 +19,17 @@ static inline double math_fma(double a, double b, double c)
   return __builtin_fma(a, b, c);
 }
 
-/* exp(x). x > 88.72: +inf. x < -87.33: +0. NaN: NaN. <= 1 ulp (f32), <= 1 ulp (f64). The exact steps of the f32 one are in
-   math_exp.h as a macro-free inline over scalars, documented line by line so that a vector unit can repeat them. */
+/* exp(x): above 88.72283 +inf, below -87.33654 +0, NaN: NaN. The exact steps of the f32 two are in math_exp.h, so that a
+   vector unit can repeat them. Bounds as measured: expf 1.02 ulp, logf 0.91 (all arguments); f64 on millions of random
+   arguments against long double: exp 0.75, log 0.83, log1p 0.81, expm1 1.1, pow 0.75, sin and cos 0.78, tanh 1.5. */
 float math_expf(float x);
 double math_exp(double x);
-float math_logf(float x); /* x <= 0: -inf at 0, NaN below. */
+float math_logf(float x); /* zero and denormals: -inf; below: NaN */
 double math_log(double x);
 double math_log1p(double x);
 double math_expm1(double x);
-double math_pow(double x, double y); /* x > 0 */
-double math_sin(double x);           /* |x| <= 2^30 */
+double math_pow(double x, double y); /* x >= 0; below NaN */
+double math_sin(double x);           /* |x| <= 2^30, a broken invariant beyond */
 double math_cos(double x);
 double math_tanh(double x);
 double math_sqrt(double x); /* IEEE exact */
