@@ -14,18 +14,12 @@ struct isa {
   void (*fill)(struct backend_ops *ops);
 };
 
-/* In place of the overlays until both link. */
-static void overlay_pending(struct backend_ops *ops)
-{
-  (void)ops;
-}
-
 /* Weakest first. */
 static const struct isa isas[] = {
     {"ref", ops_fill_ref},
 #if defined(__x86_64__)
-    {"avx2", overlay_pending},
-    {"avx512", overlay_pending},
+    {"avx2", ops_overlay_avx2},
+    {"avx512", ops_overlay_avx512},
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
