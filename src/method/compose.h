@@ -71,7 +71,7 @@ struct composed_loss {
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out, struct error *err) MUST_USE;
 int compose_observe(struct composed *set, const struct step *s, struct observation *seen, struct error *err) MUST_USE;
 
-/* Metrics that methods wrote since the last clear: "<method>/<name>" in order of writing. */
+/* Metrics that methods wrote since the last clear: "<method>/<name>", in table order. */
 size_t compose_metrics(const struct composed *set);
 void compose_metric(const struct composed *set, size_t i, const char **name, double *value);
 void compose_clear_metrics(struct composed *set);

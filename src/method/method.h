@@ -83,9 +83,9 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(TOKEN_STAT, 18, 0, "token_stat", "a named function of a policy's full logits row")                                 \
   X(VALUE, 19, 0, "value", "a value head with its own optimiser")                                                      \
   X(HEAD, 20, 0, "head", "a small trained network (reward, probe, flow)")                                              \
-  X(FIELDS, 21, 1, "fields", "fields of the problem, checked when data is read")                                       \
-  X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                          \
-  X(SECOND_STEP, 23, 0, "second_update", "updates beside the main one")                                                \
+  X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                       \
+  X(HISTORY, 22, 0, "history", "what happened to a problem in earlier steps")                                          \
+  X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                                                   \
   X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")
 
 enum {
@@ -158,7 +158,7 @@ struct method_call {
   uint64_t seed;
 };
 
-/* A metric that the method declares. Written twice in a step: the last one stays. */
+/* A metric that the method declares. Written twice in a step: the last value stays. */
 void method_report(struct method_call *c, const char *metric, double value);
 /* The method's own stream (law 2): purpose is made from the method's name. */
 struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t group, int32_t attempt, int32_t rollout, int32_t position);
@@ -385,6 +385,15 @@ bool method_has(const struct method *m, enum method_stage stage);
 const char *method_stage_name(enum method_stage stage);
 enum method_rule method_stage_rule(enum method_stage stage);
 bool method_stage_run(enum method_stage stage); /* this build executes it */
+const char *method_stage_what(enum method_stage stage); /* one line */
 const char *method_rule_name(enum method_rule rule);
+
+struct method_need {
+  uint32_t flag;
+  const char *word, *what;
+  bool run; /* this build provides it */
+};
+size_t method_need_count(void);
+const struct method_need *method_need_at(size_t i);
 
 #endif

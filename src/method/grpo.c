@@ -1,0 +1,160 @@
+/* grpo: group relative policy optimisation.
+ *
+ *     A_i = (R_i - mean R) / (std R + eps)             arXiv 2402.03300, section 4.1.2; `dialect` says which std and eps
+ *     L_t = max(-A r, -A clip(r, 1 - low, 1 + high))   r = exp(logp - old); arXiv 1707.06347, eq. 7
+ *     L   = agg(L_t) + kl_coef agg(KL_t) - entropy_coef agg(H_t)
+ *
+ * Where two frameworks mean different numbers by this name, an option selects whose: verl and OpenRLHF divide by the n-1 std with eps 1e-6 and 1e-9, TRL with 1e-4,
+ * RLOO takes the mean of the others and no std (arXiv 2402.14740), Dr.GRPO the mean of all and no std (arXiv 2503.20783).
+ */
+#include "method/method.h"
+#include "method/part_aggregate.h"
+#include "method/part_clip.h"
+#include "method/part_group.h"
+#include "method/part_kl.h"
+
+enum dialect { VERL, TRL, OPENRLHF, RLOO, DR_GRPO };
+
+#define OPTIONS(X)                                                                                              \
+  X(ENUM, dialect, VERL, 0, 0, "verl|trl|openrlhf|rloo|dr_grpo",                                                \
+    "whose advantage: std n-1 with eps 1e-6, 1e-4, 1e-9; leave-one-out; no std")                                \
+  X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")       \
+  X(REAL, constant, 0, 0, 1e9, NULL, "length that aggregation: constant divides by; 0: rollout.max_new_tokens") \
+  X(REAL, clip_low, 0.2, 0, OPTION_INF, NULL, "ratios below 1 - clip_low carry no gradient where A < 0")        \
+  X(REAL, clip_high, 0.2, 0, OPTION_INF, NULL, "ratios above 1 + clip_high carry no gradient where A > 0")      \
+  X(REAL, clip_dual, 3, 1, OPTION_INF, NULL, "ratios above it carry no gradient where A < 0; .inf: off")        \
+  X(REAL, kl_coef, 0, 0, 1e6, NULL, "weight of the KL to the reference in the loss; 0: no reference is kept")   \
+  X(ENUM, kl_type, KL_K3, 0, 0, KL_WORDS, "its estimator")                                                      \
+  X(BOOL, kl_clamp, 1, 0, 1, NULL, "k3 as in verl: exponent within 20, value within 10")                        \
+  X(REAL, entropy_coef, 0, -1e3, 1e3, NULL, "weight of the entropy bonus")
+
+struct self {
+  OPTIONS(OPTION_FIELD)
+};
+static const struct option options[] = {OPTIONS(OPTION_ROW)};
+
+static int declare(const void *options_of, struct needs *out, struct error *err)
+{
+  const struct self *o = options_of;
+  (void)err;
+  if (o->kl_coef > 0) out->flags |= NEED_REFERENCE_LOGP | NEED_ALWAYS;
+  if (o->entropy_coef < 0 || o->entropy_coef > 0) out->flags |= NEED_ENTROPY | NEED_ALWAYS;
+  return 0;
+}
+
+/* R = sum of weight * channel over reward.combine. A rollout without a channel (its verifier failed) gets nothing for it. */
+static int shape(struct method_call *c, const struct step *s, struct shaping *out, struct error *err)
+{
+  (void)c;
+  for (int32_t t = 0; t < s->combine_count; t++) {
+    const struct combine_term *term = &s->combine[t];
+    int channel = step_find_channel(s, term->channel);
+    if (channel < 0 || s->channel_metric_only[channel]) {
+      FAIL(err, ERROR_INPUT,
+           "reward.combine names the channel \"%s\", which %s; name \"reward\" or a channel of the verifier",
+           term->channel, channel < 0 ? "no verdict has" : "is for metrics alone");
+    }
+    for (int32_t i = 0; i < s->kept; i++) {
+      double value;
+      if (step_get_channel(s, s->order[i], channel, &value)) out->reward[s->order[i]] += term->weight * value;
+    }
+  }
+  return 0;
+}
+
+static void normalise(enum dialect dialect, const double *reward, int32_t n, double *advantage)
+{
+  switch (dialect) {
+    case VERL:
+      group_normalised(reward, n, true, 1e-6, advantage);
+      break;
+    case TRL:
+      group_normalised(reward, n, true, 1e-4, advantage);
+      break;
+    case OPENRLHF:
+      group_normalised(reward, n, true, 1e-9, advantage);
+      break;
+    case RLOO:
+      group_leave_one_out(reward, n, advantage);
+      break;
+    case DR_GRPO:
+      group_normalised(reward, n, true, -1, advantage);
+      break;
+  }
+}
+
+/* One number a rollout, from the rewards of its group, on all of its tokens. */
+static int advantage(struct method_call *c, const struct step *s, struct credit *out, struct error *err)
+{
+  const struct self *o = c->self;
+  double *reward = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
+  double *credit = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
+  if (!reward || !credit) return err->code;
+  for (int32_t g = 0; g < s->group_count; g++) {
+    const int32_t *members = s->order + s->groups[g].first;
+    int32_t n = s->groups[g].count;
+    for (int32_t i = 0; i < n; i++) reward[i] = s->reward[members[i]];
+    if (n) normalise((enum dialect)o->dialect, reward, n, credit);
+    for (int32_t i = 0; i < n; i++) step_spread(s, members[i], credit[i], out->advantage);
+  }
+  return 0;
+}
+
+static double *scales(struct method_call *c, const struct minibatch *m, const double *counted, struct error *err)
+{
+  const struct self *o = c->self;
+  double *scale = ARENA_NEW(c->scratch, double, (size_t)m->count, "grpo", err);
+  double constant = o->constant > 0 ? o->constant : (double)m->step->max_new_tokens;
+  if (scale) aggregate_scale(m, (enum aggregation)o->aggregation, constant, counted, scale);
+  return scale;
+}
+
+static int objective(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
+{
+  const struct self *o = c->self;
+  const struct clip_bounds bounds = {.low = o->clip_low, .high = o->clip_high, .dual = o->clip_dual};
+  const double *scale = scales(c, m, m->counted, err);
+  if (!scale) return err->code;
+  for (int32_t i = 0; i < m->count; i++) {
+    struct clip_value v = clip_surrogate(m->logp[i], m->old[i], m->advantage[i], &bounds);
+    out->loss[i] = scale[i] * m->weight[i] * v.loss;
+    out->coef[i] = scale[i] * m->weight[i] * v.coef;
+    out->clipped[i] = v.clipped;
+  }
+  return 0;
+}
+
+/* kl_coef agg(KL) - entropy_coef agg(H), over all tokens: weights concern the policy loss alone. */
+static int regularise(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
+{
+  const struct self *o = c->self;
+  const double *scale = scales(c, m, NULL, err);
+  if (!scale) return err->code;
+  out->uses_kl = o->kl_coef > 0;
+  for (int32_t i = 0; i < m->count; i++) {
+    if (out->uses_kl) {
+      struct kl_value k = kl_estimate((enum kl_type)o->kl_type, m->logp[i], m->reference[i], o->kl_clamp);
+      out->kl[i] = k.value;
+      out->loss[i] += o->kl_coef * scale[i] * k.value;
+      out->coef[i] += o->kl_coef * scale[i] * k.coef;
+    }
+    if (out->entropy_coef && (o->entropy_coef < 0 || o->entropy_coef > 0)) {
+      out->loss[i] -= o->entropy_coef * scale[i] * m->entropy[i];
+      out->entropy_coef[i] -= o->entropy_coef * scale[i];
+    }
+  }
+  return 0;
+}
+
+const struct method method_grpo = {
+    .name = "grpo",
+    .title = "Group relative policy optimisation",
+    .paper = "arXiv 2402.03300; dialects of verl, TRL and OpenRLHF; RLOO arXiv 2402.14740; Dr.GRPO arXiv 2503.20783",
+    .needs = NEED_REFERENCE_LOGP | NEED_ENTROPY | NEED_ALWAYS,
+    METHOD_OPTIONS(options),
+    .declare = declare,
+    .shape = shape,
+    .advantage = advantage,
+    .objective = objective,
+    .regularise = regularise,
+};

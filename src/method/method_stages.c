@@ -1,0 +1,409 @@
+/* Running the stages: one function each, called by train/step.c in the order of the line. Each checks what the hook wrote, so that a wrong number has one author. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/math.h"
+#include "method/method_set.h"
+#include "method/part_clip.h"
+
+/* Runs one hook with its scratch memory given back afterwards. */
+#define RUN(member, hook, ...)                                                       \
+  do {                                                                               \
+    struct arena_mark mark_ = arena_mark((member)->call.scratch);                    \
+    struct method_call call_ = (member)->call;                                       \
+    int rc_ = call_.method->hook(&call_, __VA_ARGS__);                               \
+    arena_release((member)->call.scratch, mark_);                                    \
+    if (rc_) return error_context(err, "%s, stage '%s'", call_.method->name, #hook); \
+  } while (0)
+
+static bool contributes(const struct member *m, enum method_stage stage)
+{
+  return method_has(m->call.method, stage);
+}
+
+/* One value per kept rollout or path token; the first that is not finite is named with its method and rollout. */
+static int bad_number(const struct step *s, const struct member *m, enum method_stage stage, int32_t rollout, double x,
+                      struct error *err)
+{
+  char name[256];
+  FAIL(err, ERROR_INPUT, "%s gives %s in stage '%s' for %s; expected a finite number; look at its rewards and options",
+       m->call.method->name, math_is_nan(x) ? "NaN" : "an infinite number", method_stage_name(stage),
+       step_rollout_name(s, rollout, name, sizeof name));
+}
+
+static int check_tokens(const struct step *s, const struct member *m, enum method_stage stage, const double *x,
+                        double low, struct error *err)
+{
+  for (int32_t p = 0; p < s->path_count; p++) {
+    if (!math_is_finite(x[p])) return bad_number(s, m, stage, s->path[p].rollout, x[p], err);
+    if (x[p] < low) {
+      FAIL(err, ERROR_INPUT, "%s gives a factor of %g in stage '%s'; a factor is >= 0; look at its options",
+           m->call.method->name, x[p], method_stage_name(stage));
+    }
+  }
+  return 0;
+}
+
+int compose_select(struct composed *set, struct selection *selection, struct error *err)
+{
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = &set->members[i];
+    if (!contributes(m, STAGE_select)) continue;
+    RUN(m, select, selection, err);
+    for (int32_t k = 0; k < selection->count; k++) {
+      if (selection->picks[k].problem && selection->picks[k].rollouts >= 1) continue;
+      FAIL(err, ERROR_INPUT,
+           "%s picks a problem with %" PRId32 " rollouts; expected a problem and 1 or more; look at its options",
+           m->call.method->name, selection->picks[k].rollouts);
+    }
+  }
+  return 0;
+}
+
+int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
+               struct error *err)
+{
+  int32_t at;
+  TRY(step_channel(c->step, channel, &at, err));
+  c->step->channel_metric_only[at] = metric_only;
+  return step_set_channel(c->step, rollout, at, value, err);
+}
+
+int compose_reward(struct composed *set, struct step *s, struct error *err)
+{
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = set->table[i];
+    if (!contributes(m, STAGE_reward)) continue;
+    struct channels out = {.step = s, .call = &set->table[i]->call};
+    RUN(m, reward, s, &out, err);
+    if (!out.asking.request_count) continue;
+    FAIL(err, ERROR_INPUT,
+         "%s asks for %" PRId32 " things while rewarding; this build answers no requests; leave the method out",
+         m->call.method->name, out.asking.request_count);
+  }
+  return 0;
+}
+
+int compose_shape(struct composed *set, struct step *s, struct error *err)
+{
+  const struct member *m = set->owner[STAGE_shape];
+  struct shaping out = {.reward = s->reward};
+  out.dense = ARENA_NEW(s->arena, double, (size_t)s->path_count, "step rewards", err);
+  if (!out.dense) return err->code;
+  memset(s->reward, 0, (size_t)s->rollout_count * sizeof *s->reward);
+  RUN(m, shape, s, &out, err);
+  s->dense = out.uses_dense ? out.dense : NULL;
+  for (int32_t i = 0; i < s->kept; i++) {
+    double x = s->reward[s->order[i]];
+    if (!math_is_finite(x)) return bad_number(s, m, STAGE_shape, s->order[i], x, err);
+  }
+  return check_tokens(s, m, STAGE_shape, out.dense, -__builtin_inf(), err);
+}
+
+/* Rollouts that the advantage drops leave every denominator: the step is gathered anew, and what was written for the others moves along. */
+static int drop_rollouts(struct step *s, const bool *drop, struct error *err)
+{
+  int32_t *first = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "step drops", err);
+  if (!first) return err->code;
+  bool any = false;
+  for (int32_t r = 0; r < s->rollout_count; r++) {
+    first[r] = s->rollouts[r].path;
+    any = any || (drop[r] && s->rollouts[r].kept);
+    if (drop[r]) s->rollouts[r].kept = false;
+  }
+  if (!any) return 0;
+  const double *advantage = s->advantage, *reward = s->reward, *dense = s->dense;
+  TRY(step_gather(s, err));
+  if (dense && !(s->dense = ARENA_NEW(s->arena, double, (size_t)s->path_count, "step rewards", err))) return err->code;
+  for (int32_t i = 0; i < s->kept; i++) {
+    const struct rollout *r = &s->rollouts[s->order[i]];
+    size_t bytes = (size_t)r->path_count * sizeof(double);
+    s->reward[s->order[i]] = reward[s->order[i]];
+    memcpy(s->advantage + r->path, advantage + first[s->order[i]], bytes);
+    if (dense) memcpy(s->dense + r->path, dense + first[s->order[i]], bytes);
+  }
+  return 0;
+}
+
+int compose_advantage(struct composed *set, struct step *s, struct error *err)
+{
+  const struct member *m = set->owner[STAGE_advantage];
+  struct credit out = {.advantage = s->advantage};
+  out.drop = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "step drops", err);
+  if (!out.drop) return err->code;
+  memset(s->advantage, 0, (size_t)s->path_count * sizeof *s->advantage);
+  RUN(m, advantage, s, &out, err);
+  TRY(check_tokens(s, m, STAGE_advantage, s->advantage, -__builtin_inf(), err));
+  return drop_rollouts(s, out.drop, err);
+}
+
+static double counted_by(enum denominator d, double factor)
+{
+  switch (d) {
+    case COUNT_ALL:
+      return 1.0;
+    case COUNT_KEPT:
+      return factor > 0 ? 1.0 : 0.0;
+    case COUNT_FACTOR:
+      return factor;
+  }
+  return 1.0;
+}
+
+int compose_weight(struct composed *set, struct step *s, struct error *err)
+{
+  size_t n = (size_t)s->path_count;
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = set->table[i];
+    if (!contributes(m, STAGE_weight)) continue;
+    struct factors out = {.factor = ARENA_NEW(s->arena, double, n, "step weights", err)};
+    if (!out.factor) return err->code;
+    for (size_t p = 0; p < n; p++) out.factor[p] = 1.0;
+    RUN(m, weight, s, &out, err);
+    TRY(check_tokens(s, m, STAGE_weight, out.factor, 0, err));
+    for (size_t p = 0; p < n; p++) {
+      s->weight[p] *= out.factor[p];
+      s->counted[p] *= counted_by(out.denominator, out.factor[p]);
+    }
+  }
+  s->tokens = 0;
+  s->sequences = 0;
+  for (int32_t i = 0; i < s->kept; i++) {
+    const struct rollout *r = &s->rollouts[s->order[i]];
+    double own = 0;
+    for (int32_t p = r->path; p < r->path + r->path_count; p++) own += s->counted[p];
+    s->tokens += own;
+    s->sequences += own > 0;
+  }
+  return 0;
+}
+
+/* ---- updates ----------------------------------------------------------------------------------------------------------- */
+
+enum { UPDATES_MOST = 16 };
+
+static int check_update(const struct composed *set, const struct step *s, const struct update *u, struct error *err)
+{
+  const char *what = NULL;
+  if (u->batch != s) what = "the rollouts of another step";
+  if (strcmp(u->policy, "policy") || strcmp(u->optimiser, "policy")) what = "another policy or optimiser";
+  if (u->old != OLD_RECORD) what = "log-probabilities scored at the step's start";
+  if (what) {
+    FAIL(err, ERROR_INPUT,
+         "update \"%s\" asks for %s; this build runs updates of this step's rollouts against the sampler's record; "
+         "leave the method out",
+         u->name, what);
+  }
+  ASSAY_BUG_IF(u->epochs < 1 || u->minibatches < 1 || !math_is_finite(u->factor));
+  ASSAY_BUG_IF(u->objective && !u->objective->method->objective);
+  (void)set;
+  return 0;
+}
+
+int compose_updates(struct composed *set, struct step *s, struct update_list *out, struct error *err)
+{
+  *out = (struct update_list){.count = 1, .room = UPDATES_MOST};
+  out->items = ARENA_NEW(s->arena, struct update, UPDATES_MOST, "step updates", err);
+  if (!out->items) return err->code;
+  out->items[0] = (struct update){.name = "main",
+                                  .on = true,
+                                  .batch = s,
+                                  .policy = "policy",
+                                  .old = OLD_RECORD,
+                                  .factor = 1.0,
+                                  .optimiser = "policy",
+                                  .epochs = set->options->epochs,
+                                  .minibatches = set->options->minibatches};
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = &set->members[i];
+    if (contributes(m, STAGE_updates)) RUN(m, updates, s, out, err);
+  }
+  ASSAY_BUG_IF(out->count > out->room);
+  for (int32_t i = 0; i < out->count; i++) {
+    if (out->items[i].on) TRY(check_update(set, s, &out->items[i], err));
+  }
+  return 0;
+}
+
+/* Groups with members, in canonical order: from the first member of group `begin` to before that of `end`. */
+static void member_range(const struct step *s, int64_t begin, int64_t end, int32_t *first, int32_t *last)
+{
+  int64_t seen = -1;
+  int32_t at = -1;
+  *first = *last = s->kept;
+  for (int32_t i = 0; i < s->kept; i++) {
+    if (s->rollouts[s->order[i]].group == at) continue;
+    at = s->rollouts[s->order[i]].group;
+    seen++;
+    if (seen == begin) *first = i;
+    if (seen == end) *last = i;
+  }
+}
+
+static int64_t groups_with_members(const struct step *s)
+{
+  int64_t n = 0;
+  for (int32_t g = 0; g < s->group_count; g++) n += s->groups[g].count > 0;
+  return n;
+}
+
+static double *not_known(struct arena *a, int32_t n, struct error *err)
+{
+  double *x = ARENA_NEW(a, double, (size_t)n, "mini-batch", err);
+  for (int32_t i = 0; x && i < n; i++) x[i] = __builtin_nan("");
+  return x;
+}
+
+/* Sequences and tokens of the rollouts, one after the other. */
+static int gather_tokens(const struct step *s, struct minibatch *m, struct arena *a, struct error *err)
+{
+  for (int32_t i = 0; i < m->rollout_count; i++) m->count += s->rollouts[m->rollouts[i]].path_count;
+  size_t n = (size_t)m->count;
+  int32_t *token = ARENA_NEW(a, int32_t, n, "mini-batch", err);
+  struct minibatch_sequence *sequences =
+      ARENA_NEW(a, struct minibatch_sequence, (size_t)m->rollout_count, "mini-batch", err);
+  double *advantage = ARENA_NEW(a, double, n, "mini-batch", err), *weight = ARENA_NEW(a, double, n, "mini-batch", err);
+  double *counted = ARENA_NEW(a, double, n, "mini-batch", err);
+  m->old = ARENA_NEW(a, double, n, "mini-batch", err);
+  m->logp = ARENA_NEW(a, double, n, "mini-batch", err);
+  if (!token || !sequences || !advantage || !weight || !counted || !m->old || !m->logp) return err->code;
+  int32_t at = 0;
+  for (int32_t i = 0; i < m->rollout_count; i++) {
+    const struct rollout *r = &s->rollouts[m->rollouts[i]];
+    if (!r->path_count) continue;
+    sequences[m->sequence_count++] = (struct minibatch_sequence){m->rollouts[i], at, r->path_count};
+    for (int32_t p = r->path; p < r->path + r->path_count; p++, at++) {
+      token[at] = p;
+      advantage[at] = s->advantage[p];
+      weight[at] = s->weight[p];
+      counted[at] = s->counted[p];
+      m->logp[at] = m->old[at] = (double)step_record(s, p)->logp;
+    }
+  }
+  m->token = token;
+  m->sequences = sequences;
+  m->advantage = advantage;
+  m->weight = weight;
+  m->counted = counted;
+  return 0;
+}
+
+int compose_minibatch(struct composed *set, const struct step *s, const struct update *u, int32_t epoch, int32_t index,
+                      struct arena *a, struct minibatch **out, struct error *err)
+{
+  ASSAY_BUG_IF(index < 0 || index >= u->minibatches);
+  struct minibatch *m = ARENA_NEW(a, struct minibatch, 1, "mini-batch", err);
+  if (!m) return err->code;
+  *m = (struct minibatch){.step = s, .update = u, .epoch = epoch, .index = index, .of = u->minibatches};
+  int64_t groups = groups_with_members(s);
+  int32_t first, last;
+  member_range(s, groups * index / m->of, groups * (index + 1) / m->of, &first, &last);
+  m->rollouts = s->order + first;
+  m->rollout_count = last - first;
+  TRY(gather_tokens(s, m, a, err));
+  if (set->needs.flags & NEED_ENTROPY && !(m->entropy = not_known(a, m->count, err))) return err->code;
+  if (set->needs.flags & NEED_REFERENCE_LOGP && !(m->reference = not_known(a, m->count, err))) return err->code;
+  *out = m;
+  return 0;
+}
+
+/* ---- the loss ---------------------------------------------------------------------------------------------------------- */
+
+static int make_loss(const struct composed *set, const struct minibatch *m, struct arena *a, struct loss *out,
+                     struct error *err)
+{
+  size_t n = (size_t)m->count;
+  *out = (struct loss){.loss = ARENA_NEW(a, double, n, "loss", err), .coef = ARENA_NEW(a, double, n, "loss", err)};
+  out->clipped = ARENA_NEW(a, uint8_t, n, "loss", err);
+  out->kl = ARENA_NEW(a, double, n, "loss", err);
+  if (!out->loss || !out->coef || !out->clipped || !out->kl) return err->code;
+  if (set->needs.flags & NEED_ENTROPY && !(out->entropy_coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  return 0;
+}
+
+static int check_loss(const struct minibatch *m, const struct member *who, enum method_stage stage,
+                      const struct loss *l, struct error *err)
+{
+  for (int32_t i = 0; i < m->count; i++) {
+    double x = math_is_finite(l->loss[i]) ? l->coef[i] : l->loss[i];
+    if (math_is_finite(x) && l->entropy_coef) x = l->entropy_coef[i];
+    if (!math_is_finite(x)) return bad_number(m->step, who, stage, m->step->path[m->token[i]].rollout, x, err);
+  }
+  return 0;
+}
+
+/* Adds a part to the whole; returns its loss. */
+static double add_loss(const struct minibatch *m, const struct loss *part, double factor, struct composed_loss *out)
+{
+  double sum = 0;
+  for (int32_t i = 0; i < m->count; i++) {
+    sum += factor * part->loss[i];
+    out->coef[i] += factor * part->coef[i];
+    if (out->entropy_coef) out->entropy_coef[i] += factor * part->entropy_coef[i];
+  }
+  return sum;
+}
+
+static double mean(const double *x, int32_t n)
+{
+  double sum = 0;
+  for (int32_t i = 0; x && i < n; i++) sum += x[i];
+  return x && n ? sum / n : __builtin_nan("");
+}
+
+static void measure(const struct minibatch *m, const struct loss *policy, struct composed_loss *out)
+{
+  int32_t clipped = 0;
+  out->ratio_min = out->ratio_max = m->count ? clip_ratio(m->logp[0], m->old[0]) : 1.0;
+  for (int32_t i = 0; i < m->count; i++) {
+    double r = clip_ratio(m->logp[i], m->old[i]);
+    if (r < out->ratio_min) out->ratio_min = r;
+    if (r > out->ratio_max) out->ratio_max = r;
+    clipped += policy->clipped[i];
+  }
+  out->clip = m->count ? (double)clipped / m->count : 0;
+  out->entropy = mean(m->entropy, m->count);
+}
+
+int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
+                      struct error *err)
+{
+  size_t n = (size_t)m->count;
+  *out = (struct composed_loss){.kl = __builtin_nan("")};
+  if (!(out->coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  if (set->needs.flags & NEED_ENTROPY && !(out->entropy_coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  /* The policy loss, by its owner. */
+  const struct member *owner = set->owner[STAGE_objective];
+  for (size_t i = 0; m->update->objective && i < set->count; i++) {
+    if (&set->members[i].call == m->update->objective) owner = &set->members[i];
+  }
+  struct loss policy;
+  TRY(make_loss(set, m, a, &policy, err));
+  RUN(owner, objective, m, &policy, err);
+  TRY(check_loss(m, owner, STAGE_objective, &policy, err));
+  out->policy_loss = add_loss(m, &policy, m->update->factor, out);
+  /* What else is in the loss, in table order. */
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *who = set->table[i];
+    if (!contributes(who, STAGE_regularise)) continue;
+    struct loss part;
+    TRY(make_loss(set, m, a, &part, err));
+    RUN(who, regularise, m, &part, err);
+    TRY(check_loss(m, who, STAGE_regularise, &part, err));
+    out->regulariser_loss += add_loss(m, &part, 1.0, out);
+    if (part.uses_kl) out->kl = mean(part.kl, m->count);
+  }
+  out->loss = out->policy_loss + out->regulariser_loss;
+  measure(m, &policy, out);
+  return 0;
+}
+
+int compose_observe(struct composed *set, const struct step *s, struct observation *seen, struct error *err)
+{
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = set->table[i];
+    if (contributes(m, STAGE_observe)) RUN(m, observe, s, seen, err);
+  }
+  ASSAY_BUG_IF((seen->reset_reference || seen->reset_optimiser) && !(set->needs.flags & NEED_RESET));
+  return 0;
+}

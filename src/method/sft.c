@@ -1,0 +1,55 @@
+/* sft: supervised fine-tuning. L = agg(-logp) on the tokens of the completion (methods sheet 00, section 13).
+ *
+ * A given text is an attempt that is worth 1: REINFORCE with reward and advantage 1. No ratio, no clip; the record's log-probabilities are not read.
+ */
+#include "method/method.h"
+#include "method/part_aggregate.h"
+
+#define OPTIONS(X)                                                                                        \
+  X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number") \
+  X(REAL, constant, 1024, 1, 1e9, NULL, "length that aggregation: constant divides by")
+
+struct self {
+  OPTIONS(OPTION_FIELD)
+};
+static const struct option options[] = {OPTIONS(OPTION_ROW)};
+
+static int shape(struct method_call *c, const struct step *s, struct shaping *out, struct error *err)
+{
+  (void)c;
+  (void)err;
+  for (int32_t i = 0; i < s->kept; i++) out->reward[s->order[i]] = 1.0;
+  return 0;
+}
+
+static int advantage(struct method_call *c, const struct step *s, struct credit *out, struct error *err)
+{
+  (void)c;
+  (void)err;
+  for (int32_t i = 0; i < s->kept; i++) step_spread(s, s->order[i], s->reward[s->order[i]], out->advantage);
+  return 0;
+}
+
+static int objective(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
+{
+  const struct self *o = c->self;
+  double *scale = ARENA_NEW(c->scratch, double, (size_t)m->count, "sft", err);
+  if (!scale) return err->code;
+  aggregate_scale(m, (enum aggregation)o->aggregation, o->constant, m->counted, scale);
+  for (int32_t i = 0; i < m->count; i++) {
+    double coef = -m->advantage[i] * m->weight[i] * scale[i];
+    out->loss[i] = coef * m->logp[i];
+    out->coef[i] = coef;
+  }
+  return 0;
+}
+
+const struct method method_sft = {
+    .name = "sft",
+    .title = "Supervised fine-tuning",
+    .paper = "negative log-likelihood of given completions",
+    METHOD_OPTIONS(options),
+    .shape = shape,
+    .advantage = advantage,
+    .objective = objective,
+};
