@@ -242,7 +242,7 @@ static bool sign_counts(const char *s, size_t at)
 {
   if (!at) return true;
   char before = s[at - 1];
-  if (is_word(before) || is_digit(before) || before == ')' || before == ']' || before == '}') return false;
+  if (is_word(before) || is_digit(before) || before == ')' || before == ']' || before == '}' || before == '-') return false;
   while (at && is_space(s[at - 1])) at--;
   if (!at) return true;
   before = s[at - 1];
@@ -319,6 +319,19 @@ static bool hedged_before(const char *s, const struct number_found *found)
   if (at < 4 || memcmp(s + at - 4, " or ", 4) != 0) return false;
   at -= 4;
   return at && is_digit(s[at - 1]);
+}
+
+/* "not 18", "\\neq 18": what it is not, is no answer. */
+static bool is_denied(const char *s, const struct number_found *found)
+{
+  static const char *const words[] = {"not", "\\neq", "\\ne", "≠", "!="};
+  size_t at = found->start;
+  while (at && (is_space(s[at - 1]) || s[at - 1] == '$')) at--;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    size_t n = strlen(words[i]);
+    if (at >= n && !memcmp(s + at - n, words[i], n) && !(at > n && is_word(s[at - n - 1]))) return true;
+  }
+  return false;
 }
 
 /* The last number in s[from, to). */
@@ -401,6 +414,10 @@ bool number_extract(const char *s, size_t n, struct number_found *out, const cha
   if (!extract_any(s, n, out, why)) return false;
   if (is_hedged(s, n, out) || hedged_before(s, out)) {
     *why = "two answers are offered (\"18 or 20\"); one must be given";
+    return false;
+  }
+  if (is_denied(s, out)) {
+    *why = "the text says what the answer is not";
     return false;
   }
   return true;

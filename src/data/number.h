@@ -13,7 +13,7 @@
  *   4. "answer is", "answer:", "answer =" (any case): the first number behind the last of them and before the next blank line; where that begins a calculation
  *      ("48 + 24 = 72"), the number behind its last "=".
  *   5. the last number of the text.
- * "18 or 20" is no answer: one must be given.
+ * "18 or 20" and "not 18" are no answers: one must be given.
  */
 #ifndef ASSAY_DATA_NUMBER_H
 #define ASSAY_DATA_NUMBER_H
