@@ -84,7 +84,7 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(VALUE, 19, 0, "value", "a value head with its own optimiser")                                                      \
   X(HEAD, 20, 0, "head", "a small trained network (reward, probe, flow)")                                              \
   X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                       \
-  X(HISTORY, 22, 0, "history", "what happened to a problem in earlier steps")                                          \
+  X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                          \
   X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                                                   \
   X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")
 

@@ -12,7 +12,7 @@
 #ifndef ASSAY_TRAIN_RECIPE_H
 #define ASSAY_TRAIN_RECIPE_H
 
-#include "core/json.h"
+#include "data/source.h"
 #include "method/compose.h"
 
 /* X(TYPE, name, default, low, high, words, help)
@@ -114,21 +114,11 @@ struct recipe_pair {
   double first, second;
 };
 
-/* Where problems come from: one entry of `data` or `eval.data`. Exactly one of path and task. */
+/* Where problems come from: one entry of `data` or `eval.data`, as data/source reads it (a task's split is train in data, held-out in eval.data, unless it says). An entry without
+   a system prompt has template.system. source_open(arena, &r->data[i].source, i, seed, ...) opens it. */
 struct recipe_data {
-  const char *path;     /* JSON Lines, relative to the working directory */
-  const char *task;     /* name of a procedural task */
-  double weight;        /* share in the mixture; > 0 */
-  const char *verifier; /* kind; NULL: the problems say, tasks have their own */
-  const char *split;    /* tasks: "train" or "held-out"; NULL: train in data, held-out in eval.data */
-  int64_t count;        /* problems taken; 0: all (tasks: without end in data, 200 in eval.data) */
-  int64_t seed;         /* tasks: stream; -1: the run's seed */
-  const char *system;   /* system prompt of this entry; NULL: template.system */
-  const char *suffix;   /* text put behind every question; NULL: none */
-  const struct yaml_node *fields;  /* map: question, prompt, messages, answer, id -> name or "{A}. {B}"; NULL: none */
-  const struct yaml_node *options; /* map: options of the task; NULL: none */
-  const char *file;     /* where it stands; "default" or "command line" */
-  int line;
+  struct source_options source;
+  const struct yaml_node *node; /* as written */
 };
 
 enum recipe_kind { RECIPE_TRAIN, RECIPE_SFT };
