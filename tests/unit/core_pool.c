@@ -1,0 +1,147 @@
+#include <stdatomic.h>
+#include <time.h>
+#include <xmmintrin.h>
+
+#include "check.h"
+#include "core/pool.h"
+
+enum { MOST = 1000 };
+
+struct tally {
+  int hits[MOST], thread_of[MOST];
+  atomic_int calls;
+  size_t grain;
+  atomic_int wrong;
+};
+
+static void count_items(void *arg, int thread, size_t begin, size_t end)
+{
+  struct tally *t = arg;
+  atomic_fetch_add(&t->calls, 1);
+  if (begin >= end || begin % t->grain) atomic_fetch_add(&t->wrong, 1);
+  if ((_mm_getcsr() & ~0x3fu) != 0x9f80 + 0x40) atomic_fetch_add(&t->wrong, 1);
+  for (size_t i = begin; i < end; i++) {
+    t->hits[i]++;
+    t->thread_of[i] = thread;
+  }
+}
+
+static void check_cover(struct pool *p, size_t items, size_t grain)
+{
+  struct tally t = {.grain = grain};
+  pool_run_grain(p, items, grain, count_items, &t);
+  CHECK_INT(t.wrong, 0);
+  CHECK(t.calls <= pool_threads(p));
+  CHECK(items == 0 ? t.calls == 0 : t.calls > 0);
+  for (size_t i = 0; i < MOST; i++) {
+    CHECK_INT(t.hits[i], i < items);
+    if (i > 0 && i < items) CHECK(t.thread_of[i] >= t.thread_of[i - 1]);
+  }
+}
+
+static void test_each_item_once(void **state)
+{
+  (void)state;
+  static const int threads[] = {1, 2, 3, 5};
+  static const size_t sizes[] = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 999, 1000}, grains[] = {1, 2, 3, 16, 999, 5000};
+  for (int t = 0; t < 4; t++) {
+    struct error err = {0};
+    struct pool *p = NULL;
+    CHECK_OK(pool_create(threads[t], &p, &err), &err);
+    CHECK_INT(pool_threads(p), threads[t]);
+    for (int s = 0; s < 12; s++) {
+      for (int g = 0; g < 6; g++) check_cover(p, sizes[s], grains[g]);
+    }
+    pool_destroy(p);
+  }
+}
+
+static void add_one(void *arg, int thread, size_t begin, size_t end)
+{
+  (void)thread;
+  long *sums = arg;
+  for (size_t i = begin; i < end; i++) sums[i]++;
+}
+
+static void pause_for(long microseconds)
+{
+  struct timespec t = {.tv_nsec = microseconds * 1000};
+  nanosleep(&t, NULL);
+}
+
+/* Workers that spin, that sleep, and that are about to fall asleep when the job comes. */
+static void test_many_jobs(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct pool *p = NULL;
+  CHECK_OK(pool_create(3, &p, &err), &err);
+  long sums[64] = {0};
+  for (long i = 0; i < 2000; i++) {
+    pool_run(p, 64, add_one, sums);
+    if (i % 40 == 0) pause_for(i % 80);
+  }
+  for (int i = 0; i < 64; i++) CHECK_INT(sums[i], 2000);
+  pool_destroy(p);
+}
+
+static void flush_denormal(void *arg, int thread, size_t begin, size_t end)
+{
+  (void)thread;
+  volatile float *out = arg, least = 0x1p-126f;
+  for (size_t i = begin; i < end; i++) out[i] = least * 0.5f;
+}
+
+static void test_compute_mode_is_restored(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct pool *p = NULL;
+  CHECK_OK(pool_create(2, &p, &err), &err);
+  unsigned before = _mm_getcsr(), toward_zero = (before & ~0x3fu) | 0x6000u;
+  _mm_setcsr(toward_zero);
+  float out[8];
+  memset(out, 0xff, sizeof out);
+  pool_run(p, 8, flush_denormal, out);
+  unsigned after = _mm_getcsr();
+  _mm_setcsr(before);
+  CHECK_INT(after & ~0x3fu, toward_zero); /* but for the sticky flags */
+  const float zero[8] = {0};
+  CHECK_BITS(out, zero, sizeof out);
+  volatile float least = 0x1p-126f;
+  CHECK(least * 0.5f > 0);
+  struct compute_mode outer = compute_mode_enter(), inner = compute_mode_enter();
+  compute_mode_leave(inner);
+  CHECK_INT(_mm_getcsr() & ~0x3fu, 0x9fc0);
+  compute_mode_leave(outer);
+  CHECK_INT(_mm_getcsr() & ~0x3fu, before & ~0x3fu);
+  pool_destroy(p);
+}
+
+static void test_wrong_counts(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct pool *p = NULL;
+  CHECK_ERROR(pool_create(0, &p, &err), &err, ERROR_INPUT, "found 0 threads");
+  error_clear(&err);
+  CHECK_ERROR(pool_create(100000, &p, &err), &err, ERROR_INPUT, "expected 1 to");
+  pool_destroy(NULL);
+}
+
+static void test_machine(void **state)
+{
+  (void)state;
+  CHECK(cores_available() >= 1 && cores_available() < 65536);
+  size_t available = memory_available_bytes(), peak = memory_resident_peak();
+  CHECK(available > 1 << 20 && available < 1ull << 50);
+  CHECK(peak > 100 << 10 && peak < 1ull << 45);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_item_once), cmocka_unit_test(test_many_jobs),
+                                     cmocka_unit_test(test_compute_mode_is_restored),
+                                     cmocka_unit_test(test_wrong_counts), cmocka_unit_test(test_machine)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
