@@ -26,6 +26,7 @@
   X(INT, seed, "1", 0, 9.2e18, NULL, "every random number of the run follows from it")
 #define RECIPE_EVAL(X)                                                                                                        \
   X(INT, every, "20", 0, 1e9, NULL, "steps between evaluations; 0: only before the first step and after the last")            \
+  X(INT, problems, "256", 0, 1e9, NULL, "most problems of each source of eval.data; 0: all")                                   \
   X(INT, samples, "4", 1, 1e6, NULL, "answers per problem")
 #define RECIPE_TEMPLATE(X)                                                                                                    \
   X(TEXT, now, "null", 0, 0, NULL, "time that the chat template sees, 2025-01-15T14:30:05; null: the run's first start")      \
@@ -114,10 +115,12 @@ struct recipe_pair {
   double first, second;
 };
 
-/* Where problems come from: one entry of `data` or `eval.data`, as data/source reads it (a task's split is train in data, held-out in eval.data, unless it says). An entry without
-   a system prompt has template.system. source_open(arena, &r->data[i].source, i, seed, ...) opens it. */
+/* Where problems come from: one entry of `data` or `eval.data`, as data/source reads it (a task's split is train in data, held-out in eval.data, unless it says). Beside
+   its keys an entry may have `count` (eval.data) and, with a task, `seed`. source_open(arena, &r->data[i].source, i, seed, ...) opens it. */
 struct recipe_data {
-  struct source_options source;
+  struct source_options source; /* system: the entry's, else template.system */
+  int64_t count;                /* eval.data: problems taken; 0: all of a list, 200 of an endless task */
+  int64_t seed;                 /* of a task's stream; -1: the run's */
   const struct yaml_node *node; /* as written */
 };
 
