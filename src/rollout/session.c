@@ -1,5 +1,5 @@
-#include "cli/session.h"
-#include "cli/gguf_tokenizer.h"
+#include "rollout/session.h"
+#include "rollout/gguf_tokenizer.h"
 #include "core/file.h"
 #include "text/template.h"
 #include <string.h>

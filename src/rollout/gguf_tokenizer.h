@@ -1,6 +1,6 @@
-/* cli/gguf_tokenizer: the tokenizer that a GGUF file's metadata describes, handed from model/gguf to text/tokenizer. */
-#ifndef ASSAY_CLI_GGUF_TOKENIZER_H
-#define ASSAY_CLI_GGUF_TOKENIZER_H
+/* rollout/gguf_tokenizer: the tokenizer that a GGUF file's metadata describes, handed from model/gguf to text/tokenizer. */
+#ifndef ASSAY_ROLLOUT_GGUF_TOKENIZER_H
+#define ASSAY_ROLLOUT_GGUF_TOKENIZER_H
 
 #include "text/tokenizer.h"
 

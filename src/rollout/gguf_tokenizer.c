@@ -1,4 +1,4 @@
-#include "cli/gguf_tokenizer.h"
+#include "rollout/gguf_tokenizer.h"
 #include "model/gguf.h"
 #include <string.h>
 

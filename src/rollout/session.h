@@ -1,4 +1,4 @@
-/* cli/session: a MODEL argument made usable: device, configuration, tokenizer, chat template, end tokens, and weights when they are wanted.
+/* rollout/session: a MODEL argument made usable: device, configuration, tokenizer, chat template, end tokens, and weights when they are wanted.
  *
  *     struct session s;
  *     TRY(session_open(arena, &(struct session_options){.model = path, .threads = o.threads}, &s, err));
@@ -6,8 +6,8 @@
  *
  * session_open reads metadata only and takes no memory worth speaking of, so that a plan can be made before session_load.
  */
-#ifndef ASSAY_CLI_SESSION_H
-#define ASSAY_CLI_SESSION_H
+#ifndef ASSAY_ROLLOUT_SESSION_H
+#define ASSAY_ROLLOUT_SESSION_H
 
 #include "data/problem.h"
 #include "model/model.h"
