@@ -109,10 +109,19 @@ static int32_t target_of(const struct work *w, const struct batch *b, int32_t pa
   return batch_target(b, p->segment, p->index);
 }
 
+/* Whether the records of a mini-batch were written by the weights as they are. */
+static bool records_are_current(const struct work *w, const struct minibatch *m)
+{
+  bool same = true;
+  for (int32_t i = 0; i < m->rollout_count; i++)
+    same = same && w->step->tree->segments[w->step->rollouts[m->rollouts[i]].leaf].weight_version == w->policy->weight_version;
+  return same;
+}
+
 /* The current policy's log-probabilities: the records while the weights are the sampler's, otherwise by a scoring pass. */
 static int current(struct work *w, struct minibatch *m, const struct batch *b, struct arena *a, struct error *err)
 {
-  if (w->policy->weight_version == w->step->weight_version) {
+  if (records_are_current(w, m)) {
     for (int32_t i = 0; i < m->count; i++) {
       const struct token_record *r = step_record(w->step, m->token[i]);
       m->logp[i] = (double)r->logp;

@@ -1,0 +1,214 @@
+/* Evaluation inside a run: problems that training never sees, answered by the policy as it is. The random numbers are the same each time, so that two evaluations
+ * of one run are compared on the same draws. */
+#include "train/run.h"
+
+#include "core/log.h"
+#include "core/math.h"
+#include "eval/stats.h"
+
+#include <string.h>
+
+enum { CHUNK = 64 /* problems at a time: bounds memory */, ENDLESS_COUNT = 256 };
+
+/* ---- the sets -------------------------------------------------------------------------------------------------------- */
+
+static int add_problem(struct run *r, struct eval_set *set, const struct problem *p, struct error *err)
+{
+  struct token_list ids = {0};
+  int rc = session_problem_ids(&r->session, p, r->template_variables, &ids, err);
+  if (!rc && ids.count && (int64_t)ids.count <= r->recipe->rollout.max_prompt_tokens) {
+    int32_t *copy = ARENA_NEW(r->arena, int32_t, ids.count, "evaluation", err);
+    if (copy) {
+      memcpy(copy, ids.ids, ids.count * sizeof *copy);
+      set->problems[set->count] = *p;
+      set->ids[set->count] = copy;
+      set->id_counts[set->count++] = (int32_t)ids.count;
+    } else {
+      rc = err->code;
+    }
+  }
+  token_list_free(&ids);
+  return rc;
+}
+
+static int open_set(struct run *r, const struct source *source, int64_t wanted, struct eval_set *set, struct error *err)
+{
+  uint64_t count = source_count(source), most = wanted ? (uint64_t)wanted : count ? count : ENDLESS_COUNT;
+  if (!count || most < count) count = most;
+  set->name = source_name(source);
+  set->problems = ARENA_NEW(r->arena, struct problem, count, "evaluation", err);
+  set->ids = ARENA_NEW(r->arena, int32_t *, count, "evaluation", err);
+  set->id_counts = ARENA_NEW(r->arena, int32_t, count, "evaluation", err);
+  if (!set->problems || !set->ids || !set->id_counts) return err->code;
+  for (uint64_t i = 0; i < count; i++) {
+    struct problem p;
+    TRY(source_problem(source, r->arena, i, &p, err));
+    TRY(add_problem(r, set, &p, err));
+  }
+  if (!set->count) FAIL(err, ERROR_INPUT, "evaluation data %s has no problem of at most rollout.max_prompt_tokens tokens; expected one", set->name);
+  return 0;
+}
+
+int evaluate_open(struct run *r, struct error *err)
+{
+  struct source_list sources;
+  size_t n = r->recipe->eval_data_count;
+  if (!n || r->recipe->kind == RECIPE_SFT) return 0;
+  TRY(run_open_sources(r, r->recipe->eval_data, n, &sources, err));
+  r->eval_sets = ARENA_NEW(r->arena, struct eval_set, n, "evaluation", err);
+  if (!r->eval_sets) return err->code;
+  r->eval_set_count = n;
+  for (size_t i = 0; i < n; i++) TRY(open_set(r, sources.items[i], r->recipe->eval.problems, &r->eval_sets[i], err));
+  return 0;
+}
+
+/* ---- one evaluation -------------------------------------------------------------------------------------------------------- */
+
+struct answers {
+  struct run *run;
+  struct tree *tree;
+  struct generate_job *jobs;
+  const struct eval_set *set;
+  const struct verifier **verifiers;
+  int32_t first;               /* problem of job 0 */
+  int32_t per_problem;         /* jobs of a problem: samples come in jobs of at most the group's size */
+  int64_t samples, done, total;
+  struct error err;
+};
+
+static size_t slot_of(const struct answers *w, int32_t job, int32_t rollout)
+{
+  return (size_t)(job / w->per_problem) * (size_t)w->samples + (size_t)(w->jobs[job].first_rollout + rollout);
+}
+
+static void finished(void *arg, int32_t job, int32_t rollout)
+{
+  struct answers *w = arg;
+  const struct problem *p = &w->set->problems[w->first + job / w->per_problem];
+  char *text;
+  size_t n;
+  log_progress("evaluation", (double)++w->done, (double)w->total, "answers");
+  if (w->err.code || collect_text(w->run, w->run->step_arena, w->tree, w->jobs[job].leaf[rollout], &text, &n, &w->err)) return;
+  verify_queue_submit(w->run->verify, w->verifiers[w->first + job / w->per_problem], p, text, n, slot_of(w, job, rollout));
+}
+
+static bool cancelled(void *arg)
+{
+  struct answers *w = arg;
+  return w->err.code || (w->run->stop && w->run->stop());
+}
+
+static int make_jobs(struct answers *w, int32_t problems, struct error *err)
+{
+  struct run *r = w->run;
+  const struct recipe *recipe = r->recipe;
+  int64_t most = recipe->rollout.group;
+  int32_t jobs = problems * w->per_problem;
+  w->jobs = ARENA_NEW(r->step_arena, struct generate_job, (size_t)jobs, "evaluation", err);
+  if (!w->jobs) return err->code;
+  for (int32_t j = 0; j < jobs; j++) {
+    int32_t problem = w->first + j / w->per_problem, first = (int32_t)(j % w->per_problem * most);
+    int64_t count = w->samples - first < most ? w->samples - first : most;
+    int32_t segment;
+    TRY(tree_add_segment(w->tree, -1, SEGMENT_PROMPT, w->set->id_counts[problem], &segment, err));
+    TRY(tree_append_ids(w->tree, segment, w->set->ids[problem], w->set->id_counts[problem], 0, err));
+    w->jobs[j] = (struct generate_job){
+        .segment = segment,
+        .count = (int32_t)count,
+        .first_rollout = first,
+        .at = {.purpose = RNG_EVAL, .group = (uint32_t)problem},
+        .seed = (uint64_t)recipe->top.seed,
+        .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p, (int32_t)recipe->rollout.top_k},
+        .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
+        .stop = recipe->rollout.stop.items,
+        .stop_count = recipe->rollout.stop.count,
+        .leaf = ARENA_NEW(r->step_arena, int32_t, (size_t)count, "evaluation", err),
+        .finish = ARENA_NEW(r->step_arena, enum finish, (size_t)count, "evaluation", err)};
+    if (!w->jobs[j].leaf || !w->jobs[j].finish) return err->code;
+  }
+  return 0;
+}
+
+/* Answers problems first .. first+problems-1; right[problem] and tokens are added to. */
+static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int64_t *tokens, struct error *err)
+{
+  struct run *r = w->run;
+  struct generate_hooks hooks = {.finished = finished, .cancelled = cancelled, .arg = w};
+  size_t slots = (size_t)problems * (size_t)w->samples;
+  arena_reset(r->step_arena);
+  TRY(tree_create(r->step_arena, &w->tree, err));
+  TRY(make_jobs(w, problems, err));
+  struct verdict *verdicts = ARENA_NEW(r->step_arena, struct verdict, slots, "evaluation", err);
+  if (!verdicts) return err->code;
+  verify_queue_start(r->verify, verdicts, slots);
+  int rc = generator_run(r->generator, w->tree, w->jobs, problems * w->per_problem, r->recipe->train.temperature, r->trainer->weight_version, &hooks, NULL, err);
+  struct error waited = {0};
+  int wait_rc = verify_queue_wait(r->verify, &waited);
+  if (w->err.code) *err = w->err;
+  else if (!rc && wait_rc) *err = waited;
+  TRY(w->err.code ? w->err.code : rc ? rc : wait_rc);
+  for (size_t i = 0; i < slots; i++) right[(size_t)w->first + i / (size_t)w->samples] += verdicts[i].correct;
+  for (int32_t j = 0; j < problems * w->per_problem; j++)
+    for (int32_t k = 0; k < w->jobs[j].count; k++) *tokens += w->tree->segments[w->jobs[j].leaf[k]].count;
+  return 0;
+}
+
+static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_result *out, struct error *err)
+{
+  struct answers w = {.run = r, .set = set, .samples = r->recipe->eval.samples, .total = (int64_t)set->count * r->recipe->eval.samples};
+  double start = clock_seconds();
+  int64_t tokens = 0, sum = 0, solved = 0;
+  w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
+  int32_t *right = memory_alloc((size_t)set->count, sizeof *right, "evaluation", err);
+  w.verifiers = memory_alloc((size_t)set->count, sizeof *w.verifiers, "evaluation", err);
+  int rc = right && w.verifiers ? 0 : err->code;
+  for (int32_t i = 0; !rc && i < set->count; i++) {
+    w.verifiers[i] = verifier_find(set->problems[i].verifier, err);
+    if (!w.verifiers[i]) rc = err->code;
+  }
+  for (w.first = 0; !rc && w.first < set->count; w.first += CHUNK)
+    rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, right, &tokens, err);
+  for (int32_t i = 0; !rc && i < set->count; i++) {
+    sum += right[i];
+    solved += right[i] > 0;
+  }
+  if (!rc) {
+    *out = (struct eval_result){.accuracy = (double)sum / (double)w.total, .pass = (double)solved / set->count, .length = (double)tokens / (double)w.total, .seconds = clock_seconds() - start};
+    stats_interval(sum, w.total, set->count, right, &out->low, &out->high);
+  }
+  memory_free(right);
+  memory_free((void *)w.verifiers);
+  return rc;
+}
+
+static void report(struct run *r, const struct eval_set *set, const struct eval_result *e)
+{
+  char name[64];
+  const char *base = strncmp(set->name, "task:", 5) ? path_base(set->name) : set->name + 5;
+  int n = (int)strcspn(base, ".");
+  const struct { const char *what; double value; } rows[] = {{"accuracy", e->accuracy}, {"low", e->low}, {"high", e->high}, {"pass@k", e->pass}};
+  for (size_t i = 0; i < 4; i++) {
+    snprintf(name, sizeof name, "eval/%.*s/%s", n > 40 ? 40 : n, base, rows[i].what);
+    metrics_set(&r->metrics, name, rows[i].value);
+  }
+  log_info("evaluation %.*s: %.1f %% (95 %%: %.1f to %.1f) of %d problems, %lld answers each, %.1f tokens, %.1f s", n, base, 100 * e->accuracy, 100 * e->low,
+           100 * e->high, set->count, (long long)r->recipe->eval.samples, e->length, e->seconds);
+}
+
+int evaluate_run(struct run *r, struct error *err)
+{
+  double sum = 0;
+  for (size_t i = 0; i < r->eval_set_count; i++) {
+    struct eval_result e;
+    TRY(evaluate_set(r, &r->eval_sets[i], &e, err));
+    log_progress_end();
+    report(r, &r->eval_sets[i], &e);
+    sum += e.accuracy;
+  }
+  double mean = sum / (double)r->eval_set_count;
+  if (math_is_nan(r->best) || mean > r->best) {
+    r->best = mean;
+    r->best_step = r->step;
+  }
+  return 0;
+}

@@ -1,0 +1,357 @@
+#include "train/run.h"
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/math.h"
+#include "core/pool.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- opening: recipe, session, methods -------------------------------------------------------------------------------- */
+
+static int read_recipe(struct run *r, const struct run_options *o, struct error *err)
+{
+  struct recipe *recipe;
+  TRY(recipe_read(r->arena, o->recipe, o->kind, o->overrides, o->override_count, &recipe, err));
+  if (o->resume) {
+    struct recipe *saved;
+    char *path = path_join(r->arena, o->folder, "recipe.yaml", err);
+    if (!path) return err->code;
+    if (!file_exists(path)) FAIL_AT(err, ERROR_INPUT, o->folder, 0, NULL, "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
+    TRY(recipe_read(r->arena, path, o->kind, NULL, 0, &saved, err));
+    if (!recipe->template.now) recipe->template.now = saved->template.now;
+    TRY(recipe_check_resume(saved, recipe, err));
+  }
+  if (!recipe->template.now) {
+    char now[32];
+    time_t t = time(NULL);
+    struct tm utc;
+    gmtime_r(&t, &utc);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S", &utc);
+    recipe->template.now = arena_strdup(r->arena, now, "run", err);
+    if (!recipe->template.now) return err->code;
+  }
+  if (recipe->compute.device != RECIPE_DEVICE_CPU) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device", "found cuda; this build computes on: cpu");
+  if (recipe->compute.type != RECIPE_F32) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "found bf16; this build computes in: f32");
+  if (!recipe->top.model) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model", "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");
+  r->recipe = recipe;
+  return 0;
+}
+
+static int open_session(struct run *r, const struct run_options *o, struct error *err)
+{
+  const struct recipe *recipe = r->recipe;
+  int threads = o->threads ? o->threads : recipe->compute.threads ? (int)recipe->compute.threads : 0;
+  struct session_options s = {.model = recipe->top.model, .threads = threads, .now = recipe->template.now};
+  TRY(session_open(r->arena, &s, &r->session, err));
+  if (recipe->template.enable_thinking >= 0) {
+    r->template_variables = json_pack("{s:b}", "enable_thinking", recipe->template.enable_thinking);
+    if (!r->template_variables) FAIL(err, ERROR_RESOURCE, "no memory for template variables");
+  }
+  return 0;
+}
+
+static int open_methods(struct run *r, struct error *err)
+{
+  const struct recipe *recipe = r->recipe;
+  struct compose_options o = {.seed = (uint64_t)recipe->top.seed, .epochs = (int32_t)recipe->train.epochs, .minibatches = (int32_t)recipe->train.minibatches};
+  return compose_open(r->arena, recipe->methods, recipe->method_count, &o, &r->methods, err);
+}
+
+/* SHA-256 of what may not change on resume, with the names of data and methods. */
+static int make_identity(struct run *r, struct error *err)
+{
+  struct text t = {0};
+  for (size_t i = 0; i < recipe_key_count(); i++) {
+    const struct recipe_key *k = recipe_key_at(i);
+    bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") || (!strcmp(k->group, "train") && !strcmp(k->name, "steps")) ||
+                      (!strcmp(k->group, "compute") && (!strcmp(k->name, "threads") || !strcmp(k->name, "memory")));
+    if (may_change) continue;
+    text_printf(&t, "%s.%s=", k->group, k->name);
+    recipe_value_text(r->recipe, k, &t);
+    text_puts(&t, "\n");
+  }
+  for (size_t i = 0; i < r->recipe->data_count; i++)
+    text_printf(&t, "data %s\n", r->recipe->data[i].source.path ? r->recipe->data[i].source.path : r->recipe->data[i].source.task);
+  for (size_t i = 0; i < r->recipe->method_count; i++) text_printf(&t, "method %s\n", r->recipe->methods[i].name);
+  int rc = text_finish(&t, err);
+  struct sha256 s;
+  uint8_t digest[32];
+  sha256_start(&s);
+  sha256_add(&s, t.bytes ? t.bytes : "", t.size);
+  sha256_finish(&s, digest);
+  sha256_hex(digest, r->identity);
+  text_free(&t);
+  return rc;
+}
+
+static int make_plan(struct run *r, const struct run_options *o, struct error *err)
+{
+  int64_t limit = o->memory ? o->memory : r->recipe->compute.memory;
+  size_t base = memory_resident_peak();
+  struct plan_input in = {.recipe = r->recipe,
+                          .config = &r->session.config,
+                          .needs = compose_needs(r->methods),
+                          .base = base,
+                          .limit = limit ? (size_t)limit : memory_available_bytes() + base,
+                          .real_size = device_real_size(r->session.device),
+                          .threads = device_threads(r->session.device),
+                          .generates = o->kind == RECIPE_TRAIN};
+  return plan_make(&in, &r->plan, err);
+}
+
+/* ---- opening: weights and workspaces ----------------------------------------------------------------------------------------- */
+
+static int open_engines(struct run *r, struct error *err)
+{
+  struct session *s = &r->session;
+  TRY(model_make_trainable(s->model, err));
+  if (r->recipe->kind == RECIPE_TRAIN) {
+    TRY(generator_create(r->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &r->plan.generate, &r->generator, err));
+    struct verify_queue_options q = {.workers = r->plan.threads};
+    TRY(verify_queue_create(r->arena, &q, &r->verify, err));
+  }
+  TRY(trainer_create(r->arena, s->model, &r->plan.train, &r->trainer, err));
+  return 0;
+}
+
+/* A second copy of weights, never trained: the recipe's reference, or the model that the run started from. */
+static int open_reference(struct run *r, struct error *err)
+{
+  struct model_source source;
+  struct model_config config;
+  const char *path = r->recipe->top.reference ? r->recipe->top.reference : r->recipe->top.model;
+  if (!r->plan.reference) return 0;
+  TRY(model_source_open(r->arena, path, &source, &config, err));
+  if (config.vocab != r->session.config.vocab)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has", config.vocab, r->session.config.vocab);
+  TRY(model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->reference, err));
+  return trainer_create(r->arena, r->reference, &r->plan.score, &r->reference_trainer, err);
+}
+
+static int restore_blobs(struct run *r, const struct checkpoint *c, const char *folder, struct error *err)
+{
+  for (size_t i = 0; i < c->blob_count; i++) {
+    const struct checkpoint_blob *b = &c->blobs[i];
+    if (!strcmp(b->name, "methods")) TRY(compose_restore(r->methods, b->bytes, b->size, err));
+    else if (!strcmp(b->name, "history")) TRY(history_load(r->history, b->bytes, b->size, err));
+    else if (!strcmp(b->name, "best") && b->size == sizeof(double) + sizeof(int64_t)) {
+      memcpy(&r->best, b->bytes, sizeof r->best);
+      memcpy(&r->best_step, (const char *)b->bytes + sizeof(double), sizeof r->best_step);
+    } else {
+      FAIL_AT(err, ERROR_INPUT, folder, 0, b->name, "found an unknown part of %zu bytes in state.bin; expected methods, history, best; was it written by a newer program?", b->size);
+    }
+  }
+  return 0;
+}
+
+/* Loads the weights: of the start model, or of the run's last checkpoint with everything beside them. */
+static int load_weights(struct run *r, bool resume, struct error *err)
+{
+  const char *folder = NULL;
+  int64_t step = -1;
+  if (resume) TRY(checkpoint_last(r->arena, r->folder->path, &folder, &step, err));
+  if (resume) TRY(run_folder_cut_back(r->folder, folder ? step : -1, err));
+  if (!folder) {
+    TRY(session_load(&r->session, r->plan.train.max_path, err));
+    return open_engines(r, err);
+  }
+  struct model_source source;
+  struct model_config config;
+  struct checkpoint c;
+  TRY(model_source_open(r->arena, folder, &source, &config, err));
+  TRY(model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->session.model, err));
+  TRY(open_engines(r, err));
+  TRY(checkpoint_load(r->arena, folder, r->identity, r->session.model, &c, err));
+  TRY(restore_blobs(r, &c, folder, err));
+  r->step = r->last_saved = c.step;
+  r->trainer->updates = c.updates;
+  r->trainer->weight_version = c.weight_version;
+  stream_seek(r->stream, (uint64_t)c.data_position);
+  log_info("resumed %s at step %" PRId64, r->folder->path, c.step);
+  return 0;
+}
+
+static int write_recipe(struct run *r, struct error *err)
+{
+  struct text t = {0};
+  struct file_writer *w;
+  char *path = path_join(r->arena, r->folder->path, "recipe.yaml", err);
+  if (!path) return err->code;
+  int rc = recipe_write(r->recipe, r->methods, &t, err);
+  if (!rc) rc = text_finish(&t, err);
+  if (!rc) rc = file_writer_open(r->arena, path, &w, err);
+  if (!rc) rc = file_writer_write(w, t.bytes, t.size, err);
+  if (!rc) rc = file_writer_commit(w, err);
+  text_free(&t);
+  return rc;
+}
+
+static int open_folder(struct run *r, const struct run_options *o, struct error *err)
+{
+  char *path = (char *)o->folder;
+  if (!path) TRY(run_folder_next(r->arena, o->recipe, &path, err));
+  TRY(run_folder_open(r->arena, path, o->resume, &r->folder, err));
+  char *log = path_join(r->arena, path, "log.txt", err);
+  if (!log) return err->code;
+  TRY(log_open(log, err));
+  return write_recipe(r, err);
+}
+
+static void close_log(void *unused)
+{
+  struct error ignored = {0};
+  (void)unused;
+  if (log_open(NULL, &ignored)) error_clear(&ignored);
+}
+
+int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err)
+{
+  struct run *r = ARENA_NEW(a, struct run, 1, "run", err);
+  if (!r) return err->code;
+  r->arena = a;
+  r->stop = o->stop;
+  r->best = (double)__builtin_nanf("");
+  r->best_step = r->last_saved = -1;
+  r->step_arena = arena_create("step", 1 << 20, err);
+  if (!r->step_arena) return err->code;
+  TRY(arena_on_reset(a, (void (*)(void *))arena_destroy, r->step_arena, err));
+  TRY(read_recipe(r, o, err));
+  TRY(open_methods(r, err));
+  TRY(make_identity(r, err));
+  TRY(open_session(r, o, err));
+  TRY(history_create(a, &r->history, err));
+  TRY(run_open_stream(r, err));
+  TRY(evaluate_open(r, err));
+  TRY(make_plan(r, o, err));
+  *out = r;
+  if (o->plan_only) return 0;
+  TRY(arena_on_reset(a, close_log, NULL, err));
+  TRY(open_folder(r, o, err));
+  TRY(load_weights(r, o->resume, err));
+  return open_reference(r, err);
+}
+
+void run_describe(const struct run *r, struct text *out)
+{
+  const struct model_config *c = &r->session.config;
+  text_printf(out, "model %s: %s, %.1f M parameters, %d layers, vocabulary %d\n", r->recipe->top.model, c->architecture, (double)model_parameters(c) / 1e6, c->layers, c->vocab);
+  if (stream_size(r->stream)) text_printf(out, "data: %llu problems\n", (unsigned long long)stream_size(r->stream));
+  text_puts(out, "memory at the peak:\n");
+  plan_print(&r->plan, out);
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------------------------ */
+
+static int save_best_link(struct run *r, struct error *err)
+{
+  if (r->best_step < 0) return 0;
+  char *target = arena_printf(r->step_arena, "run", err, "%06" PRId64, r->best_step);
+  char *full = arena_printf(r->step_arena, "run", err, "%s/checkpoints/%06" PRId64, r->folder->path, r->best_step);
+  char *link = path_join(r->step_arena, r->folder->path, "checkpoints/best", err), *temporary = path_join(r->step_arena, r->folder->path, "checkpoints/.best", err);
+  if (!target || !full || !link || !temporary) return err->code;
+  if (!file_exists(full)) return 0;
+  unlink(temporary);
+  if (symlink(target, temporary)) FAIL_AT(err, ERROR_RESOURCE, temporary, 0, NULL, "the link to the best checkpoint could not be made; expected a file system with links");
+  return file_rename(temporary, link, err);
+}
+
+static int save_now(struct run *r, struct error *err)
+{
+  double start = clock_seconds();
+  struct text methods = {0}, history = {0};
+  char best[sizeof(double) + sizeof(int64_t)];
+  memcpy(best, &r->best, sizeof r->best);
+  memcpy(best + sizeof(double), &r->best_step, sizeof r->best_step);
+  int rc = compose_save(r->methods, &methods, err);
+  history_save(r->history, &history);
+  if (!rc) rc = text_finish(&history, err);
+  struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size}, {"history", history.bytes ? history.bytes : "", history.size}, {"best", best, sizeof best}};
+  struct checkpoint c = {.step = r->step,
+                         .updates = r->trainer->updates,
+                         .weight_version = r->trainer->weight_version,
+                         .data_position = (int64_t)stream_position(r->stream),
+                         .blobs = blobs,
+                         .blob_count = 3};
+  memcpy(c.identity, r->identity, sizeof c.identity);
+  static const enum save_type types[] = {[RECIPE_F32] = SAVE_F32, [RECIPE_BF16] = SAVE_BF16, [RECIPE_F16] = SAVE_F16};
+  arena_reset(r->step_arena);
+  if (!rc) rc = checkpoint_save(r->step_arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer, &c, types[r->recipe->save.type], r->state_hash, err);
+  text_free(&methods);
+  text_free(&history);
+  TRY(rc);
+  TRY(model_hash(r->session.model, r->weights_hash, err));
+  r->last_saved = r->step;
+  TRY(save_best_link(r, err));
+  TRY(checkpoint_prune(r->step_arena, r->folder->path, (int)r->recipe->save.keep, r->best_step, err));
+  r->save_seconds = clock_seconds() - start;
+  return 0;
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------------------------- */
+
+double run_learning_rate(const struct recipe *r, int64_t step)
+{
+  double lr = r->train.lr, warmup = (double)r->train.warmup, total = (double)r->train.steps, at = (double)step;
+  if (at < warmup) return lr * (at + 1) / warmup;
+  double left = total > warmup ? (total - at) / (total - warmup) : 1; // 1 at the height, towards 0 at the end
+  if (r->train.schedule == RECIPE_LINEAR) return lr * left;
+  if (r->train.schedule == RECIPE_COSINE) return lr * 0.5 * (1 + math_cos(3.14159265358979323846 * (1 - left)));
+  return lr;
+}
+
+static bool due(int64_t step, int64_t every, int64_t last) { return step == last || (every > 0 && step % every == 0); }
+
+/* An orderly end: what the unfinished step took from the data is given back, and a checkpoint says where the run stands. */
+static int stop_orderly(struct run *r, int64_t position, struct error *err)
+{
+  struct error saved = *err;
+  stream_seek(r->stream, (uint64_t)position);
+  error_clear(err);
+  if (r->last_saved != r->step) TRY(save_now(r, err));
+  log_info("stopped after step %" PRId64 "; go on with --resume --run %s", r->step, r->folder->path);
+  *err = saved;
+  return err->code;
+}
+
+static int first_evaluation(struct run *r, struct error *err)
+{
+  if (r->step > 0 || !r->eval_set_count || r->recipe->kind == RECIPE_SFT) return 0;
+  arena_reset(r->step_arena);
+  r->metrics.count = 0;
+  metrics_set_int(&r->metrics, "step", 0);
+  TRY(evaluate_run(r, err));
+  return report_write(r, err);
+}
+
+static int one_step(struct run *r, struct error *err)
+{
+  int64_t last = r->recipe->train.steps;
+  TRY(run_step(r, err));
+  if (r->eval_set_count && due(r->step, r->recipe->eval.every, last)) TRY(evaluate_run(r, err));
+  TRY(report_write(r, err));
+  if (due(r->step, r->recipe->save.every, last)) TRY(save_now(r, err));
+  return 0;
+}
+
+int run_train(struct run *r, struct error *err)
+{
+  int rc = first_evaluation(r, err);
+  while (!rc && r->step < r->recipe->train.steps) {
+    int64_t position = (int64_t)stream_position(r->stream), step = r->step;
+    rc = r->stop && r->stop() ? error_fail(err, ERROR_STOPPED, NULL, 0, NULL, "stopped by a signal") : one_step(r, err);
+    if (rc == ERROR_STOPPED && r->step > step) position = (int64_t)stream_position(r->stream); // the step itself was finished
+    if (rc == ERROR_STOPPED) return stop_orderly(r, position, err);
+  }
+  if (rc == ERROR_STOPPED) return stop_orderly(r, (int64_t)stream_position(r->stream), err);
+  TRY(rc);
+  if (r->last_saved != r->step) TRY(save_now(r, err));
+  if (!r->weights_hash[0]) TRY(model_hash(r->session.model, r->weights_hash, err));
+  log_info("done: %s", r->folder->path);
+  log_info("weights %s state %s", r->weights_hash, r->state_hash);
+  return 0;
+}

@@ -1,0 +1,116 @@
+/* train/run: a run from recipe to last checkpoint.
+ *
+ *     run_open     recipe, model, data, methods, plan, folder (or, with resume, the last checkpoint)
+ *     run_train    steps until train.steps: each is run_step (step.c, the story), then what was due: evaluation, checkpoint
+ *
+ * All state that a resume needs is in checkpoints: weights, moments, counters, data position, history, methods. Random numbers have no state.
+ */
+#ifndef ASSAY_TRAIN_RUN_H
+#define ASSAY_TRAIN_RUN_H
+
+#include "data/history.h"
+#include "data/stream.h"
+#include "method/compose.h"
+#include "reward/verify_queue.h"
+#include "rollout/generate.h"
+#include "rollout/session.h"
+#include "train/checkpoint.h"
+#include "train/plan.h"
+#include "train/recipe.h"
+#include "train/run_folder.h"
+#include "train/update.h"
+
+/* Problems set aside for evaluation, with their prompts. */
+struct eval_set {
+  const char *name;          /* of the source: metric eval/<name>/accuracy */
+  struct problem *problems;
+  int32_t **ids;             /* prompts */
+  int32_t *id_counts;
+  int32_t count;
+};
+
+struct eval_result {
+  double accuracy, low, high; /* fraction of right answers; 95 % interval over problems */
+  double pass;                /* at least one of the samples right */
+  double length;              /* mean tokens */
+  double seconds;
+};
+
+struct run {
+  struct arena *arena;        /* the run */
+  struct arena *step_arena;   /* reset after each step */
+  const struct recipe *recipe;
+  struct session session;     /* device, model, tokenizer, template */
+  const char *now;            /* what templates take for the time: the run's first start */
+  json_t *template_variables; /* for the chat template, or NULL */
+  struct model *reference;    /* a second model, NULL where no method needs it */
+  struct composed *methods;
+  struct plan plan;
+  struct run_folder *folder;
+  struct generator *generator; /* NULL for sft */
+  struct trainer *trainer, *reference_trainer;
+  struct verify_queue *verify;
+  struct stream *stream;
+  struct history *history;
+  struct eval_set *eval_sets;
+  size_t eval_set_count;
+  char identity[65];
+  int64_t step;               /* steps finished */
+  int64_t last_saved;         /* step of the last checkpoint, -1: none */
+  double best;                /* accuracy of the best evaluation so far, NaN: none */
+  int64_t best_step;
+  struct metrics metrics;     /* of the step that is running */
+  double save_seconds;        /* of the last checkpoint, for the next step's metrics */
+  bool (*stop)(void);         /* a signal asked for an orderly end; may be NULL */
+  char weights_hash[65], state_hash[65]; /* of the last checkpoint */
+};
+
+struct run_options {
+  const char *recipe;              /* file */
+  enum recipe_kind kind;
+  const char *const *overrides;    /* key=value */
+  size_t override_count;
+  const char *folder;              /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
+  bool resume, plan_only;
+  int threads;                     /* --threads, 0: the recipe's */
+  int64_t memory;                  /* --memory in bytes, 0: the recipe's */
+  bool (*stop)(void);
+};
+
+/* Opens everything; with plan_only stops after the plan (no weights, no folder). The run lives in the arena. */
+int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err) MUST_USE;
+/* To train.steps. ERROR_STOPPED after an orderly stop (a checkpoint is written), ERROR_LAW on a mismatch. */
+int run_train(struct run *r, struct error *err) MUST_USE;
+/* The plan as text. */
+void run_describe(const struct run *r, struct text *out);
+
+/* ---- parts of a run (train/step.c and its helpers) -------------------------------------------------------------------------- */
+
+int run_step(struct run *r, struct error *err) MUST_USE;
+double run_learning_rate(const struct recipe *r, int64_t step);
+
+/* collect.c: problems, prompts, rollouts, verdicts. */
+int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err) MUST_USE;
+int collect_rollouts(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* The response as text: special tokens left out, cut before a stop string. In arena a. */
+int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n, struct error *err) MUST_USE;
+
+/* report.c: metrics and rollouts of a finished step. */
+int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err) MUST_USE;
+int report_rollouts(struct run *r, const struct step *s, struct error *err) MUST_USE;
+int report_write(struct run *r, struct error *err) MUST_USE; /* the line in metrics.jsonl, and one on stderr */
+
+/* evaluate.c */
+int evaluate_open(struct run *r, struct error *err) MUST_USE;
+int evaluate_run(struct run *r, struct error *err) MUST_USE; /* all sets; metrics eval/<name>/... */
+
+/* sft.c: a step of supervised training on examples of {messages}, {prompt, completion} or a task's {prompt, answer}. */
+int sft_collect(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* Tokens of one example: ids, and which of them carry loss. */
+int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss, struct error *err) MUST_USE;
+
+/* data.c: the recipe's data as streams. */
+int run_open_stream(struct run *r, struct error *err) MUST_USE;
+int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out, struct error *err) MUST_USE;
+
+#endif

@@ -1,0 +1,88 @@
+/* One step of training, from top to bottom. Someone who has read this file has read the program:
+ *
+ *     problem -> select -> rollout -> reward -> shape -> advantage -> weight -> updates: objective -> observe
+ *
+ * Every stage reads what the stage before it wrote in `struct step`. No method is known here by name.
+ */
+#include "train/run.h"
+
+#include "core/log.h"
+
+static int open_step(struct run *r, struct step **out, struct error *err)
+{
+  const struct recipe *recipe = r->recipe;
+  arena_reset(r->step_arena);
+  r->metrics.count = 0;
+  struct step_options o = {.seed = (uint64_t)recipe->top.seed,
+                           .number = r->step,
+                           .total = recipe->train.steps,
+                           .temperature = recipe->train.temperature,
+                           .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
+                           .weight_version = r->trainer->weight_version,
+                           .combine = recipe->combine,
+                           .combine_count = (int32_t)recipe->combine_count};
+  return step_create(r->step_arena, &o, out, err);
+}
+
+/* What remains of a step whose update was vouched for: methods look at it, and it is written down. */
+static int close_step(struct run *r, struct step *s, const struct update_result *u, struct error *err)
+{
+  struct observation seen = {.loss = u->loss, .kl = u->kl, .entropy = u->entropy, .grad_norm = u->grad_norm, .solved = metrics_get(&r->metrics, "solved")};
+  TRY(compose_observe(r->methods, s, &seen, err));
+  if (r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL) TRY(report_rollouts(r, s, err));
+  return 0;
+}
+
+int run_step(struct run *r, struct error *err)
+{
+  struct step *s;
+  struct update_result result;
+  double start = clock_seconds();
+  bool ended = false;
+  TRY(open_step(r, &s, err));
+
+  if (r->recipe->kind == RECIPE_SFT) {
+    // examples stand where rollouts would
+    TRY(sft_collect(r, s, err));
+  } else {
+    // which problems, and what the model reads
+    TRY(collect_problems(r, s, &ended, err));
+    if (ended) FAIL(err, ERROR_STOPPED, "a method ended the run after %lld steps", (long long)r->step);
+
+    // a tree of tokens for each group, verdicts while others still generate
+    TRY(collect_rollouts(r, s, err));
+  }
+
+  // named scores, then one number a rollout, then credit per token
+  TRY(compose_reward(r->methods, s, err));
+  TRY(step_gather(s, err));
+  TRY(compose_shape(r->methods, s, err));
+  TRY(compose_advantage(r->methods, s, err));
+  TRY(compose_weight(r->methods, s, err));
+
+  // coefficients on log-probabilities, gradients, new weights; law 1 is checked before they move
+  const struct update_options options = {.lr = run_learning_rate(r->recipe, r->step),
+                                         .optimiser = {.beta1 = r->recipe->train.betas.first,
+                                                       .beta2 = r->recipe->train.betas.second,
+                                                       .eps = r->recipe->train.eps,
+                                                       .weight_decay = r->recipe->train.weight_decay,
+                                                       .clip_norm = r->recipe->train.clip_norm}};
+  double train_start = clock_seconds();
+  r->trainer->counts = (struct trainer_counts){0};
+  TRY(update_step(r->methods, s, r->trainer, r->reference_trainer, &options, &result, err));
+  metrics_set(&r->metrics, "lr", options.lr);
+  metrics_set(&r->metrics, "seconds/train", clock_seconds() - train_start);
+
+  // numbers first: a broken law is reported with them
+  r->step++;
+  TRY(report_step(r, s, &result, err));
+  if (!result.mismatch) TRY(close_step(r, s, &result, err));
+  metrics_set(&r->metrics, "time_s", clock_seconds() - start);
+  compose_clear_metrics(r->methods);
+  if (result.mismatch) {
+    TRY(report_write(r, err));
+    FAIL(err, ERROR_LAW, "step %lld: %lld of %lld tokens have another log-probability in training than when they were sampled (%s); expected the same bits; the weights were "
+         "not moved: resume from the last checkpoint and report this", (long long)r->step, (long long)result.mismatch, (long long)result.mismatch_of, result.first_mismatch);
+  }
+  return 0;
+}
