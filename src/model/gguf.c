@@ -181,7 +181,8 @@ static int read_pairs(struct arena *a, struct cursor *c, uint64_t count, struct 
   g->pair_count = (size_t)count;
   for (size_t i = 0; i < g->pair_count; i++) {
     TRY(read_name(a, c, MAX_KEY, "a key", &g->pairs[i].key, err));
-    if (read_value(a, c, &g->pairs[i].value, err)) return error_context(err, "value of \"%.100s\"", g->pairs[i].key);
+    if (read_value(a, c, &g->pairs[i].value, err))
+      return error_context(err, "reading the value of \"%.100s\"", g->pairs[i].key);
   }
   qsort(g->pairs, g->pair_count, sizeof g->pairs[0], compare_pairs);
   for (size_t i = 1; i < g->pair_count; i++)

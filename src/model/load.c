@@ -55,7 +55,7 @@ static int open_shard(struct store *s, const char *folder, const char *tensor, c
   const char *path = path_join(s->arena, folder, name, err);
   if (!path) return ERROR_RESOURCE;
   if (safetensors_open(s->arena, path, &s->shards[s->shard_count], err))
-    return error_context(err, "shard that %s names", path_base(s->path));
+    return error_context(err, "reading the shard that %s names", path_base(s->path));
   s->shard_names[s->shard_count++] = name;
   return 0;
 }
