@@ -1,0 +1,120 @@
+/* model/layer_attention: the attention half of a layer, forward and backward.
+ *
+ *   h = norm(x);  q, k, v = h Wq + bq, h Wk + bk, h Wv + bv;  q, k = rope(qk_norm(q)), rope(qk_norm(k));  mid = x + attention(q, K, V) Wo + bo
+ */
+#include "core/math.h"
+#include "model/decoder_internal.h"
+
+static struct attention_shape shape_of(const struct layer_pass *p)
+{
+  const struct model_config *c = &p->d->model->config;
+  return (struct attention_shape){.heads = c->heads,
+                                  .kv_heads = c->kv_heads,
+                                  .head_dim = c->head_dim,
+                                  .window = p->layer >= c->window_layers_from ? c->window : 0,
+                                  .scale = 1 / math_sqrt((double)c->head_dim)};
+}
+
+static void rotate(const struct layer_pass *p, int heads, bool inverse, struct view x)
+{
+  const struct model *m = p->d->model;
+  p->d->ops->rope(p->d->device, p->rows->count, p->rows->position, heads, m->config.head_dim, (struct view){m->rope, 0}, inverse, x);
+}
+
+/* ---- forward --------------------------------------------------------------------------------------------------------- */
+
+/* A projection, normed by head where the family does that, and rotated: where it lies afterwards. `to` is used with QK-norm only. */
+static struct view finish_projection(const struct layer_pass *p, const struct weight *norm, int heads, struct view x, struct view to)
+{
+  const struct decoder *d = p->d;
+  if (norm) d->ops->rmsnorm(d->device, norm, d->model->config.norm_eps, p->rows->count * heads, x, to, decoder_view(d, d->at.r_heads));
+  struct view result = norm ? to : x;
+  rotate(p, heads, false, result);
+  return result;
+}
+
+static void project_keys(const struct layer_pass *p, struct view h, bool again)
+{
+  const struct decoder *d = p->d;
+  struct view v = decoder_view(d, d->at.v);
+  if (again && !p->w->k_norm) return;
+  d->ops->gemm(d->device, p->w->k, p->w->k_bias, p->rows->count, h, p->k);
+  if (again) return; // QK-norm's backward reads the raw k; K and V themselves are in kv
+  d->ops->gemm(d->device, p->w->v, p->w->v_bias, p->rows->count, h, v);
+  struct view k = finish_projection(p, p->w->k_norm, d->model->config.kv_heads, p->k, decoder_view(d, d->at.k_rotated));
+  d->ops->kv_write(d->device, p->kv, p->layer, p->rows, k, v);
+}
+
+void layer_attention_forward(const struct layer_pass *p, bool again)
+{
+  const struct decoder *d = p->d;
+  const struct model_config *c = &d->model->config;
+  int32_t m = p->rows->count;
+  struct attention_shape shape = shape_of(p);
+  struct view h = decoder_view(d, d->at.h);
+  d->ops->rmsnorm(d->device, p->w->attn_norm, c->norm_eps, m, p->x, h, decoder_view(d, d->at.r));
+  project_keys(p, h, again);
+  d->ops->gemm(d->device, p->w->q, p->w->q_bias, m, h, p->q);
+  struct view q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated));
+  d->ops->attention(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat);
+  // mid = x + o Wo, as o Wo + x: the same bits without a copy
+  d->ops->gemm(d->device, p->w->o, p->w->o_bias, m, p->o, p->mid);
+  d->ops->add(d->device, (size_t)m * (size_t)c->hidden, p->mid, p->x);
+}
+
+/* ---- backward -------------------------------------------------------------------------------------------------------- */
+
+/* From the gradient of a finished projection to that of the raw one: `grad` itself, or `to` with QK-norm. spare: room for the normed rows. */
+static struct view unfinish_projection(const struct layer_pass *p, struct weight *norm, int heads, struct view raw, struct view grad,
+                                       struct view to, struct view spare)
+{
+  const struct decoder *d = p->d;
+  int32_t m = p->rows->count * heads;
+  struct view r = decoder_view(d, d->at.r_heads);
+  rotate(p, heads, true, grad);
+  if (!norm) return grad;
+  d->ops->rmsnorm(d->device, norm, d->model->config.norm_eps, m, raw, spare, r);
+  d->ops->rmsnorm_backward(d->device, norm, m, raw, r, grad, to, false);
+  return to;
+}
+
+/* dq of the pass and, by way of the slots, its rows' dk and dv. */
+static void attend_backward(const struct layer_pass *p, const int32_t *kv_slot, struct kv_grad_view grad)
+{
+  const struct decoder *d = p->d;
+  const struct model_config *c = &d->model->config;
+  int32_t m = p->rows->count;
+  size_t width = (size_t)c->kv_heads * (size_t)c->head_dim;
+  struct attention_shape shape = shape_of(p);
+  struct view q = p->q, dout = decoder_view(d, d->at.dout);
+  if (p->w->q_norm) q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated)); // again
+  d->ops->gemm_dx(d->device, p->w->o, m, decoder_view(d, d->at.dx), dout, false);
+  d->ops->attention_backward(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat, dout, decoder_view(d, d->at.dq), grad);
+  d->ops->gather(d->device, m, kv_slot, width, grad.dk, decoder_view(d, d->at.dk));
+  d->ops->gather(d->device, m, kv_slot, width, grad.dv, decoder_view(d, d->at.dv));
+}
+
+void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot, struct kv_grad_view grad)
+{
+  const struct decoder *d = p->d;
+  const struct model_config *c = &d->model->config;
+  const struct model_layer *w = p->w;
+  int32_t m = p->rows->count;
+  struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h), r = decoder_view(d, d->at.r);
+  d->ops->gemm_dw(d->device, w->o, w->o_bias, m, dx, p->o);
+  attend_backward(p, kv_slot, grad);
+  struct view dq = unfinish_projection(p, w->q_norm, c->heads, p->q, decoder_view(d, d->at.dq), decoder_view(d, d->at.dout),
+                                       decoder_view(d, d->at.q_rotated));
+  struct view dk = unfinish_projection(p, w->k_norm, c->kv_heads, p->k, decoder_view(d, d->at.dk), decoder_view(d, d->at.dk_raw),
+                                       decoder_view(d, d->at.k_rotated));
+  struct view dv = decoder_view(d, d->at.dv);
+  // dh: one chain through q's outputs, then k's, then v's
+  d->ops->gemm_dx(d->device, w->q, m, dq, dh, false);
+  d->ops->gemm_dx(d->device, w->k, m, dk, dh, true);
+  d->ops->gemm_dx(d->device, w->v, m, dv, dh, true);
+  d->ops->rmsnorm(d->device, w->attn_norm, c->norm_eps, m, p->x, h, r); // again
+  d->ops->gemm_dw(d->device, w->q, w->q_bias, m, dq, h);
+  d->ops->gemm_dw(d->device, w->k, w->k_bias, m, dk, h);
+  d->ops->gemm_dw(d->device, w->v, w->v_bias, m, dv, h);
+  d->ops->rmsnorm_backward(d->device, w->attn_norm, m, p->x, r, dh, dx, true);
+}
