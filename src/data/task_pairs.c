@@ -246,8 +246,8 @@ int pairs_check(struct arena *a, const struct pairs_kind *kind, const json_t *me
   struct number_found found;
   int64_t x, y, limit = 1;
   for (int i = 0; i < kind->max_digits; i++) limit *= 10;
-  TRY(json_need_int(meta, "a", 0, limit - 1, &x, "meta", err));
-  TRY(json_need_int(meta, "b", 0, limit - 1, &y, "meta", err));
+  TRY(json_need_int(meta, "a", 0, limit - 1, &x, NULL, err));
+  TRY(json_need_int(meta, "b", 0, limit - 1, &y, NULL, err));
   char answer[32];
   int size = snprintf(answer, sizeof answer, "%lld", (long long)kind->answer(x, y));
   number_read(answer, (size_t)size, 0, &want);

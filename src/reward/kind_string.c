@@ -68,15 +68,20 @@ static int prepare(struct arena *a, const struct options *o, struct piece *p, st
   return o->ignore_case ? fold(a, p, err) : 0;
 }
 
+static int read_options(const json_t *fields, struct options *o, struct error *err)
+{
+  TRY(json_bool_or(fields, "ignore_case", false, &o->ignore_case, NULL, err));
+  TRY(json_bool_or(fields, "collapse_space", false, &o->collapse_space, NULL, err));
+  return json_bool_or(fields, "last_line", false, &o->last_line, NULL, err);
+}
+
 static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out, struct error *err)
 {
   struct options o = {0};
   *out = (struct verdict){0};
   if (!p->answer)
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "answer", "found no answer; expected a text for the verifier \"string\"");
-  TRY(json_bool_or(p->fields, "ignore_case", false, &o.ignore_case, p->source, err));
-  TRY(json_bool_or(p->fields, "collapse_space", false, &o.collapse_space, p->source, err));
-  TRY(json_bool_or(p->fields, "last_line", false, &o.last_line, p->source, err));
+  if (read_options(p->fields, &o, err)) return error_place(err, p->source, p->line);
   struct piece got = trim((struct piece){response, n}), want = {p->answer, strlen(p->answer)};
   if (o.last_line) got = last_line(got);
   out->readable = got.n > 0;

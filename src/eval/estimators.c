@@ -1,0 +1,121 @@
+#include "eval/estimators.h"
+#include "core/math.h"
+
+double eval_pass_at_k(int64_t n, int64_t c, int64_t k)
+{
+  ASSAY_BUG_IF(c < 0 || c > n || k < 1 || k > n);
+  double none = 1;
+  if (c > n - k) return 1;
+  /* C(n-c, k) / C(n, k) as a product of the fewer factors. */
+  if (c <= k)
+    for (int64_t i = 0; i < c; i++) none *= (double)(n - k - i) / (double)(n - i);
+  else
+    for (int64_t i = 0; i < k; i++) none *= (double)(n - c - i) / (double)(n - i);
+  return 1 - none;
+}
+
+/* ---- majority ------------------------------------------------------------------------------------------------------------ */
+
+/* A table for one draw: log factorials, and the logs of p = k / n and 1 - p. Any p in (0, 1) would give the same ratio; this one keeps all terms in range. */
+struct draw {
+  double *log_factorial; /* [n + 1] */
+  double *weights;       /* [k + 1] of the class being added */
+  double log_in, log_out;
+};
+
+/* C(count, taken) p^taken (1-p)^(count-taken) */
+static double weight(const struct draw *d, int64_t count, int64_t taken)
+{
+  return math_exp(d->log_factorial[count] - d->log_factorial[taken] - d->log_factorial[count - taken] + (double)taken * d->log_in +
+                  (double)(count - taken) * d->log_out);
+}
+
+/* state[u][t]: weight of the ways in which u samples are drawn from the answers so far and t of these answers tie with the right one. A class adds
+   0..most samples; adding `tie` of them is a tie. In place: u descending reads only what is not yet overwritten. */
+static void add_class(const struct draw *d, double *state, int64_t k, int64_t ties, int64_t count, int64_t most, int64_t tie)
+{
+  if (most > k) most = k;
+  for (int64_t j = 0; j <= most; j++) d->weights[j] = weight(d, count, j);
+  for (int64_t u = k; u >= 0; u--)
+    for (int64_t t = ties; t >= 0; t--) {
+      double sum = 0;
+      for (int64_t j = 0; j <= most && j <= u; j++) {
+        int64_t from = t - (j == tie);
+        if (from >= 0) sum += state[(u - j) * (ties + 1) + from] * d->weights[j];
+      }
+      state[u * (ties + 1) + t] = sum;
+    }
+}
+
+/* Weight of the draws in which the right answer occurs m times and wins, ties shared. */
+static double wins_with(const struct draw *d, double *state, int64_t right, const int64_t *other, size_t count, int64_t silent, int64_t k,
+                        int64_t m)
+{
+  int64_t ties = k / m;
+  for (int64_t i = 0; i < (k + 1) * (ties + 1); i++) state[i] = 0;
+  state[m * (ties + 1)] = weight(d, right, m);
+  for (size_t i = 0; i < count; i++) add_class(d, state, k, ties, other[i], other[i] < m ? other[i] : m, m);
+  if (silent) add_class(d, state, k, ties, silent, silent, -1);
+  double sum = 0;
+  for (int64_t t = 0; t <= ties; t++) sum += state[k * (ties + 1) + t] / (double)(t + 1);
+  return sum;
+}
+
+/* All samples are drawn: the right answer wins or it does not. */
+static double whole_vote(int64_t right, const int64_t *other, size_t count)
+{
+  int64_t tied = 1;
+  for (size_t i = 0; i < count; i++) {
+    if (other[i] > right) return 0;
+    tied += other[i] == right;
+  }
+  return right ? 1 / (double)tied : 0;
+}
+
+int eval_majority_at_k(struct arena *a, int64_t right, const int64_t *other, size_t count, int64_t silent, int64_t k, double *out,
+                       struct error *err)
+{
+  int64_t n = right + silent;
+  for (size_t i = 0; i < count; i++) n += other[i];
+  ASSAY_BUG_IF(k < 1 || k > n);
+  *out = __builtin_nan("");
+  if (k == n) *out = whole_vote(right, other, count);
+  if (k == n || k > EVAL_MAJORITY_LIMIT) return 0;
+  struct arena_mark mark = arena_mark(a);
+  double p = (double)k / (double)n, sum = 0;
+  struct draw d = {.log_in = math_log(p), .log_out = math_log1p(-p)};
+  d.log_factorial = ARENA_NEW(a, double, (size_t)n + 1, "eval", err);
+  d.weights = d.log_factorial ? ARENA_NEW(a, double, (size_t)k + 1, "eval", err) : NULL;
+  double *state = d.weights ? ARENA_NEW(a, double, (size_t)((k + 1) * (k + 1)), "eval", err) : NULL;
+  if (!state) return err->code;
+  for (int64_t i = 1; i <= n; i++) d.log_factorial[i] = d.log_factorial[i - 1] + math_log((double)i);
+  for (int64_t m = 1; m <= right && m <= k; m++) sum += wins_with(&d, state, right, other, count, silent, k, m);
+  *out = math_clamp(sum / weight(&d, n, k), 0, 1);
+  arena_release(a, mark);
+  return 0;
+}
+
+/* ---- intervals ------------------------------------------------------------------------------------------------------------- */
+
+void eval_wilson(double p, double n, double *low, double *high)
+{
+  const double z = 1.959963984540054; /* 97.5 % of a normal distribution lies below */
+  *low = 0;
+  *high = 1;
+  if (!(n > 0)) return;
+  double scale = 1 + z * z / n, middle = (p + z * z / (2 * n)) / scale;
+  double half = z * math_sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale;
+  *low = math_clamp(middle - half, 0, 1);
+  *high = math_clamp(middle + half, 0, 1);
+}
+
+double eval_effective_trials(const double *rates, size_t problems, int64_t attempts)
+{
+  double mean = 0, squares = 0, least = (double)problems;
+  for (size_t i = 0; i < problems; i++) mean += rates[i];
+  mean /= problems ? (double)problems : 1;
+  for (size_t i = 0; i < problems; i++) squares += (rates[i] - mean) * (rates[i] - mean);
+  if (problems < 2 || squares <= 0) return least;
+  double variance = squares / ((double)problems * ((double)problems - 1));
+  return math_clamp(mean * (1 - mean) / variance, least, (double)attempts);
+}
