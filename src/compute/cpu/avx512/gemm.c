@@ -2,7 +2,6 @@
 #include "compute/cpu/simd/f16_avx512.inc.h"
 
 #include "compute/cpu/simd/gemm.inc.h"
-
 #include "compute/cpu/simd/overlay.h"
 
 void overlay_gemm_avx512(struct backend_ops *ops)

@@ -2,6 +2,8 @@
 #ifndef ASSAY_COMPUTE_CPU_SIMD_F16_AVX2_H
 #define ASSAY_COMPUTE_CPU_SIMD_F16_AVX2_H
 
+#include "core/math_exp.h"
+
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +13,7 @@
 
 /* 6 rows of one panel are 12 accumulators of 16 registers. */
 enum { TILE_ROWS = 6, TILE_PANELS = 1 };
-#define TILE_ROW_LIST(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define TILE_ROW_LIST(X, form) X(1, form) X(2, form) X(3, form) X(4, form) X(5, form) X(6, form)
 
 struct f16 {
   __m256 lo, hi;
@@ -49,6 +51,11 @@ INLINE struct m16 m16_first(size_t n)
   return (struct m16){_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, low)), _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, high))};
 }
 INLINE struct m16 m16_and(struct m16 a, struct m16 b) { return (struct m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
+INLINE struct m16 m16_range(size_t from, size_t end)
+{
+  const struct m16 below = m16_first(from), in = m16_first(end);
+  return (struct m16){_mm256_andnot_ps(below.lo, in.lo), _mm256_andnot_ps(below.hi, in.hi)};
+}
 INLINE unsigned m16_bits(struct m16 a) { return (unsigned)_mm256_movemask_ps(a.lo) | ((unsigned)_mm256_movemask_ps(a.hi) << 8); }
 INLINE struct f16 f16_load_mask(const float *p, struct m16 m)
 {
@@ -104,6 +111,69 @@ INLINE float f16_sum(struct f16 a)
   y = _mm_add_ps(y, _mm_movehl_ps(y, y));
   y = _mm_add_ss(y, _mm_movehdup_ps(y));
   return _mm_cvtss_f32(y);
+}
+
+INLINE float f16_largest(struct f16 a)
+{
+  __m256 x = _mm256_max_ps(a.lo, a.hi);
+  __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+  y = _mm_max_ss(y, _mm_movehdup_ps(y));
+  return _mm_cvtss_f32(y);
+}
+
+/* math_exp_steps on eight lanes. */
+INLINE __m256 f16_exp8(__m256 x)
+{
+  const __m256 low = _mm256_set1_ps(MATH_EXP_LOW), high = _mm256_set1_ps(MATH_EXP_HIGH), round = _mm256_set1_ps(MATH_ROUND);
+  const __m256i bias = _mm256_set1_epi32(127);
+  __m256 c = _mm256_max_ps(low, _mm256_min_ps(high, x));
+  __m256 t = _mm256_fmadd_ps(c, _mm256_set1_ps(MATH_LOG2E), round);
+  __m256 k = _mm256_sub_ps(t, round);
+  __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000));
+  __m256 r = _mm256_fmadd_ps(k, _mm256_set1_ps(-MATH_LN2_HIGH), c);
+  r = _mm256_fmadd_ps(k, _mm256_set1_ps(-MATH_LN2_LOW), r);
+  __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(MATH_EXP_C4), r, _mm256_set1_ps(MATH_EXP_C3));
+  p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(MATH_EXP_C2));
+  p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(MATH_EXP_C1));
+  p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(MATH_EXP_C0));
+  __m256 y = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
+  __m256i half = _mm256_srai_epi32(n, 1);
+  y = _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+  y = _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(n, half), bias), 23)));
+  y = _mm256_blendv_ps(y, _mm256_setzero_ps(), _mm256_cmp_ps(x, low, _CMP_LT_OQ));
+  return _mm256_blendv_ps(y, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(x, high, _CMP_GT_OQ));
+}
+INLINE struct f16 f16_exp(struct f16 a) { return (struct f16){f16_exp8(a.lo), f16_exp8(a.hi)}; }
+
+INLINE void f16_load_pairs(const float *p, size_t n, struct f16 *even, struct f16 *odd)
+{
+  struct f16 a = f16_load_mask(p, m16_first(2 * n)), b = f16_load_mask(p + 16, m16_first(n > 8 ? 2 * n - 16 : 0));
+  const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+  even->lo = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(a.lo, a.hi, 0x88), order);
+  even->hi = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(b.lo, b.hi, 0x88), order);
+  odd->lo = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(a.lo, a.hi, 0xdd), order);
+  odd->hi = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(b.lo, b.hi, 0xdd), order);
+}
+
+struct d16 {
+  __m256d quarter[4];
+};
+INLINE struct d16 d16_zero(void)
+{
+  __m256d z = _mm256_setzero_pd();
+  return (struct d16){{z, z, z, z}};
+}
+INLINE struct d16 d16_add_square(struct d16 acc, struct f16 a)
+{
+  __m256d x0 = _mm256_cvtps_pd(_mm256_castps256_ps128(a.lo)), x1 = _mm256_cvtps_pd(_mm256_extractf128_ps(a.lo, 1));
+  __m256d x2 = _mm256_cvtps_pd(_mm256_castps256_ps128(a.hi)), x3 = _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1));
+  return (struct d16){{_mm256_fmadd_pd(x0, x0, acc.quarter[0]), _mm256_fmadd_pd(x1, x1, acc.quarter[1]),
+                       _mm256_fmadd_pd(x2, x2, acc.quarter[2]), _mm256_fmadd_pd(x3, x3, acc.quarter[3])}};
+}
+INLINE void d16_store(double *p, struct d16 x)
+{
+  for (size_t i = 0; i < 4; i++) _mm256_storeu_pd(p + 4 * i, x.quarter[i]);
 }
 
 /* One 8 x 8 quarter of the transpose. */

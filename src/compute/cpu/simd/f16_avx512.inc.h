@@ -4,6 +4,8 @@
 #ifndef ASSAY_COMPUTE_CPU_SIMD_F16_AVX512_H
 #define ASSAY_COMPUTE_CPU_SIMD_F16_AVX512_H
 
+#include "core/math_exp.h"
+
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +15,7 @@
 
 /* Registers set the tile: 12 rows of 2 panels are 24 accumulators of 32. */
 enum { TILE_ROWS = 12, TILE_PANELS = 2 };
-#define TILE_ROW_LIST(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define TILE_ROW_LIST(X, form) X(1, form) X(2, form) X(3, form) X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) X(12, form)
 
 struct f16 {
   __m512 v;
@@ -37,8 +39,10 @@ INLINE struct f16 f16_load(const float *p) { return (struct f16){_mm512_loadu_ps
 INLINE void f16_store(float *p, struct f16 x) { _mm512_storeu_ps(p, x.v); }
 
 /* The first n lanes (0 <= n <= 16); n >= 16 is all. */
-INLINE struct m16 m16_first(size_t n) { return (struct m16){n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1u)}; }
+INLINE struct m16 m16_first(size_t n) { return (struct m16){(__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u)}; }
 INLINE struct m16 m16_and(struct m16 a, struct m16 b) { return (struct m16){_kand_mask16(a.m, b.m)}; }
+/* Lanes from .. end - 1. */
+INLINE struct m16 m16_range(size_t from, size_t end) { return (struct m16){_kandn_mask16(m16_first(from).m, m16_first(end).m)}; }
 INLINE unsigned m16_bits(struct m16 a) { return (unsigned)a.m; }
 /* Lanes off the mask are not touched in memory and read as +0. */
 INLINE struct f16 f16_load_mask(const float *p, struct m16 m) { return (struct f16){_mm512_maskz_loadu_ps(m.m, p)}; }
@@ -71,6 +75,59 @@ INLINE float f16_sum(struct f16 a)
   y = _mm_add_ps(y, _mm_movehl_ps(y, y));
   y = _mm_add_ss(y, _mm_movehdup_ps(y));
   return _mm_cvtss_f32(y);
+}
+
+/* The largest lane; NaN lanes lose to any other. Of +0 and -0 either may come back. */
+INLINE float f16_largest(struct f16 a)
+{
+  __m256 x = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+  y = _mm_max_ss(y, _mm_movehdup_ps(y));
+  return _mm_cvtss_f32(y);
+}
+
+/* math_exp_steps on every lane. Step 5 is one scalef: exact wherever the two multiplications are. */
+INLINE struct f16 f16_exp(struct f16 a)
+{
+  const __m512 x = a.v, low = _mm512_set1_ps(MATH_EXP_LOW), high = _mm512_set1_ps(MATH_EXP_HIGH);
+  __m512 c = _mm512_max_ps(low, _mm512_min_ps(high, x));
+  __m512 k = _mm512_sub_ps(_mm512_fmadd_ps(c, _mm512_set1_ps(MATH_LOG2E), _mm512_set1_ps(MATH_ROUND)), _mm512_set1_ps(MATH_ROUND));
+  __m512 r = _mm512_fmadd_ps(k, _mm512_set1_ps(-MATH_LN2_HIGH), c);
+  r = _mm512_fmadd_ps(k, _mm512_set1_ps(-MATH_LN2_LOW), r);
+  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(MATH_EXP_C4), r, _mm512_set1_ps(MATH_EXP_C3));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(MATH_EXP_C2));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(MATH_EXP_C1));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(MATH_EXP_C0));
+  __m512 y = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
+  y = _mm512_scalef_ps(y, k);
+  y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, low, _CMP_LT_OQ), _mm512_setzero_ps());
+  return (struct f16){_mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, high, _CMP_GT_OQ), _mm512_set1_ps(__builtin_inff()))};
+}
+
+/* Pairs (even, odd) from 2 n numbers, n lanes of each; the others read as +0. */
+INLINE void f16_load_pairs(const float *p, size_t n, struct f16 *even, struct f16 *odd)
+{
+  const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  __m512 a = f16_load_mask(p, m16_first(2 * n)).v, b = f16_load_mask(p + 16, m16_first(n > 8 ? 2 * n - 16 : 0)).v;
+  even->v = _mm512_permutex2var_ps(a, pick, b);
+  odd->v = _mm512_permutex2var_ps(a, _mm512_add_epi32(pick, _mm512_set1_epi32(1)), b);
+}
+
+/* Sixteen f64 lanes: acc = x x + acc, for sums of squares. */
+struct d16 {
+  __m512d lo, hi;
+};
+INLINE struct d16 d16_zero(void) { return (struct d16){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+INLINE struct d16 d16_add_square(struct d16 acc, struct f16 a)
+{
+  __m512d lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v)), hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));
+  return (struct d16){_mm512_fmadd_pd(lo, lo, acc.lo), _mm512_fmadd_pd(hi, hi, acc.hi)};
+}
+INLINE void d16_store(double *p, struct d16 x)
+{
+  _mm512_storeu_pd(p, x.lo);
+  _mm512_storeu_pd(p + 8, x.hi);
 }
 
 /* to[16][16] (rows to_stride apart) = transpose of from[16][16]. */

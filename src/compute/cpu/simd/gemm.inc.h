@@ -14,8 +14,22 @@
 #ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 
+#include "compute/cpu/ref/ref.h"
 #include "compute/cpu/simd/tile.inc.h"
 #include <string.h>
+
+TILE_TABLE(ROWS)
+TILE_TABLE(STEPS)
+
+/* Few rows: more panels, or the multiply-adds wait for each other. STEPS. */
+enum { TILE_WIDE_ROWS = 3 };
+static void tile_wide_1(const struct tile *t) { tile_run(1, 4 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
+static void tile_wide_2(const struct tile *t) { tile_run(2, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
+static void tile_wide_3(const struct tile *t) { tile_run(3, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
+static const struct {
+  size_t panels;
+  tile_fn *run;
+} tile_wide[TILE_WIDE_ROWS] = {{4 * TILE_PANELS, tile_wide_1}, {2 * TILE_PANELS, tile_wide_2}, {2 * TILE_PANELS, tile_wide_3}};
 
 enum {
   BLOCK_ROWS = 264,                         /* rows of a packed block: 22 tiles of 12, 44 of 6 */
@@ -43,7 +57,6 @@ struct cell {
   float *a, *b;
 };
 
-static size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 /* Part i of `parts` of 0 .. total, cut at multiples of unit. */
 static size_t cut(size_t total, size_t unit, size_t parts, size_t i) { return size_min(ceil_div(total, unit) * i / parts * unit, total); }
@@ -77,20 +90,20 @@ static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels
 
 /* ---- packing ------------------------------------------------------------------------------------------------------- */
 
-/* A_ROWS: rows of `depth` numbers, `stride` apart. */
+/* ROWS: rows of `depth` numbers, `stride` apart. */
 static void pack_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
 {
   for (size_t j = 0; j < rows; j++) memcpy(a + j * A_STRIDE, from + j * stride, depth * sizeof *a);
 }
 
-/* A_STEPS, one tile, from rows of `depth` numbers. */
+/* STEPS, one tile, from rows of `depth` numbers. */
 static void pack_steps_of_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
 {
   for (size_t t = 0; t < depth; t++)
     for (size_t j = 0; j < rows; j++) a[t * TILE_ROWS + j] = from[j * stride + t];
 }
 
-/* A_STEPS, tiles one behind the other, from `depth` steps of `rows` numbers. */
+/* STEPS, tiles one behind the other, from `depth` steps of `rows` numbers. */
 static void pack_steps(float *a, const float *from, size_t stride, size_t rows, size_t depth)
 {
   const size_t tiles = ceil_div(rows, TILE_ROWS);
@@ -123,18 +136,18 @@ static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size
 /* ---- the nest ------------------------------------------------------------------------------------------------------ */
 
 /* All row tiles of a packed block against one group of panels. t: a, c at the block's first row. */
-static void tiles_over_rows(struct tile t, enum a_form form, size_t rows, size_t panels)
+static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panels)
 {
+  const struct tile_table *table = steps ? &tiles_STEPS : &tiles_ROWS;
   const size_t tiles = ceil_div(rows, TILE_ROWS);
   const float *a = t.a;
   float *c = t.c;
   for (size_t i = 0; i < tiles; i++) {
     const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
-    t.a = a + (form == A_ROWS ? first * A_STRIDE : i * t.depth * TILE_ROWS);
+    t.a = a + (steps ? i * t.depth * TILE_ROWS : first * A_STRIDE);
     t.c = c + first * t.c_row;
-    if (panels == TILE_PANELS) tile_full[form][count - 1](&t);
-    else if (panels == 1) tile_one[form][count - 1](&t);
-    else tile_wide[count - 1].run(&t);
+    if (panels > TILE_PANELS) tile_wide[count - 1].run(&t);
+    else table->run[panels == TILE_PANELS][count - 1](&t);
   }
 }
 
@@ -149,13 +162,14 @@ static size_t group_size(size_t left, size_t rows, bool wide)
 
 static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k, size_t depth)
 {
-  const enum a_form form = rows <= TILE_ROWS ? A_STEPS : A_ROWS;
-  if (form == A_STEPS) pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  const bool steps = rows <= TILE_ROWS;
+  if (steps) pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   else pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
     group = group_size(cell->panel_end - p, rows, true);
     const struct tile t = {.a = cell->a,
                            .b = c->w + (p * c->k + k) * PANEL,
+                           .b_step = PANEL,
                            .b_panel = c->k * PANEL,
                            .c = c->out + m * c->n + p * PANEL,
                            .c_row = c->n,
@@ -164,7 +178,7 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
                            .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
                            .bias = c->bias && k + depth == c->k ? c->bias + p * PANEL : NULL,
                            .load = k > 0};
-    tiles_over_rows(t, form, rows, group);
+    tiles_over_rows(t, steps, rows, group);
   }
 }
 
@@ -212,6 +226,7 @@ static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, si
     for (size_t i = 0; i < group; i++) pack_transposed(cell->b + i * A_DEPTH * PANEL, c->w, c->k, n, depth, p + i);
     const struct tile t = {.a = cell->a,
                            .b = cell->b,
+                           .b_step = PANEL,
                            .b_panel = A_DEPTH * PANEL,
                            .c = c->out + m * c->k + p * PANEL,
                            .c_row = c->k,
@@ -219,7 +234,7 @@ static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, si
                            .depth = depth,
                            .lanes = size_min(c->k - (p + group - 1) * PANEL, PANEL),
                            .load = c->accumulate || n > 0};
-    tiles_over_rows(t, A_ROWS, rows, group);
+    tiles_over_rows(t, false, rows, group);
   }
 }
 
@@ -265,6 +280,7 @@ static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, si
     for (size_t i = 0; i < group; i++) pack_columns(cell->b + i * A_DEPTH * PANEL, c->dy + m * c->n, c->n, depth, p + i);
     const struct tile t = {.a = cell->a,
                            .b = cell->b,
+                           .b_step = PANEL,
                            .b_panel = A_DEPTH * PANEL,
                            .c = c->out + (p * c->k + k) * PANEL,
                            .c_row = PANEL,
@@ -272,7 +288,7 @@ static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, si
                            .depth = depth,
                            .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
                            .load = true};
-    tiles_over_rows(t, A_STEPS, rows, group);
+    tiles_over_rows(t, true, rows, group);
   }
 }
 
@@ -292,7 +308,9 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
   const struct gemm_call *c = arg;
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
-    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS), depth_blocks = ceil_div(c->m, A_DEPTH);
+    const size_t rows = cell.row_end - cell.row, depth_blocks = ceil_div(c->m, A_DEPTH);
+    /* As many rows as the depth leaves room for: dy is then copied less often. */
+    const size_t row_blocks = ceil_div(rows, A_FLOATS / TILE_ROWS / size_min(c->m, A_DEPTH) * TILE_ROWS - TILE_ROWS);
     for (size_t d = 0; d < depth_blocks; d++) {
       const size_t m = cut(c->m, 1, depth_blocks, d), m_end = cut(c->m, 1, depth_blocks, d + 1);
       for (size_t r = 0; r < row_blocks; r++) {

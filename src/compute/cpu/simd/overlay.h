@@ -6,5 +6,11 @@ struct backend_ops;
 
 void overlay_gemm_avx2(struct backend_ops *ops);
 void overlay_gemm_avx512(struct backend_ops *ops);
+void overlay_attention_avx2(struct backend_ops *ops);
+void overlay_attention_avx512(struct backend_ops *ops);
+void overlay_elementwise_avx2(struct backend_ops *ops);
+void overlay_elementwise_avx512(struct backend_ops *ops);
+void overlay_head_avx2(struct backend_ops *ops);
+void overlay_head_avx512(struct backend_ops *ops);
 
 #endif

@@ -1,0 +1,12 @@
+/* compute/cpu/avx512/attention: see simd/attention.inc.h and simd/attention_backward.inc.h. */
+#include "compute/cpu/simd/f16_avx512.inc.h"
+
+#include "compute/cpu/simd/attention.inc.h"
+#include "compute/cpu/simd/attention_backward.inc.h"
+#include "compute/cpu/simd/overlay.h"
+
+void overlay_attention_avx512(struct backend_ops *ops)
+{
+  ops->attention = attention_run;
+  ops->attention_backward = attention_backward_run;
+}

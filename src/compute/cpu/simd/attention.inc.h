@@ -1,0 +1,314 @@
+/* compute/cpu/simd/attention: attention over paths, forward and backward, over tile.inc.h.
+ *
+ * A unit of work is a few (row, head) pairs that share a run and a KV head: the query heads of one decoded row, or of some neighbouring rows of a
+ * longer run. Keys go by in blocks of KEY_BLOCK by absolute position. Scores have lanes across keys, straight from the [D][block] layout of K; outputs lanes
+ * across D, from the rows of V. What a pair does not see differs only at the ends of its range, so a block that every pair sees alike is
+ * one tile, and the others are walked pair by pair.
+ *
+ * Floors, per (row, head, key): forward 4 D operations and one exp, 8 D bytes of K and V per unit and key; backward 10 D operations, one exp and one
+ * division. At D = 64 exp, maximum and sums add about a quarter to the multiply-adds.
+ *
+ * Head sizes off 16 are left to the reference.
+ */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_ATTENTION_INC_H
+#define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_INC_H
+
+#include "compute/cpu/ref/path.h"
+#include "compute/cpu/simd/tile.inc.h"
+#include <string.h>
+
+TILE_TABLE(STEPS)
+TILE_TABLE(PAIRS)
+TILE_TABLE(KEYS)
+
+enum { DIM_MAX = 512 };
+
+/* One row alone: more panels at once, or the multiply-adds wait for each other. */
+enum { LONE_PANELS = 4 };
+static void tile_lone_PAIRS(const struct tile *t) { tile_run(1, LONE_PANELS, ROW_AT_PAIRS, STEP_AT_PAIRS, t); }
+static void tile_lone_KEYS(const struct tile *t) { tile_run(1, LONE_PANELS, ROW_AT_KEYS, STEP_AT_KEYS, t); }
+
+/* A tile over `panels` panels 16 floats apart in b and c. lone: the form's tile of one row and LONE_PANELS panels, or NULL. */
+static void tile_across(struct tile t, const struct tile_table *table, tile_fn *lone, size_t rows, size_t panels)
+{
+  t.b_panel = t.c_panel = t.lanes = PANEL;
+  while (panels > 0) {
+    const size_t group = rows == 1 && lone && panels >= LONE_PANELS ? LONE_PANELS : panels >= TILE_PANELS ? TILE_PANELS : 1;
+    if (rows == 1 && lone && group == LONE_PANELS) lone(&t);
+    else table->run[group == TILE_PANELS][rows - 1](&t);
+    t.b += group * PANEL;
+    t.c += group * PANEL;
+    panels -= group;
+  }
+}
+
+/* ---- units of work --------------------------------------------------------------------------------------------------- */
+
+/* Pairs of one unit: rows row .. row+rows-1 of the run, query heads head .. head+heads-1 of KV head kv_head; pair i is row + i / heads, head + i % heads. */
+struct unit {
+  const struct rows_run *run;
+  int32_t row, rows;
+  int kv_head, head, heads;
+};
+
+struct attention_call {
+  struct device *device;
+  const struct attention_shape *shape;
+  const struct kv *kv;
+  int layer;
+  const struct rows *rows;
+  const float *q, *dout, *o_in, *stat_in;
+  float *o, *stat, *dq, *dk, *dv;
+  float scale;
+  size_t dim, items;
+};
+
+static size_t unit_pairs(const struct unit *u) { return (size_t)u->rows * (size_t)u->heads; }
+/* [M, H] index of a pair. */
+static size_t pair_at(const struct attention_call *c, const struct unit *u, size_t i)
+{
+  const size_t heads = (size_t)u->heads;
+  return ((size_t)u->row + i / heads) * (size_t)c->shape->heads + (size_t)u->head + i % heads;
+}
+static int32_t pair_position(const struct unit *u, size_t i)
+{
+  return u->run->position + (u->row - u->run->row) + (int32_t)(i / (size_t)u->heads);
+}
+
+/* Calls fn for every unit of at most `pairs` pairs of one KV head and run, in the order of rows, then heads. */
+typedef void unit_fn(const struct attention_call *c, const struct unit *u, float *scratch);
+static void units_of_run(const struct attention_call *c, const struct rows_run *run, int kv_head, int pairs, size_t item, size_t *count,
+                         unit_fn *fn, float *scratch)
+{
+  const int group = c->shape->heads / c->shape->kv_heads, heads = group < pairs ? group : pairs, rows = pairs / heads;
+  for (int32_t row = 0; row < run->count; row += rows)
+    for (int head = 0; head < group; head += heads, ++*count) {
+      if (*count % c->items != item) continue;
+      const struct unit u = {run,
+                             run->row + row,
+                             row + rows < run->count ? rows : run->count - row,
+                             kv_head,
+                             kv_head * group + head,
+                             head + heads < group ? heads : group - head};
+      fn(c, &u, scratch);
+    }
+}
+
+/* ---- keys and values of a block ---------------------------------------------------------------------------------------- */
+
+/* K and V of some positions: key element d of position i is key[d * key_step + i], value element d is value[i * D + d]. */
+struct piece {
+  const float *key, *value;
+  size_t key_step;
+};
+
+/* Positions that one piece covers: those of a storage block, at most KEY_BLOCK; storage blocks under 16 are copied together. */
+static int32_t piece_width(const struct kv *kv)
+{
+  return kv->shape.block >= KEY_BLOCK ? KEY_BLOCK : PANEL;
+}
+
+/* The piece that begins at `position`. low .. high is what exists of the path here. copy: 2 * 16 * D floats. */
+static struct piece piece_load(const struct attention_call *c, const struct unit *u, int32_t position, int32_t low, int32_t high, float *copy)
+{
+  const int32_t *table = c->rows->blocks + u->run->table;
+  const size_t dim = c->dim, step = (size_t)c->kv->shape.block;
+  if (step >= PANEL) {
+    return (struct piece){path_key(c->kv, c->layer, u->kv_head, table, position), path_value(c->kv, c->layer, u->kv_head, table, position), step};
+  }
+  float *key = copy, *value = copy + PANEL * dim;
+  memset(copy, 0, 2 * PANEL * dim * sizeof *copy);
+  for (int32_t i = 0; i < PANEL; i++) {
+    if (position + i < low || position + i > high) continue;
+    const float *from = path_key(c->kv, c->layer, u->kv_head, table, position + i);
+    for (size_t d = 0; d < dim; d++) key[d * PANEL + (size_t)i] = from[d * step];
+    memcpy(value + (size_t)i * dim, path_value(c->kv, c->layer, u->kv_head, table, position + i), dim * sizeof *value);
+  }
+  return (struct piece){key, value, PANEL};
+}
+
+/* The part from .. end-1 of a block of keys that a pair sees; from >= end: none. */
+struct seen {
+  int32_t from, end;
+};
+static struct seen seen_of(const struct attention_call *c, int32_t position, int32_t start)
+{
+  const int32_t first = attention_first(c->shape->window, position) - start, end = position + 1 - start;
+  return (struct seen){first > 0 ? first : 0, end < KEY_BLOCK ? end : KEY_BLOCK};
+}
+
+/* Pairs' vectors of D, `from` by [M, H], as the broadcast side of a tile (STEPS): tiles of TILE_ROWS pairs, each [D][TILE_ROWS]. */
+static void pack_pairs(const struct attention_call *c, const struct unit *u, const float *from, float *to)
+{
+  for (size_t i = 0; i < unit_pairs(u); i++) {
+    const float *x = from + pair_at(c, u, i) * c->dim;
+    float *y = to + i / TILE_ROWS * TILE_ROWS * c->dim + i % TILE_ROWS;
+    for (size_t d = 0; d < c->dim; d++) y[d * TILE_ROWS] = x[d];
+  }
+}
+
+/* scores[i][at ..] = chain over D of pair i's vector and 16 or 32 columns of b ([D], b_step apart); packed by pack_pairs. */
+static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const float *b, size_t b_step, size_t width, float *scores)
+{
+  for (size_t i = 0; i < pairs; i += TILE_ROWS) {
+    const struct tile t = {.a = packed + i * dim, .b = b, .c = scores + i * KEY_BLOCK, .b_step = b_step, .c_row = KEY_BLOCK, .depth = dim};
+    tile_across(t, &tiles_STEPS, NULL, size_min(TILE_ROWS, pairs - i), width / PANEL);
+  }
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------------------ */
+
+/* A unit's softmax state and buffers, all in the thread's scratch. */
+struct forward {
+  float m[TILE_ROWS], l[TILE_ROWS], f[TILE_ROWS];
+  bool begun[TILE_ROWS];              /* a block has been seen */
+  struct seen seen[TILE_ROWS];
+  float e[TILE_ROWS * KEY_BLOCK];     /* scores, then weights: the form PAIRS */
+  float q[TILE_ROWS * DIM_MAX], o[TILE_ROWS * DIM_MAX], copy[2 * KEY_BLOCK * DIM_MAX];
+};
+_Static_assert(sizeof(struct forward) <= 512 * 1024, "fits in a thread's scratch");
+
+/* m' = max(m, s); f = exp(m - m'); e = exp(s - m'); l = l f + sum16(e) */
+static void forward_softmax(struct forward *w, size_t i, float scale)
+{
+  float *e = w->e + i * KEY_BLOCK;
+  const size_t from = (size_t)w->seen[i].from, end = (size_t)w->seen[i].end;
+  const struct m16 low = m16_range(from, end), high = m16_range(from < 16 ? 0 : from - 16, end < 16 ? 0 : end - 16);
+  const struct f16 none = f16_set(-__builtin_inff()), factor = f16_set(scale);
+  const struct f16 a = f16_select(low, f16_mul(f16_load(e), factor), none);
+  const struct f16 b = f16_select(high, f16_mul(f16_load(e + 16), factor), none);
+  const float top = f16_largest(f16_max(b, f16_max(a, none)));
+  const float m = (top > w->m[i] ? top : w->m[i]) + 0.0f; /* -0 becomes +0 */
+  const struct f16 x = f16_select(low, f16_exp(f16_sub(a, f16_set(m))), f16_zero());
+  const struct f16 y = f16_select(high, f16_exp(f16_sub(b, f16_set(m))), f16_zero());
+  f16_store(e, x);
+  f16_store(e + 16, y);
+  w->f[i] = w->begun[i] ? math_exp_steps(w->m[i] - m) : 0;
+  w->l[i] = math_fmaf(w->l[i], w->f[i], f16_sum(f16_add(x, y)));
+  w->m[i] = m;
+  w->begun[i] = true;
+}
+
+/* x[d] = x[d] * f */
+static void vector_scale(float *x, float f, size_t dim)
+{
+  for (size_t d = 0; d < dim; d += 16) f16_store(x + d, f16_mul(f16_load(x + d), f16_set(f)));
+}
+
+/* o = o + sum_j e_j v_j of pairs first .. first+pairs-1, which see the keys alike; an unseen key adds e v = +0. */
+static void forward_values(const struct attention_call *c, struct forward *w, size_t first, size_t pairs, int32_t at, int32_t width,
+                           const struct piece *piece)
+{
+  const struct seen seen = w->seen[first];
+  const int32_t from = seen.from > at ? seen.from : at, end = seen.end < at + width ? seen.end : at + width;
+  float *o = w->o + first * c->dim;
+  const size_t count = pairs * c->dim;
+  if (from > at)
+    for (size_t d = 0; d < count; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
+  if (from < end) {
+    const struct tile t = {.a = w->e + first * KEY_BLOCK + from,
+                           .b = piece->value + (size_t)(from - at) * c->dim,
+                           .c = o,
+                           .b_step = c->dim,
+                           .c_row = c->dim,
+                           .depth = (size_t)(end - from),
+                           .load = true};
+    tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
+  }
+  if (end < at + width)
+    for (size_t d = 0; d < count; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
+}
+
+/* One block of keys, for all pairs of a unit. low .. high: what some pair sees. */
+static void forward_block(const struct attention_call *c, const struct unit *u, struct forward *w, int32_t start, int32_t low, int32_t high)
+{
+  const size_t pairs = unit_pairs(u);
+  const int32_t width = piece_width(c->kv);
+  struct piece piece[KEY_BLOCK / PANEL];
+  bool alike = true;
+  for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) {
+    if (start + at > high || start + at + width <= low) continue;
+    piece[i] = piece_load(c, u, start + at, low, high, w->copy + (size_t)i * 2 * PANEL * c->dim);
+    pairs_by_keys(w->q, pairs, c->dim, piece[i].key, piece[i].key_step, (size_t)width, w->e + at);
+  }
+  for (size_t i = 0; i < pairs; i++) {
+    w->seen[i] = seen_of(c, pair_position(u, i), start);
+    alike = alike && w->seen[i].from == w->seen[0].from && w->seen[i].end == w->seen[0].end;
+    if (w->seen[i].from >= w->seen[i].end) continue;
+    forward_softmax(w, i, c->scale);
+    vector_scale(w->o + i * c->dim, w->f[i], c->dim);
+  }
+  for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) {
+    const bool held = start + at <= high && start + at + width > low;
+    const struct piece none = {0}, *values = held ? &piece[i] : &none;
+    if (alike) forward_values(c, w, 0, pairs, at, width, values);
+    for (size_t j = 0; !alike && j < pairs; j++)
+      if (w->seen[j].from < w->seen[j].end) forward_values(c, w, j, 1, at, width, values);
+  }
+}
+
+static void forward_unit(const struct attention_call *c, const struct unit *u, float *scratch)
+{
+  struct forward *w = (struct forward *)(void *)scratch;
+  const size_t pairs = unit_pairs(u), dim = c->dim;
+  const int32_t low = attention_first(c->shape->window, pair_position(u, 0)), high = pair_position(u, pairs - 1);
+  memset(w->o, 0, pairs * dim * sizeof *w->o);
+  for (size_t i = 0; i < pairs; i++) {
+    w->m[i] = -__builtin_inff();
+    w->l[i] = 0;
+    w->begun[i] = false;
+  }
+  pack_pairs(c, u, c->q, w->q);
+  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) forward_block(c, u, w, start, low, high);
+  for (size_t i = 0; i < pairs; i++) {
+    const size_t at = pair_at(c, u, i);
+    for (size_t d = 0; d < dim; d += 16) f16_store(c->o + at * dim + d, f16_div(f16_load(w->o + i * dim + d), f16_set(w->l[i])));
+    c->stat[2 * at] = w->m[i];
+    c->stat[2 * at + 1] = w->l[i];
+  }
+}
+
+/* Item i of n takes every n-th unit: later rows see more keys, so contiguous ranges would be uneven. */
+static void forward_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct attention_call *c = arg;
+  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  for (size_t item = begin; item < end; item++) {
+    size_t count = 0;
+    for (int32_t i = 0; i < c->rows->run_count; i++)
+      for (int kv_head = 0; kv_head < c->shape->kv_heads; kv_head++)
+        units_of_run(c, c->rows->runs + i, kv_head, TILE_ROWS, item, &count, forward_unit, scratch);
+  }
+}
+
+static bool attention_fits(const struct attention_shape *shape)
+{
+  return shape->head_dim % PANEL == 0 && shape->head_dim <= DIM_MAX;
+}
+
+static void attention_run(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer, const struct rows *rows,
+                          struct view q, struct view o, struct view stat)
+{
+  if (rows->count <= 0) return;
+  if (!attention_fits(shape)) {
+    attention_ref(d, shape, kv, layer, rows, q, o, stat);
+    return;
+  }
+  ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
+  ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
+  ASSAY_BUG_IF(d->scratch_each < sizeof(struct forward));
+  struct attention_call call = {.device = d,
+                                .shape = shape,
+                                .kv = kv,
+                                .layer = layer,
+                                .rows = rows,
+                                .q = view_reals(q),
+                                .o = view_reals(o),
+                                .stat = view_reals(stat),
+                                .scale = (float)shape->scale,
+                                .dim = (size_t)shape->head_dim,
+                                .items = (size_t)pool_threads(d->pool)};
+  pool_run(d->pool, call.items, forward_part, &call);
+}
+
+#endif

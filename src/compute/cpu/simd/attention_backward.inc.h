@@ -1,0 +1,208 @@
+/* compute/cpu/simd/attention_backward: P again from (m, l), then dS, and three products with it: dq over keys ascending, dk and dv over (row, head) pairs
+ * ascending. A thread has a KV head whole, as the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every
+ * product has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: a block that all pairs see whole is tiles, another
+ * is walked pair by pair and key by key.
+ */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
+#define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
+
+#include "compute/cpu/simd/attention.inc.h"
+
+enum { GROUP_PAIRS = 48, GROUP_DIM = 256 };
+
+/* A group's buffers, in the thread's scratch. */
+struct backward {
+  float m[GROUP_PAIRS], l[GROUP_PAIRS], delta[GROUP_PAIRS];
+  struct seen seen[GROUP_PAIRS];
+  float p[GROUP_PAIRS * KEY_BLOCK], ds[GROUP_PAIRS * KEY_BLOCK];           /* scores and dP first */
+  float q_steps[GROUP_PAIRS * GROUP_DIM], dout_steps[GROUP_PAIRS * GROUP_DIM]; /* packed by pack_pairs */
+  float q[GROUP_PAIRS * GROUP_DIM], dout[GROUP_PAIRS * GROUP_DIM], dq[GROUP_PAIRS * GROUP_DIM]; /* [pair][D] */
+  float key_rows[KEY_BLOCK * GROUP_DIM], value_columns[KEY_BLOCK * GROUP_DIM]; /* [32][D], [D][32] */
+  float copy[2 * KEY_BLOCK * GROUP_DIM];
+};
+_Static_assert(sizeof(struct backward) <= 768 * 1024, "fits in a thread's scratch");
+
+/* ---- a block's weights -------------------------------------------------------------------------------------------------- */
+
+/* Scores and dP of all pairs against a block, and the block's transposes. */
+static void backward_scores(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
+{
+  const int32_t width = piece_width(c->kv);
+  const size_t pairs = unit_pairs(u), dim = c->dim;
+  for (int32_t at = 0; at < KEY_BLOCK; at += width) {
+    if (start + at > high || start + at + width <= low) continue;
+    const struct piece piece = piece_load(c, u, start + at, low, high, w->copy);
+    for (size_t d = 0; d < dim; d += PANEL)
+      for (size_t j = 0; j < (size_t)width; j += PANEL) {
+        f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d, dim);
+        f16_transpose(piece.value + j * dim + d, dim, w->value_columns + d * KEY_BLOCK + (size_t)at + j, KEY_BLOCK);
+      }
+    pairs_by_keys(w->q_steps, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
+    pairs_by_keys(w->dout_steps, pairs, dim, w->value_columns + at, KEY_BLOCK, (size_t)width, w->ds + at);
+  }
+}
+
+/* P = exp(s scale - m) / l; dS = (P (dP - Delta)) scale. Lanes that are not seen hold nonsense and are never read. */
+static void backward_weights(struct backward *w, size_t pairs, float scale)
+{
+  const struct f16 factor = f16_set(scale);
+  for (size_t i = 0; i < pairs; i++) {
+    if (w->seen[i].from >= w->seen[i].end) continue;
+    for (size_t j = 0; j < KEY_BLOCK; j += 16) {
+      float *p = w->p + i * KEY_BLOCK + j, *ds = w->ds + i * KEY_BLOCK + j;
+      const struct f16 e = f16_exp(f16_sub(f16_mul(f16_load(p), factor), f16_set(w->m[i])));
+      const struct f16 x = f16_div(e, f16_set(w->l[i]));
+      f16_store(p, x);
+      f16_store(ds, f16_mul(f16_mul(x, f16_sub(f16_load(ds), f16_set(w->delta[i]))), factor));
+    }
+  }
+}
+
+/* ---- the three products ------------------------------------------------------------------------------------------------- */
+
+/* dq of pairs first .. first+pairs-1, which see keys from .. end-1. */
+static void backward_dq(const struct attention_call *c, struct backward *w, size_t first, size_t pairs, struct seen seen)
+{
+  for (size_t i = first; i < first + pairs; i += TILE_ROWS) {
+    const struct tile t = {.a = w->ds + i * KEY_BLOCK + seen.from,
+                           .b = w->key_rows + (size_t)seen.from * c->dim,
+                           .c = w->dq + i * c->dim,
+                           .b_step = c->dim,
+                           .c_row = c->dim,
+                           .depth = (size_t)(seen.end - seen.from),
+                           .load = true};
+    tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, size_min(TILE_ROWS, first + pairs - i), c->dim / PANEL);
+  }
+}
+
+/* dk and dv of keys first .. first+keys-1 of the block from pairs i .. end-1. at: of the first key's row in both. */
+static void backward_dkv(const struct attention_call *c, const struct backward *w, size_t first, size_t keys, size_t i, size_t end, size_t at)
+{
+  const size_t row = (size_t)c->shape->kv_heads * c->dim;
+  for (size_t j = 0; j < keys; j += TILE_ROWS) {
+    struct tile t = {.b_step = c->dim, .c_row = row, .depth = end - i, .load = true};
+    const size_t rows = size_min(TILE_ROWS, keys - j);
+    t.a = w->ds + i * KEY_BLOCK + first + j;
+    t.b = w->q + i * c->dim;
+    t.c = c->dk + at + j * row;
+    tile_across(t, &tiles_KEYS, tile_lone_KEYS, rows, c->dim / PANEL);
+    t.a = w->p + i * KEY_BLOCK + first + j;
+    t.b = w->dout + i * c->dim;
+    t.c = c->dv + at + j * row;
+    tile_across(t, &tiles_KEYS, tile_lone_KEYS, rows, c->dim / PANEL);
+  }
+}
+
+/* Keys first .. end-1 of the block, whose slots follow each other from `slot` on. */
+static void backward_span(const struct attention_call *c, const struct unit *u, struct backward *w, bool whole, int32_t first, int32_t end,
+                          int32_t slot)
+{
+  const size_t pairs = unit_pairs(u), row = (size_t)c->shape->kv_heads * c->dim;
+  const size_t at = (size_t)slot * row + (size_t)u->kv_head * c->dim;
+  if (whole) {
+    backward_dkv(c, w, (size_t)first, (size_t)(end - first), 0, pairs, at);
+    return;
+  }
+  /* The pairs that see a key follow each other, for a run's positions ascend. */
+  for (int32_t j = first; j < end; j++) {
+    size_t i = 0, last;
+    while (i < pairs && !(w->seen[i].from <= j && j < w->seen[i].end)) i++;
+    for (last = i; last < pairs && w->seen[last].from <= j && j < w->seen[last].end;) last++;
+    if (i < last) backward_dkv(c, w, (size_t)j, 1, i, last, at + (size_t)(j - first) * row);
+  }
+}
+
+static void backward_block(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
+{
+  const size_t pairs = unit_pairs(u);
+  bool whole = true;
+  for (size_t i = 0; i < pairs; i++) {
+    w->seen[i] = seen_of(c, pair_position(u, i), start);
+    whole = whole && w->seen[i].from == 0 && w->seen[i].end == KEY_BLOCK;
+  }
+  backward_scores(c, u, w, start, low, high);
+  backward_weights(w, pairs, c->scale);
+  if (whole) backward_dq(c, w, 0, pairs, w->seen[0]);
+  for (size_t i = 0; !whole && i < pairs; i++)
+    if (w->seen[i].from < w->seen[i].end) backward_dq(c, w, i, 1, w->seen[i]);
+  const struct rows_span *span = c->rows->spans + u->run->span;
+  int32_t j = low > start ? low : start;
+  const int32_t end = high + 1 < start + KEY_BLOCK ? high + 1 : start + KEY_BLOCK;
+  for (; j < end; span++) {
+    const int32_t span_end = span->position + span->count < end ? span->position + span->count : end;
+    if (span_end <= j) continue;
+    backward_span(c, u, w, whole, j - start, span_end - start, span->slot + j - span->position);
+    j = span_end;
+  }
+}
+
+/* ---- a group of pairs ----------------------------------------------------------------------------------------------------- */
+
+static void backward_unit(const struct attention_call *c, const struct unit *u, float *scratch)
+{
+  struct backward *w = (struct backward *)(void *)scratch;
+  const size_t pairs = unit_pairs(u), dim = c->dim;
+  const int32_t low = attention_first(c->shape->window, pair_position(u, 0)), high = pair_position(u, pairs - 1);
+  for (size_t i = 0; i < pairs; i++) {
+    const size_t at = pair_at(c, u, i);
+    struct f16 lane = f16_zero();
+    for (size_t d = 0; d < dim; d += 16) {
+      const struct f16 dout = f16_load(c->dout + at * dim + d);
+      f16_store(w->dout + i * dim + d, dout);
+      f16_store(w->q + i * dim + d, f16_load(c->q + at * dim + d));
+      f16_store(w->dq + i * dim + d, f16_zero());
+      lane = f16_fma(dout, f16_load(c->o_in + at * dim + d), lane);
+    }
+    w->delta[i] = f16_sum(lane);
+    w->m[i] = c->stat_in[2 * at];
+    w->l[i] = c->stat_in[2 * at + 1];
+  }
+  pack_pairs(c, u, c->q, w->q_steps);
+  pack_pairs(c, u, c->dout, w->dout_steps);
+  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) backward_block(c, u, w, start, low, high);
+  for (size_t i = 0; i < pairs; i++) memcpy(c->dq + pair_at(c, u, i) * dim, w->dq + i * dim, dim * sizeof *w->dq);
+}
+
+static void backward_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct attention_call *c = arg;
+  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  for (size_t kv_head = begin; kv_head < end; kv_head++) {
+    size_t count = 0;
+    for (int32_t i = 0; i < c->rows->run_count; i++)
+      units_of_run(c, c->rows->runs + i, (int)kv_head, GROUP_PAIRS, 0, &count, backward_unit, scratch);
+  }
+}
+
+static void attention_backward_run(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer,
+                                   const struct rows *rows, struct view q, struct view o, struct view stat, struct view dout, struct view dq,
+                                   struct kv_grad_view grad)
+{
+  if (rows->count <= 0) return;
+  if (!attention_fits(shape) || shape->head_dim > GROUP_DIM) {
+    attention_backward_ref(d, shape, kv, layer, rows, q, o, stat, dout, dq, grad);
+    return;
+  }
+  ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
+  ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
+  ASSAY_BUG_IF(d->scratch_each < sizeof(struct backward));
+  for (int32_t i = 0; i < rows->run_count; i++) ASSAY_BUG_IF(rows->runs[i].span_count < 1);
+  struct attention_call call = {.device = d,
+                                .shape = shape,
+                                .kv = kv,
+                                .layer = layer,
+                                .rows = rows,
+                                .q = view_reals(q),
+                                .o_in = view_reals(o),
+                                .stat_in = view_reals(stat),
+                                .dout = view_reals(dout),
+                                .dq = view_reals(dq),
+                                .dk = view_reals(grad.dk),
+                                .dv = view_reals(grad.dv),
+                                .scale = (float)shape->scale,
+                                .dim = (size_t)shape->head_dim,
+                                .items = 1};
+  pool_run(d->pool, (size_t)shape->kv_heads, backward_part, &call);
+}
+
+#endif

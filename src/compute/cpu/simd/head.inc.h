@@ -1,0 +1,96 @@
+/* compute/cpu/simd/head: the softmax side of the LM head; its products are the gemms in force.
+ *
+ * Floors per row and token of the vocabulary: 4 bytes and one exp for a score, one exp and one division for the backward, beside 2 C operations of
+ * the product: at C = 576 the softmax is about a tenth of it. Sampling: one exp for the statistics and one for the weights, which are added in token order in
+ * f64: a chain of one addition per token, hidden by taking CHAINS rows at once.
+ */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_HEAD_INC_H
+#define ASSAY_COMPUTE_CPU_SIMD_HEAD_INC_H
+
+#include "compute/cpu/ref/head_steps.h"
+
+/* ---- statistics -------------------------------------------------------------------------------------------------------- */
+
+/* One block of n <= VOCAB_BLOCK logits, as head_block. */
+static void block_step(struct head_state *s, bool first, const float *logit, size_t n, struct f16 inv)
+{
+  const struct f16 none = f16_set(-__builtin_inff());
+  const struct m16 low = m16_first(n), high = m16_first(n < 16 ? 0 : n - 16);
+  const struct f16 a = f16_mul(f16_load_mask(logit, low), inv), b = f16_mul(f16_load_mask(logit + (n < 16 ? 0 : 16), high), inv);
+  const float top = f16_largest(f16_max(f16_select(high, b, none), f16_max(f16_select(low, a, none), none)));
+  const float before = first ? -__builtin_inff() : s->m, m = (top > before ? top : before) + 0.0f; /* -0 becomes +0 */
+  const struct f16 x = f16_sub(a, f16_set(m)), y = f16_sub(b, f16_set(m));
+  const struct f16 e = f16_select(low, f16_exp(x), f16_zero()), g = f16_select(high, f16_exp(y), f16_zero());
+  const struct f16 weighted = f16_select(low, f16_fma(e, x, f16_zero()), f16_zero());
+  const float l = f16_sum(f16_add(e, g)), u = f16_sum(f16_select(high, f16_fma(g, y, weighted), weighted));
+  const float f = first ? 0 : math_exp_steps(s->m - m);
+  s->u = first ? u : math_fmaf(f, math_fmaf(s->l, s->m - m, s->u), u);
+  s->l = math_fmaf(first ? 0 : s->l, f, l);
+  s->m = m;
+}
+
+static void blocks_step(struct head_state *s, size_t at, const float *logit, size_t n, float inv)
+{
+  for (size_t i = 0; i < n; i += VOCAB_BLOCK) block_step(s, at + i == 0, logit + i, size_min(VOCAB_BLOCK, n - i), f16_set(inv));
+}
+
+/* ---- score ------------------------------------------------------------------------------------------------------------- */
+
+struct score_job {
+  const struct head_rows *rows;
+  const float *logit; /* [H, width]: vocabulary at .. at+width-1 */
+  size_t at, width;
+  float inv_temperature, *stat, *logp, *entropy;
+};
+
+static void score_chunk(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct score_job *job = arg;
+  (void)thread;
+  for (size_t h = begin; h < end; h++) {
+    const float *logit = job->logit + h * job->width;
+    struct head_state s = {job->stat[3 * h], job->stat[3 * h + 1], job->stat[3 * h + 2]};
+    blocks_step(&s, job->at, logit, job->width, job->inv_temperature);
+    job->stat[3 * h] = s.m;
+    job->stat[3 * h + 1] = s.l;
+    job->stat[3 * h + 2] = s.u;
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++) {
+      const size_t target = (size_t)job->rows->pair_target[p];
+      if (target >= job->at && target < job->at + job->width) job->logp[p] = head_z(logit[target - job->at], job->inv_temperature);
+    }
+  }
+}
+
+static void score_finish(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct score_job *job = arg;
+  (void)thread;
+  for (size_t h = begin; h < end; h++) {
+    const struct head_state s = {job->stat[3 * h], job->stat[3 * h + 1], job->stat[3 * h + 2]};
+    job->entropy[h] = head_entropy(&s);
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++)
+      job->logp[p] = head_logp(&s, job->logp[p]);
+  }
+}
+
+static void head_score_run(struct device *d, const struct weight *w, double inv_temperature, const struct head_rows *rows,
+                           struct view hidden, int32_t chunk, struct view scratch, struct view stat, struct view logp, struct view entropy)
+{
+  if (rows->count <= 0) return;
+  head_check(w, rows, chunk);
+  struct score_job job = {.rows = rows,
+                          .logit = view_reals(scratch),
+                          .inv_temperature = (float)inv_temperature,
+                          .stat = view_reals(stat),
+                          .logp = rows->pair_count ? view_reals(logp) : NULL,
+                          .entropy = view_reals(entropy)};
+  for (; job.at < w->n; job.at += job.width) {
+    job.width = size_min((size_t)chunk, w->n - job.at);
+    const struct weight slice = head_slice(w, job.at, job.width);
+    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    pool_run(d->pool, (size_t)rows->count, score_chunk, &job);
+  }
+  pool_run(d->pool, (size_t)rows->count, score_finish, &job);
+}
+
+#endif

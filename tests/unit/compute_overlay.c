@@ -1,0 +1,547 @@
+/* Every slot of every instruction set against the plain C reference: the same bits for any shape, for infinities, NaN and denormals, and for 1, 2 and 3
+ * threads. A case builds its inputs from a seed, runs one operation on the device given, and writes all that the operation may touch into `out`. */
+#include "check.h"
+
+#include "compute/cpu/cpu.h"
+#include "core/arena.h"
+#include <stdlib.h>
+
+enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
+
+/* ---- random inputs ------------------------------------------------------------------------------------------------------- */
+
+struct source {
+  uint64_t state;
+  int wild; /* 1: denormals, zeros of both signs, huge and tiny numbers now and then; 2: also infinities and NaN; 3: all near 2^-126; 0: none of them */
+};
+
+static uint64_t source_next(struct source *s) /* splitmix64 */
+{
+  uint64_t z = (s->state += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+static size_t source_below(struct source *s, size_t n)
+{
+  return (size_t)(source_next(s) % n);
+}
+
+/* Often 1, 2, around 16 and 32; sometimes up to `most`. */
+static size_t source_size(struct source *s, size_t most)
+{
+  static const size_t edges[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65};
+  size_t n = source_below(s, 3) ? edges[source_below(s, sizeof edges / sizeof edges[0])] : 1 + source_below(s, most);
+  return n < most ? n : most;
+}
+
+static float source_real(struct source *s)
+{
+  static const float strange[] = {0.0f,    -0.0f,   1e-40f, -1e-40f, 3e38f, -3e38f, 1e-30f, -1e-30f, 1.17549435e-38f,
+                                  -1e-37f, 1e30f,   88.7f,  -87.3f,  -104.0f};
+  uint64_t bits = source_next(s);
+  float x = (float)(bits >> 40) * 0x1p-22f - 2.0f;
+  if (s->wild == 3) return x * 0x1p-125f;
+  if (!s->wild || bits % 97) return x;
+  bits /= 97;
+  if (s->wild == 2 && bits % 40 == 0) return __builtin_nanf("");
+  if (s->wild == 2 && bits % 40 == 1) return __builtin_inff();
+  if (s->wild == 2 && bits % 40 == 2) return -__builtin_inff();
+  return strange[bits % (sizeof strange / sizeof strange[0])];
+}
+
+static void source_fill(struct source *s, float *x, size_t n)
+{
+  for (size_t i = 0; i < n; i++) x[i] = source_real(s);
+}
+
+/* ---- a device's things, built from a source and read back ------------------------------------------------------------------- */
+
+static float *hand; /* OUT_MAX numbers on the way to and from a device */
+
+struct result {
+  float *out;
+  size_t n;
+};
+
+static float *allocate(size_t n)
+{
+  float *x = memory_alloc(n ? n : 1, sizeof(float), "overlay test", NULL);
+  CHECK(x != NULL);
+  return x;
+}
+
+static struct view make_buffer(struct device *d, struct source *s, size_t n)
+{
+  struct view v = {NULL, 0};
+  struct error err = {0};
+  CHECK_OK(buffer_create(d, n ? n : 1, "test", &v.buffer, &err), &err);
+  source_fill(s, hand, n);
+  buffer_write(d, v, hand, HOST_F32, n);
+  return v;
+}
+
+static void take_buffer(struct device *d, struct view v, size_t n, struct result *r)
+{
+  CHECK(r->n + n <= OUT_MAX);
+  buffer_read(d, v, r->out + r->n, HOST_F32, n);
+  r->n += n;
+  buffer_destroy(v.buffer);
+}
+
+static void drop_buffer(struct view v)
+{
+  buffer_destroy(v.buffer);
+}
+
+static struct weight *make_weight(struct device *d, struct source *s, enum weight_kind kind, size_t n, size_t k)
+{
+  struct weight *w;
+  struct error err = {0};
+  CHECK_OK(weight_create(d, kind, n, k, "test", &w, &err), &err);
+  CHECK_OK(weight_make_trainable(w, &err), &err);
+  for (int part = 0; part < 4; part++) {
+    source_fill(s, hand, n * k);
+    for (size_t i = 0; part == WEIGHT_MOMENT2 && i < n * k; i++) hand[i] = hand[i] < 0 ? -hand[i] : hand[i];
+    weight_write(w, (enum weight_part)part, 0, n, hand, HOST_F32);
+  }
+  return w;
+}
+
+static void take_weight(struct weight *w, struct result *r)
+{
+  size_t n = w->padded * w->k; /* as it lies in memory: the padding must stay 0 */
+  CHECK(r->n + 4 * n <= OUT_MAX);
+  for (int part = 0; part < 4; part++, r->n += n) memcpy(r->out + r->n, w->part[part], n * sizeof(float));
+  weight_destroy(w);
+}
+
+static void take_number(double x, struct result *r)
+{
+  CHECK(r->n + 2 <= OUT_MAX);
+  memcpy(r->out + r->n, &x, sizeof x);
+  r->n += 2;
+}
+
+/* ---- matrix products --------------------------------------------------------------------------------------------------------- */
+
+static void case_gemm(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 300), n = source_size(s, 200), k = source_size(s, 900);
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k), *b = make_weight(d, s, WEIGHT_VECTOR, n, 1);
+  struct view x = make_buffer(d, s, m * k), y = make_buffer(d, s, m * n);
+  device_ops(d)->gemm(d, w, source_below(s, 2) ? b : NULL, (int32_t)m, x, y);
+  take_buffer(d, y, m * n, r);
+  drop_buffer(x);
+  weight_destroy(w);
+  weight_destroy(b);
+}
+
+static void case_gemm_dx(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 300), n = source_size(s, 900), k = source_size(s, 200);
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k);
+  struct view dy = make_buffer(d, s, m * n), dx = make_buffer(d, s, m * k);
+  device_ops(d)->gemm_dx(d, w, (int32_t)m, dy, dx, source_below(s, 2));
+  take_buffer(d, dx, m * k, r);
+  drop_buffer(dy);
+  weight_destroy(w);
+}
+
+static void case_gemm_dw(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 900), n = source_size(s, 200), k = source_size(s, 300);
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k), *b = make_weight(d, s, WEIGHT_VECTOR, n, 1);
+  struct view dy = make_buffer(d, s, m * n), x = make_buffer(d, s, m * k);
+  device_ops(d)->gemm_dw(d, w, source_below(s, 2) ? b : NULL, (int32_t)m, dy, x);
+  take_weight(w, r);
+  take_weight(b, r);
+  drop_buffer(dy);
+  drop_buffer(x);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------------- */
+
+static void case_rmsnorm(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 100), c = source_size(s, 700);
+  struct weight *w = make_weight(d, s, WEIGHT_VECTOR, c, 1);
+  struct view x = make_buffer(d, s, m * c), y = make_buffer(d, s, m * c), scale = make_buffer(d, s, m);
+  device_ops(d)->rmsnorm(d, w, 1e-5, (int32_t)m, x, y, scale);
+  take_buffer(d, y, m * c, r);
+  take_buffer(d, scale, m, r);
+  drop_buffer(x);
+  weight_destroy(w);
+}
+
+static void case_rmsnorm_backward(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 100), c = source_size(s, 700);
+  struct weight *w = make_weight(d, s, WEIGHT_VECTOR, c, 1);
+  struct view x = make_buffer(d, s, m * c), scale = make_buffer(d, s, m), dy = make_buffer(d, s, m * c), dx = make_buffer(d, s, m * c);
+  device_ops(d)->rmsnorm_backward(d, w, (int32_t)m, x, scale, dy, dx, source_below(s, 2));
+  take_buffer(d, dx, m * c, r);
+  take_weight(w, r);
+  drop_buffer(x);
+  drop_buffer(scale);
+  drop_buffer(dy);
+}
+
+static void case_rope(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 60), heads = 1 + source_below(s, 5), half = source_size(s, 70), positions = 1 + source_below(s, 50);
+  int32_t position[60];
+  for (size_t i = 0; i < m; i++) position[i] = (int32_t)source_below(s, positions);
+  struct view table = make_buffer(d, s, positions * half * 2), x = make_buffer(d, s, m * heads * half * 2);
+  device_ops(d)->rope(d, (int32_t)m, position, (int)heads, (int)half * 2, table, source_below(s, 2), x);
+  take_buffer(d, x, m * heads * half * 2, r);
+  drop_buffer(table);
+}
+
+static void case_swiglu(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000);
+  struct view g = make_buffer(d, s, n), u = make_buffer(d, s, n), y = make_buffer(d, s, n);
+  device_ops(d)->swiglu(d, n, g, u, y);
+  take_buffer(d, y, n, r);
+  drop_buffer(g);
+  drop_buffer(u);
+}
+
+static void case_swiglu_backward(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000);
+  struct view g = make_buffer(d, s, n), u = make_buffer(d, s, n), dy = make_buffer(d, s, n), dg = make_buffer(d, s, n);
+  bool in_place = source_below(s, 2);
+  device_ops(d)->swiglu_backward(d, n, g, u, dy, in_place ? g : dg, u);
+  take_buffer(d, g, n, r);
+  take_buffer(d, u, n, r);
+  take_buffer(d, dg, n, r);
+  drop_buffer(dy);
+}
+
+static void case_add(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000), at = source_below(s, 20);
+  struct view x = make_buffer(d, s, n + at), y = make_buffer(d, s, n + at);
+  device_ops(d)->add(d, n, view_at(x, at), y);
+  take_buffer(d, x, n + at, r);
+  drop_buffer(y);
+}
+
+static void case_copies(struct device *d, struct source *s, struct result *r)
+{
+  size_t count = source_size(s, 40), c = source_size(s, 100), rows = count + source_below(s, 9);
+  int32_t row[40];
+  for (size_t i = 0; i < count; i++) row[i] = (int32_t)(i + rows - count);
+  struct view from = make_buffer(d, s, rows * c), to = make_buffer(d, s, rows * c), other = make_buffer(d, s, rows * c);
+  device_ops(d)->gather(d, (int32_t)count, row, c, from, to);
+  device_ops(d)->scatter(d, (int32_t)count, row, c, to, other);
+  device_ops(d)->copy(d, c, from, other);
+  device_ops(d)->zero(d, c / 2, other);
+  take_buffer(d, from, rows * c, r);
+  take_buffer(d, to, rows * c, r);
+  take_buffer(d, other, rows * c, r);
+}
+
+static void case_embed(struct device *d, struct source *s, struct result *r)
+{
+  size_t m = source_size(s, 60), c = source_size(s, 300), vocab = source_size(s, 100), slots = 1 + source_below(s, vocab);
+  int32_t token[60], slot[60], id[100];
+  for (size_t i = 0; i < m; i++) token[i] = (int32_t)source_below(s, vocab);
+  for (size_t i = 0; i < m; i++) slot[i] = (int32_t)source_below(s, slots);
+  for (size_t i = 0; i < slots; i++) id[i] = (int32_t)(vocab - 1 - i);
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct view y = make_buffer(d, s, m * c), dy = make_buffer(d, s, m * c), accum = make_buffer(d, s, slots * c);
+  device_ops(d)->embed(d, w, (int32_t)m, token, y);
+  device_ops(d)->embed_backward(d, (int32_t)m, slot, c, dy, accum);
+  device_ops(d)->embed_join(d, w, (int32_t)slots, id, accum);
+  take_buffer(d, y, m * c, r);
+  take_buffer(d, accum, slots * c, r);
+  take_weight(w, r);
+  drop_buffer(dy);
+}
+
+/* ---- a whole weight --------------------------------------------------------------------------------------------------------------- */
+
+static void case_adamw(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_size(s, 200), k = source_size(s, 100);
+  struct weight *w = source_below(s, 2) ? make_weight(d, s, WEIGHT_MATRIX, n, k) : make_weight(d, s, WEIGHT_VECTOR, n, 1);
+  struct adamw_params p = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .correction1 = 0.1,
+                           .correction2 = 0.001, .grad_scale = 0.37};
+  device_ops(d)->adamw(d, w, &p);
+  take_weight(w, r);
+}
+
+static void case_reduce(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 8) ? source_size(s, 200) : 1000 + source_below(s, 1500), k = source_size(s, 90);
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k);
+  take_number(device_ops(d)->sum_squares(d, w, WEIGHT_GRAD), r);
+  take_number((double)device_ops(d)->find_not_finite(d, w, WEIGHT_MOMENT1), r);
+  device_ops(d)->weight_zero_grad(d, w);
+  take_weight(w, r);
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------------------------ */
+
+enum { RUNS = 3, TABLE = 600, POSITIONS = 300 };
+
+/* Some paths of their own storage blocks, each with one run at its end; all positions before it are written first. */
+struct scene {
+  struct kv_shape kv;
+  struct attention_shape shape;
+  struct rows rows, history;
+  struct rows_run run[RUNS], past[RUNS];
+  struct rows_span span[2 * RUNS];
+  int32_t blocks[RUNS * TABLE], position[RUNS * POSITIONS], past_position[RUNS * POSITIONS], slots;
+};
+
+static void scene_path(struct scene *c, struct source *s, int i, int32_t *next_block)
+{
+  int32_t before = (int32_t)(source_below(s, 4) ? source_below(s, 200) : 0), count = (int32_t)source_size(s, 90);
+  int32_t all = before + count, cut = (int32_t)source_below(s, (size_t)all);
+  for (int32_t b = 0; b * c->kv.block < all; b++) c->blocks[i * TABLE + b] = (*next_block)++;
+  c->run[i] = (struct rows_run){c->rows.count, count, before, i * TABLE, 2 * i, 2};
+  c->past[i] = (struct rows_run){c->history.count, all, 0, i * TABLE, 2 * i, 2};
+  for (int32_t p = 0; p < count; p++) c->position[c->rows.count++] = before + p;
+  for (int32_t p = 0; p < all; p++) c->past_position[c->history.count++] = p;
+  c->span[2 * i] = (struct rows_span){0, cut, c->slots + all - cut};
+  c->span[2 * i + 1] = (struct rows_span){cut, all - cut, c->slots};
+  c->slots += all;
+}
+
+static void scene_make(struct scene *c, struct source *s)
+{
+  static const int dims[] = {16, 64, 64, 80, 8, 6, 128}, groups[] = {1, 3, 2, 4, 7, 15};
+  int32_t next = 0, runs = 1 + (int32_t)source_below(s, RUNS);
+  memset(c, 0, sizeof *c);
+  c->kv.layers = 2;
+  c->kv.heads = 1 + (int)source_below(s, 3);
+  c->kv.head_dim = dims[source_below(s, sizeof dims / sizeof dims[0])];
+  c->kv.block = 2 << source_below(s, 7);
+  for (int i = 0; i < runs; i++) scene_path(c, s, i, &next);
+  c->kv.blocks = next;
+  c->shape.kv_heads = c->kv.heads;
+  c->shape.heads = c->kv.heads * groups[source_below(s, sizeof groups / sizeof groups[0])];
+  c->shape.head_dim = c->kv.head_dim;
+  c->shape.window = source_below(s, 2) ? 1 + (int)source_below(s, 120) : 0;
+  c->shape.scale = 0.125;
+  c->rows.run_count = c->history.run_count = runs;
+  c->rows.runs = c->run;
+  c->history.runs = c->past;
+  c->rows.blocks = c->history.blocks = c->blocks;
+  c->rows.position = c->position;
+  c->history.position = c->past_position;
+  c->rows.spans = c->history.spans = c->span;
+}
+
+static struct kv *scene_kv(const struct scene *c, struct device *d, struct source *s, struct result *r)
+{
+  struct kv *kv;
+  struct error err = {0};
+  size_t n = (size_t)c->history.count * (size_t)(c->kv.heads * c->kv.head_dim);
+  CHECK_OK(kv_create(d, &c->kv, &kv, &err), &err);
+  struct view k = make_buffer(d, s, n), v = make_buffer(d, s, n);
+  device_ops(d)->kv_write(d, kv, 1, &c->history, k, v);
+  device_ops(d)->zero(d, n, k);
+  device_ops(d)->kv_read(d, kv, 1, &c->history, k, v);
+  take_buffer(d, k, n, r);
+  take_buffer(d, v, n, r);
+  return kv;
+}
+
+static void case_attention(struct device *d, struct source *s, struct result *r)
+{
+  static struct scene c;
+  scene_make(&c, s);
+  struct kv *kv = scene_kv(&c, d, s, r);
+  size_t pairs = (size_t)c.rows.count * (size_t)c.shape.heads, n = pairs * (size_t)c.shape.head_dim;
+  size_t slots = (size_t)(c.slots * c.kv.heads * c.kv.head_dim);
+  struct view q = make_buffer(d, s, n), o = make_buffer(d, s, n), stat = make_buffer(d, s, 2 * pairs);
+  struct view dout = make_buffer(d, s, n), dq = make_buffer(d, s, n);
+  struct kv_grad_view grad = {make_buffer(d, s, slots), make_buffer(d, s, slots)};
+  device_ops(d)->attention(d, &c.shape, kv, 1, &c.rows, q, o, stat);
+  device_ops(d)->attention_backward(d, &c.shape, kv, 1, &c.rows, q, o, stat, dout, dq, grad);
+  take_buffer(d, o, n, r);
+  take_buffer(d, stat, 2 * pairs, r);
+  take_buffer(d, dq, n, r);
+  take_buffer(d, grad.dk, slots, r);
+  take_buffer(d, grad.dv, slots, r);
+  drop_buffer(q);
+  drop_buffer(dout);
+  kv_destroy(kv);
+}
+
+/* ---- head --------------------------------------------------------------------------------------------------------------------------------- */
+
+enum { PAIRS = 60 };
+
+static void case_head(struct device *d, struct source *s, struct result *r)
+{
+  size_t h = source_size(s, 30), c = source_size(s, 80), vocab = source_size(s, 700), pairs = source_below(s, PAIRS);
+  int32_t pair_row[PAIRS], target[PAIRS], chunk = 32 * (1 + (int32_t)source_below(s, 8));
+  double coef[PAIRS], entropy_coef[30];
+  for (size_t p = 0; p < pairs; p++) {
+    pair_row[p] = (int32_t)(p * h / pairs);
+    target[p] = (int32_t)source_below(s, source_below(s, 2) ? vocab : 1 + vocab / 8);
+    coef[p] = (double)source_real(s);
+  }
+  for (size_t i = 0; i < h; i++) entropy_coef[i] = source_below(s, 2) ? 0 : (double)source_real(s);
+  const struct head_rows rows = {(int32_t)h, NULL, (int32_t)pairs, pair_row, target};
+  double inv = source_below(s, 2) ? 1.0 : 1.3;
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, h * (size_t)chunk), stat = make_buffer(d, s, 3 * h);
+  struct view logp = make_buffer(d, s, pairs), entropy = make_buffer(d, s, h), dhidden = make_buffer(d, s, h * c);
+  device_ops(d)->head_score(d, w, inv, &rows, hidden, chunk, scratch, stat, logp, entropy);
+  device_ops(d)->head_backward(d, w, inv, &rows, hidden, chunk, scratch, stat, coef, source_below(s, 2) ? entropy_coef : NULL, dhidden);
+  take_buffer(d, stat, 3 * h, r);
+  take_buffer(d, logp, pairs, r);
+  take_buffer(d, entropy, h, r);
+  take_buffer(d, dhidden, h * c, r);
+  take_weight(w, r);
+  drop_buffer(hidden);
+  drop_buffer(scratch);
+}
+
+static void case_head_sample(struct device *d, struct source *s, struct result *r)
+{
+  size_t count = source_size(s, 20), c = source_size(s, 20), vocab = source_below(s, 4) ? source_size(s, 700) : 2000 + source_below(s, 9000);
+  struct sample_params params[20];
+  struct sample_result result[20];
+  for (size_t i = 0; i < count; i++) {
+    static const float temperatures[] = {0, 1, 1, 0.7f, 1.5f};
+    params[i] = (struct sample_params){temperatures[source_below(s, 5)], 1, 0, 0, -1, (double)source_below(s, 1000) / 1000};
+    if (source_below(s, 4) == 0) params[i].top_p = 0.3f + 0.1f * (float)source_below(s, 7);
+    if (source_below(s, 4) == 0) params[i].min_p = 0.05f;
+    if (source_below(s, 4) == 0) params[i].top_k = 1 + (int32_t)source_below(s, vocab + 5);
+    if (source_below(s, 8) == 0) params[i].forced = (int32_t)source_below(s, vocab);
+  }
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);
+  device_ops(d)->head_sample(d, w, source_below(s, 2) ? 1.0 : 0.7, (int32_t)count, hidden, scratch, params, result);
+  for (size_t i = 0; i < count; i++) {
+    const float row[4] = {(float)result[i].id, result[i].logp, result[i].logp_behaviour, result[i].entropy};
+    memcpy(r->out + r->n, row, sizeof row);
+    r->n += 4;
+  }
+  drop_buffer(hidden);
+  drop_buffer(scratch);
+  weight_destroy(w);
+}
+
+static void case_head_top(struct device *d, struct source *s, struct result *r)
+{
+  size_t count = source_size(s, 20), c = source_size(s, 20), vocab = source_size(s, 700), k = 1 + source_below(s, vocab < 20 ? vocab : 20);
+  int32_t ids[20 * 20];
+  float logp[20 * 20];
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);
+  device_ops(d)->head_top(d, w, 1.25, (int32_t)count, hidden, scratch, (int32_t)k, ids, logp);
+  for (size_t i = 0; i < count * k; i++) {
+    r->out[r->n++] = (float)ids[i];
+    r->out[r->n++] = logp[i];
+  }
+  drop_buffer(hidden);
+  drop_buffer(scratch);
+  weight_destroy(w);
+}
+
+/* ---- the comparison ------------------------------------------------------------------------------------------------------------------------- */
+
+typedef void case_fn(struct device *d, struct source *s, struct result *r);
+static const struct {
+  const char *name;
+  case_fn *run;
+} cases[] = {
+    {"gemm", case_gemm},
+    {"gemm_dx", case_gemm_dx},
+    {"gemm_dw", case_gemm_dw},
+    {"rmsnorm", case_rmsnorm},
+    {"rmsnorm_backward", case_rmsnorm_backward},
+    {"rope", case_rope},
+    {"swiglu", case_swiglu},
+    {"swiglu_backward", case_swiglu_backward},
+    {"add", case_add},
+    {"copies", case_copies},
+    {"embed", case_embed},
+    {"adamw", case_adamw},
+    {"reduce", case_reduce},
+    {"attention", case_attention},
+    {"head", case_head},
+    {"head_sample", case_head_sample},
+    {"head_top", case_head_top},
+};
+
+/* NULL where this machine lacks the set. */
+static struct device *open_device(const char *isa, int threads)
+{
+  const struct device_options options = {"cpu", isa, threads};
+  struct device *d = NULL;
+  struct error err = {0};
+  int rc = device_open(&options, &d, &err);
+  CHECK(rc == 0 || rc == ERROR_RESOURCE);
+  return d;
+}
+
+static void compare_case(struct device *reference, struct device *d, size_t i, uint64_t seed, float *want, float *got)
+{
+  const uint64_t state = seed * 1000 + i;
+  struct source a = {state, (int)(seed / 3 % 4)}, b = a;
+  struct result w = {want, 0}, g = {got, 0};
+  cases[i].run(reference, &a, &w);
+  cases[i].run(d, &b, &g);
+  CHECK_INT(g.n, w.n);
+  const char *sentence = w.n ? check_bits_f32_at(got, want, w.n) : NULL;
+  if (!sentence) return;
+  print_error("%s, seed %d, %s with %d threads: %s\n", cases[i].name, (int)seed, device_isa(d), device_threads(d), sentence);
+  fail();
+}
+
+static void compare_isa(const char *isa)
+{
+  struct device *reference = open_device("ref", 1);
+  float *want = allocate(OUT_MAX), *got = allocate(OUT_MAX);
+  hand = allocate(OUT_MAX);
+  for (int threads = 1; threads <= 3; threads++) {
+    struct device *d = open_device(isa, threads);
+    if (!d) {
+      print_message("%s: not on this machine, nothing compared\n", isa);
+      break;
+    }
+    CHECK_STR(device_isa(d), isa);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+      for (uint64_t seed = (uint64_t)threads; seed < CASES_EACH; seed += 3) compare_case(reference, d, i, seed, want, got);
+    device_close(d);
+  }
+  device_close(reference);
+  memory_free(want);
+  memory_free(got);
+  memory_free(hand);
+}
+
+static void test_ref_threads(void **state)
+{
+  (void)state;
+  compare_isa("ref");
+}
+
+static void test_avx2(void **state)
+{
+  (void)state;
+  compare_isa("avx2");
+}
+
+static void test_avx512(void **state)
+{
+  (void)state;
+  compare_isa("avx512");
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
