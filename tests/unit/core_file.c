@@ -364,11 +364,12 @@ static void test_reading_survives_failures(void **state)
 {
   (void)state;
 #ifdef ASSAY_HOSTILE
+  const char *path = in_folder("lines.gz");
   for (long n = 1;; n++) {
     struct error err = {0};
     int count = 0;
     fault_set(FAULT_ALLOC, n);
-    int rc = read_to_end(in_folder("lines.gz"), &count, &err);
+    int rc = read_to_end(path, &count, &err);
     fault_set(FAULT_ALLOC, 0);
     if (rc == 0) {
       CHECK(n > 3);

@@ -9,6 +9,9 @@
 #include "core/pool.h"
 #include "core/rng.h"
 
+/* Values are handed to the long double functions of libm on purpose. */
+#pragma GCC diagnostic ignored "-Wdouble-promotion"
+
 enum { SAMPLES = 100000 };
 
 /* Distance from want in units of its last place: of f32 (24 bits) or f64 (53 bits). */
