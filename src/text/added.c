@@ -14,8 +14,8 @@ static int by_bytes(const void *x, const void *y)
   return (a->id > b->id) - (a->id < b->id);
 }
 
-int added_set_create(struct arena *a, const struct added_token *tokens, size_t count, bool normalized, struct added_set *out,
-                     struct error *err)
+int added_set_create(struct arena *a, const struct added_token *tokens, size_t count, bool normalized,
+                     struct added_set *out, struct error *err)
 {
   *out = (struct added_set){.sorted = ARENA_NEW(a, const struct added_token *, count, "tokenizer", err)};
   if (!out->sorted) return ERROR_RESOURCE;
@@ -34,8 +34,10 @@ static size_t lower_bound(const struct added_set *s, size_t lo, size_t hi, size_
     size_t mid = lo + (hi - lo) / 2;
     const struct added_token *t = s->sorted[mid];
     int have = depth < t->size ? (uint8_t)t->text[depth] : -1;
-    if (have < byte) lo = mid + 1;
-    else hi = mid;
+    if (have < byte)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   return lo;
 }

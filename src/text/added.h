@@ -20,8 +20,8 @@ struct added_set {
   uint32_t range[257];
 };
 /* Those of `tokens` whose `normalized` is this; empty texts are left out. The tokens must outlive the set. */
-int added_set_create(struct arena *a, const struct added_token *tokens, size_t count, bool normalized, struct added_set *out,
-                     struct error *err) MUST_USE;
+int added_set_create(struct arena *a, const struct added_token *tokens, size_t count, bool normalized,
+                     struct added_set *out, struct error *err) MUST_USE;
 
 /* Walks over the matches in a text. With skip_special, special tokens count as plain text. */
 struct added_walk {

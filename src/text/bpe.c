@@ -6,7 +6,10 @@
 
 /* The alphabet of GPT-2: bytes that print stand for themselves, the other 68 for U+0100 and on, in order. */
 
-static bool byte_prints(unsigned b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; }
+static bool byte_prints(unsigned b)
+{
+  return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+}
 
 static uint32_t char_of_byte(unsigned byte)
 {
@@ -110,11 +113,12 @@ int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n)
   return bpe_find_bytes(b, spelling, n, false);
 }
 
-int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n, int32_t id, bool added, const char *file,
-                  struct error *err)
+int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n, int32_t id, bool added,
+                  const char *file, struct error *err)
 {
   if (id < 0 || (size_t)id >= b->count)
-    FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "token \"%.60s\" has id %d; expected 0 to %zu", spelling, id, b->count - 1);
+    FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "token \"%.60s\" has id %d; expected 0 to %zu", spelling, id,
+            b->count - 1);
   struct bpe_token *t = &b->tokens[id];
   if (n > BPE_TOKEN_BYTES)
     FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "token %d is %zu bytes long; expected at most %d", id, n, BPE_TOKEN_BYTES);
@@ -127,8 +131,8 @@ int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n
   size_t slot = find_slot(b, bytes, size, mapped);
   if (b->slots[slot]) return 0;
   if (t->bytes)
-    FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "tokens \"%.60s\" and \"%.60s\" have the same id %d; expected one token per id", t->bytes,
-            spelling, id);
+    FAIL_AT(err, ERROR_INPUT, file, 0, NULL,
+            "tokens \"%.60s\" and \"%.60s\" have the same id %d; expected one token per id", t->bytes, spelling, id);
   *t = (struct bpe_token){.bytes = bytes, .size = (uint32_t)size, .mapped = mapped, .added = added};
   b->slots[slot] = (uint32_t)id + 1;
   return 0;
@@ -137,12 +141,13 @@ int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n
 static struct bpe_merge *find_merge(const struct bpe *b, int32_t left, int32_t right)
 {
   size_t at = hash_pair(left, right) & b->merge_mask;
-  while (b->merges[at].left >= 0 && (b->merges[at].left != left || b->merges[at].right != right)) at = (at + 1) & b->merge_mask;
+  while (b->merges[at].left >= 0 && (b->merges[at].left != left || b->merges[at].right != right))
+    at = (at + 1) & b->merge_mask;
   return &b->merges[at];
 }
 
-int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char *right, size_t right_size, const char *file,
-                  struct error *err)
+int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char *right, size_t right_size,
+                  const char *file, struct error *err)
 {
   struct bpe_merge m = {bpe_find(b, left, left_size), bpe_find(b, right, right_size), -1, (uint32_t)b->merge_count};
   char joined[BPE_TOKEN_BYTES];
@@ -157,7 +162,8 @@ int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char 
   if (m.made < 0)
     FAIL_AT(err, ERROR_INPUT, file, 0, "merges",
             "merge %zu joins \"%.*s\" and \"%.*s\"; expected both and what they make to be tokens of the vocabulary",
-            b->merge_count, (int)(left_size < 60 ? left_size : 60), left, (int)(right_size < 60 ? right_size : 60), right);
+            b->merge_count, (int)(left_size < 60 ? left_size : 60), left, (int)(right_size < 60 ? right_size : 60),
+            right);
   b->ranks[b->merge_count++] = m;
   *find_merge(b, m.left, m.right) = m; /* of two equal merges the later rank counts, as in the tokenizers package */
   return 0;
@@ -168,7 +174,8 @@ int bpe_add_merge_line(struct bpe *b, const char *line, size_t n, const char *fi
   const char *space = n ? memchr(line, ' ', n) : NULL;
   size_t left = space ? (size_t)(space - line) : 0;
   if (!space || memchr(space + 1, ' ', n - left - 1))
-    FAIL_AT(err, ERROR_INPUT, file, 0, "merges", "merge %zu is \"%.*s\"; expected two tokens with one space between them", b->merge_count,
+    FAIL_AT(err, ERROR_INPUT, file, 0, "merges",
+            "merge %zu is \"%.*s\"; expected two tokens with one space between them", b->merge_count,
             (int)(n < 60 ? n : 60), line);
   return bpe_add_merge(b, line, left, space + 1, n - left - 1, file, err);
 }
@@ -285,7 +292,8 @@ static struct bpe_candidate heap_pop(struct bpe_candidate *heap, size_t *count)
   return top;
 }
 
-static void offer(const struct bpe *b, const struct bpe_symbol *symbols, uint32_t left, struct bpe_candidate *heap, size_t *count)
+static void offer(const struct bpe *b, const struct bpe_symbol *symbols, uint32_t left, struct bpe_candidate *heap,
+                  size_t *count)
 {
   if (left == NO_SYMBOL || symbols[left].next == NO_SYMBOL) return;
   int32_t made = -1;
@@ -311,8 +319,8 @@ static int scratch_room(struct bpe_scratch *s, size_t n, struct error *err)
 }
 
 /* Long words: linked symbols and a heap of candidate merges; a candidate whose symbols have changed since is passed over. */
-static int encode_long(const struct bpe *b, const uint8_t *word, size_t n, struct bpe_scratch *s, struct token_list *out,
-                       struct error *err)
+static int encode_long(const struct bpe *b, const uint8_t *word, size_t n, struct bpe_scratch *s,
+                       struct token_list *out, struct error *err)
 {
   TRY(scratch_room(s, n, err));
   struct bpe_symbol *symbols = s->symbols;
@@ -332,7 +340,9 @@ static int encode_long(const struct bpe *b, const uint8_t *word, size_t n, struc
     struct bpe_candidate c = heap_pop(s->heap, &waiting);
     uint32_t left = (uint32_t)c.key, right = symbols[left].next;
     int32_t made = -1;
-    if (symbols[left].id < 0 || right == NO_SYMBOL || merge_rank(b, symbols[left].id, symbols[right].id, &made) != c.key >> 32) continue;
+    if (symbols[left].id < 0 || right == NO_SYMBOL ||
+        merge_rank(b, symbols[left].id, symbols[right].id, &made) != c.key >> 32)
+      continue;
     symbols[left].id = c.made;
     symbols[left].next = symbols[right].next;
     symbols[right].id = -1;

@@ -41,16 +41,16 @@ struct bpe {
 /* Room for ids below `count` and for `merges` merges. */
 int bpe_create(struct arena *a, struct bpe *b, size_t count, size_t merges, struct error *err) MUST_USE;
 /* spelling: as in the file. An id that is taken is an error, a spelling seen before keeps its first id. */
-int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n, int32_t id, bool added, const char *file,
-                  struct error *err) MUST_USE;
+int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n, int32_t id, bool added,
+                  const char *file, struct error *err) MUST_USE;
 /* After all tokens: adds the merge of the next rank; left and right as in the file. */
-int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char *right, size_t right_size, const char *file,
-                  struct error *err) MUST_USE;
+int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char *right, size_t right_size,
+                  const char *file, struct error *err) MUST_USE;
 /* "left right" in one string. */
 int bpe_add_merge_line(struct bpe *b, const char *line, size_t n, const char *file, struct error *err) MUST_USE;
 void bpe_finish(struct bpe *b); /* after all tokens: fills byte_ids */
 
-int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n);          /* as in the file; -1: none */
+int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n); /* as in the file; -1: none */
 int32_t bpe_find_bytes(const struct bpe *b, const char *bytes, size_t n, bool mapped);
 void bpe_put_spelling(const struct bpe *b, int32_t id, struct text *out); /* as in the file */
 

@@ -19,7 +19,10 @@ static void pcre_free(void *p, void *data)
   (void)data;
   memory_free(p);
 }
-static void free_code(void *code) { pcre2_code_free(code); }
+static void free_code(void *code)
+{
+  pcre2_code_free(code);
+}
 
 /* Writes \s and \S out: with Unicode properties PCRE2 also counts U+180E, which has not been white space since Unicode 6.3. */
 static void translate(const char *pattern, struct text *out)
@@ -27,9 +30,12 @@ static void translate(const char *pattern, struct text *out)
   bool in_class = false;
   for (const char *p = pattern; *p; p++) {
     if (*p == '\\' && p[1]) {
-      if (p[1] == 's') text_puts(out, in_class ? SPACES : "[" SPACES "]");
-      else if (p[1] == 'S' && !in_class) text_puts(out, "[^" SPACES "]");
-      else text_add(out, p, 2);
+      if (p[1] == 's')
+        text_puts(out, in_class ? SPACES : "[" SPACES "]");
+      else if (p[1] == 'S' && !in_class)
+        text_puts(out, "[^" SPACES "]");
+      else
+        text_add(out, p, 2);
       p++;
       continue;
     }
@@ -48,8 +54,10 @@ static void translate(const char *pattern, struct text *out)
 static int compile(struct arena *a, const char *pattern, bool literal, void **out, const char *file, struct error *err)
 {
   struct text translated = {0};
-  if (literal) text_puts(&translated, pattern);
-  else translate(pattern, &translated);
+  if (literal)
+    text_puts(&translated, pattern);
+  else
+    translate(pattern, &translated);
   int rc = text_finish(&translated, err), code = 0;
   PCRE2_SIZE at = 0;
   pcre2_general_context *general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
@@ -61,9 +69,11 @@ static int compile(struct arena *a, const char *pattern, bool literal, void **ou
   if (!rc && !compiled && context && code != PCRE2_ERROR_NOMEMORY) {
     PCRE2_UCHAR why[200];
     pcre2_get_error_message(code, why, sizeof why);
-    rc = error_fail(err, ERROR_INPUT, file, 0, "pre_tokenizer", "the pattern \"%.200s\" cannot be used: %s", pattern, (const char *)why);
+    rc = error_fail(err, ERROR_INPUT, file, 0, "pre_tokenizer", "the pattern \"%.200s\" cannot be used: %s", pattern,
+                    (const char *)why);
   }
-  if (!rc && !compiled) rc = error_fail(err, ERROR_RESOURCE, file, 0, "pre_tokenizer", "no memory for a regular expression");
+  if (!rc && !compiled)
+    rc = error_fail(err, ERROR_RESOURCE, file, 0, "pre_tokenizer", "no memory for a regular expression");
   if (context) pcre2_compile_context_free(context);
   if (general) pcre2_general_context_free(general);
   text_free(&translated);
@@ -79,11 +89,14 @@ static int compile(struct arena *a, const char *pattern, bool literal, void **ou
 int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step, const char *file, struct error *err)
 {
   if (p->count == PRETOKEN_STEPS)
-    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer", "found more than %d pre-tokenisers in sequence", PRETOKEN_STEPS);
+    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer", "found more than %d pre-tokenisers in sequence",
+            PRETOKEN_STEPS);
   if (p->count && p->steps[p->count - 1].kind == PRETOKEN_BYTES)
-    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer", "found a pre-tokeniser behind ByteLevel; expected ByteLevel to be the last");
+    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer",
+            "found a pre-tokeniser behind ByteLevel; expected ByteLevel to be the last");
   if (step.kind == PRETOKEN_SPLIT) TRY(compile(a, step.pattern, step.literal, &step.code, file, err));
-  if (step.kind == PRETOKEN_DIGITS) TRY(compile(a, step.each_digit ? "\\p{N}" : "\\p{N}+", false, &step.code, file, err));
+  if (step.kind == PRETOKEN_DIGITS)
+    TRY(compile(a, step.each_digit ? "\\p{N}" : "\\p{N}+", false, &step.code, file, err));
   if (step.kind == PRETOKEN_BYTES && step.use_regex) TRY(compile(a, gpt2_pattern, false, &step.code, file, err));
   p->steps[p->count++] = step;
   return 0;
@@ -91,15 +104,18 @@ int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step,
 
 /* The pre-tokenisers that GGUF files name, as the models' own tokenizer.json have them. */
 
-#define LLAMA3_LIKE(digits)                                                                                             \
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" \
+#define LLAMA3_LIKE(digits)                                            \
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
+  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"                     \
   "\\s+(?!\\S)|\\s+"
-#define TEKKEN                                                                                                              \
-  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?"        \
-  "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|" \
+#define TEKKEN                                                                                                       \
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?" \
+  "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| "                                     \
+  "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|"                                                                    \
   "\\s+(?!\\S)|\\s+"
-#define DEEPSEEK3                                                                                                       \
-  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|" \
+#define DEEPSEEK3                                                                                     \
+  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| " \
+  "?[\\p{P}\\p{S}]+[\r\n]*|"                                                                          \
   "\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
 
 static const struct named {
@@ -124,8 +140,8 @@ static const struct named {
     {"deepseek-v3", false, {"\\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", DEEPSEEK3}, false, false},
 };
 
-int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc, bool *ignore_merges,
-                     const char *file, struct error *err)
+int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc,
+                     bool *ignore_merges, const char *file, struct error *err)
 {
   const struct named *found = NULL;
   char names[400] = "";
@@ -137,8 +153,10 @@ int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool
     memcpy(names + used + 2, named[i].name, n + 1);
   }
   if (!found)
-    FAIL_AT(err, ERROR_INPUT, file, 0, "tokenizer.ggml.pre", "found the pre-tokeniser \"%.60s\"; supported are %s", name, names + 2);
-  if (found->each_digit) TRY(pretoken_add(a, p, (struct pretoken_step){.kind = PRETOKEN_DIGITS, .each_digit = true}, file, err));
+    FAIL_AT(err, ERROR_INPUT, file, 0, "tokenizer.ggml.pre", "found the pre-tokeniser \"%.60s\"; supported are %s",
+            name, names + 2);
+  if (found->each_digit)
+    TRY(pretoken_add(a, p, (struct pretoken_step){.kind = PRETOKEN_DIGITS, .each_digit = true}, file, err));
   for (int i = 0; i < 3 && found->splits[i]; i++)
     TRY(pretoken_add(a, p, (struct pretoken_step){.kind = PRETOKEN_SPLIT, .pattern = found->splits[i]}, file, err));
   struct pretoken_step bytes = {.kind = PRETOKEN_BYTES, .prefix_space = prefix_space, .use_regex = !found->splits[0]};
@@ -175,7 +193,8 @@ static int matcher_create(struct matcher **out, struct error *err)
   if (m->general) {
     m->data = pcre2_match_data_create(1, m->general);
     m->context = pcre2_match_context_create(m->general);
-    m->stack = pcre2_jit_stack_create(32 << 10, 16 << 20, m->general); /* NULL where PCRE2 has no JIT: the default is used */
+    m->stack =
+        pcre2_jit_stack_create(32 << 10, 16 << 20, m->general); /* NULL where PCRE2 has no JIT: the default is used */
   }
   if (!m->data || !m->context) {
     matcher_free(m);
@@ -312,7 +331,10 @@ static int prefix_spaces(struct pretoken_cuts *c, struct error *err)
 }
 
 /* A bound on backtracking that every sane pattern stays far below: it grows with the text. */
-static uint32_t match_limit(size_t n) { return n > (UINT32_MAX - 10000000u) / 64 ? UINT32_MAX : 10000000u + 64u * (uint32_t)n; }
+static uint32_t match_limit(size_t n)
+{
+  return n > (UINT32_MAX - 10000000u) / 64 ? UINT32_MAX : 10000000u + 64u * (uint32_t)n;
+}
 
 int pretoken_run(const struct pretoken *p, const char *text, size_t n, struct pretoken_cuts *c, struct error *err)
 {

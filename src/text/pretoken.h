@@ -14,7 +14,13 @@ enum pretoken_kind {
   PRETOKEN_BYTES   /* ByteLevel: a space in front if there is none, then (use_regex) GPT-2's pattern */
 };
 /* What becomes of the matches: pieces of their own; left out; joined to a neighbour; pieces in which neighbours are joined. */
-enum pretoken_behavior { PRETOKEN_ISOLATED, PRETOKEN_REMOVED, PRETOKEN_WITH_PREVIOUS, PRETOKEN_WITH_NEXT, PRETOKEN_CONTIGUOUS };
+enum pretoken_behavior {
+  PRETOKEN_ISOLATED,
+  PRETOKEN_REMOVED,
+  PRETOKEN_WITH_PREVIOUS,
+  PRETOKEN_WITH_NEXT,
+  PRETOKEN_CONTIGUOUS
+};
 
 struct pretoken_step {
   enum pretoken_kind kind;
@@ -34,11 +40,12 @@ struct pretoken {
   size_t count;
 };
 /* Compiles the step's pattern and appends it. The compiled form is freed when the arena resets. */
-int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step, const char *file, struct error *err) MUST_USE;
+int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step, const char *file,
+                 struct error *err) MUST_USE;
 /* The steps of a pre-tokeniser known to GGUF by name, and whether its text is normalised to NFC and whole words skip the merges.
    ERROR_INPUT lists the names. */
-int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc, bool *ignore_merges,
-                     const char *file, struct error *err) MUST_USE;
+int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc,
+                     bool *ignore_merges, const char *file, struct error *err) MUST_USE;
 
 struct pretoken_span {
   size_t start, end;
@@ -56,6 +63,7 @@ struct pretoken_cuts {
 };
 void pretoken_cuts_free(struct pretoken_cuts *c);
 /* Cuts n bytes of UTF-8 (which must outlive the cuts); the empty text has no pieces. */
-int pretoken_run(const struct pretoken *p, const char *text, size_t n, struct pretoken_cuts *c, struct error *err) MUST_USE;
+int pretoken_run(const struct pretoken *p, const char *text, size_t n, struct pretoken_cuts *c,
+                 struct error *err) MUST_USE;
 
 #endif

@@ -17,7 +17,10 @@ int token_list_push(struct token_list *l, int32_t id, struct error *err)
   return 0;
 }
 
-void token_list_clear(struct token_list *l) { l->count = 0; }
+void token_list_clear(struct token_list *l)
+{
+  l->count = 0;
+}
 
 void token_list_free(struct token_list *l)
 {
@@ -51,8 +54,8 @@ int tokenizer_finish(struct arena *a, struct tokenizer *t, struct error *err)
     struct added_token *token = &t->added[i];
     if (token->special) t->special[token->id] = true;
     if (!token->normalized) continue;
-    const char *text;
-    size_t n;
+    const char *text = NULL;
+    size_t n = 0;
     rc = tokenizer_normalize(t, token->text, token->size, buffers, &text, &n, err);
     if (!rc && !(token->text = arena_strndup(a, text, n, "tokenizer", err))) rc = ERROR_RESOURCE;
     token->size = n;
@@ -85,7 +88,8 @@ static int encode_pieces(struct encoding *e, const char *text, size_t n, struct 
   return 0;
 }
 
-static int encode_between(struct encoding *e, const struct added_set *set, const char *text, size_t n, struct error *err);
+static int encode_between(struct encoding *e, const struct added_set *set, const char *text, size_t n,
+                          struct error *err);
 
 static int encode_normalized(struct encoding *e, const char *text, size_t n, struct error *err)
 {
@@ -94,9 +98,11 @@ static int encode_normalized(struct encoding *e, const char *text, size_t n, str
 }
 
 /* Tokens of the set become ids; what lies between them goes one level down. */
-static int encode_between(struct encoding *e, const struct added_set *set, const char *text, size_t n, struct error *err)
+static int encode_between(struct encoding *e, const struct added_set *set, const char *text, size_t n,
+                          struct error *err)
 {
-  int (*deeper)(struct encoding *, const char *, size_t, struct error *) = set == &e->t->plain ? encode_normalized : encode_pieces;
+  int (*deeper)(struct encoding *, const char *, size_t, struct error *) =
+      set == &e->t->plain ? encode_normalized : encode_pieces;
   struct added_walk walk = {.set = set, .text = text, .size = n, .skip_special = e->skip_special};
   size_t done = 0, start, stop;
   for (const struct added_token *token; (token = added_next(&walk, &start, &stop));) {
@@ -133,7 +139,8 @@ static int push_all(struct token_list *out, const int32_t *ids, size_t count, st
   return 0;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int flags, struct token_list *out, struct error *err)
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int flags, struct token_list *out,
+                     struct error *err)
 {
   struct encoding e = {.t = t, .skip_special = !(flags & TOKENIZER_SPECIAL), .out = out};
   bool around = flags & TOKENIZER_ADD_SPECIAL;
@@ -157,9 +164,15 @@ int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct 
   return rc;
 }
 
-size_t tokenizer_vocab_size(const struct tokenizer *t) { return t->bpe.count; }
+size_t tokenizer_vocab_size(const struct tokenizer *t)
+{
+  return t->bpe.count;
+}
 
-int32_t tokenizer_id_of_text(const struct tokenizer *t, const char *text, size_t n) { return bpe_find(&t->bpe, text, n); }
+int32_t tokenizer_id_of_text(const struct tokenizer *t, const char *text, size_t n)
+{
+  return bpe_find(&t->bpe, text, n);
+}
 
 struct token_text tokenizer_text_of_id(const struct tokenizer *t, int32_t id)
 {
@@ -167,10 +180,28 @@ struct token_text tokenizer_text_of_id(const struct tokenizer *t, int32_t id)
   return (struct token_text){t->bpe.tokens[id].bytes, t->bpe.tokens[id].size};
 }
 
-bool tokenizer_is_special(const struct tokenizer *t, int32_t id) { return id >= 0 && (size_t)id < t->bpe.count && t->special[id]; }
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
+{
+  return id >= 0 && (size_t)id < t->bpe.count && t->special[id];
+}
 
-int32_t tokenizer_bos(const struct tokenizer *t) { return t->bos; }
-int32_t tokenizer_eos(const struct tokenizer *t) { return t->eos; }
-int32_t tokenizer_pad(const struct tokenizer *t) { return t->pad; }
-const char *tokenizer_chat_template(const struct tokenizer *t) { return t->chat_template; }
-const char *tokenizer_tool_template(const struct tokenizer *t) { return t->tool_template; }
+int32_t tokenizer_bos(const struct tokenizer *t)
+{
+  return t->bos;
+}
+int32_t tokenizer_eos(const struct tokenizer *t)
+{
+  return t->eos;
+}
+int32_t tokenizer_pad(const struct tokenizer *t)
+{
+  return t->pad;
+}
+const char *tokenizer_chat_template(const struct tokenizer *t)
+{
+  return t->chat_template;
+}
+const char *tokenizer_tool_template(const struct tokenizer *t)
+{
+  return t->tool_template;
+}

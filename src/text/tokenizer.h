@@ -48,7 +48,8 @@ struct tokenizer_parts {
   bool add_bos, add_eos, add_prefix_space;
   const char *chat_template; /* or NULL */
 };
-int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struct tokenizer **out, struct error *err) MUST_USE;
+int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struct tokenizer **out,
+                         struct error *err) MUST_USE;
 
 enum {
   TOKENIZER_SPECIAL = 1,    /* special tokens that occur in the text become their ids; else they are plain text */
@@ -58,7 +59,8 @@ enum {
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int flags, struct token_list *out,
                      struct error *err) MUST_USE;
 /* The lengths in bytes of the pieces that the pre-tokeniser cuts the normalised text into; no added tokens are looked for. */
-int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct token_list *lengths, struct error *err) MUST_USE;
+int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct token_list *lengths,
+                  struct error *err) MUST_USE;
 
 /* Appends the text of count ids. What is not UTF-8 comes out as U+FFFD, one for each maximal broken sequence. Ids that
    no token has (models pad their vocabularies) are left out. */

@@ -24,8 +24,8 @@ static int load_tokens(struct arena *a, struct tokenizer *t, const struct tokeni
     if (!is_added(p, i)) continue;
     const char *text = arena_strndup(a, p->tokens[i].bytes, p->tokens[i].size, "tokenizer", err);
     if (!text) return ERROR_RESOURCE;
-    t->added[t->added_count++] =
-        (struct added_token){.text = text, .size = p->tokens[i].size, .id = (int32_t)i, .special = p->types[i] != TOKEN_USER};
+    t->added[t->added_count++] = (struct added_token){
+        .text = text, .size = p->tokens[i].size, .id = (int32_t)i, .special = p->types[i] != TOKEN_USER};
   }
   return 0;
 }
@@ -40,7 +40,8 @@ static int check_id(const struct tokenizer_parts *p, int32_t id, const char *key
 static int check(const struct tokenizer_parts *p, struct error *err)
 {
   if (!p->token_count || p->token_count > INT32_MAX / 2)
-    FAIL_AT(err, ERROR_INPUT, p->file, 0, "tokenizer.ggml.tokens", "found %zu tokens; expected a vocabulary", p->token_count);
+    FAIL_AT(err, ERROR_INPUT, p->file, 0, "tokenizer.ggml.tokens", "found %zu tokens; expected a vocabulary",
+            p->token_count);
   TRY(check_id(p, p->bos, "tokenizer.ggml.bos_token_id", err));
   TRY(check_id(p, p->eos, "tokenizer.ggml.eos_token_id", err));
   TRY(check_id(p, p->pad, "tokenizer.ggml.padding_token_id", err));
@@ -55,7 +56,8 @@ int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struc
   TRY(bpe_create(a, &t->bpe, p->token_count, p->merge_count, err));
   TRY(load_tokens(a, t, p, err));
   bool nfc;
-  TRY(pretoken_by_name(a, &t->pretoken, p->pre ? p->pre : "gpt-2", p->add_prefix_space, &nfc, &t->bpe.ignore_merges, p->file, err));
+  TRY(pretoken_by_name(a, &t->pretoken, p->pre ? p->pre : "gpt-2", p->add_prefix_space, &nfc, &t->bpe.ignore_merges,
+                       p->file, err));
   if (nfc) t->forms[t->form_count++] = UNICODE_NFC;
   t->bos = p->bos;
   t->eos = p->eos;
@@ -63,7 +65,8 @@ int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struc
   t->bpe.unk = p->unk;
   if (p->add_bos && p->bos >= 0) t->before[t->before_count++] = p->bos;
   if (p->add_eos && p->eos >= 0) t->after[t->after_count++] = p->eos;
-  if (p->chat_template && !(t->chat_template = arena_strdup(a, p->chat_template, "chat template", err))) return ERROR_RESOURCE;
+  if (p->chat_template && !(t->chat_template = arena_strdup(a, p->chat_template, "chat template", err)))
+    return ERROR_RESOURCE;
   TRY(tokenizer_finish(a, t, err));
   *out = t;
   return 0;

@@ -21,7 +21,8 @@ static const char *type_of(const json_t *o)
 
 static int refuse(struct loading *l, const char *part, const char *found, const char *supported)
 {
-  FAIL_AT(l->err, ERROR_INPUT, l->file, 0, part, "%s is \"%.60s\", which is not supported; supported: %s", part, found, supported);
+  FAIL_AT(l->err, ERROR_INPUT, l->file, 0, part, "%s is \"%.60s\", which is not supported; supported: %s", part, found,
+          supported);
 }
 
 static bool flag(const json_t *o, const char *key, bool fallback)
@@ -49,7 +50,8 @@ static int load_normalizer(struct loading *l, const json_t *o)
   }
   for (int i = 0; i < 4; i++) {
     if (strcmp(type, names[i])) continue;
-    if (l->t->form_count == TOKENIZER_FORMS) return refuse(l, "normalizer", "more than 8 in a Sequence", supported_forms);
+    if (l->t->form_count == TOKENIZER_FORMS)
+      return refuse(l, "normalizer", "more than 8 in a Sequence", supported_forms);
     l->t->forms[l->t->form_count++] = (enum unicode_form)i;
     return 0;
   }
@@ -70,7 +72,8 @@ static int load_split(struct loading *l, const json_t *o)
   for (int i = 0; i < 5; i++)
     if (behavior && !strcmp(behavior, names[i])) kind = i;
   if (kind < 0)
-    return refuse(l, "pre_tokenizer.behavior", behavior ? behavior : "(none)", "Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous");
+    return refuse(l, "pre_tokenizer.behavior", behavior ? behavior : "(none)",
+                  "Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous");
   step.behavior = (enum pretoken_behavior)kind;
   step.pattern = arena_strdup(l->a, json_string_value(used), "tokenizer", l->err);
   if (!step.pattern) return ERROR_RESOURCE;
@@ -104,8 +107,10 @@ static int add_around(struct loading *l, bool after, int64_t id)
   struct tokenizer *t = l->t;
   size_t *count = after ? &t->after_count : &t->before_count;
   if (id < 0 || (uint64_t)id >= t->bpe.count || !t->bpe.tokens[id].bytes)
-    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "post_processor", "post_processor adds id %lld; expected the id of a token", (long long)id);
-  if (*count == TOKENIZER_AROUND) return refuse(l, "post_processor", "more than 16 added tokens", "at most 16 on each side");
+    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "post_processor",
+            "post_processor adds id %lld; expected the id of a token", (long long)id);
+  if (*count == TOKENIZER_AROUND)
+    return refuse(l, "post_processor", "more than 16 added tokens", "at most 16 on each side");
   (after ? t->after : t->before)[(*count)++] = (int32_t)id;
   return 0;
 }
@@ -121,13 +126,16 @@ static int load_template(struct loading *l, const json_t *o)
   {
     const json_t *token = json_object_get(item, "SpecialToken");
     if (!token) {
-      if (after) return refuse(l, "post_processor", "TemplateProcessing with the text twice", "the text once in \"single\"");
+      if (after)
+        return refuse(l, "post_processor", "TemplateProcessing with the text twice", "the text once in \"single\"");
       after = true;
       continue;
     }
     const char *name = json_string_value(json_object_get(token, "id"));
     const json_t *ids = name ? json_object_get(json_object_get(special, name), "ids") : NULL;
-    if (!json_is_array(ids)) return refuse(l, "post_processor", name ? name : "(no id)", "tokens that \"special_tokens\" lists with their ids");
+    if (!json_is_array(ids))
+      return refuse(l, "post_processor", name ? name : "(no id)",
+                    "tokens that \"special_tokens\" lists with their ids");
     json_array_foreach(ids, k, id) TRY(add_around(l, after, json_is_integer(id) ? json_integer_value(id) : -1));
   }
   return 0;
@@ -149,7 +157,8 @@ static int load_postprocessor(struct loading *l, const json_t *o, int depth)
     TRY(add_around(l, false, json_integer_value(json_array_get(json_object_get(o, "cls"), 1))));
     return add_around(l, true, json_integer_value(json_array_get(json_object_get(o, "sep"), 1)));
   }
-  return refuse(l, "post_processor", type, "TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing, Sequence of them, or none");
+  return refuse(l, "post_processor", type,
+                "TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing, Sequence of them, or none");
 }
 
 static int load_decoder(struct loading *l, const json_t *o)
@@ -170,9 +179,12 @@ static int check_model(struct loading *l, const json_t *model)
   if (!json_is_object(json_object_get(model, "vocab")) || !json_is_array(json_object_get(model, "merges")))
     return refuse(l, "model", "without vocab and merges", "BPE (byte-level) with both");
   if (flag(model, "byte_fallback", false)) return refuse(l, "model", "BPE with byte_fallback", "byte-level BPE");
-  for (const char *const *key = (const char *const[]){"continuing_subword_prefix", "end_of_word_suffix", NULL}; *key; key++)
-    if (json_string_length(json_object_get(model, *key))) return refuse(l, "model", *key, "BPE without prefixes and suffixes");
-  if (json_number_value(json_object_get(model, "dropout")) > 0) return refuse(l, "model", "BPE with dropout", "BPE without dropout");
+  for (const char *const *key = (const char *const[]){"continuing_subword_prefix", "end_of_word_suffix", NULL}; *key;
+       key++)
+    if (json_string_length(json_object_get(model, *key)))
+      return refuse(l, "model", *key, "BPE without prefixes and suffixes");
+  if (json_number_value(json_object_get(model, "dropout")) > 0)
+    return refuse(l, "model", "BPE with dropout", "BPE without dropout");
   return 0;
 }
 
@@ -185,19 +197,21 @@ static int count_ids(struct loading *l, json_t *vocab, const json_t *added, size
   json_t *v;
   json_object_foreach(vocab, key, v)
   {
-    if (!json_is_integer(v)) FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab", "token \"%.60s\" has no integer id", key);
+    if (!json_is_integer(v))
+      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab", "token \"%.60s\" has no integer id", key);
     if (json_integer_value(v) > top) top = json_integer_value(v);
   }
   json_array_foreach(added, i, v)
   {
     if (!json_is_integer(json_object_get(v, "id")) || !json_is_string(json_object_get(v, "content")))
-      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "added_tokens", "added token %zu lacks an integer \"id\" or a string \"content\"", i);
+      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "added_tokens",
+              "added token %zu lacks an integer \"id\" or a string \"content\"", i);
     if (json_integer_value(json_object_get(v, "id")) > top) top = json_integer_value(json_object_get(v, "id"));
   }
   if (top < 0) FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab", "found no token; expected a vocabulary");
   if ((uint64_t)top >= 2 * (uint64_t)entries + 65536)
-    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab", "found id %lld in a vocabulary of %zu tokens; expected ids without such gaps",
-            (long long)top, entries);
+    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab",
+            "found id %lld in a vocabulary of %zu tokens; expected ids without such gaps", (long long)top, entries);
   *count = (size_t)top + 1;
   return 0;
 }
@@ -215,7 +229,8 @@ static int load_merges(struct loading *l, const json_t *merges)
       TRY(bpe_add_merge(&l->t->bpe, json_string_value(left), json_string_length(left), json_string_value(right),
                         json_string_length(right), l->file, l->err));
     } else {
-      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "merges", "merge %zu is neither \"left right\" nor [\"left\", \"right\"]", i);
+      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "merges",
+              "merge %zu is neither \"left right\" nor [\"left\", \"right\"]", i);
     }
   }
   return 0;
@@ -278,13 +293,15 @@ static int load_model(struct loading *l, const json_t *root)
 
 static int load_all(struct loading *l, const json_t *root)
 {
-  if (!json_is_object(root)) FAIL_AT(l->err, ERROR_INPUT, l->file, 0, NULL, "found no JSON object; expected a tokenizer.json");
+  if (!json_is_object(root))
+    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, NULL, "found no JSON object; expected a tokenizer.json");
   TRY(load_model(l, root));
   TRY(load_normalizer(l, json_object_get(root, "normalizer")));
   TRY(load_pretokenizer(l, json_object_get(root, "pre_tokenizer"), 0));
   const struct pretoken *p = &l->t->pretoken;
   if (!p->count || p->steps[p->count - 1].kind != PRETOKEN_BYTES)
-    return refuse(l, "pre_tokenizer", "without ByteLevel at its end", "Split, Digits, ByteLevel, Sequence of them (with ByteLevel last)");
+    return refuse(l, "pre_tokenizer", "without ByteLevel at its end",
+                  "Split, Digits, ByteLevel, Sequence of them (with ByteLevel last)");
   TRY(load_postprocessor(l, json_object_get(root, "post_processor"), 0));
   TRY(load_decoder(l, json_object_get(root, "decoder")));
   return tokenizer_finish(l->a, l->t, l->err);
@@ -301,7 +318,8 @@ static int create(struct arena *a, const json_t *root, const char *file, struct 
   return 0;
 }
 
-int tokenizer_from_json(struct arena *a, const char *json, size_t n, const char *file, struct tokenizer **out, struct error *err)
+int tokenizer_from_json(struct arena *a, const char *json, size_t n, const char *file, struct tokenizer **out,
+                        struct error *err)
 {
   json_t *root;
   TRY(json_parse(a, json, n, file, 0, JSON_READ_PLAIN, &root, err));
@@ -356,11 +374,13 @@ static int read_config(struct loading *l, const char *folder, const char *name)
 int tokenizer_open_folder(struct arena *a, const char *folder, struct tokenizer **out, struct error *err)
 {
   json_t *root;
-  const char *path = path_join(a, folder, "tokenizer.json", err), *jinja = path_join(a, folder, "chat_template.jinja", err);
+  const char *path = path_join(a, folder, "tokenizer.json", err),
+             *jinja = path_join(a, folder, "chat_template.jinja", err);
   if (!path || !jinja) return ERROR_RESOURCE;
   if (!file_exists(path))
     FAIL_AT(err, ERROR_INPUT, folder, 0, NULL,
-            "found no tokenizer.json; expected one (save the model with a fast tokenizer: AutoTokenizer(...).save_pretrained)");
+            "found no tokenizer.json; expected one (save the model with a fast tokenizer: "
+            "AutoTokenizer(...).save_pretrained)");
   TRY(json_parse_file(a, path, &root, err));
   TRY(create(a, root, path, out, err));
   struct loading l = {a, *out, path, err};

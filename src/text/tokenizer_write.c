@@ -5,9 +5,15 @@
 
 #include <string.h>
 
-static void put_string(struct text *out, const char *s) { json_put_string(out, s, strlen(s)); }
+static void put_string(struct text *out, const char *s)
+{
+  json_put_string(out, s, strlen(s));
+}
 
-static const char *yes(bool b) { return b ? "true" : "false"; }
+static const char *yes(bool b)
+{
+  return b ? "true" : "false";
+}
 
 static void put_spelling(struct text *out, const struct tokenizer *t, int32_t id)
 {
@@ -25,8 +31,8 @@ static void put_added(struct text *out, const struct tokenizer *t)
     const struct added_token *a = &t->added[i];
     text_printf(out, "%s\n  {\"id\": %d, \"content\": ", i ? "," : "", a->id);
     put_spelling(out, t, a->id);
-    text_printf(out, ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": %s, \"special\": %s}", yes(a->single_word),
-                yes(a->lstrip), yes(a->rstrip), yes(a->normalized), yes(a->special));
+    text_printf(out, ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": %s, \"special\": %s}",
+                yes(a->single_word), yes(a->lstrip), yes(a->rstrip), yes(a->normalized), yes(a->special));
   }
   text_puts(out, "],\n");
 }
@@ -35,9 +41,12 @@ static void put_normalizer(struct text *out, const struct tokenizer *t)
 {
   static const char *const names[] = {"NFC", "NFD", "NFKC", "NFKD"};
   text_puts(out, "\"normalizer\": ");
-  if (!t->form_count) text_puts(out, "null");
-  else text_puts(out, "{\"type\": \"Sequence\", \"normalizers\": [");
-  for (size_t i = 0; i < t->form_count; i++) text_printf(out, "%s{\"type\": \"%s\"}", i ? ", " : "", names[t->forms[i]]);
+  if (!t->form_count)
+    text_puts(out, "null");
+  else
+    text_puts(out, "{\"type\": \"Sequence\", \"normalizers\": [");
+  for (size_t i = 0; i < t->form_count; i++)
+    text_printf(out, "%s{\"type\": \"%s\"}", i ? ", " : "", names[t->forms[i]]);
   text_puts(out, t->form_count ? "]},\n" : ",\n");
 }
 
@@ -87,12 +96,16 @@ static void put_around(struct text *out, const struct tokenizer *t, const char *
 
 static void put_postprocessor(struct text *out, const struct tokenizer *t)
 {
-  static const char bytes[] = "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": false, \"use_regex\": true}";
+  static const char bytes[] =
+      "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": false, \"use_regex\": true}";
   if (!t->before_count && !t->after_count) {
     text_printf(out, "\"post_processor\": %s,\n", bytes);
     return;
   }
-  text_printf(out, "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [%s, {\"type\": \"TemplateProcessing\", \"single\": [", bytes);
+  text_printf(out,
+              "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [%s, {\"type\": \"TemplateProcessing\", "
+              "\"single\": [",
+              bytes);
   put_around(out, t, "A", 0);
   text_puts(out, "], \"pair\": [");
   put_around(out, t, "A", 0);
@@ -116,10 +129,13 @@ static void put_model(struct text *out, const struct tokenizer *t)
 {
   const struct bpe *b = &t->bpe;
   text_puts(out, "\"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": ");
-  if (b->unk < 0) text_puts(out, "null");
-  else put_spelling(out, t, b->unk);
+  if (b->unk < 0)
+    text_puts(out, "null");
+  else
+    put_spelling(out, t, b->unk);
   text_printf(out,
-              ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": %s, \"byte_fallback\": false, "
+              ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": %s, "
+              "\"byte_fallback\": false, "
               "\"ignore_merges\": %s,\n\"vocab\": {",
               yes(b->fuse_unk), yes(b->ignore_merges));
   bool first = true;
@@ -184,7 +200,9 @@ int tokenizer_write_json(const struct tokenizer *t, struct arena *a, const char 
   put_normalizer(&out, t);
   put_pretokenizer(&out, t);
   put_postprocessor(&out, t);
-  text_puts(&out, "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true},\n");
+  text_puts(&out,
+            "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": "
+            "true},\n");
   put_model(&out, t);
   text_puts(&out, "}\n");
   int rc = write_text(a, folder, "tokenizer.json", &out, err);

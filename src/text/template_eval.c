@@ -1,0 +1,738 @@
+/* Expressions, as Python evaluates them. */
+#include "text/template_run.h"
+
+#include "core/math.h"
+#include "text/unicode.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+const struct value *argument(const struct arguments *args, size_t position, const char *name)
+{
+  if (position < args->count) return &args->items[position];
+  for (size_t i = 0; name && i < args->named; i++)
+    if (!strcmp(args->names[i], name)) return &args->values[i];
+  return NULL;
+}
+
+bool argument_truth(const struct arguments *args, size_t position, const char *name, bool fallback)
+{
+  const struct value *v = argument(args, position, name);
+  return v ? value_truth(v) : fallback;
+}
+
+int argument_integer(struct run *r, const struct arguments *args, size_t position, const char *name, long fallback,
+                     long *out)
+{
+  const struct value *v = argument(args, position, name);
+  *out = fallback;
+  if (!v || v->kind == VALUE_NONE) return 0;
+  if (!value_is_integer(v))
+    return run_fail(r, "argument %zu (%s) is a '%s'; expected an integer", position + 1, name ? name : "?",
+                    value_type(v));
+  wide n = value_as_integer(v);
+  *out = n > LONG_MAX ? LONG_MAX : n < LONG_MIN ? LONG_MIN : (long)n;
+  return 0;
+}
+
+int argument_string(struct run *r, const struct arguments *args, size_t position, const char *name,
+                    struct value fallback, struct value *out)
+{
+  const struct value *v = argument(args, position, name);
+  *out = v ? *v : fallback;
+  if (v && v->kind != VALUE_STRING)
+    return run_fail(r, "argument %zu (%s) is a '%s'; expected a string", position + 1, name ? name : "?",
+                    value_type(v));
+  return 0;
+}
+
+int eval_arguments(struct run *r, const struct node *call, struct arguments *out)
+{
+  struct value_list more = {NULL, 0};
+  struct value star2 = value_none(), star;
+  if (call->star) {
+    TRY(eval(r, call->star, &star));
+    TRY(value_iterate(r, &star, &more));
+  }
+  if (call->star2) {
+    TRY(eval(r, call->star2, &star2));
+    if (star2.kind != VALUE_DICT) return run_fail(r, "argument after ** must be a mapping, not %s", value_type(&star2));
+  }
+  size_t extra = star2.kind == VALUE_DICT ? star2.as.dict->count : 0;
+  *out = (struct arguments){.count = call->items.count + more.count, .named = call->values.count + extra};
+  out->items = run_alloc(r, out->count, sizeof *out->items);
+  out->values = run_alloc(r, out->named, sizeof *out->values);
+  out->names = run_alloc(r, out->named, sizeof *out->names);
+  if (!out->items || !out->values || !out->names) return r->rc;
+  for (size_t i = 0; i < call->items.count; i++) TRY(eval(r, call->items.items[i], &out->items[i]));
+  if (more.count) memcpy(out->items + call->items.count, more.items, more.count * sizeof *more.items);
+  for (size_t i = 0; i < call->values.count; i++) {
+    out->names[i] = call->names[i];
+    TRY(eval(r, call->values.items[i], &out->values[i]));
+  }
+  for (size_t i = 0; i < extra; i++) {
+    const struct value *key = &star2.as.dict->keys[i];
+    if (key->kind != VALUE_STRING) return run_fail(r, "keywords must be strings");
+    char *name = run_alloc(r, key->as.string.size + 1, 1);
+    if (!name) return r->rc;
+    memcpy(name, key->as.string.bytes, key->as.string.size);
+    out->names[call->values.count + i] = name;
+    out->values[call->values.count + i] = star2.as.dict->values[i];
+  }
+  return 0;
+}
+
+/* Operators. */
+
+static int undefined_failure(struct run *r, const struct value *v)
+{
+  return run_fail(r, "'%.200s' is undefined", v->as.hint ? v->as.hint : "value");
+}
+
+static int bad_operands(struct run *r, const char *op, const struct value *a, const struct value *b)
+{
+  if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
+  if (b->kind == VALUE_UNDEFINED) return undefined_failure(r, b);
+  return run_fail(r, "unsupported operand type(s) for %s: '%s' and '%s'", op, value_type(a), value_type(b));
+}
+
+static int too_large(struct run *r)
+{
+  return run_fail(r, "an integer is too large (more than 127 bits)");
+}
+
+static int power_integers(struct run *r, wide base, wide exponent, struct value *out)
+{
+  wide result = 1;
+  while (exponent > 0) {
+    if (exponent & 1 && __builtin_mul_overflow(result, base, &result)) return too_large(r);
+    exponent >>= 1;
+    if (exponent && __builtin_mul_overflow(base, base, &base)) return too_large(r);
+  }
+  *out = value_int(result);
+  return 0;
+}
+
+static int power_reals(struct run *r, double x, double y, struct value *out)
+{
+  bool whole = math_is_finite(y) && math_floor(y) == y && math_abs(y) < 1e15;
+  if (x == 0 && y < 0) return run_fail(r, "0.0 cannot be raised to a negative power");
+  if (x < 0 && !whole) return run_fail(r, "a negative number cannot be raised to a broken power");
+  bool odd = whole && (long long)y % 2;
+  double size = x == 0 ? (y == 0 ? 1 : 0) : math_pow(math_abs(x), y);
+  *out = value_float(x < 0 && odd ? -size : size);
+  return 0;
+}
+
+static int integers(struct run *r, const char *op, wide a, wide b, struct value *out)
+{
+  wide n = 0;
+  bool overflow = false;
+  switch (op[0]) {
+    case '+':
+      overflow = __builtin_add_overflow(a, b, &n);
+      break;
+    case '-':
+      overflow = __builtin_sub_overflow(a, b, &n);
+      break;
+    case '*':
+      if (op[1]) return b < 0 ? power_reals(r, (double)a, (double)b, out) : power_integers(r, a, b, out);
+      overflow = __builtin_mul_overflow(a, b, &n);
+      break;
+    default: /* / // % */
+      if (!b) return run_fail(r, op[0] == '/' && !op[1] ? "division by zero" : "integer division or modulo by zero");
+      if (op[0] == '/' && !op[1]) {
+        *out = value_float((double)a / (double)b);
+        return 0;
+      }
+      if (b == -1) {
+        overflow = op[0] == '/' && __builtin_sub_overflow((wide)0, a, &n);
+        break;
+      }
+      n = op[0] == '/' ? a / b : a % b; /* Python rounds down, the remainder has the sign of b */
+      if (a % b && (a < 0) != (b < 0)) n = op[0] == '/' ? n - 1 : n + b;
+  }
+  if (overflow) return too_large(r);
+  *out = value_int(n);
+  return 0;
+}
+
+static int reals(struct run *r, const char *op, double a, double b, struct value *out)
+{
+  if (!strcmp(op, "**")) return power_reals(r, a, b, out);
+  if ((op[0] == '/' || op[0] == '%') && b == 0) return run_fail(r, "float division by zero");
+  double x = 0;
+  if (op[0] == '+')
+    x = a + b;
+  else if (op[0] == '-')
+    x = a - b;
+  else if (op[0] == '*')
+    x = a * b;
+  else if (op[0] == '/' && !op[1])
+    x = a / b;
+  else {
+    double rest = fmod(a, b); /* exact */
+    if (rest != 0 && (rest < 0) != (b < 0)) rest += b;
+    x = rest;
+    if (op[0] == '/') {
+      double whole = (a - rest) / b, floor = math_floor(whole);
+      x = whole - floor > 0.5 ? floor + 1 : floor;
+    }
+  }
+  *out = value_float(x);
+  return 0;
+}
+
+static int join_lists(struct run *r, const struct value *a, const struct value *b, struct value *out)
+{
+  struct value_list *list = NULL;
+  size_t n = a->as.list->count, m = b->as.list->count;
+  TRY(run_step(r, n + m));
+  TRY(value_list_new(r, a->kind, n + m, out, &list));
+  if (n) memcpy(list->items, a->as.list->items, n * sizeof *list->items);
+  if (m) memcpy(list->items + n, b->as.list->items, m * sizeof *list->items);
+  return 0;
+}
+
+/* A string, list or tuple n times. */
+static int repeat(struct run *r, const struct value *v, wide times, struct value *out)
+{
+  if (times < 0) times = 0;
+  size_t unit = v->kind == VALUE_STRING ? v->as.string.size : v->as.list->count;
+  if (unit && times > TEMPLATE_OUTPUT / (wide)unit)
+    return run_fail(r, "a repetition grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
+  if (v->kind == VALUE_STRING) {
+    struct build b = {.r = r};
+    for (wide i = 0; i < times && unit; i++) build_add(&b, v->as.string.bytes, unit);
+    TRY(run_step(r, (size_t)times / 8));
+    return build_take(&b, out);
+  }
+  struct value_list *list = NULL;
+  size_t n = unit ? unit * (size_t)times : 0;
+  TRY(run_step(r, n));
+  TRY(value_list_new(r, v->kind, n, out, &list));
+  for (size_t i = 0; i < n; i++) list->items[i] = v->as.list->items[i % unit];
+  return 0;
+}
+
+static bool is_sequence(const struct value *v)
+{
+  return v->kind == VALUE_STRING || v->kind == VALUE_LIST || v->kind == VALUE_TUPLE;
+}
+
+int eval_binary(struct run *r, const char *op, const struct value *a, const struct value *b, struct value *out)
+{
+  if (value_is_integer(a) && value_is_integer(b)) return integers(r, op, value_as_integer(a), value_as_integer(b), out);
+  if (value_is_number(a) && value_is_number(b)) return reals(r, op, value_as_real(a), value_as_real(b), out);
+  if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
+  if (!strcmp(op, "+") && a->kind == b->kind && is_sequence(a)) {
+    if (a->kind != VALUE_STRING) return join_lists(r, a, b, out);
+    struct build text = {.r = r};
+    TRY(run_step(r, (a->as.string.size + b->as.string.size) / 64));
+    build_add(&text, a->as.string.bytes, a->as.string.size);
+    build_add(&text, b->as.string.bytes, b->as.string.size);
+    return build_take(&text, out);
+  }
+  if (!strcmp(op, "+") && a->kind == VALUE_STRING && b->kind != VALUE_UNDEFINED)
+    return run_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
+  if (!strcmp(op, "*") && is_sequence(a) && value_is_integer(b)) return repeat(r, a, value_as_integer(b), out);
+  if (!strcmp(op, "*") && is_sequence(b) && value_is_integer(a)) return repeat(r, b, value_as_integer(a), out);
+  if (!strcmp(op, "%") && a->kind == VALUE_STRING) return format_percent(r, a, b, out);
+  return bad_operands(r, op, a, b);
+}
+
+int eval_compare(struct run *r, const char *op, const struct value *a, const struct value *b, bool *out)
+{
+  if (!strcmp(op, "==") || !strcmp(op, "!=")) {
+    *out = value_equal(r, a, b) == (op[0] == '=');
+    return r->rc;
+  }
+  if (!strcmp(op, "in") || !strcmp(op, "not in")) {
+    TRY(value_contains(r, a, b, out));
+    *out ^= op[0] == 'n';
+    return 0;
+  }
+  int order;
+  TRY(value_compare(r, a, b, &order));
+  if ((a->kind == VALUE_FLOAT && math_is_nan(a->as.real)) || (b->kind == VALUE_FLOAT && math_is_nan(b->as.real))) {
+    *out = false;
+    return 0;
+  }
+  *out = op[0] == '<' ? order < 0 : order > 0;
+  if (op[1] && !order) *out = true;
+  return 0;
+}
+
+/* Attributes and items. */
+
+static int loop_attribute(struct run *r, const struct loop *l, const char *name, struct value *out)
+{
+  size_t i = l->index, n = l->items.count;
+  const struct {
+    const char *name;
+    wide value;
+  } numbers[] = {{"index", (wide)i + 1},           {"index0", (wide)i}, {"revindex", (wide)(n - i)},
+                 {"revindex0", (wide)(n - i) - 1}, {"length", (wide)n}, {"depth", (wide)l->depth},
+                 {"depth0", (wide)l->depth - 1}};
+  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+    if (strcmp(name, numbers[k].name)) continue;
+    *out = value_int(numbers[k].value);
+    return 0;
+  }
+  (void)r;
+  if (!strcmp(name, "first"))
+    *out = value_bool(i == 0);
+  else if (!strcmp(name, "last"))
+    *out = value_bool(i + 1 == n);
+  else if (!strcmp(name, "previtem"))
+    *out = i > 0 ? l->items.items[i - 1] : value_undefined("there is no previous item");
+  else if (!strcmp(name, "nextitem"))
+    *out = i + 1 < n ? l->items.items[i + 1] : value_undefined("there is no next item");
+  return 0;
+}
+
+/* v.name by itself, without looking at items; *out stays undefined where there is none. */
+static int own_attribute(struct run *r, const struct value *v, const char *name, struct value *out)
+{
+  if (v->kind == VALUE_LOOP) TRY(loop_attribute(r, v->as.loop, name, out));
+  if (v->kind == VALUE_NAMESPACE) {
+    const struct value *have = value_dict_text(v->as.dict, name, strlen(name));
+    if (have) *out = *have;
+  }
+  if (v->kind == VALUE_CYCLER && !strcmp(name, "current")) *out = v->as.iterator->list.items[v->as.iterator->at];
+  if (value_is_integer(v) && (!strcmp(name, "real") || !strcmp(name, "numerator")))
+    *out = value_int(value_as_integer(v));
+  if (v->kind == VALUE_FLOAT && !strcmp(name, "real")) *out = *v;
+  /* groupby's pairs have names */
+  if (v->kind == VALUE_TUPLE && v->as.list->count == 2 && (!strcmp(name, "grouper") || !strcmp(name, "list")))
+    *out = v->as.list->items[name[0] == 'l'];
+  if (out->kind != VALUE_UNDEFINED || !method_exists(v, name)) return 0;
+  struct value_method *m = run_alloc(r, 1, sizeof *m);
+  struct value *self = run_alloc(r, 1, sizeof *self);
+  if (!m || !self) return r->rc;
+  *self = *v;
+  *m = (struct value_method){self, name};
+  *out = (struct value){.kind = VALUE_METHOD, .as.method = m};
+  return 0;
+}
+
+int eval_attribute(struct run *r, const struct value *v, const char *name, struct value *out)
+{
+  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
+  *out = value_undefined(name);
+  if (!strncmp(name, "__", 2)) return 0; /* the sandbox hides these; using one is using something undefined */
+  TRY(own_attribute(r, v, name, out));
+  if (out->kind != VALUE_UNDEFINED || v->kind != VALUE_DICT) return 0;
+  const struct value *have = value_dict_text(v->as.dict, name, strlen(name));
+  TRY(run_step(r, v->as.dict->count / 8));
+  if (have) *out = *have;
+  return 0;
+}
+
+static int item_at(struct run *r, const struct value *v, wide index, struct value *out)
+{
+  size_t n;
+  TRY(value_length(r, v, &n));
+  if (index < 0) index += (wide)n;
+  if (index < 0 || index >= (wide)n) return 0;
+  size_t i = (size_t)index;
+  if (v->kind == VALUE_STRING)
+    *out = string_part(v, i, 1);
+  else if (v->kind == VALUE_RANGE)
+    *out = value_int(v->as.range->start + index * v->as.range->step);
+  else
+    *out = v->as.list->items[i];
+  return 0;
+}
+
+int eval_item(struct run *r, const struct value *v, const struct value *key, struct value *out)
+{
+  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
+  *out = value_undefined("item");
+  if (v->kind == VALUE_DICT) {
+    TRY(run_step(r, v->as.dict->count / 8));
+    const struct value *have = value_dict_get(r, v->as.dict, key);
+    if (have) *out = *have;
+  } else if (value_is_integer(key) && (is_sequence(v) || v->kind == VALUE_RANGE)) {
+    return item_at(r, v, value_as_integer(key), out);
+  }
+  if (r->rc || out->kind != VALUE_UNDEFINED || key->kind != VALUE_STRING) return r->rc;
+  char *name = run_alloc(r, key->as.string.size + 1, 1);
+  if (!name) return r->rc;
+  memcpy(name, key->as.string.bytes, key->as.string.size);
+  out->as.hint = name;
+  return strncmp(name, "__", 2) ? own_attribute(r, v, name, out) : 0;
+}
+
+int eval_path(struct run *r, const struct value *v, const struct value *path, struct value *out)
+{
+  *out = *v;
+  if (path->kind != VALUE_STRING) return eval_item(r, v, path, out);
+  const char *s = path->as.string.bytes, *end = s + path->as.string.size;
+  for (;;) {
+    const char *dot = s < end ? memchr(s, '.', (size_t)(end - s)) : NULL, *stop = dot ? dot : end;
+    struct value key = value_string(s, (size_t)(stop - s)), from = *out;
+    wide n = 0;
+    bool digits = stop > s && stop - s < 18;
+    for (const char *p = s; p < stop; p++) {
+      digits = digits && *p >= '0' && *p <= '9';
+      if (digits) n = n * 10 + (*p - '0');
+    }
+    if (digits) key = value_int(n);
+    TRY(eval_item(r, &from, &key, out));
+    if (!dot) return 0;
+    s = dot + 1;
+  }
+}
+
+/* Python's slice: bounds are clamped, a negative step walks back. */
+static int slice_bounds(struct run *r, const struct value parts[3], size_t size, wide *start, wide *step, size_t *count)
+{
+  wide n = (wide)size, bound[2];
+  for (int i = 0; i < 3; i++)
+    if (parts[i].kind != VALUE_NONE && !value_is_integer(&parts[i]))
+      return parts[i].kind == VALUE_UNDEFINED ? undefined_failure(r, &parts[i])
+                                              : run_fail(r, "slice indices must be integers or None");
+  *step = parts[2].kind == VALUE_NONE ? 1 : value_as_integer(&parts[2]);
+  if (!*step) return run_fail(r, "slice step cannot be zero");
+  for (int i = 0; i < 2; i++) {
+    bool to_end = (i == 0) == (*step < 0);
+    wide low = *step < 0 ? -1 : 0, high = *step < 0 ? n - 1 : n;
+    if (parts[i].kind == VALUE_NONE) {
+      bound[i] = to_end ? high : low;
+      continue;
+    }
+    bound[i] = value_as_integer(&parts[i]);
+    if (bound[i] < -n)
+      bound[i] = low;
+    else if (bound[i] < 0)
+      bound[i] += n;
+    if (bound[i] > high) bound[i] = high;
+  }
+  wide span = *step > 0 ? bound[1] - bound[0] : bound[0] - bound[1], size_of_step = *step > 0 ? *step : -*step;
+  if (size_of_step > n) size_of_step = n + 1;
+  *start = bound[0];
+  *count = span > 0 ? (size_t)((span + size_of_step - 1) / size_of_step) : 0;
+  return 0;
+}
+
+static int eval_slice(struct run *r, const struct value *v, const struct node *n, struct value *out)
+{
+  struct value parts[3] = {value_none(), value_none(), value_none()};
+  if (n->a) TRY(eval(r, n->a, &parts[0]));
+  if (n->b) TRY(eval(r, n->b, &parts[1]));
+  if (n->c) TRY(eval(r, n->c, &parts[2]));
+  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
+  if (!is_sequence(v) && v->kind != VALUE_RANGE) {
+    *out = value_undefined("slice");
+    return 0;
+  }
+  size_t size = 0, count = 0;
+  wide start = 0, step = 1;
+  TRY(value_length(r, v, &size));
+  TRY(slice_bounds(r, parts, size, &start, &step, &count));
+  TRY(run_step(r, count / 8));
+  if (v->kind == VALUE_STRING && step == 1) {
+    *out = string_part(v, (size_t)start, count);
+    return 0;
+  }
+  struct value_list items;
+  TRY(value_iterate(r, v, &items));
+  struct build b = {.r = r};
+  struct value_list *list = NULL;
+  if (v->kind != VALUE_STRING)
+    TRY(value_list_new(r, v->kind == VALUE_TUPLE ? VALUE_TUPLE : VALUE_LIST, count, out, &list));
+  for (size_t i = 0; i < count; i++) {
+    const struct value *item = &items.items[start + (wide)i * step];
+    if (list)
+      list->items[i] = *item;
+    else
+      build_add(&b, item->as.string.bytes, item->as.string.size);
+  }
+  return list ? 0 : build_take(&b, out);
+}
+
+/* Names. */
+
+static int lookup(struct run *r, const char *name, struct value *out)
+{
+  for (struct scope *s = r->scope; s; s = s->parent)
+    for (struct variable *x = s->first; x; x = x->next)
+      if (!strcmp(x->name, name)) {
+        *out = x->value;
+        return 0;
+      }
+  *out = value_undefined(name);
+  if (function_exists(name))
+    *out = (struct value){.kind = VALUE_FUNCTION, .as.name = name};
+  else if (!strcmp(name, "self"))
+    *out = (struct value){.kind = VALUE_SELF};
+  return 0;
+}
+
+/* Calls. */
+
+/* Parameters by position, by name, by default; the rest in varargs and kwargs where the macro uses them. */
+static int bind_parameters(struct run *r, const struct node *n, const struct arguments *args)
+{
+  size_t count = n->items.count, first_default = count - n->values.count, extra = 0;
+  if (args->count > count && !n->uses_varargs)
+    return run_fail(r, "macro '%s' takes not more than %zu argument(s)", n->name, count);
+  for (size_t i = 0; i < count; i++) {
+    const char *name = n->items.items[i]->name;
+    const struct value *given = argument(args, i, name);
+    struct value v = value_undefined(name);
+    if (given)
+      v = *given;
+    else if (i >= first_default)
+      TRY(eval(r, n->values.items[i - first_default], &v));
+    TRY(scope_set(r, name, v));
+  }
+  struct value varargs, kwargs;
+  struct value_list *rest = NULL;
+  TRY(value_list_new(r, VALUE_TUPLE, args->count > count ? args->count - count : 0, &varargs, &rest));
+  for (; extra < rest->count; extra++) rest->items[extra] = args->items[count + extra];
+  TRY(value_dict_new(r, VALUE_DICT, 0, &kwargs));
+  for (size_t k = 0; k < args->named; k++) {
+    size_t i = 0;
+    while (i < count && strcmp(n->items.items[i]->name, args->names[k])) i++;
+    if (i < count) {
+      if (i < args->count)
+        return run_fail(r, "macro '%s' got multiple values for argument '%s'", n->name, args->names[k]);
+      continue;
+    }
+    if (n->uses_caller && !strcmp(args->names[k], "caller"))
+      TRY(scope_set(r, "caller", args->values[k]));
+    else if (n->uses_kwargs)
+      TRY(value_dict_set(r, kwargs.as.dict, value_text(args->names[k]), args->values[k]));
+    else
+      return run_fail(r, "macro '%s' takes no keyword argument '%s'", n->name, args->names[k]);
+  }
+  if (n->uses_varargs) TRY(scope_set(r, "varargs", varargs));
+  if (n->uses_kwargs) TRY(scope_set(r, "kwargs", kwargs));
+  return 0;
+}
+
+static int call_macro(struct run *r, const struct macro *m, const struct arguments *args, struct value *out)
+{
+  struct scope *outer = r->scope, *inner = run_alloc(r, 1, sizeof *inner);
+  if (!inner) return r->rc;
+  inner->parent = m->scope;
+  r->scope = inner;
+  int line = r->line, rc = bind_parameters(r, m->node, args);
+  if (!rc) rc = run_capture(r, &m->node->body, inner, out);
+  r->scope = outer;
+  r->line = line;
+  return rc;
+}
+
+/* loop(items) in a recursive loop: the loop again, one deeper. */
+static int call_loop(struct run *r, const struct loop *l, const struct arguments *args, struct value *out)
+{
+  if (!l->node->flag) return run_fail(r, "the loop is called but is not marked \"recursive\"");
+  const struct value *over = argument(args, 0, "iterable");
+  if (!over) return run_fail(r, "loop() lacks the items to go over");
+  struct build text = {.r = r}, *outer = r->out;
+  r->out = &text;
+  int rc = run_loop(r, l->node, over, l->depth + 1, l->scope);
+  r->out = outer;
+  return rc ? rc : build_take(&text, out);
+}
+
+int call_value(struct run *r, const struct value *f, const struct arguments *args, struct value *out)
+{
+  *out = value_none();
+  switch (f->kind) {
+    case VALUE_UNDEFINED:
+      return undefined_failure(r, f);
+    case VALUE_MACRO:
+      return call_macro(r, f->as.macro, args, out);
+    case VALUE_LOOP:
+      return call_loop(r, f->as.loop, args, out);
+    case VALUE_FUNCTION:
+      return call_function(r, f->as.name, args, out);
+    case VALUE_METHOD:
+      return call_method(r, f->as.method->self, f->as.method->name, args, out);
+    case VALUE_JOINER:
+      *out = *f->as.joiner.used ? *f->as.joiner.separator : value_text("");
+      *f->as.joiner.used = true;
+      return 0;
+    default:
+      return run_fail(r, "'%s' object is not callable", value_type(f));
+  }
+}
+
+static int eval_call(struct run *r, const struct node *n, struct value *out)
+{
+  struct value f;
+  struct arguments args;
+  TRY(eval(r, n->a, &f));
+  if (f.kind == VALUE_UNDEFINED) return undefined_failure(r, &f);
+  TRY(eval_arguments(r, n, &args));
+  r->line = n->line;
+  return call_value(r, &f, &args, out);
+}
+
+static int eval_filter(struct run *r, const struct node *n, struct value *out)
+{
+  struct value v;
+  struct arguments args;
+  TRY(eval(r, n->a, &v));
+  TRY(eval_arguments(r, n, &args));
+  r->line = n->line;
+  return call_filter(r, n->name, &v, &args, out);
+}
+
+static int eval_test(struct run *r, const struct node *n, struct value *out)
+{
+  struct value v;
+  struct arguments args;
+  bool truth;
+  TRY(eval(r, n->a, &v));
+  TRY(eval_arguments(r, n, &args));
+  TRY(call_test(r, n->name, &v, &args, &truth));
+  *out = value_bool(truth);
+  return 0;
+}
+
+static int eval_sign(struct run *r, const struct node *n, struct value *out)
+{
+  struct value v, zero = value_int(0);
+  TRY(eval(r, n->a, &v));
+  if (v.kind == VALUE_FLOAT) {
+    *out = value_float(n->kind == NODE_NEG ? -v.as.real : v.as.real);
+    return 0;
+  }
+  if (!value_is_number(&v)) {
+    if (v.kind == VALUE_UNDEFINED) return undefined_failure(r, &v);
+    return run_fail(r, "bad operand type for unary %c: '%s'", n->kind == NODE_NEG ? '-' : '+', value_type(&v));
+  }
+  return eval_binary(r, n->kind == NODE_NEG ? "-" : "+", &zero, &v, out);
+}
+
+static int eval_items(struct run *r, const struct node *n, struct value *out)
+{
+  struct value_list *list = NULL;
+  TRY(value_list_new(r, n->kind == NODE_TUPLE ? VALUE_TUPLE : VALUE_LIST, n->items.count, out, &list));
+  for (size_t i = 0; i < list->count; i++) TRY(eval(r, n->items.items[i], &list->items[i]));
+  return 0;
+}
+
+static int eval_dict(struct run *r, const struct node *n, struct value *out)
+{
+  TRY(value_dict_new(r, VALUE_DICT, n->items.count / 2, out));
+  for (size_t i = 0; i < n->items.count; i += 2) {
+    struct value key, v;
+    TRY(eval(r, n->items.items[i], &key));
+    TRY(eval(r, n->items.items[i + 1], &v));
+    TRY(value_dict_set(r, out->as.dict, key, v));
+  }
+  return 0;
+}
+
+static int eval_concat(struct run *r, const struct node *n, struct value *out)
+{
+  struct build text = {.r = r};
+  for (size_t i = 0; i < n->items.count; i++) {
+    struct value v;
+    TRY(eval(r, n->items.items[i], &v));
+    TRY(value_put_str(&text, &v));
+  }
+  TRY(run_step(r, text.size / 64));
+  return build_take(&text, out);
+}
+
+/* a < b < c: each operand once, up to the first that fails. */
+static int eval_chain(struct run *r, const struct node *n, struct value *out)
+{
+  struct value left, right;
+  bool truth = true;
+  TRY(eval(r, n->items.items[0], &left));
+  for (size_t i = 1; i < n->items.count && truth; i++, left = right) {
+    TRY(eval(r, n->items.items[i], &right));
+    TRY(eval_compare(r, n->ops[i - 1], &left, &right, &truth));
+  }
+  *out = value_bool(truth);
+  return 0;
+}
+
+/* The kinds that choose which of their parts to evaluate. */
+static int eval_choice(struct run *r, const struct node *n, struct value *out)
+{
+  struct value test;
+  if (n->kind == NODE_COND) {
+    TRY(eval(r, n->b, &test));
+    if (value_truth(&test)) return eval(r, n->a, out);
+    if (n->c) return eval(r, n->c, out);
+    *out = value_undefined("the inline if-expression evaluated to false and no else section was defined");
+    return 0;
+  }
+  TRY(eval(r, n->a, out));
+  return value_truth(out) == (n->kind == NODE_AND) ? eval(r, n->b, out) : 0;
+}
+
+static int eval_lookup(struct run *r, const struct node *n, struct value *out)
+{
+  struct value v, key;
+  TRY(eval(r, n->a, &v));
+  if (n->kind == NODE_ATTR) return eval_attribute(r, &v, n->name, out);
+  if (n->b->kind == NODE_SLICE) return eval_slice(r, &v, n->b, out);
+  TRY(eval(r, n->b, &key));
+  return eval_item(r, &v, &key, out);
+}
+
+static int eval_kind(struct run *r, const struct node *n, struct value *out)
+{
+  struct value a, b;
+  switch (n->kind) {
+    case NODE_CONST:
+      *out = n->value;
+      return 0;
+    case NODE_NAME:
+      return lookup(r, n->name, out);
+    case NODE_TUPLE:
+    case NODE_LIST:
+      return eval_items(r, n, out);
+    case NODE_DICT:
+      return eval_dict(r, n, out);
+    case NODE_ATTR:
+    case NODE_ITEM:
+      return eval_lookup(r, n, out);
+    case NODE_CALL:
+      return eval_call(r, n, out);
+    case NODE_FILTER:
+      return eval_filter(r, n, out);
+    case NODE_TEST:
+      return eval_test(r, n, out);
+    case NODE_BLOCK:
+      *out = r->block;
+      return 0;
+    case NODE_NOT:
+      TRY(eval(r, n->a, &a));
+      *out = value_bool(!value_truth(&a));
+      return 0;
+    case NODE_NEG:
+    case NODE_POS:
+      return eval_sign(r, n, out);
+    case NODE_BINARY:
+      TRY(eval(r, n->a, &a));
+      TRY(eval(r, n->b, &b));
+      return eval_binary(r, n->name, &a, &b, out);
+    case NODE_CONCAT:
+      return eval_concat(r, n, out);
+    case NODE_COMPARE:
+      return eval_chain(r, n, out);
+    default:
+      return eval_choice(r, n, out);
+  }
+}
+
+int eval(struct run *r, const struct node *n, struct value *out)
+{
+  TRY(run_step(r, 0));
+  TRY(run_enter(r));
+  int rc = eval_kind(r, n, out);
+  run_leave(r);
+  return rc ? rc : r->rc;
+}

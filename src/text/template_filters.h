@@ -1,0 +1,20 @@
+/* text/template_filters: a filter's call, for the two files that hold filters. */
+#ifndef ASSAY_TEXT_TEMPLATE_FILTERS_H
+#define ASSAY_TEXT_TEMPLATE_FILTERS_H
+
+#include "text/template_run.h"
+
+struct filter_call {
+  struct run *r;
+  const struct value *v; /* what is filtered */
+  const struct arguments *args;
+  const char *name;
+  struct value *out;
+};
+struct filter {
+  const char *name;
+  int (*run)(struct filter_call *);
+};
+const struct filter *find_list_filter(const char *name); /* NULL: none */
+
+#endif

@@ -1,0 +1,526 @@
+/* Strings: Python's methods, and the pieces that filters share with them. */
+#define _GNU_SOURCE /* memmem, which takes linear time */
+#include "text/template_run.h"
+
+#include "text/unicode.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+static bool is_space(uint32_t c)
+{
+  return unicode_is_space(c) || (c >= 0x1c && c <= 0x1f);
+}
+static uint32_t to_upper(uint32_t c)
+{
+  return (uint32_t)utf8proc_toupper((utf8proc_int32_t)c);
+}
+static uint32_t to_lower(uint32_t c)
+{
+  return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+static bool is_upper(uint32_t c)
+{
+  return utf8proc_isupper((utf8proc_int32_t)c) || utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LT;
+}
+static bool is_cased(uint32_t c)
+{
+  return is_upper(c) || utf8proc_islower((utf8proc_int32_t)c);
+}
+
+/* Walks over the characters of a string. */
+struct walk {
+  const char *s;
+  size_t n, at;
+};
+static struct walk walk_over(const struct value *v)
+{
+  return (struct walk){v->as.string.bytes, v->as.string.size, 0};
+}
+static bool walk_next(struct walk *w, uint32_t *c)
+{
+  size_t step;
+  if (w->at >= w->n) return false;
+  *c = unicode_at(w->s, w->n, w->at, &step);
+  w->at += step;
+  return true;
+}
+
+int string_case(struct run *r, const struct value *s, bool upper, struct value *out)
+{
+  struct build b = {.r = r};
+  uint32_t c;
+  TRY(run_step(r, s->as.string.size / 16));
+  for (struct walk w = walk_over(s); walk_next(&w, &c);) {
+    if (upper && c == 0xdf)
+      build_puts(&b, "SS");
+    else
+      build_code(&b, upper ? to_upper(c) : to_lower(c));
+  }
+  return build_take(&b, out);
+}
+
+/* Python's str.title: a letter behind something that is no letter starts a word; Jinja's filter: words are what stands between
+   white space, dashes and opening brackets. */
+int string_title(struct run *r, const struct value *s, bool jinja, struct value *out)
+{
+  struct build b = {.r = r};
+  bool inside = false;
+  uint32_t c;
+  TRY(run_step(r, s->as.string.size / 16));
+  for (struct walk w = walk_over(s); walk_next(&w, &c);) {
+    build_code(&b, inside ? to_lower(c) : to_upper(c));
+    inside = jinja ? !is_space(c) && !(c < 128 && c && strchr("-({[<", (int)c)) : is_cased(c);
+  }
+  return build_take(&b, out);
+}
+
+int string_capitalize(struct run *r, const struct value *s, struct value *out)
+{
+  struct build b = {.r = r};
+  bool first = true;
+  uint32_t c;
+  for (struct walk w = walk_over(s); walk_next(&w, &c); first = false)
+    build_code(&b, first ? to_upper(c) : to_lower(c));
+  return build_take(&b, out);
+}
+
+static int swap_case(struct run *r, const struct value *s, struct value *out)
+{
+  struct build b = {.r = r};
+  uint32_t c;
+  for (struct walk w = walk_over(s); walk_next(&w, &c);) build_code(&b, is_upper(c) ? to_lower(c) : to_upper(c));
+  return build_take(&b, out);
+}
+
+bool string_is_case(const struct value *s, bool upper)
+{
+  bool some = false;
+  uint32_t c;
+  for (struct walk w = walk_over(s); walk_next(&w, &c);) {
+    if (!is_cased(c)) continue;
+    if (is_upper(c) != upper) return false;
+    some = true;
+  }
+  return some;
+}
+
+static bool is_stripped(uint32_t c, const struct value *chars)
+{
+  if (!chars) return is_space(c);
+  uint32_t x;
+  for (struct walk w = walk_over(chars); walk_next(&w, &x);)
+    if (x == c) return true;
+  return false;
+}
+
+struct value string_strip(const struct value *s, const struct value *chars, int sides)
+{
+  const char *bytes = s->as.string.bytes;
+  size_t from = 0, to = s->as.string.size, step;
+  while (sides & STRIP_LEFT && from < to && is_stripped(unicode_at(bytes, to, from, &step), chars)) from += step;
+  while (sides & STRIP_RIGHT && to > from && is_stripped(unicode_before(bytes + from, to - from, &step), chars))
+    to -= step;
+  return value_string(bytes + from, to - from);
+}
+
+int string_replace(struct run *r, const struct value *s, const struct value *from, const struct value *to, long limit,
+                   struct value *out)
+{
+  struct build b = {.r = r};
+  const char *bytes = s->as.string.bytes;
+  size_t n = s->as.string.size, m = from->as.string.size, at = 0;
+  TRY(run_step(r, n / 16));
+  while (limit != 0 && at <= n) {
+    const char *found = m ? (n > at ? memmem(bytes + at, n - at, from->as.string.bytes, m) : NULL) : bytes + at;
+    if (!found) break;
+    build_add(&b, bytes + at, (size_t)(found - bytes) - at);
+    build_add(&b, to->as.string.bytes, to->as.string.size);
+    at = (size_t)(found - bytes) + m;
+    limit--;
+    if (m) continue;
+    size_t step = 1; /* the empty string is found before every character and at the end */
+    if (at < n) unicode_at(bytes, n, at, &step), build_add(&b, bytes + at, step);
+    at += step;
+    if (at > n) return build_take(&b, out);
+  }
+  if (at < n) build_add(&b, bytes + at, n - at);
+  return build_take(&b, out);
+}
+
+static bool is_line_end(uint32_t c)
+{
+  return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
+
+int string_lines(struct run *r, const struct value *s, struct value_list *out)
+{
+  struct value_grow lines = {0};
+  size_t from = 0;
+  uint32_t c;
+  for (struct walk w = walk_over(s);;) {
+    size_t at = w.at;
+    bool more = walk_next(&w, &c);
+    if (more && !is_line_end(c)) continue;
+    if (more || at > from) TRY(value_grow_add(r, &lines, value_string(w.s + from, at - from)));
+    if (!more) break;
+    if (c == '\r' && w.at < w.n && w.s[w.at] == '\n') w.at++;
+    from = w.at;
+  }
+  *out = (struct value_list){lines.items, lines.count};
+  return run_step(r, s->as.string.size / 16);
+}
+
+int string_center(struct run *r, const struct value *s, size_t width, char align, uint32_t fill, struct value *out)
+{
+  size_t n = string_length(s), pad = width > n ? width - n : 0;
+  size_t left = align == '>' ? pad : align == '^' ? pad / 2 + (pad & width & 1) : 0;
+  struct build b = {.r = r};
+  TRY(run_step(r, pad));
+  for (size_t i = 0; i < left; i++) build_code(&b, fill);
+  build_add(&b, s->as.string.bytes, s->as.string.size);
+  for (size_t i = left; i < pad; i++) build_code(&b, fill);
+  return build_take(&b, out);
+}
+
+/* The methods. */
+
+struct string_call {
+  struct run *r;
+  const struct value *s;
+  const struct arguments *args;
+  const char *name;
+  struct value *out;
+};
+
+static bool name_is(const struct string_call *c, const char *name)
+{
+  return !strcmp(c->name, name);
+}
+
+static int do_case(struct string_call *c)
+{
+  if (name_is(c, "title")) return string_title(c->r, c->s, false, c->out);
+  if (name_is(c, "capitalize")) return string_capitalize(c->r, c->s, c->out);
+  if (name_is(c, "swapcase")) return swap_case(c->r, c->s, c->out);
+  return string_case(c->r, c->s, name_is(c, "upper"), c->out);
+}
+
+static int do_strip(struct string_call *c)
+{
+  const struct value *chars = argument(c->args, 0, NULL);
+  if (chars && chars->kind == VALUE_NONE) chars = NULL;
+  if (chars && chars->kind != VALUE_STRING) return run_fail(c->r, "%s arg must be None or str", c->name);
+  int sides = c->name[0] == 'l' ? STRIP_LEFT : c->name[0] == 'r' ? STRIP_RIGHT : STRIP_LEFT | STRIP_RIGHT;
+  *c->out = string_strip(c->s, chars, sides);
+  return run_step(c->r, c->s->as.string.size / 16);
+}
+
+static int split_spaces(struct string_call *c, long limit, struct value_grow *parts)
+{
+  struct value rest = string_strip(c->s, NULL, STRIP_LEFT);
+  while (rest.as.string.size) {
+    struct walk w = walk_over(&rest);
+    size_t end = 0;
+    uint32_t x;
+    if (limit == 0) {
+      rest = string_strip(&rest, NULL, STRIP_RIGHT);
+      end = rest.as.string.size;
+    } else {
+      while (walk_next(&w, &x) && !is_space(x)) end = w.at;
+    }
+    TRY(value_grow_add(c->r, parts, value_string(rest.as.string.bytes, end)));
+    limit--;
+    rest = value_string(rest.as.string.bytes + end, rest.as.string.size - end);
+    rest = string_strip(&rest, NULL, STRIP_LEFT);
+  }
+  return 0;
+}
+
+/* The last place of `part` in the first n bytes. */
+static const char *find_last(const char *s, size_t n, const struct value *part)
+{
+  size_t m = part->as.string.size;
+  for (size_t at = n >= m ? n - m + 1 : 0; at-- > 0;)
+    if (!memcmp(s + at, part->as.string.bytes, m)) return s + at;
+  return NULL;
+}
+
+static const char *find_first(const char *s, size_t n, const struct value *part)
+{
+  if (!part->as.string.size) return s;
+  return n ? memmem(s, n, part->as.string.bytes, part->as.string.size) : NULL;
+}
+
+static int split_by(struct string_call *c, const struct value *separator, long limit, struct value_grow *parts)
+{
+  const char *s = c->s->as.string.bytes;
+  size_t n = c->s->as.string.size, m = separator->as.string.size;
+  bool last = c->name[0] == 'r';
+  if (!m) return run_fail(c->r, "empty separator");
+  while (limit != 0) {
+    const char *found = last ? find_last(s, n, separator) : find_first(s, n, separator);
+    if (!found) break;
+    size_t at = (size_t)(found - s);
+    TRY(value_grow_add(c->r, parts, last ? value_string(found + m, n - at - m) : value_string(s, at)));
+    if (!last) s = found + m;
+    n = last ? at : n - at - m;
+    limit--;
+  }
+  TRY(value_grow_add(c->r, parts, value_string(s, n)));
+  for (size_t i = 0; last && i < parts->count / 2; i++) {
+    struct value swap = parts->items[i];
+    parts->items[i] = parts->items[parts->count - 1 - i];
+    parts->items[parts->count - 1 - i] = swap;
+  }
+  return 0;
+}
+
+static int do_split(struct string_call *c)
+{
+  const struct value *separator = argument(c->args, 0, "sep");
+  struct value_grow parts = {0};
+  long limit;
+  TRY(argument_integer(c->r, c->args, 1, "maxsplit", -1, &limit));
+  TRY(run_step(c->r, c->s->as.string.size / 8));
+  if (!separator || separator->kind == VALUE_NONE)
+    TRY(split_spaces(c, limit, &parts));
+  else if (separator->kind == VALUE_STRING)
+    TRY(split_by(c, separator, limit, &parts));
+  else
+    return run_fail(c->r, "must be str or None, not %s", value_type(separator));
+  return value_list_from(c->r, VALUE_LIST, &parts, c->out);
+}
+
+static int do_lines(struct string_call *c)
+{
+  struct value_list lines;
+  TRY(string_lines(c->r, c->s, &lines));
+  struct value_grow g = {lines.items, lines.count, lines.count};
+  return value_list_from(c->r, VALUE_LIST, &g, c->out);
+}
+
+static int do_partition(struct string_call *c)
+{
+  struct value separator, empty = value_text("");
+  struct value_list *parts = NULL;
+  TRY(argument_string(c->r, c->args, 0, "sep", empty, &separator));
+  if (!separator.as.string.size) return run_fail(c->r, "empty separator");
+  const char *s = c->s->as.string.bytes;
+  size_t n = c->s->as.string.size, m = separator.as.string.size;
+  bool last = c->name[0] == 'r';
+  const char *found = last ? find_last(s, n, &separator) : find_first(s, n, &separator);
+  TRY(value_list_new(c->r, VALUE_TUPLE, 3, c->out, &parts));
+  parts->items[0] = parts->items[1] = parts->items[2] = empty;
+  if (!found) {
+    parts->items[last ? 2 : 0] = *c->s;
+    return 0;
+  }
+  size_t at = (size_t)(found - s);
+  parts->items[0] = value_string(s, at);
+  parts->items[1] = separator;
+  parts->items[2] = value_string(found + m, n - at - m);
+  return run_step(c->r, n / 16);
+}
+
+/* startswith, endswith: one string or a tuple of them. */
+static int do_affix(struct string_call *c)
+{
+  const struct value *what = argument(c->args, 0, NULL);
+  if (!what) return run_fail(c->r, "%s() lacks its argument", c->name);
+  struct value_list one = {(struct value *)(uintptr_t)what, 1};
+  if (what->kind == VALUE_TUPLE) one = *what->as.list;
+  *c->out = value_bool(false);
+  for (size_t i = 0; i < one.count; i++) {
+    const struct value *part = &one.items[i];
+    if (part->kind != VALUE_STRING)
+      return run_fail(c->r, "%s first arg must be str or a tuple of str, not %s", c->name, value_type(part));
+    size_t n = c->s->as.string.size, m = part->as.string.size;
+    const char *at = c->s->as.string.bytes + (c->name[0] == 'e' && m <= n ? n - m : 0);
+    if (m <= n && !memcmp(at, part->as.string.bytes, m)) *c->out = value_bool(true);
+  }
+  return 0;
+}
+
+static int do_remove_affix(struct string_call *c)
+{
+  struct value part;
+  TRY(argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
+  size_t n = c->s->as.string.size, m = part.as.string.size;
+  bool prefix = name_is(c, "removeprefix");
+  const char *s = c->s->as.string.bytes, *at = prefix ? s : s + (n - (m <= n ? m : 0));
+  *c->out = *c->s;
+  if (m && m <= n && !memcmp(at, part.as.string.bytes, m)) *c->out = value_string(prefix ? s + m : s, n - m);
+  return 0;
+}
+
+/* find, rfind, index, rindex, count; places are counted in characters. */
+static int do_find(struct string_call *c)
+{
+  struct value part, within;
+  long start;
+  if (!c->args->count) return run_fail(c->r, "%s() lacks its argument", c->name);
+  TRY(argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
+  TRY(argument_integer(c->r, c->args, 1, NULL, 0, &start));
+  TRY(run_step(c->r, c->s->as.string.size / 16));
+  if (start < 0) start += (long)string_length(c->s);
+  if (start < 0) start = 0;
+  within = string_part(c->s, (size_t)start, SIZE_MAX);
+  const char *s = within.as.string.bytes;
+  size_t n = within.as.string.size, m = part.as.string.size;
+  if (name_is(c, "count")) {
+    wide count = m ? 0 : (wide)string_length(&within) + 1;
+    for (const char *found; m && (found = find_first(s, n, &part)); count++) {
+      n -= (size_t)(found - s) + m;
+      s = found + m;
+    }
+    *c->out = value_int(count);
+    return 0;
+  }
+  const char *found = c->name[0] == 'r' ? find_last(s, n, &part) : find_first(s, n, &part);
+  if (!found && strstr(c->name, "index")) return run_fail(c->r, "substring not found");
+  struct value before = value_string(s, found ? (size_t)(found - s) : 0);
+  *c->out = value_int(found ? (wide)string_length(&before) + start : -1);
+  return 0;
+}
+
+static int do_replace(struct string_call *c)
+{
+  struct value from, to;
+  long limit;
+  if (c->args->count < 2) return run_fail(c->r, "replace expected at least 2 arguments, got %zu", c->args->count);
+  TRY(argument_string(c->r, c->args, 0, "old", value_text(""), &from));
+  TRY(argument_string(c->r, c->args, 1, "new", value_text(""), &to));
+  TRY(argument_integer(c->r, c->args, 2, "count", -1, &limit));
+  return string_replace(c->r, c->s, &from, &to, limit, c->out);
+}
+
+static int do_join(struct string_call *c)
+{
+  const struct value *over = argument(c->args, 0, NULL);
+  struct value_list items;
+  if (!over) return run_fail(c->r, "join() lacks its argument");
+  TRY(value_iterate(c->r, over, &items));
+  struct build b = {.r = c->r};
+  for (size_t i = 0; i < items.count; i++) {
+    if (items.items[i].kind != VALUE_STRING)
+      return run_fail(c->r, "sequence item %zu: expected str instance, %s found", i, value_type(&items.items[i]));
+    if (i) build_add(&b, c->s->as.string.bytes, c->s->as.string.size);
+    build_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
+  }
+  return build_take(&b, c->out);
+}
+
+static int do_pad(struct string_call *c)
+{
+  long width;
+  struct value fill;
+  size_t step;
+  TRY(argument_integer(c->r, c->args, 0, "width", 0, &width));
+  TRY(argument_string(c->r, c->args, 1, "fillchar", value_text(" "), &fill));
+  if (string_length(&fill) != 1) return run_fail(c->r, "The fill character must be exactly one character long");
+  uint32_t code = unicode_at(fill.as.string.bytes, fill.as.string.size, 0, &step);
+  return string_center(c->r, c->s, width < 0 ? 0 : (size_t)width,
+                       c->name[0] == 'l'   ? '<'
+                       : c->name[0] == 'r' ? '>'
+                                           : '^',
+                       code, c->out);
+}
+
+static int do_zfill(struct string_call *c)
+{
+  long width;
+  TRY(argument_integer(c->r, c->args, 0, "width", 0, &width));
+  bool sign = c->s->as.string.size && memchr("+-", c->s->as.string.bytes[0], 2);
+  struct value digits = string_part(c->s, sign, SIZE_MAX), padded;
+  TRY(string_center(c->r, &digits, width > sign ? (size_t)(width - sign) : 0, '>', '0', &padded));
+  struct build b = {.r = c->r};
+  build_add(&b, c->s->as.string.bytes, sign);
+  build_add(&b, padded.as.string.bytes, padded.as.string.size);
+  return build_take(&b, c->out);
+}
+
+static bool char_is(const char *test, uint32_t c)
+{
+  if (!strcmp(test, "isspace")) return is_space(c);
+  if (!strcmp(test, "isalpha")) return unicode_is_alpha(c);
+  if (!strcmp(test, "isascii")) return c < 128;
+  if (!strcmp(test, "isalnum")) return unicode_is_alpha(c) || unicode_is_digit(c);
+  return unicode_is_digit(c); /* isdigit, isdecimal, isnumeric */
+}
+
+static int do_is(struct string_call *c)
+{
+  bool all = c->s->as.string.size > 0 || name_is(c, "isascii");
+  uint32_t x;
+  if (name_is(c, "isupper") || name_is(c, "islower"))
+    all = string_is_case(c->s, name_is(c, "isupper"));
+  else
+    for (struct walk w = walk_over(c->s); walk_next(&w, &x);) all = all && char_is(c->name, x);
+  *c->out = value_bool(all);
+  return 0;
+}
+
+static int do_format(struct string_call *c)
+{
+  return format_braces(c->r, c->s, c->args, c->out);
+}
+
+static const struct {
+  const char *name;
+  int (*run)(struct string_call *);
+} methods[] = {{"upper", do_case},
+               {"lower", do_case},
+               {"casefold", do_case},
+               {"title", do_case},
+               {"capitalize", do_case},
+               {"swapcase", do_case},
+               {"strip", do_strip},
+               {"lstrip", do_strip},
+               {"rstrip", do_strip},
+               {"split", do_split},
+               {"rsplit", do_split},
+               {"splitlines", do_lines},
+               {"partition", do_partition},
+               {"rpartition", do_partition},
+               {"startswith", do_affix},
+               {"endswith", do_affix},
+               {"removeprefix", do_remove_affix},
+               {"removesuffix", do_remove_affix},
+               {"find", do_find},
+               {"rfind", do_find},
+               {"index", do_find},
+               {"rindex", do_find},
+               {"count", do_find},
+               {"replace", do_replace},
+               {"join", do_join},
+               {"center", do_pad},
+               {"ljust", do_pad},
+               {"rjust", do_pad},
+               {"zfill", do_zfill},
+               {"isdigit", do_is},
+               {"isdecimal", do_is},
+               {"isnumeric", do_is},
+               {"isalpha", do_is},
+               {"isalnum", do_is},
+               {"isspace", do_is},
+               {"isupper", do_is},
+               {"islower", do_is},
+               {"isascii", do_is},
+               {"format", do_format}};
+
+bool string_method_exists(const char *name)
+{
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    if (!strcmp(methods[i].name, name)) return true;
+  return false;
+}
+
+int call_string_method(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+                       struct value *out)
+{
+  struct string_call c = {r, v, args, name, out};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    if (!strcmp(methods[i].name, name)) return methods[i].run(&c);
+  return run_fail(r, "'str object' has no attribute '%s'", name);
+}

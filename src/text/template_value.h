@@ -1,0 +1,177 @@
+/* text/template_value: the values of a template while it runs: Python's, as far as templates can see them. All memory belongs to
+ * the run's arena, and nothing changes once made but namespaces and the state of loops and iterators. */
+#ifndef ASSAY_TEXT_TEMPLATE_VALUE_H
+#define ASSAY_TEXT_TEMPLATE_VALUE_H
+
+#include "text/template.h"
+
+__extension__ typedef __int128 wide; /* integers; what does not fit is an error */
+
+enum value_kind {
+  VALUE_UNDEFINED, /* hint: what was missing, for the message */
+  VALUE_NONE,
+  VALUE_BOOL,
+  VALUE_INT,
+  VALUE_FLOAT,
+  VALUE_STRING,
+  VALUE_LIST,
+  VALUE_TUPLE,
+  VALUE_DICT,
+  VALUE_VIEW, /* dict.keys(), values(), items(): a list that prints otherwise */
+  VALUE_RANGE,
+  VALUE_ITERATOR, /* what map, select, ... give: a list that can be walked once */
+  VALUE_NAMESPACE,
+  VALUE_FUNCTION, /* a global function */
+  VALUE_METHOD,   /* a method with its object */
+  VALUE_MACRO,
+  VALUE_LOOP, /* the variable loop */
+  VALUE_JOINER,
+  VALUE_CYCLER,
+  VALUE_SELF
+};
+
+struct value;
+struct value_list {
+  struct value *items;
+  size_t count;
+};
+struct value_dict { /* in order of insertion */
+  struct value *keys, *values;
+  size_t count, room;
+};
+struct value_iterator {
+  struct value_list list;
+  size_t at;
+};
+struct value_range {
+  wide start, step;
+  size_t count;
+};
+struct value_method {
+  const struct value *self;
+  const char *name;
+};
+
+struct value {
+  enum value_kind kind;
+  union {
+    bool truth;
+    wide integer;
+    double real;
+    struct {
+      const char *bytes; /* UTF-8, no NUL behind it */
+      size_t size;
+    } string;
+    const char *hint;        /* UNDEFINED */
+    const char *name;        /* FUNCTION */
+    struct value_list *list; /* LIST, TUPLE */
+    struct {
+      struct value_list *list;
+      const char *name; /* "dict_keys", ... */
+    } view;
+    struct value_dict *dict;         /* DICT, NAMESPACE */
+    struct value_iterator *iterator; /* ITERATOR; CYCLER: at is the current item */
+    struct value_range *range;
+    struct value_method *method;
+    struct macro *macro;
+    struct loop *loop;
+    struct {
+      struct value *separator;
+      bool *used;
+    } joiner;
+  } as;
+};
+
+/* One rendering. The first failure is kept in err, and rc is its code. */
+struct run {
+  const struct template *t;
+  struct arena *arena;
+  struct error *err;
+  int rc;
+  int line; /* of the statement at work */
+  bool raised;
+  const char *now;
+  uint64_t steps, bytes;
+  unsigned depth;
+  struct build *out;
+  struct scope *scope;
+  struct value block; /* what a filter block or a filtered set hands to its filters */
+};
+
+/* Fails the run with a sentence; returns its code. */
+int run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Counts work; fails the run when it is too much. */
+int run_step(struct run *r, size_t n) MUST_USE;
+/* Nesting of whatever recurses; run_leave after each success of run_enter. */
+int run_enter(struct run *r) MUST_USE;
+void run_leave(struct run *r);
+/* Zeroed memory of the run; NULL after failing the run. */
+void *run_alloc(struct run *r, size_t count, size_t size);
+
+/* A growing text in the run's memory. Failures stay in the run: build_take returns them. */
+struct build {
+  struct run *r;
+  char *bytes;
+  size_t size, room;
+};
+void build_add(struct build *b, const char *bytes, size_t n);
+void build_puts(struct build *b, const char *s);
+void build_code(struct build *b, uint32_t code); /* one character */
+int build_take(struct build *b, struct value *out) MUST_USE;
+
+struct value value_none(void);
+struct value value_bool(bool truth);
+struct value value_int(wide n);
+struct value value_float(double x);
+struct value value_string(const char *bytes, size_t n); /* not copied */
+struct value value_text(const char *s);                 /* a literal */
+struct value value_undefined(const char *hint);
+/* `count` items, undefined at first, to be filled in. kind: LIST, TUPLE or ITERATOR. */
+int value_list_new(struct run *r, enum value_kind kind, size_t count, struct value *out,
+                   struct value_list **list) MUST_USE;
+int value_pair(struct run *r, struct value a, struct value b, struct value *out) MUST_USE; /* a tuple */
+/* A list that grows; give it to value_list_from at the end. */
+struct value_grow {
+  struct value *items;
+  size_t count, room;
+};
+int value_grow_add(struct run *r, struct value_grow *g, struct value v) MUST_USE;
+int value_list_from(struct run *r, enum value_kind kind, const struct value_grow *g, struct value *out) MUST_USE;
+
+int value_dict_new(struct run *r, enum value_kind kind, size_t room, struct value *out) MUST_USE;
+int value_dict_set(struct run *r, struct value_dict *d, struct value key, struct value v) MUST_USE;
+/* NULL where the key is absent. */
+struct value *value_dict_get(struct run *r, const struct value_dict *d, const struct value *key);
+struct value *value_dict_text(const struct value_dict *d, const char *key, size_t n);
+
+int value_from_json(struct run *r, const json_t *j, unsigned depth, struct value *out) MUST_USE;
+
+const char *value_type(const struct value *v); /* Python's name: "str", "dict", ... */
+bool value_is_number(const struct value *v);   /* int, float, bool */
+bool value_is_integer(const struct value *v);  /* int, bool */
+bool value_is_string(const struct value *v, const char *s);
+wide value_as_integer(const struct value *v); /* of an int or bool */
+double value_as_real(const struct value *v);  /* of a number */
+bool value_truth(const struct value *v);
+/* == of Python; never fails but by depth (the run's rc). */
+bool value_equal(struct run *r, const struct value *a, const struct value *b);
+/* *order < 0, 0, > 0; fails where Python's < does. */
+int value_compare(struct run *r, const struct value *a, const struct value *b, int *order) MUST_USE;
+/* The items of anything that can be walked over; an iterator is used up. */
+int value_iterate(struct run *r, const struct value *v, struct value_list *out) MUST_USE;
+int value_length(struct run *r, const struct value *v, size_t *out) MUST_USE;
+int value_contains(struct run *r, const struct value *item, const struct value *in, bool *out) MUST_USE;
+
+/* str(v) and repr(v), appended; and str(v) as a string value. */
+int value_put_str(struct build *b, const struct value *v) MUST_USE;
+int value_put_repr(struct build *b, const struct value *v) MUST_USE;
+int value_to_string(struct run *r, const struct value *v, struct value *out) MUST_USE;
+void value_put_real(struct build *b, double x);
+void value_put_int(struct build *b, wide n);
+
+/* Characters of a string. */
+size_t string_length(const struct value *s);
+/* The bytes of characters first .. first + count - 1. */
+struct value string_part(const struct value *s, size_t first, size_t count);
+
+#endif
