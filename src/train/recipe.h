@@ -15,77 +15,70 @@
 #include "data/source.h"
 #include "method/compose.h"
 
-/* X(TYPE, name, default, low, high, words, help)
+/* X(group, TYPE, name, default, low, high, words, help)
  *   INT  int64_t          REAL double         BOOL bool        ENUM int32_t, ordinal in words "a|b"     TEXT const char *, NULL where the default is null
  *   AUTO int64_t, 0: auto SIZE int64_t bytes, 0: auto ("4G", "512M")   SWITCH int32_t, -1: auto, else 0 or 1
  *   REAL_AUTO double, NaN: auto (resolved by the reader)               PAIR double[2]      TEXTS list of strings
  * Defaults are written as in a recipe; both bounds are allowed. */
 #define RECIPE_TOP(X)                                                                                                         \
-  X(TEXT, model, "null", 0, 0, NULL, "model to train: a Hugging Face folder, a GGUF file, a run or a checkpoint")             \
-  X(TEXT, reference, "null", 0, 0, NULL, "reference model; null: the start model, kept only if a method needs it")            \
-  X(INT, seed, "1", 0, 9.2e18, NULL, "every random number of the run follows from it")
+  X(top, TEXT, model, "null", 0, 0, NULL, "model to train: a Hugging Face folder, a GGUF file, a run or a checkpoint") \
+  X(top, TEXT, reference, "null", 0, 0, NULL, "reference model; null: the start model, kept only if a method needs it") \
+  X(top, INT, seed, "1", 0, 9.2e18, NULL, "every random number of the run follows from it")
 #define RECIPE_EVAL(X)                                                                                                        \
-  X(INT, every, "20", 0, 1e9, NULL, "steps between evaluations; 0: only before the first step and after the last")            \
-  X(INT, problems, "256", 0, 1e9, NULL, "most problems of each source of eval.data; 0: all")                                   \
-  X(INT, samples, "4", 1, 1e6, NULL, "answers per problem")
+  X(eval, INT, every, "20", 0, 1e9, NULL, "steps between evaluations; 0: only before the first step and after the last") \
+  X(eval, INT, problems, "256", 0, 1e9, NULL, "most problems of each source of eval.data; 0: all") \
+  X(eval, INT, samples, "4", 1, 1e6, NULL, "answers per problem")
 #define RECIPE_TEMPLATE(X)                                                                                                    \
-  X(TEXT, now, "null", 0, 0, NULL, "time that the chat template sees, 2025-01-15T14:30:05; null: the run's first start")      \
-  X(TEXT, system, "null", 0, 0, NULL, "system prompt put before every problem")                                               \
-  X(SWITCH, enable_thinking, "auto", 0, 0, NULL, "the template's enable_thinking; auto: not set")
+  X(template, TEXT, now, "null", 0, 0, NULL, "time that the chat template sees, 2025-01-15T14:30:05; null: the run's first start") \
+  X(template, TEXT, system, "null", 0, 0, NULL, "system prompt put before every problem") \
+  X(template, SWITCH, enable_thinking, "auto", 0, 0, NULL, "the template's enable_thinking; auto: not set")
 #define RECIPE_REWARD(X)                                                                                                      \
-  X(ENUM, on_failure, "zero", 0, 0, "zero|drop|retry", "a rollout whose verifier failed: reward 0, left out, or judged again")
+  X(reward, ENUM, on_failure, "zero", 0, 0, "zero|drop|retry", "a rollout whose verifier failed: reward 0, left out, or judged again")
 #define RECIPE_ROLLOUT(X)                                                                                                     \
-  X(INT, problems, "8", 1, 1e6, NULL, "problems a step")                                                                      \
-  X(INT, group, "8", 1, 1e5, NULL, "rollouts per problem")                                                                    \
-  X(INT, max_new_tokens, "256", 1, 1e7, NULL, "longest answer")                                                               \
-  X(INT, max_prompt_tokens, "1024", 1, 1e7, NULL, "longest prompt; longer ones are left out and counted")                     \
-  X(REAL, temperature, "1.0", 0, 100, NULL, "of the sampler; 0: greedy")                                                      \
-  X(REAL, top_p, "1.0", 0, 1, NULL, "nucleus; 1: off")                                                                        \
-  X(INT, top_k, "0", 0, 1e7, NULL, "most probable tokens; 0: off")                                                            \
-  X(REAL, min_p, "0.0", 0, 1, NULL, "share of the largest probability; 0: off")                                               \
-  X(TEXTS, stop, "[]", 0, 0, NULL, "strings that end an answer")                                                              \
-  X(INT, max_attempts, "1", 1, 1000, NULL, "waves of rollouts that methods may ask for in a step")                            \
-  X(AUTO, max_tokens, "auto", 1, 1e12, NULL, "tokens that a step may generate; auto: what its waves can need")
+  X(rollout, INT, problems, "8", 1, 1e6, NULL, "problems a step") \
+  X(rollout, INT, group, "8", 1, 1e5, NULL, "rollouts per problem") \
+  X(rollout, INT, max_new_tokens, "256", 1, 1e7, NULL, "longest answer") \
+  X(rollout, INT, max_prompt_tokens, "1024", 1, 1e7, NULL, "longest prompt; longer ones are left out and counted") \
+  X(rollout, REAL, temperature, "1.0", 0, 100, NULL, "of the sampler; 0: greedy") \
+  X(rollout, REAL, top_p, "1.0", 0, 1, NULL, "nucleus; 1: off") \
+  X(rollout, INT, top_k, "0", 0, 1e7, NULL, "most probable tokens; 0: off") \
+  X(rollout, REAL, min_p, "0.0", 0, 1, NULL, "share of the largest probability; 0: off") \
+  X(rollout, TEXTS, stop, "[]", 0, 0, NULL, "strings that end an answer") \
+  X(rollout, INT, max_attempts, "1", 1, 1000, NULL, "waves of rollouts that methods may ask for in a step") \
+  X(rollout, AUTO, max_tokens, "auto", 1, 1e12, NULL, "tokens that a step may generate; auto: what its waves can need")
 #define RECIPE_TRAIN_KEYS(X)                                                                                                  \
-  X(INT, steps, "100", 0, 1e9, NULL, "steps of the run")                                                                      \
-  X(INT, epochs, "1", 1, 1000, NULL, "passes over a step's rollouts")                                                         \
-  X(INT, minibatches, "1", 1, 1e5, NULL, "optimiser steps in a pass; whole groups each")                                      \
-  X(INT, batch, "16", 1, 1e6, NULL, "sft: examples a step")                                                                   \
-  X(INT, max_tokens, "2048", 2, 1e7, NULL, "sft: longest example; longer ones are left out and counted")                      \
-  X(REAL_AUTO, temperature, "auto", 1e-3, 100, NULL, "of the trained distribution; auto: rollout.temperature, 1 if that is 0")\
-  X(REAL, lr, "1.0e-6", 0, 10, NULL, "learning rate at its height")                                                           \
-  X(ENUM, schedule, "constant", 0, 0, "constant|linear|cosine", "learning rate after the warm-up; linear and cosine end at 0") \
-  X(INT, warmup, "0", 0, 1e9, NULL, "steps over which the learning rate rises from 0")                                        \
-  X(REAL, weight_decay, "0.0", 0, 10, NULL, "decoupled, AdamW")                                                               \
-  X(PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates")                                                   \
-  X(REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps")                                                                       \
-  X(REAL, clip_norm, "1.0", 0, 1e30, NULL, "largest global gradient norm; 0: no clipping")
+  X(train, INT, steps, "100", 0, 1e9, NULL, "steps of the run") \
+  X(train, INT, epochs, "1", 1, 1000, NULL, "passes over a step's rollouts") \
+  X(train, INT, minibatches, "1", 1, 1e5, NULL, "optimiser steps in a pass; whole groups each") \
+  X(train, INT, batch, "16", 1, 1e6, NULL, "sft: examples a step") \
+  X(train, INT, max_tokens, "2048", 2, 1e7, NULL, "sft: longest example; longer ones are left out and counted") \
+  X(train, REAL_AUTO, temperature, "auto", 1e-3, 100, NULL, "of the trained distribution; auto: rollout.temperature, 1 if that is 0") \
+  X(train, REAL, lr, "1.0e-6", 0, 10, NULL, "learning rate at its height") \
+  X(train, ENUM, schedule, "constant", 0, 0, "constant|linear|cosine", "learning rate after the warm-up; linear and cosine end at 0") \
+  X(train, INT, warmup, "0", 0, 1e9, NULL, "steps over which the learning rate rises from 0") \
+  X(train, REAL, weight_decay, "0.0", 0, 10, NULL, "decoupled, AdamW") \
+  X(train, PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates") \
+  X(train, REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps") \
+  X(train, REAL, clip_norm, "1.0", 0, 1e30, NULL, "largest global gradient norm; 0: no clipping")
 #define RECIPE_COMPUTE(X)                                                                                                     \
-  X(ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live")                                                          \
-  X(ENUM, type, "f32", 0, 0, "f32|bf16", "compute type")                                                                      \
-  X(AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use")                                                  \
-  X(SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free")                                          \
-  X(AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone")                        \
-  X(SWITCH, recompute, "auto", 0, 0, NULL, "keep layer inputs only and compute the rest again; changes memory and time alone")\
-  X(AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")                         \
-  X(AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                                        \
-  X(AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")
+  X(compute, ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live") \
+  X(compute, ENUM, type, "f32", 0, 0, "f32|bf16", "compute type") \
+  X(compute, AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use") \
+  X(compute, SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free") \
+  X(compute, AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone") \
+  X(compute, SWITCH, recompute, "auto", 0, 0, NULL, "keep layer inputs only and compute the rest again; changes memory and time alone") \
+  X(compute, AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32") \
+  X(compute, AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block") \
+  X(compute, AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")
 #define RECIPE_SAVE(X)                                                                                                        \
-  X(INT, every, "20", 0, 1e9, NULL, "steps between checkpoints; 0: only after the last")                                      \
-  X(INT, keep, "3", 1, 1e6, NULL, "checkpoints kept, beside the best")                                                        \
-  X(ENUM, rollouts, "all", 0, 0, "all|none", "which rollouts are written")                                                    \
-  X(ENUM, type, "f32", 0, 0, "f32|bf16|f16", "element type of saved weights")
+  X(save, INT, every, "20", 0, 1e9, NULL, "steps between checkpoints; 0: only after the last") \
+  X(save, INT, keep, "3", 1, 1e6, NULL, "checkpoints kept, beside the best") \
+  X(save, ENUM, rollouts, "all", 0, 0, "all|none", "which rollouts are written") \
+  X(save, ENUM, type, "f32", 0, 0, "f32|bf16|f16", "element type of saved weights")
 
-/* X(group, LIST): in the order of the line of the program. The group `top` has no name in the file. */
-#define RECIPE_GROUPS(X)              \
-  X(top, RECIPE_TOP)                  \
-  X(eval, RECIPE_EVAL)                \
-  X(template, RECIPE_TEMPLATE)        \
-  X(reward, RECIPE_REWARD)            \
-  X(rollout, RECIPE_ROLLOUT)          \
-  X(train, RECIPE_TRAIN_KEYS)         \
-  X(compute, RECIPE_COMPUTE)          \
-  X(save, RECIPE_SAVE)
+/* All keys, in the order of the line of the program. The group `top` has no name in the file. */
+#define RECIPE_KEYS(X) \
+  RECIPE_TOP(X) RECIPE_EVAL(X) RECIPE_TEMPLATE(X) RECIPE_REWARD(X) RECIPE_ROLLOUT(X) RECIPE_TRAIN_KEYS(X) RECIPE_COMPUTE(X) RECIPE_SAVE(X)
 
 enum recipe_device { RECIPE_DEVICE_CPU, RECIPE_DEVICE_CUDA };
 enum recipe_type { RECIPE_F32, RECIPE_BF16, RECIPE_F16 };
@@ -109,18 +102,16 @@ struct recipe_texts {
 #define RECIPE_C_REAL_AUTO double
 #define RECIPE_C_PAIR      struct recipe_pair
 #define RECIPE_C_TEXTS     struct recipe_texts
-#define RECIPE_FIELD(type, name, fallback, low, high, words, help) RECIPE_C_##type name;
+#define RECIPE_FIELD(group, type, name, fallback, low, high, words, help) RECIPE_C_##type name;
 
 struct recipe_pair {
   double first, second;
 };
 
-/* Where problems come from: one entry of `data` or `eval.data`, as data/source reads it (a task's split is train in data, held-out in eval.data, unless it says). Beside
-   its keys an entry may have `count` (eval.data) and, with a task, `seed`. source_open(arena, &r->data[i].source, i, seed, ...) opens it. */
+/* Where problems come from: one entry of `data` or `eval.data`, as data/source reads it (a task's split is train in data, held-out in eval.data, unless it says).
+   source_open(arena, &r->data[i].source, i, seed, ...) opens it. */
 struct recipe_data {
   struct source_options source; /* system: the entry's, else template.system */
-  int64_t count;                /* eval.data: problems taken; 0: all of a list, 200 of an endless task */
-  int64_t seed;                 /* of a task's stream; -1: the run's */
   const struct yaml_node *node; /* as written */
 };
 
@@ -161,7 +152,7 @@ int recipe_read_text(struct arena *a, const char *text, size_t n, const char *fi
 int recipe_write(const struct recipe *r, const struct composed *set, struct text *out, struct error *err) MUST_USE;
 
 /* For --resume: fails (ERROR_INPUT, naming the key and both values) unless `now` differs from `saved` in train.steps, save, eval, compute.threads and compute.memory
-   alone. Order of the data and of methods counts. */
+   alone. Order of the data and of methods counts; a template.now that is not given is the saved one's. */
 int recipe_check_resume(const struct recipe *saved, const struct recipe *now, struct error *err) MUST_USE;
 
 /* The table of keys: docs, help and the check on resume. */

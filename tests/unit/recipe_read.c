@@ -1,0 +1,277 @@
+/* links: train */
+#include "check.h"
+
+#include <stdlib.h>
+
+#include "train/recipe.h"
+
+static struct arena *arena;
+static struct recipe *r;
+
+static int read_with(const char *text, enum recipe_kind kind, const char *const *overrides, size_t n, struct error *err)
+{
+  error_clear(err);
+  return recipe_read_text(arena, text, strlen(text), "r.yaml", kind, overrides, n, &r, err);
+}
+
+static int read_one(const char *text, struct error *err)
+{
+  return read_with(text, RECIPE_TRAIN, NULL, 0, err);
+}
+
+#define LEAST "model: m\ndata: [{path: p.jsonl, verifier: number}]\n"
+
+static void test_defaults(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  char buf[64];
+  CHECK_OK(read_one(LEAST, &err), &err);
+  CHECK_STR(r->top.model, "m");
+  CHECK(r->top.reference == NULL);
+  CHECK_INT(r->top.seed, 1);
+  CHECK_INT(r->rollout.problems, 8);
+  CHECK_INT(r->rollout.group, 8);
+  CHECK_INT(r->rollout.max_tokens, 0);
+  CHECK_CLOSE(r->train.lr, 1e-6, 0, "parsed exactly");
+  CHECK_CLOSE(r->train.betas.second, 0.999, 0, "parsed exactly");
+  CHECK_CLOSE(r->train.temperature, 1.0, 0, "follows rollout.temperature");
+  CHECK_INT(r->compute.recompute, -1);
+  CHECK_INT(r->compute.memory, 0);
+  CHECK_INT(r->method_count, 1);
+  CHECK_STR(r->methods[0].name, "grpo");
+  CHECK_INT(r->combine_count, 1);
+  CHECK_STR(r->combine[0].channel, "reward");
+  CHECK_STR(r->data[0].source.path, "p.jsonl");
+  CHECK_STR(r->data[0].source.verifier, "number");
+  CHECK_STR(recipe_origin_text(r, "rollout.group", buf, sizeof buf), "default");
+  CHECK_STR(recipe_origin_text(r, "model", buf, sizeof buf), "r.yaml:1");
+}
+
+static void test_values(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  char buf[64];
+  const char *overrides[] = {"rollout.group=16", "compute.memory=1.5G", "methods.grpo.kl_coef=0.25", "seed=9"};
+  const char *text = LEAST
+      "template: {system: Be brief., enable_thinking: false}\n"
+      "eval: {data: {task: addition}, every: 5}\n"
+      "methods: [grpo]\n"
+      "reward: {combine: [reward, {format: -0.5}], on_failure: drop}\n"
+      "rollout: {temperature: 0.8, stop: [\"\\n\\n\", END], max_tokens: 4096}\n"
+      "train: {betas: [0.9, 0.95], schedule: cosine}\n"
+      "compute: {recompute: true, type: bf16}\n"
+      "save: {rollouts: none}\n";
+  CHECK_OK(read_with(text, RECIPE_TRAIN, overrides, 4, &err), &err);
+  CHECK_INT(r->rollout.group, 16);
+  CHECK_STR(recipe_origin_text(r, "rollout.group", buf, sizeof buf), "command line");
+  CHECK_STR(recipe_origin_text(r, "rollout.temperature", buf, sizeof buf), "r.yaml:7");
+  CHECK_INT(r->compute.memory, 1610612736);
+  CHECK_INT(r->compute.recompute, 1);
+  CHECK_INT(r->compute.type, RECIPE_BF16);
+  CHECK_INT(r->train.schedule, RECIPE_COSINE);
+  CHECK_CLOSE(r->train.temperature, 0.8, 0, "follows rollout.temperature");
+  CHECK_INT(r->rollout.stop.count, 2);
+  CHECK_STR(r->rollout.stop.items[0], "\n\n");
+  CHECK_INT(r->rollout.max_tokens, 4096);
+  CHECK_INT(r->top.seed, 9);
+  CHECK_INT(r->reward.on_failure, RECIPE_FAILURE_DROP);
+  CHECK_INT(r->combine_count, 2);
+  CHECK_STR(r->combine[1].channel, "format");
+  CHECK_CLOSE(r->combine[1].weight, -0.5, 0, "parsed exactly");
+  CHECK_INT(r->save.rollouts, RECIPE_ROLLOUTS_NONE);
+  CHECK_INT(r->template.enable_thinking, 0);
+  CHECK_STR(r->data[0].source.system, "Be brief.");
+  CHECK_INT(r->eval_data_count, 1);
+  CHECK_INT(r->eval_data[0].source.split, SPLIT_HELD_OUT);
+  CHECK_STR(r->methods[0].name, "grpo");
+  CHECK(r->methods[0].options != NULL);
+}
+
+/* Each wrong recipe is one sentence with a place. */
+static void test_errors(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *text, *part, *key;
+    int line;
+  } CASES[] = {
+      {LEAST "rollout: {grup: 4}\n", "did you mean \"rollout.group\"", "rollout.grup", 3},
+      {LEAST "rolout: {group: 4}\n", "did you mean \"rollout\"", "rolout", 3},
+      {LEAST "group: 4\n", "did you mean \"rollout.group\"", "group", 3},
+      {LEAST "rollout: {zzzzzzzz: 4}\n", "which no recipe has", "rollout.zzzzzzzz", 3},
+      {LEAST "rollout: {group: many}\n", "found \"many\"; expected a whole number", "rollout.group", 3},
+      {LEAST "rollout: {group: 0}\n", "expected a whole number from 1", "rollout.group", 3},
+      {LEAST "rollout: {top_p: 1.5}\n", "expected a number from 0 to 1", "rollout.top_p", 3},
+      {LEAST "rollout: 7\n", "expected a map of its keys", "rollout", 3},
+      {LEAST "rollout:\n  stop: x\n", "expected a list of texts", "rollout.stop", 4},
+      {LEAST "train: {schedule: cosin}\n", "one of constant|linear|cosine", "train.schedule", 3},
+      {LEAST "train: {betas: [0.9]}\n", "two numbers", "train.betas", 3},
+      {LEAST "train: {lr: .nan}\n", "expected a number", "train.lr", 3},
+      {LEAST "compute: {memory: lots}\n", "a size of 1M or more", "compute.memory", 3},
+      {LEAST "compute: {threads: 0}\n", "auto or a whole number", "compute.threads", 3},
+      {LEAST "compute: {vocab_chunk: 33}\n", "a multiple of 32", "compute.vocab_chunk", 3},
+      {LEAST "compute: {recompute: maybe}\n", "auto, true or false", "compute.recompute", 3},
+      {LEAST "train: {batch: 4}\n", "it is for assay sft", "train.batch", 3},
+      {LEAST "train: {minibatches: 9}\n", "rollout.problems 8", "train.minibatches", 3},
+      {LEAST "lora: {rank: 16}\n", "no adapters", "lora", 3},
+      {LEAST "methods: {a: 1, b: 2}\n", "expected a list of names", "methods", 3},
+      {LEAST "methods: []\n", "expected a list of names", "methods", 3},
+      {LEAST "reward: {combine: [[a]]}\n", "expected a list of channels", "reward.combine", 3},
+      {LEAST "seed: 1\nseed: 2\n", "seed", "seed", 4},
+      {"data: [{path: p}]\n", "names no model", "model", 0},
+      {"model: m\n", "has no data", "data", 0},
+      {"- model\n", "expected a map of keys", "", 1},
+      {"model: m\ndata: [{path: p, verifer: number}]\n", "verifier", "verifer", 2},
+  };
+  for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    struct error err = {0};
+    int rc = read_one(CASES[i].text, &err);
+    CHECK_ERROR(rc, &err, ERROR_INPUT, CASES[i].part);
+    CHECK_STR(err.file, "r.yaml");
+    CHECK_INT(err.line, CASES[i].line);
+    CHECK_STR(err.key, CASES[i].key);
+  }
+}
+
+static void test_override_errors(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *override, *part;
+  } CASES[] = {{"rollout.grup=3", "rollout.group"},       {"rollout.group", "key=value"},
+               {"rollout.group=x", "a whole number"},     {"methods.dapo.x=1", "does not end in a method"},
+               {"rollout.group.size=1", "rollout.group"}, {"=1", "key=value"}};
+  for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    struct error err = {0};
+    int rc = read_with(LEAST "methods: [grpo]\nrollout: {group: 4}\n", RECIPE_TRAIN, &CASES[i].override, 1, &err);
+    CHECK_ERROR(rc, &err, ERROR_INPUT, CASES[i].part);
+    CHECK_STR(err.file, "command line");
+  }
+}
+
+static void test_sft(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  CHECK_OK(read_with(LEAST "train: {batch: 4, max_tokens: 64}\n", RECIPE_SFT, NULL, 0, &err), &err);
+  CHECK_STR(r->methods[0].name, "sft");
+  CHECK_INT(r->train.batch, 4);
+  CHECK_CLOSE(r->train.temperature, 1.0, 0, "there is no sampler");
+  CHECK_ERROR(read_with(LEAST "rollout: {group: 4}\n", RECIPE_SFT, NULL, 0, &err), &err, ERROR_INPUT,
+              "assay sft does not read");
+  CHECK_ERROR(read_with(LEAST "methods: [grpo]\n", RECIPE_SFT, NULL, 0, &err), &err, ERROR_INPUT,
+              "assay sft does not read");
+}
+
+static char *written(const struct recipe *recipe, const struct composed *set)
+{
+  struct error err = {0};
+  struct text t = {0};
+  CHECK_OK(recipe_write(recipe, set, &t, &err), &err);
+  char *copy = arena_strdup(arena, t.bytes, "test", &err);
+  text_free(&t);
+  return copy;
+}
+
+/* Lines without their comments: origins differ, values may not. */
+static char *without_comments(char *text)
+{
+  char *to = text;
+  bool comment = false;
+  for (const char *at = text; *at; at++) {
+    if (at[0] == ' ' && at[1] == ' ' && at[2] == '#') comment = true;
+    if (*at == '\n') comment = false;
+    if (!comment) *to++ = *at;
+  }
+  *to = '\0';
+  return text;
+}
+
+static void test_write_reads_back(void **state)
+{
+  (void)state;
+  static const char *const TEXTS[] = {
+      LEAST,
+      LEAST
+      "template: {system: \"a \\\"b\\\"\\n\\u0085\\u2028 \\U0001F600 # no comment\"}\nrollout: {stop: ['5', 'null', "
+      "\"\\x7f\"]}\n"
+      "train: {lr: 3.0e-7, clip_norm: 1e30}\ncompute: {memory: 3G, recompute: false}\n"
+      "methods: [{grpo: {clip_dual: .inf, dialect: trl, kl_clamp: false}}]\neval: {data: [{task: addition, digits: "
+      "2}]}\n"
+      "reward: {combine: [reward, {\"odd: name\": 0.1}]}\n",
+  };
+  for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
+    struct error err = {0};
+    CHECK_OK(read_one(TEXTS[i], &err), &err);
+    struct recipe *first = r;
+    struct composed *set = NULL;
+    struct compose_options o = {.seed = 1, .epochs = 1, .minibatches = 1};
+    CHECK_OK(compose_open(arena, first->methods, first->method_count, &o, &set, &err), &err);
+    char *plain = written(first, NULL), *full = written(first, set);
+    CHECK(strstr(full, "# default") != NULL);
+    CHECK(strstr(full, "kl_coef: 0.0") != NULL);
+    CHECK_OK(read_one(plain, &err), &err);
+    CHECK_OK(recipe_check_resume(first, r, &err), &err);
+    char *again = written(r, NULL);
+    CHECK_STR(without_comments(again), without_comments(plain));
+    CHECK_OK(read_one(full, &err), &err);
+    CHECK_OK(recipe_check_resume(first, r, &err), &err);
+    CHECK_OK(recipe_check_resume(r, first, &err), &err);
+  }
+}
+
+static void test_resume(void **state)
+{
+  (void)state;
+  static const char *const MAY[] = {"train.steps=7",     "save.every=3",      "eval.samples=9",
+                                    "compute.threads=2", "compute.memory=2G", "save.type=bf16"};
+  static const struct {
+    const char *override, *key;
+  } MAY_NOT[] = {{"train.lr=1e-3", "train.lr"},
+                 {"rollout.group=4", "rollout.group"},
+                 {"seed=2", "seed"},
+                 {"methods=[{grpo: {clip_low: 0.1}}]", "methods"},
+                 {"data=[{path: q}]", "data"},
+                 {"compute.micro_batch=512", "compute.micro_batch"},
+                 {"reward.combine=[{reward: 2}]", "reward.combine"}};
+  struct error err = {0};
+  CHECK_OK(read_one(LEAST, &err), &err);
+  struct recipe *saved = r;
+  for (size_t i = 0; i < sizeof MAY / sizeof MAY[0]; i++) {
+    CHECK_OK(read_with(LEAST, RECIPE_TRAIN, &MAY[i], 1, &err), &err);
+    CHECK_OK(recipe_check_resume(saved, r, &err), &err);
+  }
+  for (size_t i = 0; i < sizeof MAY_NOT / sizeof MAY_NOT[0]; i++) {
+    CHECK_OK(read_with(LEAST, RECIPE_TRAIN, &MAY_NOT[i].override, 1, &err), &err);
+    CHECK_ERROR(recipe_check_resume(saved, r, &err), &err, ERROR_INPUT, "the run began with");
+    CHECK_STR(err.key, MAY_NOT[i].key);
+  }
+}
+
+/* Every row of the table: its default reads, has help, and its bounds make sense. */
+static void test_table(void **state)
+{
+  (void)state;
+  CHECK(recipe_key_count() > 40);
+  for (size_t i = 0; i < recipe_key_count(); i++) {
+    const struct recipe_key *k = recipe_key_at(i);
+    CHECK(k->help && strlen(k->help) > 5);
+    CHECK(k->low <= k->high);
+    CHECK((k->type == RECIPE_ENUM) == (k->words != NULL));
+  }
+}
+
+int main(void)
+{
+  struct error err = {0};
+  arena = arena_create("test", 0, &err);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+                                     cmocka_unit_test(test_errors),   cmocka_unit_test(test_override_errors),
+                                     cmocka_unit_test(test_sft),      cmocka_unit_test(test_write_reads_back),
+                                     cmocka_unit_test(test_resume),   cmocka_unit_test(test_table)};
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  arena_destroy(arena);
+  return failed;
+}
