@@ -1,8 +1,8 @@
-/* check: comparers over cmocka that fail closed. A NaN, an infinity where a number was expected, a comparison of nothing, and a value compared
- * with itself are failures, never passes. tests/check_test.c proves it for each of them.
+/* check: comparers over cmocka that fail closed. A NaN, an infinity where a number was expected, a comparison of
+ * nothing, and a value compared with itself are failures, never passes. tests/check_test.c proves it for each of them.
  *
- * Each macro calls a check_*_at function, which returns NULL when all is well and otherwise a sentence; the macro prints it with file and
- * line and fails the test. check_test.c calls the same functions and looks at the sentence.
+ * Each macro calls a check_*_at function, which returns NULL when all is well and otherwise a sentence; the macro
+ * prints it with file and line and fails the test. check_test.c calls the same functions and looks at the sentence.
  */
 #ifndef ASSAY_TESTS_CHECK_H
 #define ASSAY_TESTS_CHECK_H
@@ -143,17 +143,16 @@ static CHECK_UNUSED void check_report(const char *sentence, const char *what, co
   _fail(file, line);
 }
 
-#define CHECK(cond)                  check_report((cond) ? NULL : "is false", #cond, __FILE__, __LINE__)
-#define CHECK_INT(got, want)         check_report(check_int_at((int64_t)(got), (int64_t)(want)), #got, __FILE__, __LINE__)
-#define CHECK_STR(got, want)         check_report(check_str_at((got), (want)), #got, __FILE__, __LINE__)
-#define CHECK_BITS(got, want, n)     check_report(check_bits_at((got), (want), (n)), #got, __FILE__, __LINE__)
-#define CHECK_BITS_F32(got, want, n) check_report(check_bits_f32_at((got), (want), (n)), #got, __FILE__, __LINE__)
-#define CHECK_CLOSE(got, want, tol, why)                                                                               \
-  check_report(check_close_at((double)(got), (double)(want), (tol), (why)), #got, __FILE__, __LINE__)
-#define CHECK_GRAD(got, want, n, rel, floor)                                                                           \
-  check_report(check_grad_at((got), (want), (n), (rel), (floor)), #got, __FILE__, __LINE__)
-#define CHECK_OK(rc, err) check_report(check_ok_at((rc), (err)), #rc, __FILE__, __LINE__)
-#define CHECK_ERROR(rc, err, code, part)                                                                               \
-  check_report(check_error_at((rc), (err), (code), (part)), #rc, __FILE__, __LINE__)
+#define CHECK_AT(sentence, what) check_report((sentence), (what), __FILE__, __LINE__)
+
+#define CHECK(cond)                          CHECK_AT((cond) ? NULL : "is false", #cond)
+#define CHECK_INT(got, want)                 CHECK_AT(check_int_at((int64_t)(got), (int64_t)(want)), #got)
+#define CHECK_STR(got, want)                 CHECK_AT(check_str_at((got), (want)), #got)
+#define CHECK_BITS(got, want, bytes)         CHECK_AT(check_bits_at((got), (want), (bytes)), #got)
+#define CHECK_BITS_F32(got, want, n)         CHECK_AT(check_bits_f32_at((got), (want), (n)), #got)
+#define CHECK_CLOSE(got, want, tol, why)     CHECK_AT(check_close_at((double)(got), (double)(want), (tol), (why)), #got)
+#define CHECK_GRAD(got, want, n, rel, floor) CHECK_AT(check_grad_at((got), (want), (n), (rel), (floor)), #got)
+#define CHECK_OK(rc, err)                    CHECK_AT(check_ok_at((rc), (err)), #rc)
+#define CHECK_ERROR(rc, err, code, part)     CHECK_AT(check_error_at((rc), (err), (code), (part)), #rc)
 
 #endif

@@ -1,4 +1,5 @@
-/* links: core. Proves that every comparer of check.h fails when it must: a NaN, an infinity, nothing compared, a thing compared with itself, a reason missing. */
+/* links: core. Proves that every comparer of check.h fails when it must: a NaN, an infinity, nothing compared, a thing
+ * compared with itself, a reason missing. */
 #include "check.h"
 
 #include <stdlib.h>

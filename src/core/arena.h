@@ -1,9 +1,10 @@
 /* core/arena: memory by lifetime. Four lifetimes exist: run, step, request, scratch (per thread, mark and release).
  *
- * An arena grows by blocks of malloc; nothing is freed one by one. Every push has a tag (a string literal), and the bytes
- * asked for and their high-water mark are counted per tag over the process; memory_total counts what malloc was asked for,
- * slack included. Under ASan the space between pushes is poisoned. An arena belongs to one thread; the counters to all.
- * Files, device buffers and child processes that live as long as an arena are closed by its reset callbacks, newest first.
+ * An arena grows by blocks of malloc; nothing is freed one by one. Every push has a tag (a string literal), and the
+ * bytes asked for and their high-water mark are counted per tag over the process; memory_total counts what malloc was
+ * asked for, slack included. Under ASan the space between pushes is poisoned. An arena belongs to one thread; the
+ * counters to all. Files, device buffers and child processes that live as long as an arena are closed by its reset
+ * callbacks, newest first.
  */
 #ifndef ASSAY_CORE_ARENA_H
 #define ASSAY_CORE_ARENA_H
@@ -25,7 +26,8 @@ void arena_destroy(struct arena *a); /* NULL is allowed; runs callbacks */
 void arena_reset(struct arena *a);   /* runs callbacks, keeps the first block */
 
 /* count * size bytes, zeroed, 64-byte aligned if the push is >= 64 bytes, else 16. Overflow-checked. NULL and err set
-   (ERROR_RESOURCE, naming arena, tag and bytes) when memory is lacking. count or size may be 0: a valid pointer comes back. */
+   (ERROR_RESOURCE, naming arena, tag and bytes) when memory is lacking. count or size may be 0: a valid pointer comes
+   back. */
 void *arena_push(struct arena *a, size_t count, size_t size, const char *tag, struct error *err);
 #define ARENA_NEW(a, type, count, tag, err) ((type *)arena_push((a), (count), sizeof(type), (tag), (err)))
 

@@ -86,27 +86,32 @@ bool size_add(uint64_t a, uint64_t b, uint64_t *out)
   return !__builtin_add_overflow(a, b, out);
 }
 
-/* Table 3-7 of the Unicode Standard: the range of the second byte depends on the first. */
+/* Table 3-7 of the Unicode Standard: the first byte tells the length and the range of the second. */
+struct utf8_lead {
+  uint8_t first, length, low, high;
+};
+
+static const struct utf8_lead utf8_leads[] = {
+    {0xf5, 0, 0, 0},       {0xf4, 4, 0x80, 0x8f}, {0xf1, 4, 0x80, 0xbf}, {0xf0, 4, 0x90, 0xbf}, {0xee, 3, 0x80, 0xbf},
+    {0xed, 3, 0x80, 0x9f}, {0xe1, 3, 0x80, 0xbf}, {0xe0, 3, 0xa0, 0xbf}, {0xc2, 2, 0x80, 0xbf}, {0x80, 0, 0, 0}};
+
 size_t utf8_decode(const uint8_t *s, size_t n, uint32_t *code)
 {
   if (n == 0) return 0;
-  uint8_t first = s[0];
-  if (first < 0x80) {
-    *code = first;
+  if (s[0] < 0x80) {
+    *code = s[0];
     return 1;
   }
-  size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || n < length) return 0;
-  uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-  uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-  if (s[1] < low || s[1] > high) return 0;
-  uint32_t value = first & (0x7fu >> length);
-  for (size_t i = 1; i < length; i++) {
+  const struct utf8_lead *lead = utf8_leads;
+  while (s[0] < lead->first) lead++;
+  if (lead->length == 0 || n < lead->length || s[1] < lead->low || s[1] > lead->high) return 0;
+  uint32_t value = s[0] & (0x7fu >> lead->length);
+  for (size_t i = 1; i < lead->length; i++) {
     if ((s[i] & 0xc0) != 0x80) return 0;
     value = value << 6 | (s[i] & 0x3fu);
   }
   *code = value;
-  return length;
+  return lead->length;
 }
 
 size_t utf8_valid_prefix(const void *bytes, size_t size)

@@ -1,5 +1,5 @@
-/* core/cursor: a bounded reader over bytes. Every binary format goes through it: no length is believed before it has been
- * compared with what is left. Errors name the file and the byte offset ("at byte 8: ..."). */
+/* core/cursor: a bounded reader over bytes. Every binary format goes through it: no length is believed before it has
+ * been compared with what is left. Errors name the file and the byte offset ("at byte 8: ..."). */
 #ifndef ASSAY_CORE_CURSOR_H
 #define ASSAY_CORE_CURSOR_H
 

@@ -7,7 +7,8 @@
 
 #include "core/cursor.h"
 
-/* Copies text into a field: control characters and bytes that are not UTF-8 become '?', and a cut never splits a character. */
+/* Copies text into a field: control characters and bytes that are not UTF-8 become '?', and a cut never splits a
+ * character. */
 static void put_field(char *field, size_t room, const char *text)
 {
   const uint8_t *s = (const uint8_t *)text;

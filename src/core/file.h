@@ -15,7 +15,8 @@ int file_map(struct arena *a, const char *path, struct file_map *out, struct err
 /* Reads a whole file, at most limit bytes, with a NUL behind it. */
 int file_read(struct arena *a, const char *path, size_t limit, char **text, size_t *size, struct error *err) MUST_USE;
 
-/* Atomic writing. Between open and commit nothing is visible under `path`; close without commit removes the temporary. */
+/* Atomic writing. Between open and commit nothing is visible under `path`; close without commit removes the temporary.
+ */
 struct file_writer;
 int file_writer_open(struct arena *a, const char *path, struct file_writer **out, struct error *err) MUST_USE;
 int file_writer_write(struct file_writer *w, const void *bytes, size_t n, struct error *err) MUST_USE;
@@ -25,7 +26,8 @@ uint64_t file_writer_size(const struct file_writer *w);
 int file_writer_commit(struct file_writer *w, struct error *err) MUST_USE; /* fsync, rename, fsync of the folder */
 void file_writer_close(struct file_writer *w);                             /* also runs at arena reset */
 
-/* One line a call, from a file, "-" (stdin), .gz or .zst. Lines end in \n or \r\n (stripped); the bytes stay valid until the next call. */
+/* One line a call, from a file, "-" (stdin), .gz or .zst. Lines end in \n or \r\n (stripped); the bytes stay valid
+ * until the next call. */
 struct line_reader;
 int line_reader_open(struct arena *a, const char *path, struct line_reader **out, struct error *err) MUST_USE;
 /* *line = NULL at the end. A line over 256 MiB is an error. number: 1-based. */

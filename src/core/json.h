@@ -1,6 +1,6 @@
-/* core/json: jansson with this project's rules: every read is bounded in depth and size, duplicate keys are errors where
- * asked, U+0000 is allowed in strings, errors are sentences with file and line; numbers are written as the shortest decimal that
- * reads back to the same bits, -inf, inf and NaN as null. */
+/* core/json: jansson with this project's rules: every read is bounded in depth and size, duplicate keys are errors
+ * where asked, U+0000 is allowed in strings, errors are sentences with file and line; numbers are written as the
+ * shortest decimal that reads back to the same bits, -inf, inf and NaN as null. */
 #ifndef ASSAY_CORE_JSON_H
 #define ASSAY_CORE_JSON_H
 
@@ -15,7 +15,8 @@ int json_parse(struct arena *a, const char *bytes, size_t n, const char *file, i
                struct error *err) MUST_USE;
 int json_parse_file(struct arena *a, const char *path, json_t **out, struct error *err) MUST_USE;
 
-/* Typed access with a sentence on failure. `where` is FILE, key is the member. *_or give the default where the member is absent or null. */
+/* Typed access with a sentence on failure. `where` is FILE, key is the member. *_or give the default where the member
+ * is absent or null. */
 int json_need_string(const json_t *o, const char *key, const char **out, const char *where, struct error *err) MUST_USE;
 int json_need_int(const json_t *o, const char *key, int64_t low, int64_t high, int64_t *out, const char *where,
                   struct error *err) MUST_USE;

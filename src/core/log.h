@@ -11,7 +11,8 @@ void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "assay: ..." on stderr (and in the log); always shown, clears a live line first. */
 void log_error(const struct error *err);
-/* A live line, replaced by the next. done/total give rate and time left; total 0: unknown. Silent during the first 2 s. */
+/* A live line, replaced by the next. done/total give rate and time left; total 0: unknown. Silent during the first 2 s.
+ */
 void log_progress(const char *what, double done, double total, const char *unit);
 void log_progress_end(void);
 bool log_is_terminal(void);

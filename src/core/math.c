@@ -105,7 +105,8 @@ float math_f32_from_f16(uint16_t x)
 
 int math_check_environment(struct error *err)
 {
-  /* volatile: computed by the machine now, not by the compiler. Ties to even goes down at 1 + 2^-53 and up at 1 + 3 2^-53. */
+  /* volatile: computed by the machine now, not by the compiler. Ties to even goes down at 1 + 2^-53 and up at 1 + 3
+   * 2^-53. */
   volatile double one = 1.0, half = 0x1p-53, least = 0x1p-1022;
   bool nearest = one + half == 1.0 && one + 3 * half == 1.0 + 0x1p-51 && -one - half == -1.0;
   if (!nearest) {

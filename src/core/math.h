@@ -1,8 +1,10 @@
 /* core/math: the only file that rounds. Polynomials of our own, so that the same bits come out of every libc, compiler
- * and instruction set. The vector kernels in compute/cpu repeat the f32 routines operation for operation; compute tests compare by memcmp.
+ * and instruction set. The vector kernels in compute/cpu repeat the f32 routines operation for operation; compute tests
+ * compare by memcmp.
  *
- * Measured bounds are stated per function and checked by tests/unit/core. All f32 routines assume round-to-nearest and treat denormal inputs as 0
- * and flush denormal results, as the compute mode (pool.h) does; their results are the same with and without FTZ/DAZ.
+ * Measured bounds are stated per function and checked by tests/unit/core. All f32 routines assume round-to-nearest and
+ * treat denormal inputs as 0 and flush denormal results, as the compute mode (pool.h) does; their results are the same
+ * with and without FTZ/DAZ.
  */
 #ifndef ASSAY_CORE_MATH_H
 #define ASSAY_CORE_MATH_H
@@ -19,9 +21,10 @@ static inline double math_fma(double a, double b, double c)
   return __builtin_fma(a, b, c);
 }
 
-/* exp(x): above 88.72283 +inf, below -87.33654 +0, NaN: NaN. The exact steps of the f32 two are in math_exp.h, so that a
-   vector unit can repeat them. Bounds as measured: expf 1.02 ulp, logf 0.91 (all arguments); f64 on millions of random
-   arguments against long double: exp 0.75, log 0.83, log1p 0.81, expm1 1.1, pow 0.75, sin and cos 0.78, tanh 1.5. */
+/* exp(x): above 88.72283 +inf, below -87.33654 +0, NaN: NaN. The exact steps of the f32 two are in math_exp.h, so that
+   a vector unit can repeat them. Bounds as measured: expf 1.02 ulp, logf 0.91 (all arguments); f64 on millions of
+   random arguments against long double: exp 0.75, log 0.83, log1p 0.81, expm1 1.1, pow 0.75, sin and cos 0.78,
+   tanh 1.5. */
 float math_expf(float x);
 double math_exp(double x);
 float math_logf(float x); /* zero and denormals: -inf; below: NaN */

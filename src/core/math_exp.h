@@ -1,8 +1,10 @@
-/* core/math_exp: exp and log in f32, step by step. The vector kernels in compute/cpu repeat these steps operation for operation and get the
- * same bits: every step is one IEEE operation (multiply, add, fused multiply-add, compare and select, integer add, shift), none
- * depends on a branch, and no intermediate that matters is denormal, so FTZ and DAZ change nothing.
+/* core/math_exp: exp and log in f32, step by step. The vector kernels in compute/cpu repeat these steps operation for
+ * operation and get the same bits: every step is one IEEE operation (multiply, add, fused multiply-add, compare and
+ * select, integer add, shift), none depends on a branch, and no intermediate that matters is denormal, so FTZ and DAZ
+ * change nothing.
  *
- * `low < x ? low : x` is exactly minps(low, x) and `low > x ? low : x` exactly maxps(low, x): both give x where x is NaN.
+ * `low < x ? low : x` is exactly minps(low, x) and `low > x ? low : x` exactly maxps(low, x): both give x where x is
+ * NaN.
  *
  * Measured over all arguments against f64: exp 1.02 ulp, log 0.91 ulp (tests/unit/core_math.c checks a sample).
  */
@@ -67,7 +69,8 @@ static inline float math_exp_steps(float x)
   return x > MATH_EXP_HIGH ? __builtin_inff() : y;
 }
 
-/* log(1 + f) = f - f^2/2 + f^3 (L0 + L1 f + ... + L8 f^8) on sqrt(1/2) - 1 <= f < sqrt(2) - 1, absolute error 7.3e-10 f^2 */
+/* log(1 + f) = f - f^2/2 + f^3 (L0 + L1 f + ... + L8 f^8) on sqrt(1/2) - 1 <= f < sqrt(2) - 1, absolute error 7.3e-10
+ * f^2 */
 #define MATH_LOG_SQRT_HALF 0x3f3504f3u /* bits of sqrt(1/2) */
 #define MATH_LOG_L0        0x1.555546p-2f
 #define MATH_LOG_L1        -0x1.ffffeep-3f

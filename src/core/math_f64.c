@@ -1,5 +1,5 @@
-/* exp, log and their kin in f64. The polynomials are minimax fits (Remez exchange in 300 bits, weights as noted); the arguments
- * are reduced exactly, and the parts that must not lose bits are carried as unevaluated sums high + low. */
+/* exp, log and their kin in f64. The polynomials are minimax fits (Remez exchange in 300 bits, weights as noted); the
+ * arguments are reduced exactly, and the parts that must not lose bits are carried as unevaluated sums high + low. */
 #include <string.h>
 
 #include "core/error.h"

@@ -31,9 +31,10 @@ void compute_mode_leave(struct compute_mode m)
 }
 
 /* --- The pool ---
- * A job is published by raising `round`. Workers wait for the next round, first spinning, then asleep on `work`; the caller waits the
- * same way for `remaining` to reach zero, asleep on `done`. Whoever goes to sleep first says so (sleepers, caller_sleeps) under the lock
- * and looks again, so that no wake-up is lost: both sides use sequentially consistent atomics.
+ * A job is published by raising `round`. Workers wait for the next round, first spinning, then asleep on `work`; the
+ * caller waits the same way for `remaining` to reach zero, asleep on `done`. Whoever goes to sleep first says so
+ * (sleepers, caller_sleeps) under the lock and looks again, so that no wake-up is lost: both sides use sequentially
+ * consistent atomics.
  */
 
 enum { THREADS_LIMIT = 1024 };

@@ -1,8 +1,10 @@
-/* core/pool: the one thread pool. pool_run splits `items` into contiguous static ranges, one per thread, and waits. Which thread computes what
- * depends on the thread count; what is computed does not: kernels split outputs, never a reduction.
+/* core/pool: the one thread pool. pool_run splits `items` into contiguous static ranges, one per thread, and waits.
+ * Which thread computes what depends on the thread count; what is computed does not: kernels split outputs, never a
+ * reduction.
  *
- * Compute mode: inside a job every thread has round-to-nearest, flush-to-zero and denormals-are-zero set, and its own setting back afterwards
- * (also the caller's, which works as thread 0). Workers spin for some microseconds before they sleep.
+ * Compute mode: inside a job every thread has round-to-nearest, flush-to-zero and denormals-are-zero set, and its own
+ * setting back afterwards (also the caller's, which works as thread 0). Workers spin for some microseconds before they
+ * sleep.
  */
 #ifndef ASSAY_CORE_POOL_H
 #define ASSAY_CORE_POOL_H

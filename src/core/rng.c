@@ -23,7 +23,8 @@ void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
   out[3] = c3;
 }
 
-/* Two blocks chained: the first binds purpose, step, group, attempt to the seed, the second its result (as key and by xor) to rollout, position and draw. */
+/* Two blocks chained: the first binds purpose, step, group, attempt to the seed, the second its result (as key and by
+ * xor) to rollout, position and draw. */
 void rng_block(uint64_t seed, const struct rng_at *at, uint32_t out[4])
 {
   uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, mixed[4];

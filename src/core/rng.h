@@ -18,8 +18,8 @@ enum rng_purpose {
   RNG_METHOD = 256
 };
 
-/* What a random number is for. Equal addresses under one seed give equal numbers, whatever ran before. RNG_METHOD + i is
-   method i's own. The fields are hashed (Philox over two blocks), so each may use its full range. */
+/* What a random number is for. Equal addresses under one seed give equal numbers, whatever ran before. RNG_METHOD + i
+   is method i's own. The fields are hashed (Philox over two blocks), so each may use its full range. */
 struct rng_at {
   uint32_t purpose; /* enum rng_purpose */
   uint32_t step;

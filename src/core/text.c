@@ -92,28 +92,41 @@ void json_put_string(struct text *t, const char *s, size_t n)
   text_add(t, "\"", 1);
 }
 
-/* Writes sign, digits and exponent (of "%.*e") as 0.001, 12.5, 3.0 or 1e-06: fixed from 1e-4 to 1e16, as Python does. */
-static void put_decimal(struct text *t, const char *scientific)
-{
+/* A finite number as digits d1 d2 ... dn (no zero at the end, but for 0 itself) and the exponent of d1. */
+struct decimal {
+  bool minus;
   char digits[32];
-  int n = 0;
-  const char *s = scientific;
-  if (*s == '-') text_add(t, s++, 1);
+  int n, exponent;
+};
+
+/* Takes "%.*e" apart; passes over the point, whatever the locale calls it. */
+static struct decimal decimal_of(const char *scientific)
+{
+  struct decimal d = {.minus = *scientific == '-'};
+  const char *s = scientific + d.minus;
   for (; *s && *s != 'e'; s++) {
-    if (*s >= '0' && *s <= '9') digits[n++] = *s; /* passes over the point, whatever the locale calls it */
+    if (*s >= '0' && *s <= '9') d.digits[d.n++] = *s;
   }
-  int exponent = (int)strtol(s + 1, NULL, 10);
-  while (n > 1 && digits[n - 1] == '0') n--;
-  if (exponent < -4 || exponent >= 16) {
-    text_add(t, digits, 1);
-    if (n > 1) text_add(t, ".", 1);
-    text_add(t, digits + 1, (size_t)n - 1);
-    text_printf(t, "e%+03d", exponent);
+  d.exponent = (int)strtol(s + 1, NULL, 10);
+  while (d.n > 1 && d.digits[d.n - 1] == '0') d.n--;
+  return d;
+}
+
+/* 0.001, 12.5, 3.0 or 1e-06: fixed from 1e-4 to 1e16, as Python does. */
+static void put_decimal(struct text *t, struct decimal d)
+{
+  if (d.minus) text_add(t, "-", 1);
+  if (d.exponent < -4 || d.exponent >= 16) {
+    text_add(t, d.digits, 1);
+    if (d.n > 1) text_add(t, ".", 1);
+    text_add(t, d.digits + 1, (size_t)d.n - 1);
+    text_printf(t, "e%+03d", d.exponent);
     return;
   }
-  for (int i = exponent < 0 ? exponent : 0; i < n || i <= exponent + 1; i++) {
-    if (i == exponent + 1) text_add(t, ".", 1);
-    text_add(t, i >= 0 && i < n ? digits + i : "0", 1);
+  /* Digit i stands at 10^(exponent - i); the point is followed by at least one. */
+  for (int i = d.exponent < 0 ? d.exponent : 0; i < d.n || i <= d.exponent + 1; i++) {
+    if (i == d.exponent + 1) text_add(t, ".", 1);
+    text_add(t, i >= 0 && i < d.n ? d.digits + i : "0", 1);
   }
 }
 
@@ -129,7 +142,7 @@ void json_put_f32(struct text *t, float x)
     snprintf(form, sizeof form, "%.*e", digits - 1, (double)x);
     if (strtof(form, NULL) == x) break;
   }
-  put_decimal(t, form);
+  put_decimal(t, decimal_of(form));
 }
 
 void json_put_f64(struct text *t, double x)
@@ -143,7 +156,7 @@ void json_put_f64(struct text *t, double x)
     snprintf(form, sizeof form, "%.*e", digits - 1, x);
     if (strtod(form, NULL) == x) break;
   }
-  put_decimal(t, form);
+  put_decimal(t, decimal_of(form));
 }
 
 void json_put_int(struct text *t, int64_t x)

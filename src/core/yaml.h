@@ -1,5 +1,6 @@
-/* core/yaml: a YAML file as a tree that remembers where every value stood (libyaml's marks). The recipe checker reads it;
- * nothing else does. Limits: 1 MiB, depth 32, 10,000 nodes; anchors, aliases, tags and several documents are refused by name; a duplicate key is an error. */
+/* core/yaml: a YAML file as a tree that remembers where every value stood (libyaml's marks). The recipe checker reads
+ * it; nothing else does. Limits: 1 MiB, depth 32, 10,000 nodes; anchors, aliases, tags and several documents are
+ * refused by name; a duplicate key is an error. */
 #ifndef ASSAY_CORE_YAML_H
 #define ASSAY_CORE_YAML_H
 

@@ -1,4 +1,5 @@
-/* Replays a corpus through a fuzz target where libFuzzer is not linked: fuzz_NAME FILE-OR-FOLDER... An empty corpus fails. */
+/* Replays a corpus through a fuzz target where libFuzzer is not linked: fuzz_NAME FILE-OR-FOLDER... An empty corpus
+ * fails. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

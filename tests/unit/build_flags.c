@@ -1,4 +1,5 @@
-/* links: core. Floating point is part of the build contract: reads compile_commands.json of this build and of every other under build/. */
+/* links: core. Floating point is part of the build contract: reads compile_commands.json of this build and of every
+ * other under build/. */
 #include <glob.h>
 #include <stdio.h>
 

@@ -333,7 +333,8 @@ static int write_file(const char *path, struct error *err)
 }
 #endif
 
-/* Whatever write, fsync, rename or allocation fails: the old file stands whole or the new one does, and nothing lies beside it. */
+/* Whatever write, fsync, rename or allocation fails: the old file stands whole or the new one does, and nothing lies
+ * beside it. */
 static void test_failures_leave_no_half_file(void **state)
 {
   (void)state;

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev]. With --dev also what lint, clang
+# and fuzz builds need. Quick when nothing is missing; says what to do when it cannot install.
+set -euo pipefail
+
+packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
+  zlib1g-dev libutf8proc-dev nettle-dev libcmocka-dev)
+if [[ ${1:-} == --dev ]]; then
+  packages+=(clang clang-format-14 libclang-rt-dev pmccabe)
+fi
+
+# Elsewhere than on Debian or Ubuntu: say what is lacking.
+if ! command -v dpkg-query >/dev/null; then
+  lacking=()
+  for tool in cc cmake ninja pkg-config; do command -v "$tool" >/dev/null || lacking+=("$tool"); done
+  for module in jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle cmocka; do
+    pkg-config --exists "$module" 2>/dev/null || lacking+=("$module")
+  done
+  ((${#lacking[@]} == 0)) && exit 0
+  echo "deps: lacking ${lacking[*]}; this is not Debian or Ubuntu: install them with your package manager" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  # pkg-config is pkgconf on newer systems.
+  if [[ $status != installed ]] && ! { [[ $package == pkg-config ]] && command -v pkg-config >/dev/null; }; then
+    missing+=("$package")
+  fi
+done
+((${#missing[@]} == 0)) && exit 0
+
+install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
+become=()
+if ((EUID != 0)); then
+  if ! command -v sudo >/dev/null || { [[ ! -t 0 ]] && ! sudo -n true 2>/dev/null; }; then
+    echo "deps: lacking ${missing[*]}" >&2
+    echo "deps: not root and no sudo here; run as root: apt-get update && apt-get install -y ${missing[*]}" >&2
+    exit 1
+  fi
+  become=(sudo)
+fi
+echo "deps: installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${become[@]}" apt-get update && "${become[@]}" "${install[@]}"; } >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "deps: apt-get failed; see above, then run: apt-get install -y ${missing[*]}" >&2
+  exit 1
+fi
