@@ -82,18 +82,18 @@ struct parser {
   struct node *macro; /* the innermost macro around */
 };
 
-int parser_fail(struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-struct node *parser_node(struct parser *p, enum node_kind kind); /* NULL after failing */
-int parser_add(struct parser *p, struct node_list *list, struct node *n) MUST_USE;
-int parser_enter(struct parser *p) MUST_USE;
-bool parser_is(const struct parser *p, enum token_kind kind, const char *text); /* text NULL: any */
-bool parser_skip(struct parser *p, enum token_kind kind, const char *text);
-int parser_expect(struct parser *p, enum token_kind kind, const char *text, const struct token **out) MUST_USE;
+int jinja_parser_fail(struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct node *jinja_parser_node(struct parser *p, enum node_kind kind); /* NULL after failing */
+int jinja_parser_add(struct parser *p, struct node_list *list, struct node *n) MUST_USE;
+int jinja_parser_enter(struct parser *p) MUST_USE;
+bool jinja_parser_is(const struct parser *p, enum token_kind kind, const char *text); /* text NULL: any */
+bool jinja_parser_skip(struct parser *p, enum token_kind kind, const char *text);
+int jinja_parser_expect(struct parser *p, enum token_kind kind, const char *text, const struct token **out) MUST_USE;
 
-int parse_expression(struct parser *p, struct node **out) MUST_USE;
-int parse_primary(struct parser *p, bool with_member, struct node **out) MUST_USE;
+int jinja_parse_expression(struct parser *p, struct node **out) MUST_USE;
+int jinja_parse_primary(struct parser *p, bool with_member, struct node **out) MUST_USE;
 /* One expression, or several with commas between them: a tuple. simple: names and literals only, up to a word `in` where ends_at_in. */
-int parse_tuple(struct parser *p, bool simple, bool ends_at_in, bool in_parentheses, struct node **out) MUST_USE;
-int parse_filters(struct parser *p, struct node *input, bool first_without_bar, struct node **out) MUST_USE;
+int jinja_parse_tuple(struct parser *p, bool simple, bool ends_at_in, bool in_parentheses, struct node **out) MUST_USE;
+int jinja_parse_filters(struct parser *p, struct node *input, bool first_without_bar, struct node **out) MUST_USE;
 
 #endif

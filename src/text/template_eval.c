@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-const struct value *argument(const struct arguments *args, size_t position, const char *name)
+const struct value *jinja_argument(const struct arguments *args, size_t position, const char *name)
 {
   if (position < args->count) return &args->items[position];
   for (size_t i = 0; name && i < args->named; i++)
@@ -16,65 +16,66 @@ const struct value *argument(const struct arguments *args, size_t position, cons
   return NULL;
 }
 
-bool argument_truth(const struct arguments *args, size_t position, const char *name, bool fallback)
+bool jinja_argument_truth(const struct arguments *args, size_t position, const char *name, bool fallback)
 {
-  const struct value *v = argument(args, position, name);
+  const struct value *v = jinja_argument(args, position, name);
   return v ? value_truth(v) : fallback;
 }
 
-int argument_integer(struct run *r, const struct arguments *args, size_t position, const char *name, long fallback,
-                     long *out)
+int jinja_argument_integer(struct jinja *r, const struct arguments *args, size_t position, const char *name,
+                           long fallback, long *out)
 {
-  const struct value *v = argument(args, position, name);
+  const struct value *v = jinja_argument(args, position, name);
   *out = fallback;
   if (!v || v->kind == VALUE_NONE) return 0;
   if (!value_is_integer(v))
-    return run_fail(r, "argument %zu (%s) is a '%s'; expected an integer", position + 1, name ? name : "?",
-                    value_type(v));
+    return jinja_fail(r, "argument %zu (%s) is a '%s'; expected an integer", position + 1, name ? name : "?",
+                      value_type(v));
   wide n = value_as_integer(v);
   *out = n > LONG_MAX ? LONG_MAX : n < LONG_MIN ? LONG_MIN : (long)n;
   return 0;
 }
 
-int argument_string(struct run *r, const struct arguments *args, size_t position, const char *name,
-                    struct value fallback, struct value *out)
+int jinja_argument_string(struct jinja *r, const struct arguments *args, size_t position, const char *name,
+                          struct value fallback, struct value *out)
 {
-  const struct value *v = argument(args, position, name);
+  const struct value *v = jinja_argument(args, position, name);
   *out = v ? *v : fallback;
   if (v && v->kind != VALUE_STRING)
-    return run_fail(r, "argument %zu (%s) is a '%s'; expected a string", position + 1, name ? name : "?",
-                    value_type(v));
+    return jinja_fail(r, "argument %zu (%s) is a '%s'; expected a string", position + 1, name ? name : "?",
+                      value_type(v));
   return 0;
 }
 
-int eval_arguments(struct run *r, const struct node *call, struct arguments *out)
+int jinja_eval_arguments(struct jinja *r, const struct node *call, struct arguments *out)
 {
   struct value_list more = {NULL, 0};
   struct value star2 = value_none(), star;
   if (call->star) {
-    TRY(eval(r, call->star, &star));
+    TRY(jinja_eval(r, call->star, &star));
     TRY(value_iterate(r, &star, &more));
   }
   if (call->star2) {
-    TRY(eval(r, call->star2, &star2));
-    if (star2.kind != VALUE_DICT) return run_fail(r, "argument after ** must be a mapping, not %s", value_type(&star2));
+    TRY(jinja_eval(r, call->star2, &star2));
+    if (star2.kind != VALUE_DICT)
+      return jinja_fail(r, "argument after ** must be a mapping, not %s", value_type(&star2));
   }
   size_t extra = star2.kind == VALUE_DICT ? star2.as.dict->count : 0;
   *out = (struct arguments){.count = call->items.count + more.count, .named = call->values.count + extra};
-  out->items = run_alloc(r, out->count, sizeof *out->items);
-  out->values = run_alloc(r, out->named, sizeof *out->values);
-  out->names = run_alloc(r, out->named, sizeof *out->names);
+  out->items = jinja_alloc(r, out->count, sizeof *out->items);
+  out->values = jinja_alloc(r, out->named, sizeof *out->values);
+  out->names = jinja_alloc(r, out->named, sizeof *out->names);
   if (!out->items || !out->values || !out->names) return r->rc;
-  for (size_t i = 0; i < call->items.count; i++) TRY(eval(r, call->items.items[i], &out->items[i]));
+  for (size_t i = 0; i < call->items.count; i++) TRY(jinja_eval(r, call->items.items[i], &out->items[i]));
   if (more.count) memcpy(out->items + call->items.count, more.items, more.count * sizeof *more.items);
   for (size_t i = 0; i < call->values.count; i++) {
     out->names[i] = call->names[i];
-    TRY(eval(r, call->values.items[i], &out->values[i]));
+    TRY(jinja_eval(r, call->values.items[i], &out->values[i]));
   }
   for (size_t i = 0; i < extra; i++) {
     const struct value *key = &star2.as.dict->keys[i];
-    if (key->kind != VALUE_STRING) return run_fail(r, "keywords must be strings");
-    char *name = run_alloc(r, key->as.string.size + 1, 1);
+    if (key->kind != VALUE_STRING) return jinja_fail(r, "keywords must be strings");
+    char *name = jinja_alloc(r, key->as.string.size + 1, 1);
     if (!name) return r->rc;
     memcpy(name, key->as.string.bytes, key->as.string.size);
     out->names[call->values.count + i] = name;
@@ -85,24 +86,24 @@ int eval_arguments(struct run *r, const struct node *call, struct arguments *out
 
 /* Operators. */
 
-static int undefined_failure(struct run *r, const struct value *v)
+static int undefined_failure(struct jinja *r, const struct value *v)
 {
-  return run_fail(r, "'%.200s' is undefined", v->as.hint ? v->as.hint : "value");
+  return jinja_fail(r, "'%.200s' is undefined", v->as.hint ? v->as.hint : "value");
 }
 
-static int bad_operands(struct run *r, const char *op, const struct value *a, const struct value *b)
+static int bad_operands(struct jinja *r, const char *op, const struct value *a, const struct value *b)
 {
   if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
   if (b->kind == VALUE_UNDEFINED) return undefined_failure(r, b);
-  return run_fail(r, "unsupported operand type(s) for %s: '%s' and '%s'", op, value_type(a), value_type(b));
+  return jinja_fail(r, "unsupported operand type(s) for %s: '%s' and '%s'", op, value_type(a), value_type(b));
 }
 
-static int too_large(struct run *r)
+static int too_large(struct jinja *r)
 {
-  return run_fail(r, "an integer is too large (more than 127 bits)");
+  return jinja_fail(r, "an integer is too large (more than 127 bits)");
 }
 
-static int power_integers(struct run *r, wide base, wide exponent, struct value *out)
+static int power_integers(struct jinja *r, wide base, wide exponent, struct value *out)
 {
   wide result = 1;
   while (exponent > 0) {
@@ -114,18 +115,18 @@ static int power_integers(struct run *r, wide base, wide exponent, struct value 
   return 0;
 }
 
-static int power_reals(struct run *r, double x, double y, struct value *out)
+static int power_reals(struct jinja *r, double x, double y, struct value *out)
 {
   bool whole = math_is_finite(y) && math_floor(y) == y && math_abs(y) < 1e15;
-  if (x == 0 && y < 0) return run_fail(r, "0.0 cannot be raised to a negative power");
-  if (x < 0 && !whole) return run_fail(r, "a negative number cannot be raised to a broken power");
+  if (x == 0 && y < 0) return jinja_fail(r, "0.0 cannot be raised to a negative power");
+  if (x < 0 && !whole) return jinja_fail(r, "a negative number cannot be raised to a broken power");
   bool odd = whole && (long long)y % 2;
   double size = x == 0 ? (y == 0 ? 1 : 0) : math_pow(math_abs(x), y);
   *out = value_float(x < 0 && odd ? -size : size);
   return 0;
 }
 
-static int integers(struct run *r, const char *op, wide a, wide b, struct value *out)
+static int integers(struct jinja *r, const char *op, wide a, wide b, struct value *out)
 {
   wide n = 0;
   bool overflow = false;
@@ -141,7 +142,7 @@ static int integers(struct run *r, const char *op, wide a, wide b, struct value 
       overflow = __builtin_mul_overflow(a, b, &n);
       break;
     default: /* / // % */
-      if (!b) return run_fail(r, op[0] == '/' && !op[1] ? "division by zero" : "integer division or modulo by zero");
+      if (!b) return jinja_fail(r, op[0] == '/' && !op[1] ? "division by zero" : "integer division or modulo by zero");
       if (op[0] == '/' && !op[1]) {
         *out = value_float((double)a / (double)b);
         return 0;
@@ -158,10 +159,10 @@ static int integers(struct run *r, const char *op, wide a, wide b, struct value 
   return 0;
 }
 
-static int reals(struct run *r, const char *op, double a, double b, struct value *out)
+static int reals(struct jinja *r, const char *op, double a, double b, struct value *out)
 {
   if (!strcmp(op, "**")) return power_reals(r, a, b, out);
-  if ((op[0] == '/' || op[0] == '%') && b == 0) return run_fail(r, "float division by zero");
+  if ((op[0] == '/' || op[0] == '%') && b == 0) return jinja_fail(r, "float division by zero");
   double x = 0;
   if (op[0] == '+')
     x = a + b;
@@ -184,11 +185,11 @@ static int reals(struct run *r, const char *op, double a, double b, struct value
   return 0;
 }
 
-static int join_lists(struct run *r, const struct value *a, const struct value *b, struct value *out)
+static int join_lists(struct jinja *r, const struct value *a, const struct value *b, struct value *out)
 {
   struct value_list *list = NULL;
   size_t n = a->as.list->count, m = b->as.list->count;
-  TRY(run_step(r, n + m));
+  TRY(jinja_step(r, n + m));
   TRY(value_list_new(r, a->kind, n + m, out, &list));
   if (n) memcpy(list->items, a->as.list->items, n * sizeof *list->items);
   if (m) memcpy(list->items + n, b->as.list->items, m * sizeof *list->items);
@@ -196,21 +197,21 @@ static int join_lists(struct run *r, const struct value *a, const struct value *
 }
 
 /* A string, list or tuple n times. */
-static int repeat(struct run *r, const struct value *v, wide times, struct value *out)
+static int repeat(struct jinja *r, const struct value *v, wide times, struct value *out)
 {
   if (times < 0) times = 0;
   size_t unit = v->kind == VALUE_STRING ? v->as.string.size : v->as.list->count;
   if (unit && times > TEMPLATE_OUTPUT / (wide)unit)
-    return run_fail(r, "a repetition grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
+    return jinja_fail(r, "a repetition grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
   if (v->kind == VALUE_STRING) {
-    struct build b = {.r = r};
-    for (wide i = 0; i < times && unit; i++) build_add(&b, v->as.string.bytes, unit);
-    TRY(run_step(r, (size_t)times / 8));
-    return build_take(&b, out);
+    struct jinja_text b = {.r = r};
+    for (wide i = 0; i < times && unit; i++) jinja_add(&b, v->as.string.bytes, unit);
+    TRY(jinja_step(r, (size_t)times / 8));
+    return jinja_take(&b, out);
   }
   struct value_list *list = NULL;
   size_t n = unit ? unit * (size_t)times : 0;
-  TRY(run_step(r, n));
+  TRY(jinja_step(r, n));
   TRY(value_list_new(r, v->kind, n, out, &list));
   for (size_t i = 0; i < n; i++) list->items[i] = v->as.list->items[i % unit];
   return 0;
@@ -221,28 +222,28 @@ static bool is_sequence(const struct value *v)
   return v->kind == VALUE_STRING || v->kind == VALUE_LIST || v->kind == VALUE_TUPLE;
 }
 
-int eval_binary(struct run *r, const char *op, const struct value *a, const struct value *b, struct value *out)
+int jinja_eval_binary(struct jinja *r, const char *op, const struct value *a, const struct value *b, struct value *out)
 {
   if (value_is_integer(a) && value_is_integer(b)) return integers(r, op, value_as_integer(a), value_as_integer(b), out);
   if (value_is_number(a) && value_is_number(b)) return reals(r, op, value_as_real(a), value_as_real(b), out);
   if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
   if (!strcmp(op, "+") && a->kind == b->kind && is_sequence(a)) {
     if (a->kind != VALUE_STRING) return join_lists(r, a, b, out);
-    struct build text = {.r = r};
-    TRY(run_step(r, (a->as.string.size + b->as.string.size) / 64));
-    build_add(&text, a->as.string.bytes, a->as.string.size);
-    build_add(&text, b->as.string.bytes, b->as.string.size);
-    return build_take(&text, out);
+    struct jinja_text text = {.r = r};
+    TRY(jinja_step(r, (a->as.string.size + b->as.string.size) / 64));
+    jinja_add(&text, a->as.string.bytes, a->as.string.size);
+    jinja_add(&text, b->as.string.bytes, b->as.string.size);
+    return jinja_take(&text, out);
   }
   if (!strcmp(op, "+") && a->kind == VALUE_STRING && b->kind != VALUE_UNDEFINED)
-    return run_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
+    return jinja_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
   if (!strcmp(op, "*") && is_sequence(a) && value_is_integer(b)) return repeat(r, a, value_as_integer(b), out);
   if (!strcmp(op, "*") && is_sequence(b) && value_is_integer(a)) return repeat(r, b, value_as_integer(a), out);
-  if (!strcmp(op, "%") && a->kind == VALUE_STRING) return format_percent(r, a, b, out);
+  if (!strcmp(op, "%") && a->kind == VALUE_STRING) return jinja_format_percent(r, a, b, out);
   return bad_operands(r, op, a, b);
 }
 
-int eval_compare(struct run *r, const char *op, const struct value *a, const struct value *b, bool *out)
+int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, const struct value *b, bool *out)
 {
   if (!strcmp(op, "==") || !strcmp(op, "!=")) {
     *out = value_equal(r, a, b) == (op[0] == '=');
@@ -266,7 +267,7 @@ int eval_compare(struct run *r, const char *op, const struct value *a, const str
 
 /* Attributes and items. */
 
-static int loop_attribute(struct run *r, const struct loop *l, const char *name, struct value *out)
+static int loop_attribute(struct jinja *r, const struct loop *l, const char *name, struct value *out)
 {
   size_t i = l->index, n = l->items.count;
   const struct {
@@ -293,7 +294,7 @@ static int loop_attribute(struct run *r, const struct loop *l, const char *name,
 }
 
 /* v.name by itself, without looking at items; *out stays undefined where there is none. */
-static int own_attribute(struct run *r, const struct value *v, const char *name, struct value *out)
+static int own_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
 {
   if (v->kind == VALUE_LOOP) TRY(loop_attribute(r, v->as.loop, name, out));
   if (v->kind == VALUE_NAMESPACE) {
@@ -307,9 +308,9 @@ static int own_attribute(struct run *r, const struct value *v, const char *name,
   /* groupby's pairs have names */
   if (v->kind == VALUE_TUPLE && v->as.list->count == 2 && (!strcmp(name, "grouper") || !strcmp(name, "list")))
     *out = v->as.list->items[name[0] == 'l'];
-  if (out->kind != VALUE_UNDEFINED || !method_exists(v, name)) return 0;
-  struct value_method *m = run_alloc(r, 1, sizeof *m);
-  struct value *self = run_alloc(r, 1, sizeof *self);
+  if (out->kind != VALUE_UNDEFINED || !jinja_method_exists(v, name)) return 0;
+  struct value_method *m = jinja_alloc(r, 1, sizeof *m);
+  struct value *self = jinja_alloc(r, 1, sizeof *self);
   if (!m || !self) return r->rc;
   *self = *v;
   *m = (struct value_method){self, name};
@@ -317,7 +318,7 @@ static int own_attribute(struct run *r, const struct value *v, const char *name,
   return 0;
 }
 
-int eval_attribute(struct run *r, const struct value *v, const char *name, struct value *out)
+int jinja_eval_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
 {
   if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
   *out = value_undefined(name);
@@ -325,12 +326,12 @@ int eval_attribute(struct run *r, const struct value *v, const char *name, struc
   TRY(own_attribute(r, v, name, out));
   if (out->kind != VALUE_UNDEFINED || v->kind != VALUE_DICT) return 0;
   const struct value *have = value_dict_text(v->as.dict, name, strlen(name));
-  TRY(run_step(r, v->as.dict->count / 8));
+  TRY(jinja_step(r, v->as.dict->count / 8));
   if (have) *out = *have;
   return 0;
 }
 
-static int item_at(struct run *r, const struct value *v, wide index, struct value *out)
+static int item_at(struct jinja *r, const struct value *v, wide index, struct value *out)
 {
   size_t n;
   TRY(value_length(r, v, &n));
@@ -346,29 +347,29 @@ static int item_at(struct run *r, const struct value *v, wide index, struct valu
   return 0;
 }
 
-int eval_item(struct run *r, const struct value *v, const struct value *key, struct value *out)
+int jinja_eval_item(struct jinja *r, const struct value *v, const struct value *key, struct value *out)
 {
   if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
   *out = value_undefined("item");
   if (v->kind == VALUE_DICT) {
-    TRY(run_step(r, v->as.dict->count / 8));
+    TRY(jinja_step(r, v->as.dict->count / 8));
     const struct value *have = value_dict_get(r, v->as.dict, key);
     if (have) *out = *have;
   } else if (value_is_integer(key) && (is_sequence(v) || v->kind == VALUE_RANGE)) {
     return item_at(r, v, value_as_integer(key), out);
   }
   if (r->rc || out->kind != VALUE_UNDEFINED || key->kind != VALUE_STRING) return r->rc;
-  char *name = run_alloc(r, key->as.string.size + 1, 1);
+  char *name = jinja_alloc(r, key->as.string.size + 1, 1);
   if (!name) return r->rc;
   memcpy(name, key->as.string.bytes, key->as.string.size);
   out->as.hint = name;
   return strncmp(name, "__", 2) ? own_attribute(r, v, name, out) : 0;
 }
 
-int eval_path(struct run *r, const struct value *v, const struct value *path, struct value *out)
+int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, struct value *out)
 {
   *out = *v;
-  if (path->kind != VALUE_STRING) return eval_item(r, v, path, out);
+  if (path->kind != VALUE_STRING) return jinja_eval_item(r, v, path, out);
   const char *s = path->as.string.bytes, *end = s + path->as.string.size;
   for (;;) {
     const char *dot = s < end ? memchr(s, '.', (size_t)(end - s)) : NULL, *stop = dot ? dot : end;
@@ -380,22 +381,23 @@ int eval_path(struct run *r, const struct value *v, const struct value *path, st
       if (digits) n = n * 10 + (*p - '0');
     }
     if (digits) key = value_int(n);
-    TRY(eval_item(r, &from, &key, out));
+    TRY(jinja_eval_item(r, &from, &key, out));
     if (!dot) return 0;
     s = dot + 1;
   }
 }
 
 /* Python's slice: bounds are clamped, a negative step walks back. */
-static int slice_bounds(struct run *r, const struct value parts[3], size_t size, wide *start, wide *step, size_t *count)
+static int slice_bounds(struct jinja *r, const struct value parts[3], size_t size, wide *start, wide *step,
+                        size_t *count)
 {
   wide n = (wide)size, bound[2];
   for (int i = 0; i < 3; i++)
     if (parts[i].kind != VALUE_NONE && !value_is_integer(&parts[i]))
       return parts[i].kind == VALUE_UNDEFINED ? undefined_failure(r, &parts[i])
-                                              : run_fail(r, "slice indices must be integers or None");
+                                              : jinja_fail(r, "slice indices must be integers or None");
   *step = parts[2].kind == VALUE_NONE ? 1 : value_as_integer(&parts[2]);
-  if (!*step) return run_fail(r, "slice step cannot be zero");
+  if (!*step) return jinja_fail(r, "slice step cannot be zero");
   for (int i = 0; i < 2; i++) {
     bool to_end = (i == 0) == (*step < 0);
     wide low = *step < 0 ? -1 : 0, high = *step < 0 ? n - 1 : n;
@@ -417,12 +419,12 @@ static int slice_bounds(struct run *r, const struct value parts[3], size_t size,
   return 0;
 }
 
-static int eval_slice(struct run *r, const struct value *v, const struct node *n, struct value *out)
+static int eval_slice(struct jinja *r, const struct value *v, const struct node *n, struct value *out)
 {
   struct value parts[3] = {value_none(), value_none(), value_none()};
-  if (n->a) TRY(eval(r, n->a, &parts[0]));
-  if (n->b) TRY(eval(r, n->b, &parts[1]));
-  if (n->c) TRY(eval(r, n->c, &parts[2]));
+  if (n->a) TRY(jinja_eval(r, n->a, &parts[0]));
+  if (n->b) TRY(jinja_eval(r, n->b, &parts[1]));
+  if (n->c) TRY(jinja_eval(r, n->c, &parts[2]));
   if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
   if (!is_sequence(v) && v->kind != VALUE_RANGE) {
     *out = value_undefined("slice");
@@ -432,14 +434,14 @@ static int eval_slice(struct run *r, const struct value *v, const struct node *n
   wide start = 0, step = 1;
   TRY(value_length(r, v, &size));
   TRY(slice_bounds(r, parts, size, &start, &step, &count));
-  TRY(run_step(r, count / 8));
+  TRY(jinja_step(r, count / 8));
   if (v->kind == VALUE_STRING && step == 1) {
     *out = string_part(v, (size_t)start, count);
     return 0;
   }
   struct value_list items;
   TRY(value_iterate(r, v, &items));
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   struct value_list *list = NULL;
   if (v->kind != VALUE_STRING)
     TRY(value_list_new(r, v->kind == VALUE_TUPLE ? VALUE_TUPLE : VALUE_LIST, count, out, &list));
@@ -448,14 +450,14 @@ static int eval_slice(struct run *r, const struct value *v, const struct node *n
     if (list)
       list->items[i] = *item;
     else
-      build_add(&b, item->as.string.bytes, item->as.string.size);
+      jinja_add(&b, item->as.string.bytes, item->as.string.size);
   }
-  return list ? 0 : build_take(&b, out);
+  return list ? 0 : jinja_take(&b, out);
 }
 
 /* Names. */
 
-static int lookup(struct run *r, const char *name, struct value *out)
+static int lookup(struct jinja *r, const char *name, struct value *out)
 {
   for (struct scope *s = r->scope; s; s = s->parent)
     for (struct variable *x = s->first; x; x = x->next)
@@ -464,7 +466,7 @@ static int lookup(struct run *r, const char *name, struct value *out)
         return 0;
       }
   *out = value_undefined(name);
-  if (function_exists(name))
+  if (jinja_function_exists(name))
     *out = (struct value){.kind = VALUE_FUNCTION, .as.name = name};
   else if (!strcmp(name, "self"))
     *out = (struct value){.kind = VALUE_SELF};
@@ -474,20 +476,20 @@ static int lookup(struct run *r, const char *name, struct value *out)
 /* Calls. */
 
 /* Parameters by position, by name, by default; the rest in varargs and kwargs where the macro uses them. */
-static int bind_parameters(struct run *r, const struct node *n, const struct arguments *args)
+static int bind_parameters(struct jinja *r, const struct node *n, const struct arguments *args)
 {
   size_t count = n->items.count, first_default = count - n->values.count, extra = 0;
   if (args->count > count && !n->uses_varargs)
-    return run_fail(r, "macro '%s' takes not more than %zu argument(s)", n->name, count);
+    return jinja_fail(r, "macro '%s' takes not more than %zu jinja_argument(s)", n->name, count);
   for (size_t i = 0; i < count; i++) {
     const char *name = n->items.items[i]->name;
-    const struct value *given = argument(args, i, name);
+    const struct value *given = jinja_argument(args, i, name);
     struct value v = value_undefined(name);
     if (given)
       v = *given;
     else if (i >= first_default)
-      TRY(eval(r, n->values.items[i - first_default], &v));
-    TRY(scope_set(r, name, v));
+      TRY(jinja_eval(r, n->values.items[i - first_default], &v));
+    TRY(jinja_set(r, name, v));
   }
   struct value varargs, kwargs;
   struct value_list *rest = NULL;
@@ -499,48 +501,48 @@ static int bind_parameters(struct run *r, const struct node *n, const struct arg
     while (i < count && strcmp(n->items.items[i]->name, args->names[k])) i++;
     if (i < count) {
       if (i < args->count)
-        return run_fail(r, "macro '%s' got multiple values for argument '%s'", n->name, args->names[k]);
+        return jinja_fail(r, "macro '%s' got multiple values for argument '%s'", n->name, args->names[k]);
       continue;
     }
     if (n->uses_caller && !strcmp(args->names[k], "caller"))
-      TRY(scope_set(r, "caller", args->values[k]));
+      TRY(jinja_set(r, "caller", args->values[k]));
     else if (n->uses_kwargs)
       TRY(value_dict_set(r, kwargs.as.dict, value_text(args->names[k]), args->values[k]));
     else
-      return run_fail(r, "macro '%s' takes no keyword argument '%s'", n->name, args->names[k]);
+      return jinja_fail(r, "macro '%s' takes no keyword argument '%s'", n->name, args->names[k]);
   }
-  if (n->uses_varargs) TRY(scope_set(r, "varargs", varargs));
-  if (n->uses_kwargs) TRY(scope_set(r, "kwargs", kwargs));
+  if (n->uses_varargs) TRY(jinja_set(r, "varargs", varargs));
+  if (n->uses_kwargs) TRY(jinja_set(r, "kwargs", kwargs));
   return 0;
 }
 
-static int call_macro(struct run *r, const struct macro *m, const struct arguments *args, struct value *out)
+static int call_macro(struct jinja *r, const struct macro *m, const struct arguments *args, struct value *out)
 {
-  struct scope *outer = r->scope, *inner = run_alloc(r, 1, sizeof *inner);
+  struct scope *outer = r->scope, *inner = jinja_alloc(r, 1, sizeof *inner);
   if (!inner) return r->rc;
   inner->parent = m->scope;
   r->scope = inner;
   int line = r->line, rc = bind_parameters(r, m->node, args);
-  if (!rc) rc = run_capture(r, &m->node->body, inner, out);
+  if (!rc) rc = jinja_capture(r, &m->node->body, inner, out);
   r->scope = outer;
   r->line = line;
   return rc;
 }
 
 /* loop(items) in a recursive loop: the loop again, one deeper. */
-static int call_loop(struct run *r, const struct loop *l, const struct arguments *args, struct value *out)
+static int call_loop(struct jinja *r, const struct loop *l, const struct arguments *args, struct value *out)
 {
-  if (!l->node->flag) return run_fail(r, "the loop is called but is not marked \"recursive\"");
-  const struct value *over = argument(args, 0, "iterable");
-  if (!over) return run_fail(r, "loop() lacks the items to go over");
-  struct build text = {.r = r}, *outer = r->out;
+  if (!l->node->flag) return jinja_fail(r, "the loop is called but is not marked \"recursive\"");
+  const struct value *over = jinja_argument(args, 0, "iterable");
+  if (!over) return jinja_fail(r, "loop() lacks the items to go over");
+  struct jinja_text text = {.r = r}, *outer = r->out;
   r->out = &text;
-  int rc = run_loop(r, l->node, over, l->depth + 1, l->scope);
+  int rc = jinja_loop(r, l->node, over, l->depth + 1, l->scope);
   r->out = outer;
-  return rc ? rc : build_take(&text, out);
+  return rc ? rc : jinja_take(&text, out);
 }
 
-int call_value(struct run *r, const struct value *f, const struct arguments *args, struct value *out)
+int jinja_call_value(struct jinja *r, const struct value *f, const struct arguments *args, struct value *out)
 {
   *out = value_none();
   switch (f->kind) {
@@ -551,138 +553,138 @@ int call_value(struct run *r, const struct value *f, const struct arguments *arg
     case VALUE_LOOP:
       return call_loop(r, f->as.loop, args, out);
     case VALUE_FUNCTION:
-      return call_function(r, f->as.name, args, out);
+      return jinja_call_function(r, f->as.name, args, out);
     case VALUE_METHOD:
-      return call_method(r, f->as.method->self, f->as.method->name, args, out);
+      return jinja_call_method(r, f->as.method->self, f->as.method->name, args, out);
     case VALUE_JOINER:
       *out = *f->as.joiner.used ? *f->as.joiner.separator : value_text("");
       *f->as.joiner.used = true;
       return 0;
     default:
-      return run_fail(r, "'%s' object is not callable", value_type(f));
+      return jinja_fail(r, "'%s' object is not callable", value_type(f));
   }
 }
 
-static int eval_call(struct run *r, const struct node *n, struct value *out)
+static int eval_call(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value f;
   struct arguments args;
-  TRY(eval(r, n->a, &f));
+  TRY(jinja_eval(r, n->a, &f));
   if (f.kind == VALUE_UNDEFINED) return undefined_failure(r, &f);
-  TRY(eval_arguments(r, n, &args));
+  TRY(jinja_eval_arguments(r, n, &args));
   r->line = n->line;
-  return call_value(r, &f, &args, out);
+  return jinja_call_value(r, &f, &args, out);
 }
 
-static int eval_filter(struct run *r, const struct node *n, struct value *out)
+static int eval_filter(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value v;
   struct arguments args;
-  TRY(eval(r, n->a, &v));
-  TRY(eval_arguments(r, n, &args));
+  TRY(jinja_eval(r, n->a, &v));
+  TRY(jinja_eval_arguments(r, n, &args));
   r->line = n->line;
-  return call_filter(r, n->name, &v, &args, out);
+  return jinja_call_filter(r, n->name, &v, &args, out);
 }
 
-static int eval_test(struct run *r, const struct node *n, struct value *out)
+static int eval_test(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value v;
   struct arguments args;
   bool truth;
-  TRY(eval(r, n->a, &v));
-  TRY(eval_arguments(r, n, &args));
-  TRY(call_test(r, n->name, &v, &args, &truth));
+  TRY(jinja_eval(r, n->a, &v));
+  TRY(jinja_eval_arguments(r, n, &args));
+  TRY(jinja_call_test(r, n->name, &v, &args, &truth));
   *out = value_bool(truth);
   return 0;
 }
 
-static int eval_sign(struct run *r, const struct node *n, struct value *out)
+static int eval_sign(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value v, zero = value_int(0);
-  TRY(eval(r, n->a, &v));
+  TRY(jinja_eval(r, n->a, &v));
   if (v.kind == VALUE_FLOAT) {
     *out = value_float(n->kind == NODE_NEG ? -v.as.real : v.as.real);
     return 0;
   }
   if (!value_is_number(&v)) {
     if (v.kind == VALUE_UNDEFINED) return undefined_failure(r, &v);
-    return run_fail(r, "bad operand type for unary %c: '%s'", n->kind == NODE_NEG ? '-' : '+', value_type(&v));
+    return jinja_fail(r, "bad operand type for unary %c: '%s'", n->kind == NODE_NEG ? '-' : '+', value_type(&v));
   }
-  return eval_binary(r, n->kind == NODE_NEG ? "-" : "+", &zero, &v, out);
+  return jinja_eval_binary(r, n->kind == NODE_NEG ? "-" : "+", &zero, &v, out);
 }
 
-static int eval_items(struct run *r, const struct node *n, struct value *out)
+static int eval_items(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value_list *list = NULL;
   TRY(value_list_new(r, n->kind == NODE_TUPLE ? VALUE_TUPLE : VALUE_LIST, n->items.count, out, &list));
-  for (size_t i = 0; i < list->count; i++) TRY(eval(r, n->items.items[i], &list->items[i]));
+  for (size_t i = 0; i < list->count; i++) TRY(jinja_eval(r, n->items.items[i], &list->items[i]));
   return 0;
 }
 
-static int eval_dict(struct run *r, const struct node *n, struct value *out)
+static int eval_dict(struct jinja *r, const struct node *n, struct value *out)
 {
   TRY(value_dict_new(r, VALUE_DICT, n->items.count / 2, out));
   for (size_t i = 0; i < n->items.count; i += 2) {
     struct value key, v;
-    TRY(eval(r, n->items.items[i], &key));
-    TRY(eval(r, n->items.items[i + 1], &v));
+    TRY(jinja_eval(r, n->items.items[i], &key));
+    TRY(jinja_eval(r, n->items.items[i + 1], &v));
     TRY(value_dict_set(r, out->as.dict, key, v));
   }
   return 0;
 }
 
-static int eval_concat(struct run *r, const struct node *n, struct value *out)
+static int eval_concat(struct jinja *r, const struct node *n, struct value *out)
 {
-  struct build text = {.r = r};
+  struct jinja_text text = {.r = r};
   for (size_t i = 0; i < n->items.count; i++) {
     struct value v;
-    TRY(eval(r, n->items.items[i], &v));
+    TRY(jinja_eval(r, n->items.items[i], &v));
     TRY(value_put_str(&text, &v));
   }
-  TRY(run_step(r, text.size / 64));
-  return build_take(&text, out);
+  TRY(jinja_step(r, text.size / 64));
+  return jinja_take(&text, out);
 }
 
 /* a < b < c: each operand once, up to the first that fails. */
-static int eval_chain(struct run *r, const struct node *n, struct value *out)
+static int eval_chain(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value left, right;
   bool truth = true;
-  TRY(eval(r, n->items.items[0], &left));
+  TRY(jinja_eval(r, n->items.items[0], &left));
   for (size_t i = 1; i < n->items.count && truth; i++, left = right) {
-    TRY(eval(r, n->items.items[i], &right));
-    TRY(eval_compare(r, n->ops[i - 1], &left, &right, &truth));
+    TRY(jinja_eval(r, n->items.items[i], &right));
+    TRY(jinja_eval_compare(r, n->ops[i - 1], &left, &right, &truth));
   }
   *out = value_bool(truth);
   return 0;
 }
 
 /* The kinds that choose which of their parts to evaluate. */
-static int eval_choice(struct run *r, const struct node *n, struct value *out)
+static int eval_choice(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value test;
   if (n->kind == NODE_COND) {
-    TRY(eval(r, n->b, &test));
-    if (value_truth(&test)) return eval(r, n->a, out);
-    if (n->c) return eval(r, n->c, out);
+    TRY(jinja_eval(r, n->b, &test));
+    if (value_truth(&test)) return jinja_eval(r, n->a, out);
+    if (n->c) return jinja_eval(r, n->c, out);
     *out = value_undefined("the inline if-expression evaluated to false and no else section was defined");
     return 0;
   }
-  TRY(eval(r, n->a, out));
-  return value_truth(out) == (n->kind == NODE_AND) ? eval(r, n->b, out) : 0;
+  TRY(jinja_eval(r, n->a, out));
+  return value_truth(out) == (n->kind == NODE_AND) ? jinja_eval(r, n->b, out) : 0;
 }
 
-static int eval_lookup(struct run *r, const struct node *n, struct value *out)
+static int eval_lookup(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value v, key;
-  TRY(eval(r, n->a, &v));
-  if (n->kind == NODE_ATTR) return eval_attribute(r, &v, n->name, out);
+  TRY(jinja_eval(r, n->a, &v));
+  if (n->kind == NODE_ATTR) return jinja_eval_attribute(r, &v, n->name, out);
   if (n->b->kind == NODE_SLICE) return eval_slice(r, &v, n->b, out);
-  TRY(eval(r, n->b, &key));
-  return eval_item(r, &v, &key, out);
+  TRY(jinja_eval(r, n->b, &key));
+  return jinja_eval_item(r, &v, &key, out);
 }
 
-static int eval_kind(struct run *r, const struct node *n, struct value *out)
+static int eval_kind(struct jinja *r, const struct node *n, struct value *out)
 {
   struct value a, b;
   switch (n->kind) {
@@ -709,16 +711,16 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
       *out = r->block;
       return 0;
     case NODE_NOT:
-      TRY(eval(r, n->a, &a));
+      TRY(jinja_eval(r, n->a, &a));
       *out = value_bool(!value_truth(&a));
       return 0;
     case NODE_NEG:
     case NODE_POS:
       return eval_sign(r, n, out);
     case NODE_BINARY:
-      TRY(eval(r, n->a, &a));
-      TRY(eval(r, n->b, &b));
-      return eval_binary(r, n->name, &a, &b, out);
+      TRY(jinja_eval(r, n->a, &a));
+      TRY(jinja_eval(r, n->b, &b));
+      return jinja_eval_binary(r, n->name, &a, &b, out);
     case NODE_CONCAT:
       return eval_concat(r, n, out);
     case NODE_COMPARE:
@@ -728,11 +730,11 @@ static int eval_kind(struct run *r, const struct node *n, struct value *out)
   }
 }
 
-int eval(struct run *r, const struct node *n, struct value *out)
+int jinja_eval(struct jinja *r, const struct node *n, struct value *out)
 {
-  TRY(run_step(r, 0));
-  TRY(run_enter(r));
+  TRY(jinja_step(r, 0));
+  TRY(jinja_enter(r));
   int rc = eval_kind(r, n, out);
-  run_leave(r);
+  jinja_leave(r);
   return rc ? rc : r->rc;
 }

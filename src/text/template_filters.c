@@ -27,7 +27,7 @@ static int filter_case(struct filter_call *c)
 static int filter_trim(struct filter_call *c)
 {
   struct value s;
-  const struct value *chars = argument(c->args, 0, "chars");
+  const struct value *chars = jinja_argument(c->args, 0, "chars");
   if (chars && chars->kind != VALUE_STRING) chars = NULL;
   TRY(as_string(c, &s));
   *c->out = string_strip(&s, chars, STRIP_LEFT | STRIP_RIGHT);
@@ -49,9 +49,9 @@ static int filter_length(struct filter_call *c)
 
 static int filter_default(struct filter_call *c)
 {
-  const struct value *fallback = argument(c->args, 0, "default_value");
+  const struct value *fallback = jinja_argument(c->args, 0, "default_value");
   *c->out = *c->v;
-  if (c->v->kind == VALUE_UNDEFINED || (argument_truth(c->args, 1, "boolean", false) && !value_truth(c->v)))
+  if (c->v->kind == VALUE_UNDEFINED || (jinja_argument_truth(c->args, 1, "boolean", false) && !value_truth(c->v)))
     *c->out = fallback ? *fallback : value_text("");
   return 0;
 }
@@ -59,13 +59,13 @@ static int filter_default(struct filter_call *c)
 static int filter_replace(struct filter_call *c)
 {
   struct value s, from, to;
-  const struct value *old = argument(c->args, 0, "old"), *new = argument(c->args, 1, "new");
+  const struct value *old = jinja_argument(c->args, 0, "old"), *new = jinja_argument(c->args, 1, "new");
   long count;
-  if (!old || !new) return run_fail(c->r, "the filter replace needs what to replace and by what");
+  if (!old || !new) return jinja_fail(c->r, "the filter replace needs what to replace and by what");
   TRY(as_string(c, &s));
   TRY(value_to_string(c->r, old, &from));
   TRY(value_to_string(c->r, new, &to));
-  TRY(argument_integer(c->r, c->args, 2, "count", -1, &count));
+  TRY(jinja_argument_integer(c->r, c->args, 2, "count", -1, &count));
   return string_replace(c->r, &s, &from, &to, count, c->out);
 }
 
@@ -111,13 +111,13 @@ static bool fits_integer(double x)
 
 static int filter_int(struct filter_call *c)
 {
-  const struct value *fallback = argument(c->args, 0, "default");
+  const struct value *fallback = jinja_argument(c->args, 0, "default");
   long base;
   double x = 0;
   wide n;
-  TRY(argument_integer(c->r, c->args, 1, "base", 10, &base));
+  TRY(jinja_argument_integer(c->r, c->args, 1, "base", 10, &base));
   *c->out = fallback ? *fallback : value_int(0);
-  if (c->v->kind == VALUE_UNDEFINED) return run_fail(c->r, "'%.200s' is undefined", c->v->as.hint);
+  if (c->v->kind == VALUE_UNDEFINED) return jinja_fail(c->r, "'%.200s' is undefined", c->v->as.hint);
   if (value_is_integer(c->v))
     *c->out = value_int(value_as_integer(c->v));
   else if (c->v->kind == VALUE_FLOAT && fits_integer(c->v->as.real))
@@ -131,10 +131,10 @@ static int filter_int(struct filter_call *c)
 
 static int filter_float(struct filter_call *c)
 {
-  const struct value *fallback = argument(c->args, 0, "default");
+  const struct value *fallback = jinja_argument(c->args, 0, "default");
   double x;
   *c->out = fallback ? *fallback : value_float(0);
-  if (c->v->kind == VALUE_UNDEFINED) return run_fail(c->r, "'%.200s' is undefined", c->v->as.hint);
+  if (c->v->kind == VALUE_UNDEFINED) return jinja_fail(c->r, "'%.200s' is undefined", c->v->as.hint);
   if (value_is_number(c->v))
     *c->out = value_float(value_as_real(c->v));
   else if (c->v->kind == VALUE_STRING && read_real(c->v, &x))
@@ -145,11 +145,11 @@ static int filter_float(struct filter_call *c)
 static int filter_abs(struct filter_call *c)
 {
   struct value zero = value_int(0);
-  if (!value_is_number(c->v)) return run_fail(c->r, "bad operand type for abs(): '%s'", value_type(c->v));
+  if (!value_is_number(c->v)) return jinja_fail(c->r, "bad operand type for abs(): '%s'", value_type(c->v));
   if (c->v->kind == VALUE_FLOAT)
     *c->out = value_float(math_abs(c->v->as.real));
   else if (value_as_integer(c->v) < 0)
-    return eval_binary(c->r, "-", &zero, c->v, c->out);
+    return jinja_eval_binary(c->r, "-", &zero, c->v, c->out);
   else
     *c->out = value_int(value_as_integer(c->v));
   return 0;
@@ -159,13 +159,13 @@ static int filter_round(struct filter_call *c)
 {
   long precision;
   struct value method;
-  TRY(argument_integer(c->r, c->args, 0, "precision", 0, &precision));
-  TRY(argument_string(c->r, c->args, 1, "method", value_text("common"), &method));
+  TRY(jinja_argument_integer(c->r, c->args, 0, "precision", 0, &precision));
+  TRY(jinja_argument_string(c->r, c->args, 1, "method", value_text("common"), &method));
   bool ceil = value_is_string(&method, "ceil"), floor = value_is_string(&method, "floor");
   if (!ceil && !floor && !value_is_string(&method, "common"))
-    return run_fail(c->r, "method must be common, ceil or floor");
-  if (!value_is_number(c->v)) return run_fail(c->r, "type %s doesn't define __round__ method", value_type(c->v));
-  if (precision < -300 || precision > 300) return run_fail(c->r, "a precision of %ld is out of range", precision);
+    return jinja_fail(c->r, "method must be common, ceil or floor");
+  if (!value_is_number(c->v)) return jinja_fail(c->r, "type %s doesn't define __round__ method", value_type(c->v));
+  if (precision < -300 || precision > 300) return jinja_fail(c->r, "a precision of %ld is out of range", precision);
   double x = value_as_real(c->v), scale = math_pow(10, (double)precision);
   if (value_is_integer(c->v) && !ceil && !floor && precision >= 0) {
     *c->out = value_int(value_as_integer(c->v));
@@ -188,7 +188,7 @@ static int filter_round(struct filter_call *c)
 static int filter_escape(struct filter_call *c)
 {
   struct value s;
-  struct build b = {.r = c->r};
+  struct jinja_text b = {.r = c->r};
   TRY(as_string(c, &s));
   for (size_t i = 0; i < s.as.string.size; i++) {
     char x = s.as.string.bytes[i];
@@ -199,17 +199,17 @@ static int filter_escape(struct filter_call *c)
                      : x == '\'' ? "&#39;"
                                  : NULL;
     if (as)
-      build_puts(&b, as);
+      jinja_puts(&b, as);
     else
-      build_add(&b, &x, 1);
+      jinja_add(&b, &x, 1);
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_striptags(struct filter_call *c)
 {
   struct value s;
-  struct build b = {.r = c->r};
+  struct jinja_text b = {.r = c->r};
   bool space = false;
   TRY(as_string(c, &s));
   const char *p = s.as.string.bytes, *end = p + s.as.string.size;
@@ -221,29 +221,29 @@ static int filter_striptags(struct filter_call *c)
       space = b.size > 0;
       p++;
     } else {
-      if (space) build_puts(&b, " ");
+      if (space) jinja_puts(&b, " ");
       space = false;
-      build_add(&b, p++, 1);
+      jinja_add(&b, p++, 1);
     }
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_urlencode(struct filter_call *c)
 {
   struct value s;
-  struct build b = {.r = c->r};
+  struct jinja_text b = {.r = c->r};
   if (c->v->kind == VALUE_DICT || c->v->kind == VALUE_LIST)
-    return run_fail(c->r, "urlencode is supported for strings only");
+    return jinja_fail(c->r, "urlencode is supported for strings only");
   TRY(as_string(c, &s));
   for (size_t i = 0; i < s.as.string.size; i++) {
     unsigned char x = (unsigned char)s.as.string.bytes[i];
     char text[8];
     bool plain = (x >= '0' && x <= '9') || ((x | 0x20) >= 'a' && (x | 0x20) <= 'z') || (x && strchr("_.-~/", x));
     snprintf(text, sizeof text, plain ? "%c" : "%%%02X", x);
-    build_puts(&b, text);
+    jinja_puts(&b, text);
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_wordcount(struct filter_call *c)
@@ -266,21 +266,21 @@ static int filter_truncate(struct filter_call *c)
   struct value s, end;
   long length, leeway;
   TRY(as_string(c, &s));
-  TRY(argument_integer(c->r, c->args, 0, "length", 255, &length));
-  TRY(argument_string(c->r, c->args, 2, "end", value_text("..."), &end));
-  TRY(argument_integer(c->r, c->args, 3, "leeway", 5, &leeway));
+  TRY(jinja_argument_integer(c->r, c->args, 0, "length", 255, &length));
+  TRY(jinja_argument_string(c->r, c->args, 2, "end", value_text("..."), &end));
+  TRY(jinja_argument_integer(c->r, c->args, 3, "leeway", 5, &leeway));
   size_t n = string_length(&s), tail = string_length(&end);
   if (length < 0 || leeway < 0 || (size_t)length < tail)
-    return run_fail(c->r, "expected length >= %zu, got %ld", tail, length);
+    return jinja_fail(c->r, "expected length >= %zu, got %ld", tail, length);
   *c->out = s;
   if (n <= (size_t)length + (size_t)leeway) return 0;
   struct value part = string_part(&s, 0, (size_t)length - tail);
-  if (!argument_truth(c->args, 1, "killwords", false)) {
+  if (!jinja_argument_truth(c->args, 1, "killwords", false)) {
     size_t at = part.as.string.size;
     while (at > 0 && part.as.string.bytes[at - 1] != ' ') at--;
     if (at > 0) part.as.string.size = at - 1;
   }
-  return eval_binary(c->r, "+", &part, &end, c->out);
+  return jinja_eval_binary(c->r, "+", &part, &end, c->out);
 }
 
 static int filter_center(struct filter_call *c)
@@ -288,7 +288,7 @@ static int filter_center(struct filter_call *c)
   struct value s;
   long width;
   TRY(as_string(c, &s));
-  TRY(argument_integer(c->r, c->args, 0, "width", 80, &width));
+  TRY(jinja_argument_integer(c->r, c->args, 0, "width", 80, &width));
   return string_center(c->r, &s, width < 0 ? 0 : (size_t)width, '^', ' ', c->out);
 }
 
@@ -298,7 +298,7 @@ static int filter_format(struct filter_call *c)
   struct value_list *list = NULL;
   TRY(as_string(c, &s));
   if (c->args->named && c->args->count)
-    return run_fail(c->r, "can't handle positional and keyword arguments at the same time");
+    return jinja_fail(c->r, "can't handle positional and keyword arguments at the same time");
   if (c->args->named) {
     TRY(value_dict_new(c->r, VALUE_DICT, c->args->named, &values));
     for (size_t i = 0; i < c->args->named; i++)
@@ -307,15 +307,15 @@ static int filter_format(struct filter_call *c)
     TRY(value_list_new(c->r, VALUE_TUPLE, c->args->count, &values, &list));
     for (size_t i = 0; i < list->count; i++) list->items[i] = c->args->items[i];
   }
-  return format_percent(c->r, &s, &values, c->out);
+  return jinja_format_percent(c->r, &s, &values, c->out);
 }
 
 static int filter_filesize(struct filter_call *c)
 {
   static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
                                           {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
-  bool binary = argument_truth(c->args, 0, "binary", false);
-  if (!value_is_number(c->v)) return run_fail(c->r, "filesizeformat needs a number; found '%s'", value_type(c->v));
+  bool binary = jinja_argument_truth(c->args, 0, "binary", false);
+  if (!value_is_number(c->v)) return jinja_fail(c->r, "filesizeformat needs a number; found '%s'", value_type(c->v));
   double x = value_as_real(c->v), base = binary ? 1024 : 1000, unit = base;
   char text[64];
   if (x == 1)
@@ -327,58 +327,59 @@ static int filter_filesize(struct filter_call *c)
     for (; i < 7 && x >= unit * base; i++) unit *= base;
     snprintf(text, sizeof text, "%.1f %s", x / unit, units[binary][i]);
   }
-  struct build b = {.r = c->r};
-  build_puts(&b, text);
-  return build_take(&b, c->out);
+  struct jinja_text b = {.r = c->r};
+  jinja_puts(&b, text);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_indent(struct filter_call *c)
 {
   struct value s, space = value_text(" "), indent, newline = value_text("\n");
   struct value_list lines;
-  const struct value *width = argument(c->args, 0, "width");
+  const struct value *width = jinja_argument(c->args, 0, "width");
   struct value four = value_int(4);
   TRY(as_string(c, &s));
   if (width && width->kind == VALUE_STRING)
     indent = *width;
   else
-    TRY(eval_binary(c->r, "*", &space, width ? width : &four, &indent));
-  TRY(eval_binary(c->r, "+", &s, &newline, &s)); /* so that a newline at the end counts as a line */
+    TRY(jinja_eval_binary(c->r, "*", &space, width ? width : &four, &indent));
+  TRY(jinja_eval_binary(c->r, "+", &s, &newline, &s)); /* so that a newline at the end counts as a line */
   TRY(string_lines(c->r, &s, &lines));
-  bool first = argument_truth(c->args, 1, "first", false), blank = argument_truth(c->args, 2, "blank", false);
-  struct build b = {.r = c->r};
+  bool first = jinja_argument_truth(c->args, 1, "first", false),
+       blank = jinja_argument_truth(c->args, 2, "blank", false);
+  struct jinja_text b = {.r = c->r};
   for (size_t i = 0; i < lines.count; i++) {
-    if (i) build_puts(&b, "\n");
+    if (i) jinja_puts(&b, "\n");
     if (i ? blank || lines.items[i].as.string.size : first)
-      build_add(&b, indent.as.string.bytes, indent.as.string.size);
-    build_add(&b, lines.items[i].as.string.bytes, lines.items[i].as.string.size);
+      jinja_add(&b, indent.as.string.bytes, indent.as.string.size);
+    jinja_add(&b, lines.items[i].as.string.bytes, lines.items[i].as.string.size);
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_items(struct filter_call *c)
 {
   struct value_list *empty = NULL;
   if (c->v->kind == VALUE_UNDEFINED) return value_list_new(c->r, VALUE_ITERATOR, 0, c->out, &empty);
-  if (c->v->kind != VALUE_DICT) return run_fail(c->r, "Can only get item pairs from a mapping.");
-  return dict_view(c->r, c->v->as.dict, "items", VALUE_ITERATOR, c->out);
+  if (c->v->kind != VALUE_DICT) return jinja_fail(c->r, "Can only get item pairs from a mapping.");
+  return value_dict_view(c->r, c->v->as.dict, "items", VALUE_ITERATOR, c->out);
 }
 
 static int filter_attr(struct filter_call *c)
 {
   struct value name, found;
-  TRY(argument_string(c->r, c->args, 0, "name", value_text(""), &name));
+  TRY(jinja_argument_string(c->r, c->args, 0, "name", value_text(""), &name));
   *c->out = value_undefined("attribute");
   if (c->v->kind == VALUE_DICT && value_dict_get(c->r, c->v->as.dict, &name))
     return 0; /* attributes only, never items */
-  TRY(eval_item(c->r, c->v, &name, &found));
+  TRY(jinja_eval_item(c->r, c->v, &name, &found));
   *c->out = found;
   return 0;
 }
 
 static int filter_json(struct filter_call *c)
 {
-  return filter_tojson(c->r, c->v, c->args, c->out);
+  return jinja_tojson(c->r, c->v, c->args, c->out);
 }
 
 static int filter_safe(struct filter_call *c)
@@ -422,21 +423,22 @@ static const struct filter *find_filter(const char *name)
 {
   for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
     if (!strcmp(filters[i].name, name)) return &filters[i];
-  return find_list_filter(name);
+  return jinja_find_list_filter(name);
 }
 
-bool filter_exists(const char *name)
+bool jinja_filter_exists(const char *name)
 {
   return find_filter(name) != NULL;
 }
 
-int call_filter(struct run *r, const char *name, const struct value *v, const struct arguments *args, struct value *out)
+int jinja_call_filter(struct jinja *r, const char *name, const struct value *v, const struct arguments *args,
+                      struct value *out)
 {
   const struct filter *f = find_filter(name);
-  if (!f) return run_fail(r, "found the filter \"%.60s\", which is unknown here", name);
+  if (!f) return jinja_fail(r, "found the filter \"%.60s\", which is unknown here", name);
   struct filter_call c = {r, v, args, name, out};
-  TRY(run_enter(r));
+  TRY(jinja_enter(r));
   TRY(f->run(&c));
-  run_leave(r);
+  jinja_leave(r);
   return r->rc;
 }

@@ -5,7 +5,7 @@
 #include "text/template_run.h"
 
 struct filter_call {
-  struct run *r;
+  struct jinja *r;
   const struct value *v; /* what is filtered */
   const struct arguments *args;
   const char *name;
@@ -15,6 +15,6 @@ struct filter {
   const char *name;
   int (*run)(struct filter_call *);
 };
-const struct filter *find_list_filter(const char *name); /* NULL: none */
+const struct filter *jinja_find_list_filter(const char *name); /* NULL: none */
 
 #endif

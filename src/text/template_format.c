@@ -32,7 +32,7 @@ static int read_digits(const char *s, size_t n, size_t *at)
   return value;
 }
 
-static void put_digits_base(struct build *b, wide n, unsigned base, bool upper)
+static void put_digits_base(struct jinja_text *b, wide n, unsigned base, bool upper)
 {
   char digits[136];
   size_t at = sizeof digits;
@@ -40,24 +40,24 @@ static void put_digits_base(struct build *b, wide n, unsigned base, bool upper)
     digits[--at] = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[(unsigned)(n % (wide)base)];
     n /= (wide)base;
   } while (n);
-  build_add(b, digits + at, sizeof digits - at);
+  jinja_add(b, digits + at, sizeof digits - at);
 }
 
-static void put_grouped(struct build *b, const char *digits, size_t n)
+static void put_grouped(struct jinja_text *b, const char *digits, size_t n)
 {
   size_t whole = 0;
   while (whole < n && digits[whole] >= '0' && digits[whole] <= '9') whole++;
   for (size_t i = 0; i < n; i++) {
-    if (i && i < whole && (whole - i) % 3 == 0) build_puts(b, ",");
-    build_add(b, digits + i, 1);
+    if (i && i < whole && (whole - i) % 3 == 0) jinja_puts(b, ",");
+    jinja_add(b, digits + i, 1);
   }
 }
 
 /* The digits of a number without its sign. */
-static int put_magnitude(struct build *b, const struct spec *s, const struct value *v)
+static int put_magnitude(struct jinja_text *b, const struct spec *s, const struct value *v)
 {
-  struct run *r = b->r;
-  struct build plain = {.r = r};
+  struct jinja *r = b->r;
+  struct jinja_text plain = {.r = r};
   char type = s->type;
   bool real = v->kind == VALUE_FLOAT || one_of("eEfFgG%", type);
   if (real) {
@@ -70,55 +70,56 @@ static int put_magnitude(struct build *b, const struct spec *s, const struct val
     } else {
       if (!type) format[3] = 'g';
       snprintf(text, sizeof text, format, precision, x);
-      build_puts(&plain, text);
+      jinja_puts(&plain, text);
     }
-    if (type == '%') build_puts(&plain, "%");
+    if (type == '%') jinja_puts(&plain, "%");
   } else {
     wide n = value_as_integer(v);
-    if (n < 0 && __builtin_sub_overflow((wide)0, n, &n)) return run_fail(r, "an integer is too large");
+    if (n < 0 && __builtin_sub_overflow((wide)0, n, &n)) return jinja_fail(r, "an integer is too large");
     unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
-    if (s->alternate && base != 10) build_puts(b, base == 16 ? (type == 'x' ? "0x" : "0X") : base == 8 ? "0o" : "0b");
+    if (s->alternate && base != 10) jinja_puts(b, base == 16 ? (type == 'x' ? "0x" : "0X") : base == 8 ? "0o" : "0b");
     put_digits_base(&plain, n, base, type == 'X');
   }
   if (s->comma)
     put_grouped(b, plain.bytes, plain.size);
   else
-    build_add(b, plain.bytes, plain.size);
+    jinja_add(b, plain.bytes, plain.size);
   return r->rc;
 }
 
-static void put_fill(struct build *b, uint32_t c, size_t n)
+static void put_fill(struct jinja_text *b, uint32_t c, size_t n)
 {
-  for (size_t i = 0; i < n; i++) build_code(b, c);
+  for (size_t i = 0; i < n; i++) jinja_put_code(b, c);
 }
 
-static void put_padded(struct build *b, const struct spec *s, const char *sign, const struct value *body, char align)
+static void put_padded(struct jinja_text *b, const struct spec *s, const char *sign, const struct value *body,
+                       char align)
 {
   size_t have = string_length(body) + strlen(sign),
          pad = s->width > 0 && (size_t)s->width > have ? (size_t)s->width - have : 0;
   size_t left = align == '>' ? pad : align == '^' ? pad / 2 : 0;
   uint32_t fill = s->fill ? s->fill : ' ';
   put_fill(b, fill, left);
-  build_puts(b, sign);
+  jinja_puts(b, sign);
   if (align == '=') put_fill(b, fill, pad);
-  build_add(b, body->as.string.bytes, body->as.string.size);
+  jinja_add(b, body->as.string.bytes, body->as.string.size);
   if (align != '=') put_fill(b, fill, pad - left);
 }
 
-static int put_number(struct build *b, const struct spec *s, const struct value *v)
+static int put_number(struct jinja_text *b, const struct spec *s, const struct value *v)
 {
-  struct build body = {.r = b->r};
+  struct jinja_text body = {.r = b->r};
   struct value text;
   double x = value_as_real(v);
   bool negative = v->kind == VALUE_FLOAT ? x < 0 || (x == 0 && 1 / x < 0) : value_as_integer(v) < 0;
   char sign[2] = {negative ? '-' : s->sign, 0};
   TRY(put_magnitude(&body, s, v));
-  TRY(build_take(&body, &text));
+  TRY(jinja_take(&body, &text));
   put_padded(b, s, sign, &text, s->align ? s->align : '>');
   return b->r->rc;
 }
 
-static int put_text(struct build *b, const struct spec *s, const struct value *v, char align)
+static int put_text(struct jinja_text *b, const struct spec *s, const struct value *v, char align)
 {
   struct value text = *v;
   if (s->precision >= 0) text = string_part(v, 0, (size_t)s->precision);
@@ -128,27 +129,27 @@ static int put_text(struct build *b, const struct spec *s, const struct value *v
 
 /* %-formats. */
 
-static int put_percent(struct build *b, struct spec *s, const struct value *v)
+static int put_percent(struct jinja_text *b, struct spec *s, const struct value *v)
 {
-  struct run *r = b->r;
+  struct jinja *r = b->r;
   struct value text;
   char align = s->align == '<' ? '<' : '>';
   if (s->type == 's' || s->type == 'r' || s->type == 'a' || (s->type == 'c' && v->kind == VALUE_STRING)) {
-    struct build body = {.r = r};
+    struct jinja_text body = {.r = r};
     TRY(s->type == 's' || s->type == 'c' ? value_put_str(&body, v) : value_put_repr(&body, v));
-    TRY(build_take(&body, &text));
+    TRY(jinja_take(&body, &text));
     if (s->fill == '0') s->fill = ' ';
     return put_text(b, s, &text, align);
   }
   if (!one_of("diuxXoeEfFgG", s->type))
-    return run_fail(r, "unsupported format character '%c'", s->type ? s->type : '?');
-  if (!value_is_number(v)) return run_fail(r, "%%%c format: a number is required, not %s", s->type, value_type(v));
+    return jinja_fail(r, "unsupported format character '%c'", s->type ? s->type : '?');
+  if (!value_is_number(v)) return jinja_fail(r, "%%%c format: a number is required, not %s", s->type, value_type(v));
   struct value number = *v;
   if (one_of("diu", s->type)) {
     s->type = 'd';
     s->precision = -1;
     if (v->kind == VALUE_FLOAT) {
-      if (!(math_abs(v->as.real) < 1e18)) return run_fail(r, "a float is too large for %%d");
+      if (!(math_abs(v->as.real) < 1e18)) return jinja_fail(r, "a float is too large for %%d");
       number = value_int((wide)v->as.real);
     }
   }
@@ -185,23 +186,23 @@ static void read_percent(const char *f, size_t n, size_t *at, struct spec *s, st
   if (*at < n) s->type = f[(*at)++];
 }
 
-int format_percent(struct run *r, const struct value *format, const struct value *values, struct value *out)
+int jinja_format_percent(struct jinja *r, const struct value *format, const struct value *values, struct value *out)
 {
   const char *f = format->as.string.bytes;
   size_t n = format->as.string.size, used = 0, at = 0;
   bool tuple = values->kind == VALUE_TUPLE;
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   while (at < n) {
     size_t from = at;
     while (at < n && f[at] != '%') at++;
-    build_add(&b, f + from, at - from);
+    jinja_add(&b, f + from, at - from);
     if (at++ >= n) break;
     struct spec s;
     struct value name = value_none();
     read_percent(f, n, &at, &s, &name);
-    TRY(run_step(r, (size_t)s.width));
+    TRY(jinja_step(r, (size_t)s.width));
     if (s.type == '%') {
-      build_puts(&b, "%");
+      jinja_puts(&b, "%");
       continue;
     }
     const struct value *v = NULL;
@@ -211,17 +212,17 @@ int format_percent(struct run *r, const struct value *format, const struct value
       v = &values->as.list->items[used++];
     else if (!tuple && !used++)
       v = values;
-    if (!v) return run_fail(r, "not enough arguments for format string");
+    if (!v) return jinja_fail(r, "not enough arguments for format string");
     TRY(put_percent(&b, &s, v));
   }
   if (tuple ? used < values->as.list->count : !used && values->kind != VALUE_DICT)
-    return run_fail(r, "not all arguments converted during string formatting");
-  return build_take(&b, out);
+    return jinja_fail(r, "not all arguments converted during string formatting");
+  return jinja_take(&b, out);
 }
 
 /* str.format */
 
-static int read_spec(struct run *r, const char *f, size_t n, struct spec *s)
+static int read_spec(struct jinja *r, const char *f, size_t n, struct spec *s)
 {
   size_t at = 0, step = 0;
   *s = (struct spec){.precision = -1};
@@ -247,30 +248,30 @@ static int read_spec(struct run *r, const char *f, size_t n, struct spec *s)
   }
   if (at < n) s->type = f[at++];
   if (at < n || (s->type && !one_of("sdxXobeEfFgG%", s->type)))
-    return run_fail(r, "Invalid format specifier '%.*s'", (int)(n < 40 ? n : 40), f);
-  return run_step(r, (size_t)s->width);
+    return jinja_fail(r, "Invalid format specifier '%.*s'", (int)(n < 40 ? n : 40), f);
+  return jinja_step(r, (size_t)s->width);
 }
 
-static int put_formatted(struct build *b, const struct value *v, const char *spec, size_t n)
+static int put_formatted(struct jinja_text *b, const struct value *v, const char *spec, size_t n)
 {
   struct spec s;
   struct value text;
   TRY(read_spec(b->r, spec, n, &s));
   if (value_is_number(v) && v->kind != VALUE_BOOL && s.type != 's') return put_number(b, &s, v);
   if (s.type && s.type != 's')
-    return run_fail(b->r, "Unknown format code '%c' for object of type '%s'", s.type, value_type(v));
+    return jinja_fail(b->r, "Unknown format code '%c' for object of type '%s'", s.type, value_type(v));
   TRY(value_to_string(b->r, v, &text));
   return put_text(b, &s, &text, s.align && s.align != '=' ? s.align : '<');
 }
 
 /* What stands before ':' or '!' in braces: nothing, a number or a name, then .attributes. */
-static int find_field(struct run *r, const char *f, size_t n, const struct arguments *args, size_t *next,
+static int find_field(struct jinja *r, const char *f, size_t n, const struct arguments *args, size_t *next,
                       struct value *out)
 {
   size_t head = 0;
   while (head < n && f[head] != '.' && f[head] != '[') head++;
   if (head < n && f[head] == '[')
-    return run_fail(r, "indices in format fields are not supported; use the value itself");
+    return jinja_fail(r, "indices in format fields are not supported; use the value itself");
   const struct value *v = NULL;
   size_t at = 0, index = head ? (size_t)read_digits(f, head, &at) : (*next)++;
   if (at == head) {
@@ -279,45 +280,45 @@ static int find_field(struct run *r, const char *f, size_t n, const struct argum
     for (size_t i = 0; i < args->named; i++)
       if (strlen(args->names[i]) == head && !memcmp(args->names[i], f, head)) v = &args->values[i];
   }
-  if (!v) return run_fail(r, "format lacks the argument '%.*s'", (int)(head < 40 ? head : 40), f);
+  if (!v) return jinja_fail(r, "format lacks the argument '%.*s'", (int)(head < 40 ? head : 40), f);
   *out = *v;
   if (head == n) return 0;
   struct value path = value_string(f + head + 1, n - head - 1);
-  return eval_path(r, v, &path, out);
+  return jinja_eval_path(r, v, &path, out);
 }
 
-int format_braces(struct run *r, const struct value *format, const struct arguments *args, struct value *out)
+int jinja_format_braces(struct jinja *r, const struct value *format, const struct arguments *args, struct value *out)
 {
   const char *f = format->as.string.bytes;
   size_t n = format->as.string.size, next = 0;
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   for (size_t at = 0; at < n;) {
     if (f[at] != '{' && f[at] != '}') {
-      build_add(&b, f + at++, 1);
+      jinja_add(&b, f + at++, 1);
       continue;
     }
     if (at + 1 < n && f[at + 1] == f[at]) {
-      build_add(&b, f + at, 1);
+      jinja_add(&b, f + at, 1);
       at += 2;
       continue;
     }
     const char *close = f[at] == '{' ? memchr(f + at, '}', n - at) : NULL;
-    if (!close) return run_fail(r, "Single '%c' encountered in format string", f[at]);
+    if (!close) return jinja_fail(r, "Single '%c' encountered in format string", f[at]);
     size_t from = at + 1, end = (size_t)(close - f), name = from;
     while (name < end && f[name] != ':' && f[name] != '!') name++;
     struct value v;
     TRY(find_field(r, f + from, name - from, args, &next, &v));
     if (name + 1 < end && f[name] == '!') {
-      struct build text = {.r = r};
+      struct jinja_text text = {.r = r};
       TRY(f[name + 1] == 'r' ? value_put_repr(&text, &v) : value_put_str(&text, &v));
-      TRY(build_take(&text, &v));
+      TRY(jinja_take(&text, &v));
       name += 2;
     }
     if (name < end) name++; /* the colon */
     TRY(put_formatted(&b, &v, f + name, end - name));
     at = end + 1;
   }
-  return build_take(&b, out);
+  return jinja_take(&b, out);
 }
 
 /* strftime of the one moment that the run knows. */
@@ -342,23 +343,23 @@ static bool read_now(const char *now, struct tm *tm)
   return timegm(tm) != (time_t)-1; /* fills in the days of week and year */
 }
 
-int format_time(struct run *r, const struct value *format, struct value *out)
+int jinja_format_time(struct jinja *r, const struct value *format, struct value *out)
 {
   struct tm tm;
   if (!r->now)
-    return run_fail(
+    return jinja_fail(
         r,
         "the template asks for the time (strftime_now) and none was given; give \"now\", like \"2025-01-15T14:30:05\"");
   if (!read_now(r->now, &tm))
-    return run_fail(r, "found the time \"%.40s\"; expected one like \"2025-01-15T14:30:05\"", r->now);
+    return jinja_fail(r, "found the time \"%.40s\"; expected one like \"2025-01-15T14:30:05\"", r->now);
   char fmt[512], text[4096];
   size_t n = format->as.string.size;
   if (n >= sizeof fmt || memchr(format->as.string.bytes, 0, n))
-    return run_fail(r, "a format of strftime_now is too long or holds a NUL");
+    return jinja_fail(r, "a format of strftime_now is too long or holds a NUL");
   memcpy(fmt, format->as.string.bytes, n);
   fmt[n] = 0;
   size_t size = n ? strftime(text, sizeof text, fmt, &tm) : 0;
-  struct build b = {.r = r};
-  build_add(&b, text, size);
-  return build_take(&b, out);
+  struct jinja_text b = {.r = r};
+  jinja_add(&b, text, size);
+  return jinja_take(&b, out);
 }

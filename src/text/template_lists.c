@@ -4,9 +4,9 @@
 #include <string.h>
 
 /* Items in the order of their keys; equal keys keep their order. keys and items move together. */
-int value_sort(struct run *r, struct value *keys, struct value *items, size_t count, bool reverse)
+int value_sort(struct jinja *r, struct value *keys, struct value *items, size_t count, bool reverse)
 {
-  struct value *spare_keys = run_alloc(r, count, sizeof *keys), *spare = run_alloc(r, count, sizeof *items);
+  struct value *spare_keys = jinja_alloc(r, count, sizeof *keys), *spare = jinja_alloc(r, count, sizeof *items);
   if (!spare_keys || !spare) return r->rc;
   for (size_t width = 1; width < count; width *= 2) {
     for (size_t from = 0; from < count; from += 2 * width) {
@@ -32,7 +32,7 @@ static int copy_items(struct filter_call *c, struct value_list *out)
 {
   struct value_list items;
   TRY(value_iterate(c->r, c->v, &items));
-  *out = (struct value_list){run_alloc(c->r, items.count, sizeof *out->items), items.count};
+  *out = (struct value_list){jinja_alloc(c->r, items.count, sizeof *out->items), items.count};
   if (!out->items) return c->r->rc;
   if (items.count) memcpy(out->items, items.items, items.count * sizeof *items.items);
   return 0;
@@ -49,7 +49,7 @@ static int item_key(struct filter_call *c, const struct value *item, const struc
                     struct value *out)
 {
   *out = *item;
-  if (path && path->kind != VALUE_NONE) TRY(eval_path(c->r, item, path, out));
+  if (path && path->kind != VALUE_NONE) TRY(jinja_eval_path(c->r, item, path, out));
   if (!ignore_case || out->kind != VALUE_STRING) return 0;
   struct value s = *out;
   return string_case(c->r, &s, false, out);
@@ -58,7 +58,7 @@ static int item_key(struct filter_call *c, const struct value *item, const struc
 static int item_keys(struct filter_call *c, const struct value_list *items, const struct value *path, bool ignore_case,
                      struct value **out)
 {
-  *out = run_alloc(c->r, items->count, sizeof **out);
+  *out = jinja_alloc(c->r, items->count, sizeof **out);
   if (!*out) return c->r->rc;
   for (size_t i = 0; i < items->count; i++) TRY(item_key(c, &items->items[i], path, ignore_case, &(*out)[i]));
   return 0;
@@ -73,8 +73,8 @@ static int sort_keys(struct filter_call *c, const struct value_list *items, cons
     return item_keys(c, items, path, ignore_case, out);
   struct value comma = value_text(","), parts;
   struct arguments args = {.items = &comma, .count = 1};
-  TRY(call_string_method(c->r, path, "split", &args, &parts));
-  *out = run_alloc(c->r, items->count, sizeof **out);
+  TRY(jinja_call_string_method(c->r, path, "split", &args, &parts));
+  *out = jinja_alloc(c->r, items->count, sizeof **out);
   if (!*out) return c->r->rc;
   for (size_t i = 0; i < items->count; i++) {
     struct value_list *key = NULL;
@@ -89,10 +89,10 @@ static int filter_sort(struct filter_call *c)
 {
   struct value_list items;
   struct value *keys;
-  bool reverse = argument_truth(c->args, 0, "reverse", false),
-       exact = argument_truth(c->args, 1, "case_sensitive", false);
+  bool reverse = jinja_argument_truth(c->args, 0, "reverse", false),
+       exact = jinja_argument_truth(c->args, 1, "case_sensitive", false);
   TRY(copy_items(c, &items));
-  TRY(sort_keys(c, &items, argument(c->args, 2, "attribute"), !exact, &keys));
+  TRY(sort_keys(c, &items, jinja_argument(c->args, 2, "attribute"), !exact, &keys));
   TRY(value_sort(c->r, keys, items.items, items.count, reverse));
   return make_list(c, VALUE_LIST, items);
 }
@@ -101,14 +101,15 @@ static int filter_dictsort(struct filter_call *c)
 {
   struct value by, pairs;
   struct value *keys;
-  if (c->v->kind != VALUE_DICT) return run_fail(c->r, "dictsort needs a mapping; found '%s'", value_type(c->v));
-  TRY(argument_string(c->r, c->args, 1, "by", value_text("key"), &by));
+  if (c->v->kind != VALUE_DICT) return jinja_fail(c->r, "dictsort needs a mapping; found '%s'", value_type(c->v));
+  TRY(jinja_argument_string(c->r, c->args, 1, "by", value_text("key"), &by));
   if (!value_is_string(&by, "key") && !value_is_string(&by, "value"))
-    return run_fail(c->r, "You can only sort by either \"key\" or \"value\"");
-  TRY(dict_view(c->r, c->v->as.dict, "items", VALUE_LIST, &pairs));
+    return jinja_fail(c->r, "You can only sort by either \"key\" or \"value\"");
+  TRY(value_dict_view(c->r, c->v->as.dict, "items", VALUE_LIST, &pairs));
   struct value at = value_int(value_is_string(&by, "value"));
-  TRY(item_keys(c, pairs.as.list, &at, !argument_truth(c->args, 0, "case_sensitive", false), &keys));
-  TRY(value_sort(c->r, keys, pairs.as.list->items, pairs.as.list->count, argument_truth(c->args, 2, "reverse", false)));
+  TRY(item_keys(c, pairs.as.list, &at, !jinja_argument_truth(c->args, 0, "case_sensitive", false), &keys));
+  TRY(value_sort(c->r, keys, pairs.as.list->items, pairs.as.list->count,
+                 jinja_argument_truth(c->args, 2, "reverse", false)));
   *c->out = pairs;
   return 0;
 }
@@ -120,12 +121,12 @@ static int filter_unique(struct filter_call *c)
   struct value_grow kept = {0};
   size_t seen = 0;
   TRY(copy_items(c, &items));
-  TRY(item_keys(c, &items, argument(c->args, 1, "attribute"), !argument_truth(c->args, 0, "case_sensitive", false),
-                &keys));
+  TRY(item_keys(c, &items, jinja_argument(c->args, 1, "attribute"),
+                !jinja_argument_truth(c->args, 0, "case_sensitive", false), &keys));
   for (size_t i = 0; i < items.count; i++) {
     size_t k = 0;
     while (k < seen && !value_equal(c->r, &keys[k], &keys[i])) k++;
-    TRY(run_step(c->r, k / 4));
+    TRY(jinja_step(c->r, k / 4));
     if (k < seen) continue;
     keys[seen++] = keys[i];
     TRY(value_grow_add(c->r, &kept, items.items[i]));
@@ -139,8 +140,8 @@ static int filter_extreme(struct filter_call *c)
   struct value *keys;
   int order, sign = c->name[1] == 'a' ? 1 : -1;
   TRY(value_iterate(c->r, c->v, &items));
-  TRY(item_keys(c, &items, argument(c->args, 1, "attribute"), !argument_truth(c->args, 0, "case_sensitive", false),
-                &keys));
+  TRY(item_keys(c, &items, jinja_argument(c->args, 1, "attribute"),
+                !jinja_argument_truth(c->args, 0, "case_sensitive", false), &keys));
   size_t best = 0;
   for (size_t i = 1; i < items.count; i++) {
     TRY(value_compare(c->r, &keys[i], &keys[best], &order));
@@ -153,13 +154,13 @@ static int filter_extreme(struct filter_call *c)
 static int filter_sum(struct filter_call *c)
 {
   struct value_list items;
-  const struct value *path = argument(c->args, 0, "attribute"), *start = argument(c->args, 1, "start");
+  const struct value *path = jinja_argument(c->args, 0, "attribute"), *start = jinja_argument(c->args, 1, "start");
   struct value total = start ? *start : value_int(0), key;
   TRY(value_iterate(c->r, c->v, &items));
   for (size_t i = 0; i < items.count; i++) {
     TRY(item_key(c, &items.items[i], path, false, &key));
     struct value left = total;
-    TRY(eval_binary(c->r, "+", &left, &key, &total));
+    TRY(jinja_eval_binary(c->r, "+", &left, &key, &total));
   }
   *c->out = total;
   return 0;
@@ -169,16 +170,16 @@ static int filter_join(struct filter_call *c)
 {
   struct value_list items;
   struct value key, separator = value_text("");
-  const struct value *given = argument(c->args, 0, "d"), *path = argument(c->args, 1, "attribute");
+  const struct value *given = jinja_argument(c->args, 0, "d"), *path = jinja_argument(c->args, 1, "attribute");
   if (given) TRY(value_to_string(c->r, given, &separator));
   TRY(value_iterate(c->r, c->v, &items));
-  struct build b = {.r = c->r};
+  struct jinja_text b = {.r = c->r};
   for (size_t i = 0; i < items.count; i++) {
-    if (i) build_add(&b, separator.as.string.bytes, separator.as.string.size);
+    if (i) jinja_add(&b, separator.as.string.bytes, separator.as.string.size);
     TRY(item_key(c, &items.items[i], path, false, &key));
     TRY(value_put_str(&b, &key));
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int filter_end(struct filter_call *c)
@@ -207,9 +208,9 @@ static int filter_reverse(struct filter_call *c)
     items.items[items.count - 1 - i] = swap;
   }
   if (c->v->kind != VALUE_STRING) return make_list(c, VALUE_ITERATOR, items);
-  struct build b = {.r = c->r};
-  for (size_t i = 0; i < items.count; i++) build_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
-  return build_take(&b, c->out);
+  struct jinja_text b = {.r = c->r};
+  for (size_t i = 0; i < items.count; i++) jinja_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
+  return jinja_take(&b, c->out);
 }
 
 /* The arguments behind the first n. */
@@ -225,7 +226,7 @@ static struct arguments arguments_from(const struct arguments *args, size_t n)
 static int name_of(struct filter_call *c, const struct value *v, char *name, size_t size)
 {
   if (v->kind != VALUE_STRING || v->as.string.size >= size)
-    return run_fail(c->r, "%s needs the name of a filter or test", c->name);
+    return jinja_fail(c->r, "%s needs the name of a filter or test", c->name);
   memcpy(name, v->as.string.bytes, v->as.string.size);
   name[v->as.string.size] = 0;
   return 0;
@@ -236,20 +237,20 @@ static int filter_map(struct filter_call *c)
 {
   struct value_list items;
   struct value_list *out = NULL;
-  const struct value *path = c->args->count ? NULL : argument(c->args, 0, "attribute"),
-                     *fallback = argument(c->args, SIZE_MAX, "default");
+  const struct value *path = c->args->count ? NULL : jinja_argument(c->args, 0, "attribute"),
+                     *fallback = jinja_argument(c->args, SIZE_MAX, "default");
   char name[64] = "";
   struct arguments rest = arguments_from(c->args, 1);
-  if (!path && !c->args->count) return run_fail(c->r, "map requires a filter argument");
+  if (!path && !c->args->count) return jinja_fail(c->r, "map requires a filter argument");
   if (!path) TRY(name_of(c, &c->args->items[0], name, sizeof name));
   TRY(value_iterate(c->r, c->v, &items));
   TRY(value_list_new(c->r, VALUE_ITERATOR, items.count, c->out, &out));
   for (size_t i = 0; i < items.count; i++) {
     if (!path) {
-      TRY(call_filter(c->r, name, &items.items[i], &rest, &out->items[i]));
+      TRY(jinja_call_filter(c->r, name, &items.items[i], &rest, &out->items[i]));
       continue;
     }
-    TRY(eval_path(c->r, &items.items[i], path, &out->items[i]));
+    TRY(jinja_eval_path(c->r, &items.items[i], path, &out->items[i]));
     if (fallback && out->items[i].kind == VALUE_UNDEFINED) out->items[i] = *fallback;
   }
   return 0;
@@ -263,15 +264,15 @@ static int filter_select(struct filter_call *c)
   struct value key;
   bool attribute = strstr(c->name, "attr") != NULL, want = c->name[0] == 's', pass;
   char name[64] = "";
-  if (attribute && !c->args->count) return run_fail(c->r, "Missing parameter for attribute name");
-  const struct value *test = argument(c->args, attribute, NULL);
+  if (attribute && !c->args->count) return jinja_fail(c->r, "Missing parameter for attribute name");
+  const struct value *test = jinja_argument(c->args, attribute, NULL);
   struct arguments rest = arguments_from(c->args, (size_t)attribute + 1);
   if (test) TRY(name_of(c, test, name, sizeof name));
   TRY(value_iterate(c->r, c->v, &items));
   for (size_t i = 0; i < items.count; i++) {
     TRY(item_key(c, &items.items[i], attribute ? &c->args->items[0] : NULL, false, &key));
     pass = value_truth(&key);
-    if (test) TRY(call_test(c->r, name, &key, &rest, &pass));
+    if (test) TRY(jinja_call_test(c->r, name, &key, &rest, &pass));
     if (pass == want) TRY(value_grow_add(c->r, &kept, items.items[i]));
   }
   return value_list_from(c->r, VALUE_ITERATOR, &kept, c->out);
@@ -283,10 +284,10 @@ static int filter_groupby(struct filter_call *c)
   struct value_list items;
   struct value *keys;
   struct value_grow groups = {0};
-  const struct value *path = argument(c->args, 0, "attribute");
-  if (!path) return run_fail(c->r, "groupby lacks its attribute");
+  const struct value *path = jinja_argument(c->args, 0, "attribute");
+  if (!path) return jinja_fail(c->r, "groupby lacks its attribute");
   TRY(copy_items(c, &items));
-  TRY(item_keys(c, &items, path, !argument_truth(c->args, 2, "case_sensitive", false), &keys));
+  TRY(item_keys(c, &items, path, !jinja_argument_truth(c->args, 2, "case_sensitive", false), &keys));
   TRY(value_sort(c->r, keys, items.items, items.count, false));
   for (size_t i = 0, end; i < items.count; i = end) {
     for (end = i + 1; end < items.count && value_equal(c->r, &keys[i], &keys[end]);) end++;
@@ -318,14 +319,14 @@ static int filter_parts(struct filter_call *c)
   struct value_grow parts = {0};
   bool batch = c->name[0] == 'b';
   long n;
-  TRY(argument_integer(c->r, c->args, 0, batch ? "linecount" : "slices", 0, &n));
-  const struct value *with = argument(c->args, 1, "fill_with");
+  TRY(jinja_argument_integer(c->r, c->args, 0, batch ? "linecount" : "slices", 0, &n));
+  const struct value *with = jinja_argument(c->args, 1, "fill_with");
   if (with && with->kind == VALUE_NONE) with = NULL;
   if (n <= 0 || n > TEMPLATE_RANGE)
-    return run_fail(c->r, "%s(%ld); expected a number from 1 to %d", c->name, n, TEMPLATE_RANGE);
+    return jinja_fail(c->r, "%s(%ld); expected a number from 1 to %d", c->name, n, TEMPLATE_RANGE);
   TRY(value_iterate(c->r, c->v, &items));
   size_t size = (size_t)n, at = 0;
-  TRY(run_step(c->r, batch ? 0 : size));
+  TRY(jinja_step(c->r, batch ? 0 : size));
   for (size_t i = 0; batch ? at < items.count : i < size; i++) {
     size_t share = items.count / size, extra = items.count % size, left = items.count - at;
     size_t take = batch ? (left < size ? left : size) : share + (i < extra);
@@ -345,7 +346,7 @@ static const struct filter filters[] = {
     {"rejectattr", filter_select}, {"groupby", filter_groupby},   {"batch", filter_parts},
     {"slice", filter_parts}};
 
-const struct filter *find_list_filter(const char *name)
+const struct filter *jinja_find_list_filter(const char *name)
 {
   for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
     if (!strcmp(filters[i].name, name)) return &filters[i];

@@ -5,11 +5,12 @@
 
 #include <string.h>
 
-int dict_view(struct run *r, const struct value_dict *d, const char *kind, enum value_kind as, struct value *out)
+int value_dict_view(struct jinja *r, const struct value_dict *d, const char *kind, enum value_kind as,
+                    struct value *out)
 {
   struct value_list *list = NULL;
   bool keys = !strcmp(kind, "keys"), values = !strcmp(kind, "values");
-  TRY(run_step(r, d->count));
+  TRY(jinja_step(r, d->count));
   TRY(value_list_new(r, as == VALUE_VIEW ? VALUE_LIST : as, d->count, out, &list));
   for (size_t i = 0; i < d->count; i++) {
     if (keys)
@@ -26,19 +27,19 @@ int dict_view(struct run *r, const struct value_dict *d, const char *kind, enum 
   return 0;
 }
 
-static int dict_get(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int dict_get(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                     struct value *out)
 {
-  const struct value *key = argument(args, 0, NULL), *fallback = argument(args, 1, NULL);
+  const struct value *key = jinja_argument(args, 0, NULL), *fallback = jinja_argument(args, 1, NULL);
   (void)name;
-  if (!key) return run_fail(r, "get expected at least 1 argument, got 0");
-  TRY(run_step(r, v->as.dict->count / 8));
+  if (!key) return jinja_fail(r, "get expected at least 1 argument, got 0");
+  TRY(jinja_step(r, v->as.dict->count / 8));
   const struct value *have = value_dict_get(r, v->as.dict, key);
   *out = have ? *have : fallback ? *fallback : value_none();
   return r->rc;
 }
 
-static int dict_copy(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int dict_copy(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                      struct value *out)
 {
   (void)r, (void)name, (void)args;
@@ -46,31 +47,31 @@ static int dict_copy(struct run *r, const struct value *v, const char *name, con
   return 0;
 }
 
-static int dict_walk(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int dict_walk(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                      struct value *out)
 {
   (void)args;
-  return dict_view(r, v->as.dict, name, VALUE_VIEW, out);
+  return value_dict_view(r, v->as.dict, name, VALUE_VIEW, out);
 }
 
 /* index and count of a list or tuple. */
-static int list_find(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int list_find(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                      struct value *out)
 {
-  const struct value *item = argument(args, 0, NULL);
-  if (!item) return run_fail(r, "%s() takes exactly one argument (0 given)", name);
+  const struct value *item = jinja_argument(args, 0, NULL);
+  if (!item) return jinja_fail(r, "%s() takes exactly one argument (0 given)", name);
   wide count = 0, first = -1;
-  TRY(run_step(r, v->as.list->count));
+  TRY(jinja_step(r, v->as.list->count));
   for (size_t i = 0; i < v->as.list->count; i++) {
     if (!value_equal(r, &v->as.list->items[i], item)) continue;
     if (!count++) first = (wide)i;
   }
-  if (!strcmp(name, "index") && !count) return run_fail(r, "the item is not in the list");
+  if (!strcmp(name, "index") && !count) return jinja_fail(r, "the item is not in the list");
   *out = value_int(!strcmp(name, "index") ? first : count);
   return r->rc;
 }
 
-static int real_is_integer(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int real_is_integer(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                            struct value *out)
 {
   (void)r, (void)name, (void)args;
@@ -78,7 +79,7 @@ static int real_is_integer(struct run *r, const struct value *v, const char *nam
   return 0;
 }
 
-static int integer_bits(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int integer_bits(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                         struct value *out)
 {
   (void)r, (void)name, (void)args;
@@ -88,16 +89,16 @@ static int integer_bits(struct run *r, const struct value *v, const char *name, 
   return 0;
 }
 
-static int loop_cycle(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int loop_cycle(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                       struct value *out)
 {
   (void)name;
-  if (!args->count) return run_fail(r, "no items for cycling given");
+  if (!args->count) return jinja_fail(r, "no items for cycling given");
   *out = args->items[v->as.loop->index % args->count];
   return 0;
 }
 
-static int loop_changed(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int loop_changed(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                         struct value *out)
 {
   (void)name;
@@ -112,7 +113,7 @@ static int loop_changed(struct run *r, const struct value *v, const char *name, 
   return r->rc;
 }
 
-static int cycler_next(struct run *r, const struct value *v, const char *name, const struct arguments *args,
+static int cycler_next(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
                        struct value *out)
 {
   (void)r, (void)args;
@@ -126,7 +127,7 @@ static int cycler_next(struct run *r, const struct value *v, const char *name, c
 static const struct {
   enum value_kind kind;
   const char *name;
-  int (*run)(struct run *, const struct value *, const char *, const struct arguments *, struct value *);
+  int (*run)(struct jinja *, const struct value *, const char *, const struct arguments *, struct value *);
 } methods[] = {{VALUE_DICT, "get", dict_get},
                {VALUE_DICT, "items", dict_walk},
                {VALUE_DICT, "keys", dict_walk},
@@ -145,42 +146,43 @@ static const struct {
                {VALUE_CYCLER, "next", cycler_next},
                {VALUE_CYCLER, "reset", cycler_next}};
 
-bool method_exists(const struct value *v, const char *name)
+bool jinja_method_exists(const struct value *v, const char *name)
 {
-  if (v->kind == VALUE_STRING) return string_method_exists(name);
+  if (v->kind == VALUE_STRING) return jinja_string_method_exists(name);
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (methods[i].kind == v->kind && !strcmp(methods[i].name, name)) return true;
   return false;
 }
 
-int call_method(struct run *r, const struct value *v, const char *name, const struct arguments *args, struct value *out)
+int jinja_call_method(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
+                      struct value *out)
 {
-  if (v->kind == VALUE_STRING) return call_string_method(r, v, name, args, out);
+  if (v->kind == VALUE_STRING) return jinja_call_string_method(r, v, name, args, out);
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (methods[i].kind == v->kind && !strcmp(methods[i].name, name)) return methods[i].run(r, v, name, args, out);
-  return run_fail(r, "'%s object' has no attribute '%s'", value_type(v), name);
+  return jinja_fail(r, "'%s object' has no attribute '%s'", value_type(v), name);
 }
 
 /* Functions. */
 
-static int make_range(struct run *r, const struct arguments *args, struct value *out)
+static int make_range(struct jinja *r, const struct arguments *args, struct value *out)
 {
   wide v[3] = {0, 0, 1};
-  if (!args->count || args->count > 3) return run_fail(r, "range expected 1 to 3 arguments, got %zu", args->count);
+  if (!args->count || args->count > 3) return jinja_fail(r, "range expected 1 to 3 arguments, got %zu", args->count);
   for (size_t i = 0; i < args->count; i++) {
     if (!value_is_integer(&args->items[i]))
-      return run_fail(r, "'%s' object cannot be interpreted as an integer", value_type(&args->items[i]));
+      return jinja_fail(r, "'%s' object cannot be interpreted as an integer", value_type(&args->items[i]));
     v[args->count == 1 ? 1 : i] = value_as_integer(&args->items[i]);
   }
   const wide far = (wide)1 << 100;
-  if (!v[2]) return run_fail(r, "range() arg 3 must not be zero");
+  if (!v[2]) return jinja_fail(r, "range() arg 3 must not be zero");
   for (int i = 0; i < 3; i++)
-    if (v[i] > far || v[i] < -far) return run_fail(r, "an argument of range is too large");
+    if (v[i] > far || v[i] < -far) return jinja_fail(r, "an argument of range is too large");
   wide span = v[2] > 0 ? v[1] - v[0] : v[0] - v[1], step = v[2] > 0 ? v[2] : -v[2];
   wide count = span > 0 ? (span + step - 1) / step : 0;
   if (count > TEMPLATE_RANGE)
-    return run_fail(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", TEMPLATE_RANGE);
-  struct value_range *range = run_alloc(r, 1, sizeof *range);
+    return jinja_fail(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", TEMPLATE_RANGE);
+  struct value_range *range = jinja_alloc(r, 1, sizeof *range);
   if (!range) return r->rc;
   *range = (struct value_range){v[0], v[2], (size_t)count};
   *out = (struct value){.kind = VALUE_RANGE, .as.range = range};
@@ -188,12 +190,12 @@ static int make_range(struct run *r, const struct arguments *args, struct value 
 }
 
 /* dict(...) and namespace(...): a mapping or pairs, and names. */
-static int make_dict(struct run *r, enum value_kind kind, const struct arguments *args, struct value *out)
+static int make_dict(struct jinja *r, enum value_kind kind, const struct arguments *args, struct value *out)
 {
   TRY(value_dict_new(r, kind, args->named, out));
   struct value_dict *d = out->as.dict;
   struct value_list pairs = {NULL, 0}, pair;
-  if (args->count > 1) return run_fail(r, "dict expected at most 1 argument, got %zu", args->count);
+  if (args->count > 1) return jinja_fail(r, "dict expected at most 1 argument, got %zu", args->count);
   if (args->count && args->items[0].kind == VALUE_DICT) {
     const struct value_dict *from = args->items[0].as.dict;
     for (size_t i = 0; i < from->count; i++) TRY(value_dict_set(r, d, from->keys[i], from->values[i]));
@@ -203,43 +205,43 @@ static int make_dict(struct run *r, enum value_kind kind, const struct arguments
   for (size_t i = 0; i < pairs.count; i++) {
     TRY(value_iterate(r, &pairs.items[i], &pair));
     if (pair.count != 2)
-      return run_fail(r, "dictionary update sequence element #%zu has length %zu; 2 is required", i, pair.count);
+      return jinja_fail(r, "dictionary update sequence element #%zu has length %zu; 2 is required", i, pair.count);
     TRY(value_dict_set(r, d, pair.items[0], pair.items[1]));
   }
   for (size_t i = 0; i < args->named; i++) TRY(value_dict_set(r, d, value_text(args->names[i]), args->values[i]));
   for (size_t i = 0; i < d->count && kind == VALUE_NAMESPACE; i++)
     if (d->keys[i].kind == VALUE_STRING && d->keys[i].as.string.size && d->keys[i].as.string.bytes[0] == '_')
-      return run_fail(r, "names in a namespace must not start with an underscore");
+      return jinja_fail(r, "names in a namespace must not start with an underscore");
   return 0;
 }
 
-static int make_joiner(struct run *r, const struct arguments *args, struct value *out)
+static int make_joiner(struct jinja *r, const struct arguments *args, struct value *out)
 {
-  struct value *separator = run_alloc(r, 1, sizeof *separator);
-  bool *used = run_alloc(r, 1, sizeof *used);
+  struct value *separator = jinja_alloc(r, 1, sizeof *separator);
+  bool *used = jinja_alloc(r, 1, sizeof *used);
   if (!separator || !used) return r->rc;
-  const struct value *given = argument(args, 0, "sep");
+  const struct value *given = jinja_argument(args, 0, "sep");
   *separator = given ? *given : value_text(", ");
   *out = (struct value){.kind = VALUE_JOINER, .as.joiner = {separator, used}};
   return 0;
 }
 
-static int make_cycler(struct run *r, const struct arguments *args, struct value *out)
+static int make_cycler(struct jinja *r, const struct arguments *args, struct value *out)
 {
   struct value_list *list = NULL;
-  if (!args->count) return run_fail(r, "at least one item has to be provided");
+  if (!args->count) return jinja_fail(r, "at least one item has to be provided");
   TRY(value_list_new(r, VALUE_ITERATOR, args->count, out, &list));
   for (size_t i = 0; i < args->count; i++) list->items[i] = args->items[i];
   out->kind = VALUE_CYCLER;
   return 0;
 }
 
-static int raise_exception(struct run *r, const struct arguments *args)
+static int raise_exception(struct jinja *r, const struct arguments *args)
 {
   struct value text = value_text("");
   if (args->count) TRY(value_to_string(r, &args->items[0], &text));
   int n = text.as.string.size < 1000 ? (int)text.as.string.size : 1000;
-  int rc = run_fail(r, "%.*s", n, text.as.string.bytes);
+  int rc = jinja_fail(r, "%.*s", n, text.as.string.bytes);
   r->raised = true;
   return rc;
 }
@@ -247,14 +249,14 @@ static int raise_exception(struct run *r, const struct arguments *args)
 static const char *const functions[] = {"range",  "dict",   "namespace",       "joiner",
                                         "cycler", "lipsum", "raise_exception", "strftime_now"};
 
-bool function_exists(const char *name)
+bool jinja_function_exists(const char *name)
 {
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
     if (!strcmp(functions[i], name)) return true;
   return false;
 }
 
-int call_function(struct run *r, const char *name, const struct arguments *args, struct value *out)
+int jinja_call_function(struct jinja *r, const char *name, const struct arguments *args, struct value *out)
 {
   if (!strcmp(name, "range")) return make_range(r, args, out);
   if (!strcmp(name, "dict")) return make_dict(r, VALUE_DICT, args, out);
@@ -263,8 +265,8 @@ int call_function(struct run *r, const char *name, const struct arguments *args,
   if (!strcmp(name, "cycler")) return make_cycler(r, args, out);
   if (!strcmp(name, "raise_exception")) return raise_exception(r, args);
   if (!strcmp(name, "lipsum"))
-    return run_fail(r, "lipsum makes random text; a chat template must not depend on chance");
+    return jinja_fail(r, "lipsum makes random text; a chat template must not depend on chance");
   struct value format;
-  TRY(argument_string(r, args, 0, "format", value_text(""), &format));
-  return format_time(r, &format, out);
+  TRY(jinja_argument_string(r, args, 0, "format", value_text(""), &format));
+  return jinja_format_time(r, &format, out);
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int parser_fail(struct parser *p, const char *fmt, ...)
+int jinja_parser_fail(struct parser *p, const char *fmt, ...)
 {
   char why[400];
   va_list args;
@@ -14,7 +14,7 @@ int parser_fail(struct parser *p, const char *fmt, ...)
   FAIL_AT(p->err, ERROR_INPUT, p->file, p->at->line, NULL, "%s", why);
 }
 
-struct node *parser_node(struct parser *p, enum node_kind kind)
+struct node *jinja_parser_node(struct parser *p, enum node_kind kind)
 {
   struct node *n = ARENA_NEW(p->a, struct node, 1, "template", p->err);
   if (!n) return NULL;
@@ -23,7 +23,7 @@ struct node *parser_node(struct parser *p, enum node_kind kind)
   return n;
 }
 
-int parser_add(struct parser *p, struct node_list *list, struct node *n)
+int jinja_parser_add(struct parser *p, struct node_list *list, struct node *n)
 {
   if (list->count == list->room) {
     size_t room = list->room ? list->room * 2 : 4;
@@ -37,32 +37,32 @@ int parser_add(struct parser *p, struct node_list *list, struct node *n)
   return 0;
 }
 
-int parser_enter(struct parser *p)
+int jinja_parser_enter(struct parser *p)
 {
   if (++p->depth > TEMPLATE_NESTING)
-    return parser_fail(p, "the template is nested deeper than %d levels", TEMPLATE_NESTING);
+    return jinja_parser_fail(p, "the template is nested deeper than %d levels", TEMPLATE_NESTING);
   return 0;
 }
 
-bool parser_is(const struct parser *p, enum token_kind kind, const char *text)
+bool jinja_parser_is(const struct parser *p, enum token_kind kind, const char *text)
 {
   return p->at->kind == kind && (!text || !strcmp(p->at->text, text));
 }
 
-bool parser_skip(struct parser *p, enum token_kind kind, const char *text)
+bool jinja_parser_skip(struct parser *p, enum token_kind kind, const char *text)
 {
-  if (!parser_is(p, kind, text)) return false;
+  if (!jinja_parser_is(p, kind, text)) return false;
   p->at++;
   return true;
 }
 
-int parser_expect(struct parser *p, enum token_kind kind, const char *text, const struct token **out)
+int jinja_parser_expect(struct parser *p, enum token_kind kind, const char *text, const struct token **out)
 {
-  if (!parser_is(p, kind, text))
-    return parser_fail(p, "found \"%s\"; expected \"%s\"", p->at->text,
-                       text               ? text
-                       : kind == LEX_NAME ? "a name"
-                                          : "the end of the tag");
+  if (!jinja_parser_is(p, kind, text))
+    return jinja_parser_fail(p, "found \"%s\"; expected \"%s\"", p->at->text,
+                             text               ? text
+                             : kind == LEX_NAME ? "a name"
+                                                : "the end of the tag");
   if (out) *out = p->at;
   p->at++;
   return 0;
@@ -75,9 +75,9 @@ static int parse_block(struct parser *p, const char *end, struct node_list *out)
 {
   const char *const ends[] = {end, NULL};
   const char *found;
-  TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+  TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
   TRY(parse_body(p, ends, out, &found));
-  return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
 }
 
 static bool can_assign(const struct node *n)
@@ -91,92 +91,92 @@ static bool can_assign(const struct node *n)
 
 static int parse_target(struct parser *p, bool ends_at_in, struct node **out)
 {
-  TRY(parse_tuple(p, true, ends_at_in, false, out));
-  return can_assign(*out) ? 0 : parser_fail(p, "found something else than a name where a value is assigned");
+  TRY(jinja_parse_tuple(p, true, ends_at_in, false, out));
+  return can_assign(*out) ? 0 : jinja_parser_fail(p, "found something else than a name where a value is assigned");
 }
 
 static int parse_if(struct parser *p, struct node **out)
 {
   static const char *const ends[] = {"elif", "else", "endif", NULL}, *const last[] = {"endif", NULL};
-  struct node *n = parser_node(p, NODE_IF), *first = n;
+  struct node *n = jinja_parser_node(p, NODE_IF), *first = n;
   if (!n) return ERROR_RESOURCE;
   const char *end = "elif";
   while (!strcmp(end, "elif")) {
-    TRY(parse_tuple(p, false, false, false, &n->a));
-    TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+    TRY(jinja_parse_tuple(p, false, false, false, &n->a));
+    TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
     TRY(parse_body(p, ends, &n->body, &end));
     if (strcmp(end, "elif")) break;
-    struct node *next = parser_node(p, NODE_IF);
+    struct node *next = jinja_parser_node(p, NODE_IF);
     if (!next) return ERROR_RESOURCE;
-    TRY(parser_add(p, &n->other, next));
+    TRY(jinja_parser_add(p, &n->other, next));
     n = next;
   }
   if (!strcmp(end, "else")) {
-    TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+    TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
     TRY(parse_body(p, last, &n->other, &end));
   }
   *out = first;
-  return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
 }
 
 static int parse_for(struct parser *p, struct node **out)
 {
   static const char *const ends[] = {"else", "endfor", NULL}, *const last[] = {"endfor", NULL};
-  struct node *n = parser_node(p, NODE_FOR);
+  struct node *n = jinja_parser_node(p, NODE_FOR);
   if (!n) return ERROR_RESOURCE;
   TRY(parse_target(p, true, &n->a));
-  TRY(parser_expect(p, LEX_NAME, "in", NULL));
+  TRY(jinja_parser_expect(p, LEX_NAME, "in", NULL));
   p->without_if = true;
-  TRY(parse_tuple(p, false, false, false, &n->b));
-  if (parser_skip(p, LEX_NAME, "if")) TRY(parse_expression(p, &n->c));
-  n->flag = parser_skip(p, LEX_NAME, "recursive");
-  TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+  TRY(jinja_parse_tuple(p, false, false, false, &n->b));
+  if (jinja_parser_skip(p, LEX_NAME, "if")) TRY(jinja_parse_expression(p, &n->c));
+  n->flag = jinja_parser_skip(p, LEX_NAME, "recursive");
+  TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
   const char *end;
   TRY(parse_body(p, ends, &n->body, &end));
   if (!strcmp(end, "else")) {
-    TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+    TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
     TRY(parse_body(p, last, &n->other, &end));
   }
   *out = n;
-  return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
 }
 
 static int parse_set(struct parser *p, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_SET), *input;
+  struct node *n = jinja_parser_node(p, NODE_SET), *input;
   if (!n) return ERROR_RESOURCE;
   *out = n;
   TRY(parse_target(p, false, &n->a));
-  if (parser_skip(p, LEX_OPERATOR, "=")) {
-    TRY(parse_tuple(p, false, false, false, &n->b));
-    return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  if (jinja_parser_skip(p, LEX_OPERATOR, "=")) {
+    TRY(jinja_parse_tuple(p, false, false, false, &n->b));
+    return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
   }
   n->kind = NODE_SET_BLOCK;
-  input = parser_node(p, NODE_BLOCK);
+  input = jinja_parser_node(p, NODE_BLOCK);
   if (!input) return ERROR_RESOURCE;
-  if (parser_is(p, LEX_OPERATOR, "|")) TRY(parse_filters(p, input, false, &n->b));
+  if (jinja_parser_is(p, LEX_OPERATOR, "|")) TRY(jinja_parse_filters(p, input, false, &n->b));
   return parse_block(p, "endset", &n->body);
 }
 
 /* (a, b=1): names, and defaults for the last of them. */
 static int parse_parameters(struct parser *p, struct node *macro)
 {
-  TRY(parser_expect(p, LEX_OPERATOR, "(", NULL));
-  for (bool first = true; !parser_is(p, LEX_OPERATOR, ")"); first = false) {
-    if (!first) TRY(parser_expect(p, LEX_OPERATOR, ",", NULL));
-    struct node *name = parser_node(p, NODE_NAME), *value;
+  TRY(jinja_parser_expect(p, LEX_OPERATOR, "(", NULL));
+  for (bool first = true; !jinja_parser_is(p, LEX_OPERATOR, ")"); first = false) {
+    if (!first) TRY(jinja_parser_expect(p, LEX_OPERATOR, ",", NULL));
+    struct node *name = jinja_parser_node(p, NODE_NAME), *value;
     if (!name) return ERROR_RESOURCE;
     name->name = p->at->text;
-    TRY(parser_expect(p, LEX_NAME, NULL, NULL));
-    if (parser_skip(p, LEX_OPERATOR, "=")) {
-      TRY(parse_expression(p, &value));
-      TRY(parser_add(p, &macro->values, value));
+    TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
+    if (jinja_parser_skip(p, LEX_OPERATOR, "=")) {
+      TRY(jinja_parse_expression(p, &value));
+      TRY(jinja_parser_add(p, &macro->values, value));
     } else if (macro->values.count) {
-      return parser_fail(p, "non-default argument follows default argument");
+      return jinja_parser_fail(p, "non-default argument follows default argument");
     }
-    TRY(parser_add(p, &macro->items, name));
+    TRY(jinja_parser_add(p, &macro->items, name));
   }
-  return parser_expect(p, LEX_OPERATOR, ")", NULL);
+  return jinja_parser_expect(p, LEX_OPERATOR, ")", NULL);
 }
 
 static int parse_macro_body(struct parser *p, struct node *macro, const char *end)
@@ -190,10 +190,10 @@ static int parse_macro_body(struct parser *p, struct node *macro, const char *en
 
 static int parse_macro(struct parser *p, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_MACRO);
+  struct node *n = jinja_parser_node(p, NODE_MACRO);
   if (!n) return ERROR_RESOURCE;
   n->name = p->at->text;
-  TRY(parser_expect(p, LEX_NAME, NULL, NULL));
+  TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
   TRY(parse_parameters(p, n));
   *out = n;
   return parse_macro_body(p, n, "endmacro");
@@ -201,37 +201,37 @@ static int parse_macro(struct parser *p, struct node **out)
 
 static int parse_call_tag(struct parser *p, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_CALL_BLOCK);
-  if (!n || !(n->b = parser_node(p, NODE_MACRO))) return ERROR_RESOURCE;
+  struct node *n = jinja_parser_node(p, NODE_CALL_BLOCK);
+  if (!n || !(n->b = jinja_parser_node(p, NODE_MACRO))) return ERROR_RESOURCE;
   n->b->name = "caller";
-  if (parser_is(p, LEX_OPERATOR, "(")) TRY(parse_parameters(p, n->b));
-  TRY(parse_expression(p, &n->a));
-  if (n->a->kind != NODE_CALL) return parser_fail(p, "found something else than a call behind \"call\"");
+  if (jinja_parser_is(p, LEX_OPERATOR, "(")) TRY(parse_parameters(p, n->b));
+  TRY(jinja_parse_expression(p, &n->a));
+  if (n->a->kind != NODE_CALL) return jinja_parser_fail(p, "found something else than a call behind \"call\"");
   *out = n;
   return parse_macro_body(p, n->b, "endcall");
 }
 
 static int parse_filter_tag(struct parser *p, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_FILTER_BLOCK), *input = parser_node(p, NODE_BLOCK);
+  struct node *n = jinja_parser_node(p, NODE_FILTER_BLOCK), *input = jinja_parser_node(p, NODE_BLOCK);
   if (!n || !input) return ERROR_RESOURCE;
-  TRY(parse_filters(p, input, true, &n->a));
+  TRY(jinja_parse_filters(p, input, true, &n->a));
   *out = n;
   return parse_block(p, "endfilter", &n->body);
 }
 
 static int parse_with(struct parser *p, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_WITH), *target, *value;
+  struct node *n = jinja_parser_node(p, NODE_WITH), *target, *value;
   if (!n) return ERROR_RESOURCE;
   while (p->at->kind != LEX_TAG_END) {
-    if (n->items.count) TRY(parser_expect(p, LEX_OPERATOR, ",", NULL));
-    TRY(parse_primary(p, false, &target));
-    if (!can_assign(target)) return parser_fail(p, "found something else than a name where a value is assigned");
-    TRY(parser_expect(p, LEX_OPERATOR, "=", NULL));
-    TRY(parse_expression(p, &value));
-    TRY(parser_add(p, &n->items, target));
-    TRY(parser_add(p, &n->values, value));
+    if (n->items.count) TRY(jinja_parser_expect(p, LEX_OPERATOR, ",", NULL));
+    TRY(jinja_parse_primary(p, false, &target));
+    if (!can_assign(target)) return jinja_parser_fail(p, "found something else than a name where a value is assigned");
+    TRY(jinja_parser_expect(p, LEX_OPERATOR, "=", NULL));
+    TRY(jinja_parse_expression(p, &value));
+    TRY(jinja_parser_add(p, &n->items, target));
+    TRY(jinja_parser_add(p, &n->values, value));
   }
   *out = n;
   return parse_block(p, "endwith", &n->body);
@@ -239,7 +239,7 @@ static int parse_with(struct parser *p, struct node **out)
 
 static int parse_scope(struct parser *p, const char *end, struct node **out)
 {
-  struct node *n = parser_node(p, NODE_SCOPE);
+  struct node *n = jinja_parser_node(p, NODE_SCOPE);
   if (!n) return ERROR_RESOURCE;
   *out = n;
   return parse_block(p, end, &n->body);
@@ -247,33 +247,33 @@ static int parse_scope(struct parser *p, const char *end, struct node **out)
 
 static int parse_named_block(struct parser *p, struct node **out)
 {
-  TRY(parser_expect(p, LEX_NAME, NULL, NULL));
-  struct node *n = parser_node(p, NODE_SCOPE);
+  TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
+  struct node *n = jinja_parser_node(p, NODE_SCOPE);
   if (!n) return ERROR_RESOURCE;
   static const char *const ends[] = {"endblock", NULL};
   const char *end;
-  TRY(parser_expect(p, LEX_TAG_END, NULL, NULL));
+  TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
   TRY(parse_body(p, ends, &n->body, &end));
-  parser_skip(p, LEX_NAME, NULL); /* the name may be repeated */
+  jinja_parser_skip(p, LEX_NAME, NULL); /* the name may be repeated */
   *out = n;
-  return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
 }
 
 /* break, continue; and tags that need other files, which fail when they are reached. */
 static int parse_single(struct parser *p, enum node_kind kind, const char *name, struct node **out)
 {
-  struct node *n = parser_node(p, kind);
+  struct node *n = jinja_parser_node(p, kind);
   if (!n) return ERROR_RESOURCE;
   n->name = name;
   while (kind == NODE_REFUSED && p->at->kind != LEX_TAG_END && p->at->kind != LEX_END) p->at++;
   *out = n;
-  return parser_expect(p, LEX_TAG_END, NULL, NULL);
+  return jinja_parser_expect(p, LEX_TAG_END, NULL, NULL);
 }
 
 static int parse_tag(struct parser *p, struct node **out)
 {
   const struct token *name = NULL;
-  TRY(parser_expect(p, LEX_NAME, NULL, &name));
+  TRY(jinja_parser_expect(p, LEX_NAME, NULL, &name));
   static const struct {
     const char *name;
     int (*parse)(struct parser *, struct node **);
@@ -289,7 +289,7 @@ static int parse_tag(struct parser *p, struct node **out)
        refused++)
     if (!strcmp(name->text, *refused)) return parse_single(p, NODE_REFUSED, *refused, out);
   p->at--;
-  return parser_fail(p, "found the tag \"%s\", which is unknown here", name->text);
+  return jinja_parser_fail(p, "found the tag \"%s\", which is unknown here", name->text);
 }
 
 static bool is_end(const struct parser *p, const char *const *ends, const char **end)
@@ -305,19 +305,19 @@ static bool is_end(const struct parser *p, const char *const *ends, const char *
 /* Statements up to a tag of `ends`, whose name is taken and told; NULL: up to the end of the template. */
 static int parse_body(struct parser *p, const char *const *ends, struct node_list *out, const char **end)
 {
-  TRY(parser_enter(p));
+  TRY(jinja_parser_enter(p));
   while (p->at->kind != LEX_END) {
     struct node *n = NULL;
     if (p->at->kind == LEX_TEXT) {
-      n = parser_node(p, NODE_TEXT);
+      n = jinja_parser_node(p, NODE_TEXT);
       if (!n) return ERROR_RESOURCE;
       n->value = p->at++->value;
     } else if (p->at->kind == LEX_PRINT_BEGIN) {
-      n = parser_node(p, NODE_PRINT);
+      n = jinja_parser_node(p, NODE_PRINT);
       if (!n) return ERROR_RESOURCE;
       p->at++;
-      TRY(parse_tuple(p, false, false, false, &n->a));
-      TRY(parser_expect(p, LEX_PRINT_END, NULL, NULL));
+      TRY(jinja_parse_tuple(p, false, false, false, &n->a));
+      TRY(jinja_parser_expect(p, LEX_PRINT_END, NULL, NULL));
     } else {
       if (is_end(p, ends, end)) {
         p->at += 2;
@@ -327,10 +327,10 @@ static int parse_body(struct parser *p, const char *const *ends, struct node_lis
       p->at++;
       TRY(parse_tag(p, &n));
     }
-    TRY(parser_add(p, out, n));
+    TRY(jinja_parser_add(p, out, n));
   }
   p->depth--;
-  if (ends) return parser_fail(p, "the template ends where {%% %s %%} is expected", ends[0]);
+  if (ends) return jinja_parser_fail(p, "the template ends where {%% %s %%} is expected", ends[0]);
   return 0;
 }
 

@@ -9,17 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-void build_add(struct build *b, const char *bytes, size_t n)
+void jinja_add(struct jinja_text *b, const char *bytes, size_t n)
 {
   if (b->r->rc || !n) return;
   if (n > TEMPLATE_OUTPUT - b->size) {
-    run_fail(b->r, "a text grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
+    jinja_fail(b->r, "a text grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
     return;
   }
   if (n > b->room - b->size) {
     size_t room = (b->size + n) * 2;
     if (room < 32) room = 32;
-    char *grown = run_alloc(b->r, room, 1);
+    char *grown = jinja_alloc(b->r, room, 1);
     if (!grown) return;
     if (b->size) memcpy(grown, b->bytes, b->size);
     b->bytes = grown;
@@ -29,25 +29,25 @@ void build_add(struct build *b, const char *bytes, size_t n)
   b->size += n;
 }
 
-void build_puts(struct build *b, const char *s)
+void jinja_puts(struct jinja_text *b, const char *s)
 {
-  build_add(b, s, strlen(s));
+  jinja_add(b, s, strlen(s));
 }
 
-void build_code(struct build *b, uint32_t code)
+void jinja_put_code(struct jinja_text *b, uint32_t code)
 {
   uint8_t utf8[4];
   if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) code = 0xfffd;
-  build_add(b, (const char *)utf8, utf8_encode(code, utf8));
+  jinja_add(b, (const char *)utf8, utf8_encode(code, utf8));
 }
 
-int build_take(struct build *b, struct value *out)
+int jinja_take(struct jinja_text *b, struct value *out)
 {
   *out = value_string(b->size ? b->bytes : "", b->size);
   return b->r->rc;
 }
 
-void value_put_int(struct build *b, wide n)
+void value_put_int(struct jinja_text *b, wide n)
 {
   char digits[48];
   size_t at = sizeof digits;
@@ -58,18 +58,18 @@ void value_put_int(struct build *b, wide n)
     n /= 10;
   } while (n);
   if (negative) digits[--at] = '-';
-  build_add(b, digits + at, sizeof digits - at);
+  jinja_add(b, digits + at, sizeof digits - at);
 }
 
 /* repr() of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on. */
-void value_put_real(struct build *b, double x)
+void value_put_real(struct jinja_text *b, double x)
 {
   if (math_is_nan(x)) {
-    build_puts(b, "nan");
+    jinja_puts(b, "nan");
     return;
   }
   if (!math_is_finite(x)) {
-    build_puts(b, x < 0 ? "-inf" : "inf");
+    jinja_puts(b, x < 0 ? "-inf" : "inf");
     return;
   }
   char text[40];
@@ -81,17 +81,17 @@ void value_put_real(struct build *b, double x)
   if (exponent >= -4 && exponent < 16) {
     char fixed[64];
     snprintf(fixed, sizeof fixed, "%.*f", precision > exponent ? precision - exponent : 1, x);
-    build_puts(b, fixed);
+    jinja_puts(b, fixed);
     return;
   }
-  build_puts(b, text); /* C and Python agree on e+16, e-05 */
+  jinja_puts(b, text); /* C and Python agree on e+16, e-05 */
 }
 
-static void put_string_repr(struct build *b, const char *s, size_t n)
+static void put_string_repr(struct jinja_text *b, const char *s, size_t n)
 {
   bool has_single = n && memchr(s, '\'', n), has_double = n && memchr(s, '"', n);
   char quote = has_single && !has_double ? '"' : '\'';
-  build_add(b, &quote, 1);
+  jinja_add(b, &quote, 1);
   for (size_t i = 0, step; i < n; i += step) {
     uint32_t c = unicode_at(s, n, i, &step);
     char escaped[16] = "";
@@ -104,78 +104,78 @@ static void put_string_repr(struct build *b, const char *s, size_t n)
     else if (c == '\\' || c == (uint32_t)quote)
       snprintf(escaped, sizeof escaped, "\\%c", (char)c);
     else if (unicode_prints(c))
-      build_add(b, s + i, step);
+      jinja_add(b, s + i, step);
     else if (c < 0x100)
       snprintf(escaped, sizeof escaped, "\\x%02x", c);
     else if (c < 0x10000)
       snprintf(escaped, sizeof escaped, "\\u%04x", c);
     else
       snprintf(escaped, sizeof escaped, "\\U%08x", c);
-    build_puts(b, escaped);
+    jinja_puts(b, escaped);
   }
-  build_add(b, &quote, 1);
+  jinja_add(b, &quote, 1);
 }
 
-static int put_items(struct build *b, const char *open, const struct value_list *list, const char *close)
+static int put_items(struct jinja_text *b, const char *open, const struct value_list *list, const char *close)
 {
-  TRY(run_enter(b->r));
-  int rc = run_step(b->r, list->count);
-  build_puts(b, open);
+  TRY(jinja_enter(b->r));
+  int rc = jinja_step(b->r, list->count);
+  jinja_puts(b, open);
   for (size_t i = 0; i < list->count && !rc; i++) {
-    if (i) build_puts(b, ", ");
+    if (i) jinja_puts(b, ", ");
     rc = value_put_repr(b, &list->items[i]);
   }
-  build_puts(b, close);
-  run_leave(b->r);
+  jinja_puts(b, close);
+  jinja_leave(b->r);
   return rc ? rc : b->r->rc;
 }
 
-static int put_dict(struct build *b, const struct value_dict *d)
+static int put_dict(struct jinja_text *b, const struct value_dict *d)
 {
-  TRY(run_enter(b->r));
-  int rc = run_step(b->r, d->count);
-  build_puts(b, "{");
+  TRY(jinja_enter(b->r));
+  int rc = jinja_step(b->r, d->count);
+  jinja_puts(b, "{");
   for (size_t i = 0; i < d->count && !rc; i++) {
-    if (i) build_puts(b, ", ");
+    if (i) jinja_puts(b, ", ");
     rc = value_put_repr(b, &d->keys[i]);
-    build_puts(b, ": ");
+    jinja_puts(b, ": ");
     if (!rc) rc = value_put_repr(b, &d->values[i]);
   }
-  build_puts(b, "}");
-  run_leave(b->r);
+  jinja_puts(b, "}");
+  jinja_leave(b->r);
   return rc ? rc : b->r->rc;
 }
 
-static void put_range(struct build *b, const struct value_range *range)
+static void put_range(struct jinja_text *b, const struct value_range *range)
 {
-  build_puts(b, "range(");
+  jinja_puts(b, "range(");
   value_put_int(b, range->start);
-  build_puts(b, ", ");
+  jinja_puts(b, ", ");
   value_put_int(b, range->start + (wide)range->count * range->step);
   if (range->step != 1) {
-    build_puts(b, ", ");
+    jinja_puts(b, ", ");
     value_put_int(b, range->step);
   }
-  build_puts(b, ")");
+  jinja_puts(b, ")");
 }
 
-int value_put_str(struct build *b, const struct value *v)
+int value_put_str(struct jinja_text *b, const struct value *v)
 {
   if (v->kind != VALUE_STRING) return value_put_repr(b, v);
-  build_add(b, v->as.string.bytes, v->as.string.size);
+  jinja_add(b, v->as.string.bytes, v->as.string.size);
   return b->r->rc;
 }
 
-int value_put_repr(struct build *b, const struct value *v)
+int value_put_repr(struct jinja_text *b, const struct value *v)
 {
   switch (v->kind) {
     case VALUE_UNDEFINED:
       break;
     case VALUE_NONE:
-      build_puts(b, "None");
+      jinja_puts(b, "None");
       break;
     case VALUE_BOOL:
-      build_puts(b, v->as.truth ? "True" : "False");
+      jinja_puts(b, v->as.truth ? "True" : "False");
       break;
     case VALUE_INT:
       value_put_int(b, v->as.integer);
@@ -191,34 +191,34 @@ int value_put_repr(struct build *b, const struct value *v)
     case VALUE_TUPLE:
       return put_items(b, "(", v->as.list, v->as.list->count == 1 ? ",)" : ")");
     case VALUE_VIEW:
-      build_puts(b, v->as.view.name);
+      jinja_puts(b, v->as.view.name);
       return put_items(b, "([", v->as.view.list, "])");
     case VALUE_DICT:
       return put_dict(b, v->as.dict);
     case VALUE_NAMESPACE:
-      build_puts(b, "<Namespace ");
+      jinja_puts(b, "<Namespace ");
       TRY(put_dict(b, v->as.dict));
-      build_puts(b, ">");
+      jinja_puts(b, ">");
       break;
     case VALUE_RANGE:
       put_range(b, v->as.range);
       break;
     case VALUE_SELF:
-      build_puts(b, "<TemplateReference None>");
+      jinja_puts(b, "<TemplateReference None>");
       break;
     default: /* Python prints an address here; no template can mean it */
-      build_puts(b, "<");
-      build_puts(b, value_type(v));
-      build_puts(b, " object>");
+      jinja_puts(b, "<");
+      jinja_puts(b, value_type(v));
+      jinja_puts(b, " object>");
   }
   return b->r->rc;
 }
 
-int value_to_string(struct run *r, const struct value *v, struct value *out)
+int value_to_string(struct jinja *r, const struct value *v, struct value *out)
 {
   *out = *v;
   if (v->kind == VALUE_STRING) return 0;
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   TRY(value_put_str(&b, v));
-  return build_take(&b, out);
+  return jinja_take(&b, out);
 }

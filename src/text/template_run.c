@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int run_fail(struct run *r, const char *fmt, ...)
+int jinja_fail(struct jinja *r, const char *fmt, ...)
 {
   char why[1024];
   va_list args;
@@ -14,32 +14,32 @@ int run_fail(struct run *r, const char *fmt, ...)
   return r->rc;
 }
 
-int run_step(struct run *r, size_t n)
+int jinja_step(struct jinja *r, size_t n)
 {
   r->steps += n + 1;
   if (r->steps > TEMPLATE_STEPS && !r->rc)
-    return run_fail(r, "the template takes more than %d steps; does it end?", TEMPLATE_STEPS);
+    return jinja_fail(r, "the template takes more than %d steps; does it end?", TEMPLATE_STEPS);
   return r->rc;
 }
 
-int run_enter(struct run *r)
+int jinja_enter(struct jinja *r)
 {
-  if (r->depth >= TEMPLATE_DEPTH) return run_fail(r, "maximum recursion depth exceeded (%d levels)", TEMPLATE_DEPTH);
+  if (r->depth >= TEMPLATE_DEPTH) return jinja_fail(r, "maximum recursion depth exceeded (%d levels)", TEMPLATE_DEPTH);
   r->depth++;
   return r->rc;
 }
 
-void run_leave(struct run *r)
+void jinja_leave(struct jinja *r)
 {
   r->depth--;
 }
 
-void *run_alloc(struct run *r, size_t count, size_t size)
+void *jinja_alloc(struct jinja *r, size_t count, size_t size)
 {
   uint64_t bytes;
   if (r->rc) return NULL;
   if (__builtin_mul_overflow(count, size, &bytes) || bytes > TEMPLATE_MEMORY - r->bytes) {
-    run_fail(r, "the template takes more than %d MiB of memory", TEMPLATE_MEMORY >> 20);
+    jinja_fail(r, "the template takes more than %d MiB of memory", TEMPLATE_MEMORY >> 20);
     return NULL;
   }
   r->bytes += bytes;
@@ -48,74 +48,74 @@ void *run_alloc(struct run *r, size_t count, size_t size)
   return p;
 }
 
-int scope_set(struct run *r, const char *name, struct value v)
+int jinja_set(struct jinja *r, const char *name, struct value v)
 {
   for (struct variable *x = r->scope->first; x; x = x->next) {
     if (strcmp(x->name, name)) continue;
     x->value = v;
     return 0;
   }
-  struct variable *x = run_alloc(r, 1, sizeof *x);
+  struct variable *x = jinja_alloc(r, 1, sizeof *x);
   if (!x) return r->rc;
   *x = (struct variable){name, v, r->scope->first};
   r->scope->first = x;
   return 0;
 }
 
-static struct scope *scope_new(struct run *r, struct scope *parent)
+static struct scope *scope_new(struct jinja *r, struct scope *parent)
 {
-  struct scope *s = run_alloc(r, 1, sizeof *s);
+  struct scope *s = jinja_alloc(r, 1, sizeof *s);
   if (s) s->parent = parent;
   return s;
 }
 
-static int assign_member(struct run *r, const struct node *target, struct value v)
+static int assign_member(struct jinja *r, const struct node *target, struct value v)
 {
   for (struct scope *s = r->scope; s; s = s->parent)
     for (struct variable *x = s->first; x; x = x->next) {
       if (strcmp(x->name, target->name)) continue;
-      if (x->value.kind != VALUE_NAMESPACE) return run_fail(r, "cannot assign attribute on non-namespace object");
+      if (x->value.kind != VALUE_NAMESPACE) return jinja_fail(r, "cannot assign attribute on non-namespace object");
       const char *name = target->b->name;
       if (name[0] == '_')
-        return run_fail(r, "names in a namespace must not start with an underscore; found '%.60s'", name);
+        return jinja_fail(r, "names in a namespace must not start with an underscore; found '%.60s'", name);
       return value_dict_set(r, x->value.as.dict, value_text(name), v);
     }
-  return run_fail(r, "'%.100s' is undefined", target->name);
+  return jinja_fail(r, "'%.100s' is undefined", target->name);
 }
 
-int run_assign(struct run *r, const struct node *target, struct value v)
+int jinja_assign(struct jinja *r, const struct node *target, struct value v)
 {
-  if (target->kind == NODE_NAME) return scope_set(r, target->name, v);
+  if (target->kind == NODE_NAME) return jinja_set(r, target->name, v);
   if (target->kind == NODE_MEMBER) return assign_member(r, target, v);
   struct value_list items;
   TRY(value_iterate(r, &v, &items));
   if (items.count != target->items.count)
-    return run_fail(r, "found %zu values to unpack; expected %zu", items.count, target->items.count);
-  for (size_t i = 0; i < items.count; i++) TRY(run_assign(r, target->items.items[i], items.items[i]));
+    return jinja_fail(r, "found %zu values to unpack; expected %zu", items.count, target->items.count);
+  for (size_t i = 0; i < items.count; i++) TRY(jinja_assign(r, target->items.items[i], items.items[i]));
   return 0;
 }
 
-static int run_in_scope(struct run *r, const struct node_list *body, struct scope *parent)
+static int run_in_scope(struct jinja *r, const struct node_list *body, struct scope *parent)
 {
   struct scope *outer = r->scope;
   r->scope = scope_new(r, parent);
-  int rc = r->scope ? run_body(r, body) : r->rc;
+  int rc = r->scope ? jinja_body(r, body) : r->rc;
   r->scope = outer;
   return rc;
 }
 
-int run_capture(struct run *r, const struct node_list *body, struct scope *parent, struct value *out)
+int jinja_capture(struct jinja *r, const struct node_list *body, struct scope *parent, struct value *out)
 {
-  struct build text = {.r = r}, *outer = r->out;
+  struct jinja_text text = {.r = r}, *outer = r->out;
   r->out = &text;
   int rc = run_in_scope(r, body, parent);
   r->out = outer;
   if (rc > 0) return rc;
-  return build_take(&text, out);
+  return jinja_take(&text, out);
 }
 
 /* The items that pass the loop's own "if". */
-static int filter_items(struct run *r, const struct node *n, struct value_list *items)
+static int filter_items(struct jinja *r, const struct node *n, struct value_list *items)
 {
   struct value_grow kept = {0};
   struct scope *outer = r->scope;
@@ -123,8 +123,8 @@ static int filter_items(struct run *r, const struct node *n, struct value_list *
   for (size_t i = 0; i < items->count && !rc; i++) {
     struct value test;
     r->scope = scope_new(r, outer);
-    rc = r->scope ? run_assign(r, n->a, items->items[i]) : r->rc;
-    if (!rc) rc = eval(r, n->c, &test);
+    rc = r->scope ? jinja_assign(r, n->a, items->items[i]) : r->rc;
+    if (!rc) rc = jinja_eval(r, n->c, &test);
     if (!rc && value_truth(&test)) rc = value_grow_add(r, &kept, items->items[i]);
   }
   r->scope = outer;
@@ -132,20 +132,20 @@ static int filter_items(struct run *r, const struct node *n, struct value_list *
   return rc;
 }
 
-static int run_turn(struct run *r, struct loop *loop)
+static int run_turn(struct jinja *r, struct loop *loop)
 {
   const struct node *n = loop->node;
   r->scope = scope_new(r, loop->scope);
   if (!r->scope) return r->rc;
-  TRY(run_step(r, 1));
-  TRY(run_assign(r, n->a, loop->items.items[loop->index]));
-  TRY(scope_set(r, "loop", (struct value){.kind = VALUE_LOOP, .as.loop = loop}));
-  return run_body(r, &n->body);
+  TRY(jinja_step(r, 1));
+  TRY(jinja_assign(r, n->a, loop->items.items[loop->index]));
+  TRY(jinja_set(r, "loop", (struct value){.kind = VALUE_LOOP, .as.loop = loop}));
+  return jinja_body(r, &n->body);
 }
 
-int run_loop(struct run *r, const struct node *n, const struct value *over, size_t depth, struct scope *scope)
+int jinja_loop(struct jinja *r, const struct node *n, const struct value *over, size_t depth, struct scope *scope)
 {
-  struct loop *loop = run_alloc(r, 1, sizeof *loop);
+  struct loop *loop = jinja_alloc(r, 1, sizeof *loop);
   if (!loop) return r->rc;
   *loop = (struct loop){.node = n, .scope = scope, .depth = depth};
   TRY(value_iterate(r, over, &loop->items));
@@ -163,27 +163,27 @@ int run_loop(struct run *r, const struct node *n, const struct value *over, size
   return rc;
 }
 
-static int run_for(struct run *r, const struct node *n)
+static int run_for(struct jinja *r, const struct node *n)
 {
   struct value over;
-  TRY(eval(r, n->b, &over));
-  return run_loop(r, n, &over, 1, r->scope);
+  TRY(jinja_eval(r, n->b, &over));
+  return jinja_loop(r, n, &over, 1, r->scope);
 }
 
-static int run_set_block(struct run *r, const struct node *n)
+static int run_set_block(struct jinja *r, const struct node *n)
 {
   struct value v;
-  TRY(run_capture(r, &n->body, r->scope, &v));
+  TRY(jinja_capture(r, &n->body, r->scope, &v));
   if (n->b) {
     r->block = v;
-    TRY(eval(r, n->b, &v));
+    TRY(jinja_eval(r, n->b, &v));
   }
-  return run_assign(r, n->a, v);
+  return jinja_assign(r, n->a, v);
 }
 
-static int define_macro(struct run *r, const struct node *n, struct value *out)
+static int define_macro(struct jinja *r, const struct node *n, struct value *out)
 {
-  struct macro *m = run_alloc(r, 1, sizeof *m);
+  struct macro *m = jinja_alloc(r, 1, sizeof *m);
   if (!m) return r->rc;
   *m = (struct macro){n, r->scope};
   *out = (struct value){.kind = VALUE_MACRO, .as.macro = m};
@@ -191,15 +191,15 @@ static int define_macro(struct run *r, const struct node *n, struct value *out)
 }
 
 /* {% call f(...) %}: f gets one more argument, the macro "caller". */
-static int run_call_block(struct run *r, const struct node *n)
+static int run_call_block(struct jinja *r, const struct node *n)
 {
   struct value f, caller, result;
   struct arguments args;
   TRY(define_macro(r, n->b, &caller));
-  TRY(eval(r, n->a->a, &f));
-  TRY(eval_arguments(r, n->a, &args));
-  const char **names = run_alloc(r, args.named + 1, sizeof *names);
-  struct value *values = run_alloc(r, args.named + 1, sizeof *values);
+  TRY(jinja_eval(r, n->a->a, &f));
+  TRY(jinja_eval_arguments(r, n->a, &args));
+  const char **names = jinja_alloc(r, args.named + 1, sizeof *names);
+  struct value *values = jinja_alloc(r, args.named + 1, sizeof *values);
   if (!names || !values) return r->rc;
   for (size_t i = 0; i < args.named; i++) {
     names[i] = args.names[i];
@@ -209,58 +209,58 @@ static int run_call_block(struct run *r, const struct node *n)
   values[args.named++] = caller;
   args.names = names;
   args.values = values;
-  TRY(call_value(r, &f, &args, &result));
+  TRY(jinja_call_value(r, &f, &args, &result));
   return value_put_str(r->out, &result);
 }
 
-static int run_with(struct run *r, const struct node *n)
+static int run_with(struct jinja *r, const struct node *n)
 {
   struct scope *outer = r->scope, *inner = scope_new(r, outer);
   if (!inner) return r->rc;
   for (size_t i = 0; i < n->items.count; i++) {
     struct value v;
-    TRY(eval(r, n->values.items[i], &v));
+    TRY(jinja_eval(r, n->values.items[i], &v));
     r->scope = inner;
-    int rc = run_assign(r, n->items.items[i], v);
+    int rc = jinja_assign(r, n->items.items[i], v);
     r->scope = outer;
     TRY(rc);
   }
   return run_in_scope(r, &n->body, inner);
 }
 
-static int run_print(struct run *r, const struct node *n)
+static int run_print(struct jinja *r, const struct node *n)
 {
   struct value v;
-  TRY(eval(r, n, &v));
+  TRY(jinja_eval(r, n, &v));
   return value_put_str(r->out, &v);
 }
 
-static int run_statement(struct run *r, const struct node *n)
+static int run_statement(struct jinja *r, const struct node *n)
 {
   struct value v;
   switch (n->kind) {
     case NODE_TEXT:
-      build_add(r->out, n->value.as.string.bytes, n->value.as.string.size);
+      jinja_add(r->out, n->value.as.string.bytes, n->value.as.string.size);
       return r->rc;
     case NODE_PRINT:
       return run_print(r, n->a);
     case NODE_IF:
-      TRY(eval(r, n->a, &v));
-      return run_body(r, value_truth(&v) ? &n->body : &n->other);
+      TRY(jinja_eval(r, n->a, &v));
+      return jinja_body(r, value_truth(&v) ? &n->body : &n->other);
     case NODE_FOR:
       return run_for(r, n);
     case NODE_SET:
-      TRY(eval(r, n->b, &v));
-      return run_assign(r, n->a, v);
+      TRY(jinja_eval(r, n->b, &v));
+      return jinja_assign(r, n->a, v);
     case NODE_SET_BLOCK:
       return run_set_block(r, n);
     case NODE_MACRO:
       TRY(define_macro(r, n, &v));
-      return scope_set(r, n->name, v);
+      return jinja_set(r, n->name, v);
     case NODE_CALL_BLOCK:
       return run_call_block(r, n);
     case NODE_FILTER_BLOCK:
-      TRY(run_capture(r, &n->body, r->scope, &r->block));
+      TRY(jinja_capture(r, &n->body, r->scope, &r->block));
       return run_print(r, n->a);
     case NODE_WITH:
       return run_with(r, n);
@@ -271,35 +271,35 @@ static int run_statement(struct run *r, const struct node *n)
     case NODE_CONTINUE:
       return EXEC_CONTINUE;
     default:
-      return run_fail(r, "found the tag \"%s\"; a chat template cannot load other files", n->name);
+      return jinja_fail(r, "found the tag \"%s\"; a chat template cannot load other files", n->name);
   }
 }
 
-int run_body(struct run *r, const struct node_list *body)
+int jinja_body(struct jinja *r, const struct node_list *body)
 {
-  TRY(run_enter(r));
+  TRY(jinja_enter(r));
   int rc = 0;
   for (size_t i = 0; i < body->count && !rc; i++) {
     r->line = body->items[i]->line;
-    rc = run_step(r, 0);
+    rc = jinja_step(r, 0);
     if (!rc) rc = run_statement(r, body->items[i]);
   }
-  run_leave(r);
+  jinja_leave(r);
   return rc;
 }
 
-static int load_variables(struct run *r, const json_t *variables)
+static int load_variables(struct jinja *r, const json_t *variables)
 {
   struct value all;
   if (!variables) return 0;
   TRY(value_from_json(r, variables, 0, &all));
-  if (all.kind != VALUE_DICT) return run_fail(r, "the variables are no JSON object");
+  if (all.kind != VALUE_DICT) return jinja_fail(r, "the variables are no JSON object");
   for (size_t i = 0; i < all.as.dict->count; i++) {
     struct value key = all.as.dict->keys[i];
-    char *name = run_alloc(r, key.as.string.size + 1, 1);
+    char *name = jinja_alloc(r, key.as.string.size + 1, 1);
     if (!name) return r->rc;
     memcpy(name, key.as.string.bytes, key.as.string.size);
-    TRY(scope_set(r, name, all.as.dict->values[i]));
+    TRY(jinja_set(r, name, all.as.dict->values[i]));
   }
   return 0;
 }
@@ -310,15 +310,15 @@ int template_render(const struct template *t, const json_t *variables, const cha
   if (raised) *raised = false;
   struct arena *arena = arena_create("template", 0, err);
   if (!arena) return ERROR_RESOURCE;
-  struct run r = {.t = t, .arena = arena, .err = err, .now = now};
+  struct jinja r = {.t = t, .arena = arena, .err = err, .now = now};
   struct scope globals = {0}, top = {.parent = &globals};
-  struct build text = {.r = &r};
+  struct jinja_text text = {.r = &r};
   r.out = &text;
   r.scope = &globals;
   int rc = load_variables(&r, variables);
   r.scope = &top;
-  if (!rc) rc = run_body(&r, &t->body);
-  if (rc < 0) rc = run_fail(&r, "break or continue outside of a loop");
+  if (!rc) rc = jinja_body(&r, &t->body);
+  if (rc < 0) rc = jinja_fail(&r, "break or continue outside of a loop");
   if (!rc) rc = r.rc;
   if (!rc) {
     text_add(out, text.bytes, text.size);

@@ -14,7 +14,7 @@ struct scope {
   struct scope *parent;
   struct variable *first;
 };
-int scope_set(struct run *r, const char *name, struct value v) MUST_USE; /* in the innermost scope */
+int jinja_set(struct jinja *r, const char *name, struct value v) MUST_USE; /* in the innermost scope */
 
 struct macro {
   const struct node *node;
@@ -39,77 +39,81 @@ struct arguments {
   size_t named;
 };
 /* By position or name; NULL where it is absent. */
-const struct value *argument(const struct arguments *args, size_t position, const char *name);
-bool argument_truth(const struct arguments *args, size_t position, const char *name, bool fallback);
+const struct value *jinja_argument(const struct arguments *args, size_t position, const char *name);
+bool jinja_argument_truth(const struct arguments *args, size_t position, const char *name, bool fallback);
 /* An integer within long's range, or a failure that names the argument. */
-int argument_integer(struct run *r, const struct arguments *args, size_t position, const char *name, long fallback,
-                     long *out) MUST_USE;
-int argument_string(struct run *r, const struct arguments *args, size_t position, const char *name,
-                    struct value fallback, struct value *out) MUST_USE;
+int jinja_argument_integer(struct jinja *r, const struct arguments *args, size_t position, const char *name,
+                           long fallback, long *out) MUST_USE;
+int jinja_argument_string(struct jinja *r, const struct arguments *args, size_t position, const char *name,
+                          struct value fallback, struct value *out) MUST_USE;
 
 enum { EXEC_BREAK = -1, EXEC_CONTINUE = -2 };
 /* Statements; 0, a failure, EXEC_BREAK or EXEC_CONTINUE. */
-int run_body(struct run *r, const struct node_list *body) MUST_USE;
+int jinja_body(struct jinja *r, const struct node_list *body) MUST_USE;
 /* Statements in a new scope, with their output as a string value. */
-int run_capture(struct run *r, const struct node_list *body, struct scope *parent, struct value *out) MUST_USE;
-int run_assign(struct run *r, const struct node *target, struct value v) MUST_USE;
+int jinja_capture(struct jinja *r, const struct node_list *body, struct scope *parent, struct value *out) MUST_USE;
+int jinja_assign(struct jinja *r, const struct node *target, struct value v) MUST_USE;
 /* A for over these items in this scope. */
-int run_loop(struct run *r, const struct node *n, const struct value *items, size_t depth,
-             struct scope *scope) MUST_USE;
+int jinja_loop(struct jinja *r, const struct node *n, const struct value *items, size_t depth,
+               struct scope *scope) MUST_USE;
 
-int eval(struct run *r, const struct node *n, struct value *out) MUST_USE;
-int eval_arguments(struct run *r, const struct node *call, struct arguments *out) MUST_USE;
-int eval_binary(struct run *r, const char *op, const struct value *a, const struct value *b,
-                struct value *out) MUST_USE;
-int eval_compare(struct run *r, const char *op, const struct value *a, const struct value *b, bool *out) MUST_USE;
+int jinja_eval(struct jinja *r, const struct node *n, struct value *out) MUST_USE;
+int jinja_eval_arguments(struct jinja *r, const struct node *call, struct arguments *out) MUST_USE;
+int jinja_eval_binary(struct jinja *r, const char *op, const struct value *a, const struct value *b,
+                      struct value *out) MUST_USE;
+int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, const struct value *b,
+                       bool *out) MUST_USE;
 /* v.name, and v[key] as Jinja looks them up: attributes first or items first, undefined where neither is. */
-int eval_attribute(struct run *r, const struct value *v, const char *name, struct value *out) MUST_USE;
-int eval_item(struct run *r, const struct value *v, const struct value *key, struct value *out) MUST_USE;
+int jinja_eval_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out) MUST_USE;
+int jinja_eval_item(struct jinja *r, const struct value *v, const struct value *key, struct value *out) MUST_USE;
 /* v.a.0.b: a dotted path, as filters take it. */
-int eval_path(struct run *r, const struct value *v, const struct value *path, struct value *out) MUST_USE;
-int call_value(struct run *r, const struct value *f, const struct arguments *args, struct value *out) MUST_USE;
+int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, struct value *out) MUST_USE;
+int jinja_call_value(struct jinja *r, const struct value *f, const struct arguments *args, struct value *out) MUST_USE;
 
 /* Global functions. */
-bool function_exists(const char *name);
-int call_function(struct run *r, const char *name, const struct arguments *args, struct value *out) MUST_USE;
+bool jinja_function_exists(const char *name);
+int jinja_call_function(struct jinja *r, const char *name, const struct arguments *args, struct value *out) MUST_USE;
 
-bool filter_exists(const char *name);
-int call_filter(struct run *r, const char *name, const struct value *v, const struct arguments *args,
-                struct value *out) MUST_USE;
-bool test_exists(const char *name);
-int call_test(struct run *r, const char *name, const struct value *v, const struct arguments *args, bool *out) MUST_USE;
+bool jinja_filter_exists(const char *name);
+int jinja_call_filter(struct jinja *r, const char *name, const struct value *v, const struct arguments *args,
+                      struct value *out) MUST_USE;
+bool jinja_test_exists(const char *name);
+int jinja_call_test(struct jinja *r, const char *name, const struct value *v, const struct arguments *args,
+                    bool *out) MUST_USE;
 
-/* Methods of strings, dicts, lists, numbers, loops and cyclers. method_exists tells whether v.name is one. */
-bool method_exists(const struct value *v, const char *name);
-int call_method(struct run *r, const struct value *v, const char *name, const struct arguments *args,
-                struct value *out) MUST_USE;
-int call_string_method(struct run *r, const struct value *v, const char *name, const struct arguments *args,
-                       struct value *out) MUST_USE;
-bool string_method_exists(const char *name);
+/* Methods of strings, dicts, lists, numbers, loops and cyclers. jinja_method_exists tells whether v.name is one. */
+bool jinja_method_exists(const struct value *v, const char *name);
+int jinja_call_method(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
+                      struct value *out) MUST_USE;
+int jinja_call_string_method(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
+                             struct value *out) MUST_USE;
+bool jinja_string_method_exists(const char *name);
 
 /* Pieces that several of them share. */
-int string_replace(struct run *r, const struct value *s, const struct value *from, const struct value *to, long limit,
+int string_replace(struct jinja *r, const struct value *s, const struct value *from, const struct value *to, long limit,
                    struct value *out) MUST_USE;
-int string_case(struct run *r, const struct value *s, bool upper, struct value *out) MUST_USE;
-int string_title(struct run *r, const struct value *s, bool jinja, struct value *out) MUST_USE;
-int string_capitalize(struct run *r, const struct value *s, struct value *out) MUST_USE;
+int string_case(struct jinja *r, const struct value *s, bool upper, struct value *out) MUST_USE;
+int string_title(struct jinja *r, const struct value *s, bool jinja, struct value *out) MUST_USE;
+int string_capitalize(struct jinja *r, const struct value *s, struct value *out) MUST_USE;
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 /* Characters of `chars` (NULL: white space) taken off the ends. */
 struct value string_strip(const struct value *s, const struct value *chars, int sides);
-int string_lines(struct run *r, const struct value *s, struct value_list *out) MUST_USE;
+int string_lines(struct jinja *r, const struct value *s, struct value_list *out) MUST_USE;
 bool string_is_case(const struct value *s, bool upper);
-int string_center(struct run *r, const struct value *s, size_t width, char align, uint32_t fill,
+int string_center(struct jinja *r, const struct value *s, size_t width, char align, uint32_t fill,
                   struct value *out) MUST_USE;
-int dict_view(struct run *r, const struct value_dict *d, const char *kind, enum value_kind as,
-              struct value *out) MUST_USE;
-int value_sort(struct run *r, struct value *keys, struct value *items, size_t count,
+int value_dict_view(struct jinja *r, const struct value_dict *d, const char *kind, enum value_kind as,
+                    struct value *out) MUST_USE;
+int value_sort(struct jinja *r, struct value *keys, struct value *items, size_t count,
                bool reverse) MUST_USE; /* stable, by keys */
 
 /* template_format.c */
-int format_percent(struct run *r, const struct value *format, const struct value *values, struct value *out) MUST_USE;
-int format_braces(struct run *r, const struct value *format, const struct arguments *args, struct value *out) MUST_USE;
-int format_time(struct run *r, const struct value *format, struct value *out) MUST_USE; /* of r->now */
+int jinja_format_percent(struct jinja *r, const struct value *format, const struct value *values,
+                         struct value *out) MUST_USE;
+int jinja_format_braces(struct jinja *r, const struct value *format, const struct arguments *args,
+                        struct value *out) MUST_USE;
+int jinja_format_time(struct jinja *r, const struct value *format, struct value *out) MUST_USE; /* of r->now */
 /* template_json.c: transformers' tojson. */
-int filter_tojson(struct run *r, const struct value *v, const struct arguments *args, struct value *out) MUST_USE;
+int jinja_tojson(struct jinja *r, const struct value *v, const struct arguments *args, struct value *out) MUST_USE;
 
 #endif

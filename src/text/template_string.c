@@ -46,51 +46,51 @@ static bool walk_next(struct walk *w, uint32_t *c)
   return true;
 }
 
-int string_case(struct run *r, const struct value *s, bool upper, struct value *out)
+int string_case(struct jinja *r, const struct value *s, bool upper, struct value *out)
 {
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   uint32_t c;
-  TRY(run_step(r, s->as.string.size / 16));
+  TRY(jinja_step(r, s->as.string.size / 16));
   for (struct walk w = walk_over(s); walk_next(&w, &c);) {
     if (upper && c == 0xdf)
-      build_puts(&b, "SS");
+      jinja_puts(&b, "SS");
     else
-      build_code(&b, upper ? to_upper(c) : to_lower(c));
+      jinja_put_code(&b, upper ? to_upper(c) : to_lower(c));
   }
-  return build_take(&b, out);
+  return jinja_take(&b, out);
 }
 
 /* Python's str.title: a letter behind something that is no letter starts a word; Jinja's filter: words are what stands between
    white space, dashes and opening brackets. */
-int string_title(struct run *r, const struct value *s, bool jinja, struct value *out)
+int string_title(struct jinja *r, const struct value *s, bool jinja, struct value *out)
 {
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   bool inside = false;
   uint32_t c;
-  TRY(run_step(r, s->as.string.size / 16));
+  TRY(jinja_step(r, s->as.string.size / 16));
   for (struct walk w = walk_over(s); walk_next(&w, &c);) {
-    build_code(&b, inside ? to_lower(c) : to_upper(c));
+    jinja_put_code(&b, inside ? to_lower(c) : to_upper(c));
     inside = jinja ? !is_space(c) && !(c < 128 && c && strchr("-({[<", (int)c)) : is_cased(c);
   }
-  return build_take(&b, out);
+  return jinja_take(&b, out);
 }
 
-int string_capitalize(struct run *r, const struct value *s, struct value *out)
+int string_capitalize(struct jinja *r, const struct value *s, struct value *out)
 {
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   bool first = true;
   uint32_t c;
   for (struct walk w = walk_over(s); walk_next(&w, &c); first = false)
-    build_code(&b, first ? to_upper(c) : to_lower(c));
-  return build_take(&b, out);
+    jinja_put_code(&b, first ? to_upper(c) : to_lower(c));
+  return jinja_take(&b, out);
 }
 
-static int swap_case(struct run *r, const struct value *s, struct value *out)
+static int swap_case(struct jinja *r, const struct value *s, struct value *out)
 {
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   uint32_t c;
-  for (struct walk w = walk_over(s); walk_next(&w, &c);) build_code(&b, is_upper(c) ? to_lower(c) : to_upper(c));
-  return build_take(&b, out);
+  for (struct walk w = walk_over(s); walk_next(&w, &c);) jinja_put_code(&b, is_upper(c) ? to_lower(c) : to_upper(c));
+  return jinja_take(&b, out);
 }
 
 bool string_is_case(const struct value *s, bool upper)
@@ -124,28 +124,28 @@ struct value string_strip(const struct value *s, const struct value *chars, int 
   return value_string(bytes + from, to - from);
 }
 
-int string_replace(struct run *r, const struct value *s, const struct value *from, const struct value *to, long limit,
+int string_replace(struct jinja *r, const struct value *s, const struct value *from, const struct value *to, long limit,
                    struct value *out)
 {
-  struct build b = {.r = r};
+  struct jinja_text b = {.r = r};
   const char *bytes = s->as.string.bytes;
   size_t n = s->as.string.size, m = from->as.string.size, at = 0;
-  TRY(run_step(r, n / 16));
+  TRY(jinja_step(r, n / 16));
   while (limit != 0 && at <= n) {
     const char *found = m ? (n > at ? memmem(bytes + at, n - at, from->as.string.bytes, m) : NULL) : bytes + at;
     if (!found) break;
-    build_add(&b, bytes + at, (size_t)(found - bytes) - at);
-    build_add(&b, to->as.string.bytes, to->as.string.size);
+    jinja_add(&b, bytes + at, (size_t)(found - bytes) - at);
+    jinja_add(&b, to->as.string.bytes, to->as.string.size);
     at = (size_t)(found - bytes) + m;
     limit--;
     if (m) continue;
     size_t step = 1; /* the empty string is found before every character and at the end */
-    if (at < n) unicode_at(bytes, n, at, &step), build_add(&b, bytes + at, step);
+    if (at < n) unicode_at(bytes, n, at, &step), jinja_add(&b, bytes + at, step);
     at += step;
-    if (at > n) return build_take(&b, out);
+    if (at > n) return jinja_take(&b, out);
   }
-  if (at < n) build_add(&b, bytes + at, n - at);
-  return build_take(&b, out);
+  if (at < n) jinja_add(&b, bytes + at, n - at);
+  return jinja_take(&b, out);
 }
 
 static bool is_line_end(uint32_t c)
@@ -153,7 +153,7 @@ static bool is_line_end(uint32_t c)
   return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
 
-int string_lines(struct run *r, const struct value *s, struct value_list *out)
+int string_lines(struct jinja *r, const struct value *s, struct value_list *out)
 {
   struct value_grow lines = {0};
   size_t from = 0;
@@ -168,25 +168,25 @@ int string_lines(struct run *r, const struct value *s, struct value_list *out)
     from = w.at;
   }
   *out = (struct value_list){lines.items, lines.count};
-  return run_step(r, s->as.string.size / 16);
+  return jinja_step(r, s->as.string.size / 16);
 }
 
-int string_center(struct run *r, const struct value *s, size_t width, char align, uint32_t fill, struct value *out)
+int string_center(struct jinja *r, const struct value *s, size_t width, char align, uint32_t fill, struct value *out)
 {
   size_t n = string_length(s), pad = width > n ? width - n : 0;
   size_t left = align == '>' ? pad : align == '^' ? pad / 2 + (pad & width & 1) : 0;
-  struct build b = {.r = r};
-  TRY(run_step(r, pad));
-  for (size_t i = 0; i < left; i++) build_code(&b, fill);
-  build_add(&b, s->as.string.bytes, s->as.string.size);
-  for (size_t i = left; i < pad; i++) build_code(&b, fill);
-  return build_take(&b, out);
+  struct jinja_text b = {.r = r};
+  TRY(jinja_step(r, pad));
+  for (size_t i = 0; i < left; i++) jinja_put_code(&b, fill);
+  jinja_add(&b, s->as.string.bytes, s->as.string.size);
+  for (size_t i = left; i < pad; i++) jinja_put_code(&b, fill);
+  return jinja_take(&b, out);
 }
 
 /* The methods. */
 
 struct string_call {
-  struct run *r;
+  struct jinja *r;
   const struct value *s;
   const struct arguments *args;
   const char *name;
@@ -208,12 +208,12 @@ static int do_case(struct string_call *c)
 
 static int do_strip(struct string_call *c)
 {
-  const struct value *chars = argument(c->args, 0, NULL);
+  const struct value *chars = jinja_argument(c->args, 0, NULL);
   if (chars && chars->kind == VALUE_NONE) chars = NULL;
-  if (chars && chars->kind != VALUE_STRING) return run_fail(c->r, "%s arg must be None or str", c->name);
+  if (chars && chars->kind != VALUE_STRING) return jinja_fail(c->r, "%s arg must be None or str", c->name);
   int sides = c->name[0] == 'l' ? STRIP_LEFT : c->name[0] == 'r' ? STRIP_RIGHT : STRIP_LEFT | STRIP_RIGHT;
   *c->out = string_strip(c->s, chars, sides);
-  return run_step(c->r, c->s->as.string.size / 16);
+  return jinja_step(c->r, c->s->as.string.size / 16);
 }
 
 static int split_spaces(struct string_call *c, long limit, struct value_grow *parts)
@@ -257,7 +257,7 @@ static int split_by(struct string_call *c, const struct value *separator, long l
   const char *s = c->s->as.string.bytes;
   size_t n = c->s->as.string.size, m = separator->as.string.size;
   bool last = c->name[0] == 'r';
-  if (!m) return run_fail(c->r, "empty separator");
+  if (!m) return jinja_fail(c->r, "empty separator");
   while (limit != 0) {
     const char *found = last ? find_last(s, n, separator) : find_first(s, n, separator);
     if (!found) break;
@@ -278,17 +278,17 @@ static int split_by(struct string_call *c, const struct value *separator, long l
 
 static int do_split(struct string_call *c)
 {
-  const struct value *separator = argument(c->args, 0, "sep");
+  const struct value *separator = jinja_argument(c->args, 0, "sep");
   struct value_grow parts = {0};
   long limit;
-  TRY(argument_integer(c->r, c->args, 1, "maxsplit", -1, &limit));
-  TRY(run_step(c->r, c->s->as.string.size / 8));
+  TRY(jinja_argument_integer(c->r, c->args, 1, "maxsplit", -1, &limit));
+  TRY(jinja_step(c->r, c->s->as.string.size / 8));
   if (!separator || separator->kind == VALUE_NONE)
     TRY(split_spaces(c, limit, &parts));
   else if (separator->kind == VALUE_STRING)
     TRY(split_by(c, separator, limit, &parts));
   else
-    return run_fail(c->r, "must be str or None, not %s", value_type(separator));
+    return jinja_fail(c->r, "must be str or None, not %s", value_type(separator));
   return value_list_from(c->r, VALUE_LIST, &parts, c->out);
 }
 
@@ -304,8 +304,8 @@ static int do_partition(struct string_call *c)
 {
   struct value separator, empty = value_text("");
   struct value_list *parts = NULL;
-  TRY(argument_string(c->r, c->args, 0, "sep", empty, &separator));
-  if (!separator.as.string.size) return run_fail(c->r, "empty separator");
+  TRY(jinja_argument_string(c->r, c->args, 0, "sep", empty, &separator));
+  if (!separator.as.string.size) return jinja_fail(c->r, "empty separator");
   const char *s = c->s->as.string.bytes;
   size_t n = c->s->as.string.size, m = separator.as.string.size;
   bool last = c->name[0] == 'r';
@@ -320,21 +320,21 @@ static int do_partition(struct string_call *c)
   parts->items[0] = value_string(s, at);
   parts->items[1] = separator;
   parts->items[2] = value_string(found + m, n - at - m);
-  return run_step(c->r, n / 16);
+  return jinja_step(c->r, n / 16);
 }
 
 /* startswith, endswith: one string or a tuple of them. */
 static int do_affix(struct string_call *c)
 {
-  const struct value *what = argument(c->args, 0, NULL);
-  if (!what) return run_fail(c->r, "%s() lacks its argument", c->name);
+  const struct value *what = jinja_argument(c->args, 0, NULL);
+  if (!what) return jinja_fail(c->r, "%s() lacks its argument", c->name);
   struct value_list one = {(struct value *)(uintptr_t)what, 1};
   if (what->kind == VALUE_TUPLE) one = *what->as.list;
   *c->out = value_bool(false);
   for (size_t i = 0; i < one.count; i++) {
     const struct value *part = &one.items[i];
     if (part->kind != VALUE_STRING)
-      return run_fail(c->r, "%s first arg must be str or a tuple of str, not %s", c->name, value_type(part));
+      return jinja_fail(c->r, "%s first arg must be str or a tuple of str, not %s", c->name, value_type(part));
     size_t n = c->s->as.string.size, m = part->as.string.size;
     const char *at = c->s->as.string.bytes + (c->name[0] == 'e' && m <= n ? n - m : 0);
     if (m <= n && !memcmp(at, part->as.string.bytes, m)) *c->out = value_bool(true);
@@ -345,7 +345,7 @@ static int do_affix(struct string_call *c)
 static int do_remove_affix(struct string_call *c)
 {
   struct value part;
-  TRY(argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
+  TRY(jinja_argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
   size_t n = c->s->as.string.size, m = part.as.string.size;
   bool prefix = name_is(c, "removeprefix");
   const char *s = c->s->as.string.bytes, *at = prefix ? s : s + (n - (m <= n ? m : 0));
@@ -359,10 +359,10 @@ static int do_find(struct string_call *c)
 {
   struct value part, within;
   long start;
-  if (!c->args->count) return run_fail(c->r, "%s() lacks its argument", c->name);
-  TRY(argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
-  TRY(argument_integer(c->r, c->args, 1, NULL, 0, &start));
-  TRY(run_step(c->r, c->s->as.string.size / 16));
+  if (!c->args->count) return jinja_fail(c->r, "%s() lacks its argument", c->name);
+  TRY(jinja_argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
+  TRY(jinja_argument_integer(c->r, c->args, 1, NULL, 0, &start));
+  TRY(jinja_step(c->r, c->s->as.string.size / 16));
   if (start < 0) start += (long)string_length(c->s);
   if (start < 0) start = 0;
   within = string_part(c->s, (size_t)start, SIZE_MAX);
@@ -378,7 +378,7 @@ static int do_find(struct string_call *c)
     return 0;
   }
   const char *found = c->name[0] == 'r' ? find_last(s, n, &part) : find_first(s, n, &part);
-  if (!found && strstr(c->name, "index")) return run_fail(c->r, "substring not found");
+  if (!found && strstr(c->name, "index")) return jinja_fail(c->r, "substring not found");
   struct value before = value_string(s, found ? (size_t)(found - s) : 0);
   *c->out = value_int(found ? (wide)string_length(&before) + start : -1);
   return 0;
@@ -388,27 +388,27 @@ static int do_replace(struct string_call *c)
 {
   struct value from, to;
   long limit;
-  if (c->args->count < 2) return run_fail(c->r, "replace expected at least 2 arguments, got %zu", c->args->count);
-  TRY(argument_string(c->r, c->args, 0, "old", value_text(""), &from));
-  TRY(argument_string(c->r, c->args, 1, "new", value_text(""), &to));
-  TRY(argument_integer(c->r, c->args, 2, "count", -1, &limit));
+  if (c->args->count < 2) return jinja_fail(c->r, "replace expected at least 2 arguments, got %zu", c->args->count);
+  TRY(jinja_argument_string(c->r, c->args, 0, "old", value_text(""), &from));
+  TRY(jinja_argument_string(c->r, c->args, 1, "new", value_text(""), &to));
+  TRY(jinja_argument_integer(c->r, c->args, 2, "count", -1, &limit));
   return string_replace(c->r, c->s, &from, &to, limit, c->out);
 }
 
 static int do_join(struct string_call *c)
 {
-  const struct value *over = argument(c->args, 0, NULL);
+  const struct value *over = jinja_argument(c->args, 0, NULL);
   struct value_list items;
-  if (!over) return run_fail(c->r, "join() lacks its argument");
+  if (!over) return jinja_fail(c->r, "join() lacks its argument");
   TRY(value_iterate(c->r, over, &items));
-  struct build b = {.r = c->r};
+  struct jinja_text b = {.r = c->r};
   for (size_t i = 0; i < items.count; i++) {
     if (items.items[i].kind != VALUE_STRING)
-      return run_fail(c->r, "sequence item %zu: expected str instance, %s found", i, value_type(&items.items[i]));
-    if (i) build_add(&b, c->s->as.string.bytes, c->s->as.string.size);
-    build_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
+      return jinja_fail(c->r, "sequence item %zu: expected str instance, %s found", i, value_type(&items.items[i]));
+    if (i) jinja_add(&b, c->s->as.string.bytes, c->s->as.string.size);
+    jinja_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
   }
-  return build_take(&b, c->out);
+  return jinja_take(&b, c->out);
 }
 
 static int do_pad(struct string_call *c)
@@ -416,9 +416,9 @@ static int do_pad(struct string_call *c)
   long width;
   struct value fill;
   size_t step;
-  TRY(argument_integer(c->r, c->args, 0, "width", 0, &width));
-  TRY(argument_string(c->r, c->args, 1, "fillchar", value_text(" "), &fill));
-  if (string_length(&fill) != 1) return run_fail(c->r, "The fill character must be exactly one character long");
+  TRY(jinja_argument_integer(c->r, c->args, 0, "width", 0, &width));
+  TRY(jinja_argument_string(c->r, c->args, 1, "fillchar", value_text(" "), &fill));
+  if (string_length(&fill) != 1) return jinja_fail(c->r, "The fill character must be exactly one character long");
   uint32_t code = unicode_at(fill.as.string.bytes, fill.as.string.size, 0, &step);
   return string_center(c->r, c->s, width < 0 ? 0 : (size_t)width,
                        c->name[0] == 'l'   ? '<'
@@ -430,14 +430,14 @@ static int do_pad(struct string_call *c)
 static int do_zfill(struct string_call *c)
 {
   long width;
-  TRY(argument_integer(c->r, c->args, 0, "width", 0, &width));
+  TRY(jinja_argument_integer(c->r, c->args, 0, "width", 0, &width));
   bool sign = c->s->as.string.size && memchr("+-", c->s->as.string.bytes[0], 2);
   struct value digits = string_part(c->s, sign, SIZE_MAX), padded;
   TRY(string_center(c->r, &digits, width > sign ? (size_t)(width - sign) : 0, '>', '0', &padded));
-  struct build b = {.r = c->r};
-  build_add(&b, c->s->as.string.bytes, sign);
-  build_add(&b, padded.as.string.bytes, padded.as.string.size);
-  return build_take(&b, c->out);
+  struct jinja_text b = {.r = c->r};
+  jinja_add(&b, c->s->as.string.bytes, sign);
+  jinja_add(&b, padded.as.string.bytes, padded.as.string.size);
+  return jinja_take(&b, c->out);
 }
 
 static bool char_is(const char *test, uint32_t c)
@@ -463,7 +463,7 @@ static int do_is(struct string_call *c)
 
 static int do_format(struct string_call *c)
 {
-  return format_braces(c->r, c->s, c->args, c->out);
+  return jinja_format_braces(c->r, c->s, c->args, c->out);
 }
 
 static const struct {
@@ -509,18 +509,18 @@ static const struct {
                {"isascii", do_is},
                {"format", do_format}};
 
-bool string_method_exists(const char *name)
+bool jinja_string_method_exists(const char *name)
 {
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (!strcmp(methods[i].name, name)) return true;
   return false;
 }
 
-int call_string_method(struct run *r, const struct value *v, const char *name, const struct arguments *args,
-                       struct value *out)
+int jinja_call_string_method(struct jinja *r, const struct value *v, const char *name, const struct arguments *args,
+                             struct value *out)
 {
   struct string_call c = {r, v, args, name, out};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (!strcmp(methods[i].name, name)) return methods[i].run(&c);
-  return run_fail(r, "'str object' has no attribute '%s'", name);
+  return jinja_fail(r, "'str object' has no attribute '%s'", name);
 }

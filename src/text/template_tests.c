@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct test_call {
-  struct run *r;
+  struct jinja *r;
   const struct value *v;
   const struct arguments *args;
   const char *name;
@@ -54,11 +54,11 @@ static int test_number(struct test_call *c, bool *out)
 {
   struct value two = value_int(2), rest;
   const struct value *by = &two;
-  if (!strcmp(c->name, "divisibleby") && !(by = argument(c->args, 0, "num")))
-    return run_fail(c->r, "the test divisibleby lacks its number");
-  TRY(eval_binary(c->r, "%", c->v, by, &rest));
+  if (!strcmp(c->name, "divisibleby") && !(by = jinja_argument(c->args, 0, "num")))
+    return jinja_fail(c->r, "the test divisibleby lacks its number");
+  TRY(jinja_eval_binary(c->r, "%", c->v, by, &rest));
   if (!value_is_number(&rest))
-    return run_fail(c->r, "the test %s needs a number; found '%s'", c->name, value_type(c->v));
+    return jinja_fail(c->r, "the test %s needs a number; found '%s'", c->name, value_type(c->v));
   *out = (value_as_real(&rest) == 0) != !strcmp(c->name, "odd");
   return 0;
 }
@@ -77,17 +77,17 @@ static int test_compare(struct test_call *c, bool *out)
                                          {"!=", "!="},      {"gt", ">"},  {">", ">"},        {"greaterthan", ">"},
                                          {"ge", ">="},      {">=", ">="}, {"lt", "<"},       {"<", "<"},
                                          {"lessthan", "<"}, {"le", "<="}, {"<=", "<="},      {"in", "in"}};
-  const struct value *other = argument(c->args, 0, NULL);
-  if (!other) return run_fail(c->r, "the test %s lacks what to compare with", c->name);
+  const struct value *other = jinja_argument(c->args, 0, NULL);
+  if (!other) return jinja_fail(c->r, "the test %s lacks what to compare with", c->name);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (!strcmp(names[i][0], c->name)) return eval_compare(c->r, names[i][1], c->v, other, out);
+    if (!strcmp(names[i][0], c->name)) return jinja_eval_compare(c->r, names[i][1], c->v, other, out);
   return 0;
 }
 
 static int test_same(struct test_call *c, bool *out)
 {
-  const struct value *other = argument(c->args, 0, "other");
-  if (!other) return run_fail(c->r, "the test sameas lacks what to compare with");
+  const struct value *other = jinja_argument(c->args, 0, "other");
+  if (!other) return jinja_fail(c->r, "the test sameas lacks what to compare with");
   *out = false;
   if (c->v->kind != other->kind) return 0;
   bool whole = c->v->kind <= VALUE_STRING || c->v->kind == VALUE_SELF;
@@ -100,7 +100,7 @@ static int test_known(struct test_call *c, bool *out)
   char name[64] = "";
   if (c->v->kind == VALUE_STRING && c->v->as.string.size < sizeof name)
     memcpy(name, c->v->as.string.bytes, c->v->as.string.size);
-  *out = c->name[0] == 'f' ? filter_exists(name) : test_exists(name);
+  *out = c->name[0] == 'f' ? jinja_filter_exists(name) : jinja_test_exists(name);
   return 0;
 }
 
@@ -119,18 +119,18 @@ static const struct {
     {"lessthan", test_compare}, {"le", test_compare},         {"<=", test_compare},      {"in", test_compare},
     {"sameas", test_same},      {"filter", test_known},       {"test", test_known}};
 
-bool test_exists(const char *name)
+bool jinja_test_exists(const char *name)
 {
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
     if (!strcmp(tests[i].name, name)) return true;
   return false;
 }
 
-int call_test(struct run *r, const char *name, const struct value *v, const struct arguments *args, bool *out)
+int jinja_call_test(struct jinja *r, const char *name, const struct value *v, const struct arguments *args, bool *out)
 {
   struct test_call c = {r, v, args, name};
   *out = false;
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
     if (!strcmp(tests[i].name, name)) return tests[i].run(&c, out);
-  return run_fail(r, "found the test \"%.60s\", which is unknown here", name);
+  return jinja_fail(r, "found the test \"%.60s\", which is unknown here", name);
 }

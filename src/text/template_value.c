@@ -36,12 +36,12 @@ struct value value_undefined(const char *hint)
   return (struct value){.kind = VALUE_UNDEFINED, .as.hint = hint};
 }
 
-int value_list_new(struct run *r, enum value_kind kind, size_t count, struct value *out, struct value_list **list)
+int value_list_new(struct jinja *r, enum value_kind kind, size_t count, struct value *out, struct value_list **list)
 {
-  struct value_iterator *it = run_alloc(r, 1, sizeof *it);
+  struct value_iterator *it = jinja_alloc(r, 1, sizeof *it);
   if (!it) return r->rc;
   it->list.count = count;
-  it->list.items = run_alloc(r, count, sizeof *it->list.items);
+  it->list.items = jinja_alloc(r, count, sizeof *it->list.items);
   if (!it->list.items) return r->rc;
   out->kind = kind;
   if (kind == VALUE_ITERATOR)
@@ -52,7 +52,7 @@ int value_list_new(struct run *r, enum value_kind kind, size_t count, struct val
   return 0;
 }
 
-int value_pair(struct run *r, struct value a, struct value b, struct value *out)
+int value_pair(struct jinja *r, struct value a, struct value b, struct value *out)
 {
   struct value_list *list = NULL;
   TRY(value_list_new(r, VALUE_TUPLE, 2, out, &list));
@@ -61,11 +61,11 @@ int value_pair(struct run *r, struct value a, struct value b, struct value *out)
   return 0;
 }
 
-int value_grow_add(struct run *r, struct value_grow *g, struct value v)
+int value_grow_add(struct jinja *r, struct value_grow *g, struct value v)
 {
   if (g->count == g->room) {
     size_t room = g->room ? g->room * 2 : 8;
-    struct value *items = run_alloc(r, room, sizeof *items);
+    struct value *items = jinja_alloc(r, room, sizeof *items);
     if (!items) return r->rc;
     if (g->count) memcpy(items, g->items, g->count * sizeof *items);
     g->items = items;
@@ -75,7 +75,7 @@ int value_grow_add(struct run *r, struct value_grow *g, struct value v)
   return 0;
 }
 
-int value_list_from(struct run *r, enum value_kind kind, const struct value_grow *g, struct value *out)
+int value_list_from(struct jinja *r, enum value_kind kind, const struct value_grow *g, struct value *out)
 {
   struct value_list *list = NULL;
   TRY(value_list_new(r, kind, 0, out, &list));
@@ -83,19 +83,19 @@ int value_list_from(struct run *r, enum value_kind kind, const struct value_grow
   return 0;
 }
 
-int value_dict_new(struct run *r, enum value_kind kind, size_t room, struct value *out)
+int value_dict_new(struct jinja *r, enum value_kind kind, size_t room, struct value *out)
 {
-  struct value_dict *d = run_alloc(r, 1, sizeof *d);
+  struct value_dict *d = jinja_alloc(r, 1, sizeof *d);
   if (!d) return r->rc;
-  d->keys = run_alloc(r, room, sizeof *d->keys);
-  d->values = run_alloc(r, room, sizeof *d->values);
+  d->keys = jinja_alloc(r, room, sizeof *d->keys);
+  d->values = jinja_alloc(r, room, sizeof *d->values);
   if (!d->keys || !d->values) return r->rc;
   d->room = room;
   *out = (struct value){.kind = kind, .as.dict = d};
   return 0;
 }
 
-struct value *value_dict_get(struct run *r, const struct value_dict *d, const struct value *key)
+struct value *value_dict_get(struct jinja *r, const struct value_dict *d, const struct value *key)
 {
   if (key->kind == VALUE_STRING) return value_dict_text(d, key->as.string.bytes, key->as.string.size);
   for (size_t i = 0; i < d->count; i++)
@@ -112,10 +112,10 @@ struct value *value_dict_text(const struct value_dict *d, const char *key, size_
   return NULL;
 }
 
-int value_dict_set(struct run *r, struct value_dict *d, struct value key, struct value v)
+int value_dict_set(struct jinja *r, struct value_dict *d, struct value key, struct value v)
 {
-  if (key.kind == VALUE_LIST || key.kind == VALUE_DICT) return run_fail(r, "unhashable type: '%s'", value_type(&key));
-  TRY(run_step(r, 1 + d->count / 4));
+  if (key.kind == VALUE_LIST || key.kind == VALUE_DICT) return jinja_fail(r, "unhashable type: '%s'", value_type(&key));
+  TRY(jinja_step(r, 1 + d->count / 4));
   struct value *have = value_dict_get(r, d, &key);
   if (have) {
     *have = v;
@@ -123,7 +123,7 @@ int value_dict_set(struct run *r, struct value_dict *d, struct value key, struct
   }
   if (d->count == d->room) {
     size_t room = d->room ? d->room * 2 : 4;
-    struct value *keys = run_alloc(r, room, sizeof *keys), *values = run_alloc(r, room, sizeof *values);
+    struct value *keys = jinja_alloc(r, room, sizeof *keys), *values = jinja_alloc(r, room, sizeof *values);
     if (!keys || !values) return r->rc;
     if (d->count) {
       memcpy(keys, d->keys, d->count * sizeof *keys);
@@ -138,7 +138,7 @@ int value_dict_set(struct run *r, struct value_dict *d, struct value key, struct
   return 0;
 }
 
-static int dict_from_json(struct run *r, const json_t *j, unsigned depth, struct value *out)
+static int dict_from_json(struct jinja *r, const json_t *j, unsigned depth, struct value *out)
 {
   TRY(value_dict_new(r, VALUE_DICT, json_object_size(j), out));
   struct value_dict *d = out->as.dict;
@@ -152,9 +152,9 @@ static int dict_from_json(struct run *r, const json_t *j, unsigned depth, struct
   return 0;
 }
 
-int value_from_json(struct run *r, const json_t *j, unsigned depth, struct value *out)
+int value_from_json(struct jinja *r, const json_t *j, unsigned depth, struct value *out)
 {
-  if (depth > 600) return run_fail(r, "the variables are nested deeper than 600 levels");
+  if (depth > 600) return jinja_fail(r, "the variables are nested deeper than 600 levels");
   switch (json_typeof(j)) {
     case JSON_OBJECT:
       return dict_from_json(r, j, depth, out);
@@ -242,28 +242,28 @@ bool value_truth(const struct value *v)
   }
 }
 
-static bool lists_equal(struct run *r, const struct value_list *a, const struct value_list *b)
+static bool lists_equal(struct jinja *r, const struct value_list *a, const struct value_list *b)
 {
-  if (a->count != b->count || run_step(r, a->count) || run_enter(r)) return false;
+  if (a->count != b->count || jinja_step(r, a->count) || jinja_enter(r)) return false;
   size_t i = 0;
   while (i < a->count && value_equal(r, &a->items[i], &b->items[i])) i++;
-  run_leave(r);
+  jinja_leave(r);
   return i == a->count;
 }
 
-static bool dicts_equal(struct run *r, const struct value_dict *a, const struct value_dict *b)
+static bool dicts_equal(struct jinja *r, const struct value_dict *a, const struct value_dict *b)
 {
-  if (a->count != b->count || run_step(r, a->count) || run_enter(r)) return false;
+  if (a->count != b->count || jinja_step(r, a->count) || jinja_enter(r)) return false;
   size_t i = 0;
   for (; i < a->count; i++) {
-    const struct value *other = run_step(r, b->count / 4) ? NULL : value_dict_get(r, b, &a->keys[i]);
+    const struct value *other = jinja_step(r, b->count / 4) ? NULL : value_dict_get(r, b, &a->keys[i]);
     if (!other || !value_equal(r, &a->values[i], other)) break;
   }
-  run_leave(r);
+  jinja_leave(r);
   return i == a->count;
 }
 
-bool value_equal(struct run *r, const struct value *a, const struct value *b)
+bool value_equal(struct jinja *r, const struct value *a, const struct value *b)
 {
   if (r->rc) return false;
   if (value_is_integer(a) && value_is_integer(b)) return value_as_integer(a) == value_as_integer(b);
@@ -296,9 +296,9 @@ bool value_equal(struct run *r, const struct value *a, const struct value *b)
   }
 }
 
-static int compare_lists(struct run *r, const struct value_list *a, const struct value_list *b, int *order)
+static int compare_lists(struct jinja *r, const struct value_list *a, const struct value_list *b, int *order)
 {
-  TRY(run_enter(r));
+  TRY(jinja_enter(r));
   int rc = 0;
   *order = (a->count > b->count) - (a->count < b->count);
   for (size_t i = 0; i < a->count && i < b->count; i++) {
@@ -306,13 +306,13 @@ static int compare_lists(struct run *r, const struct value_list *a, const struct
     rc = r->rc ? r->rc : value_compare(r, &a->items[i], &b->items[i], order);
     break;
   }
-  run_leave(r);
+  jinja_leave(r);
   return rc;
 }
 
-int value_compare(struct run *r, const struct value *a, const struct value *b, int *order)
+int value_compare(struct jinja *r, const struct value *a, const struct value *b, int *order)
 {
-  TRY(run_step(r, 1));
+  TRY(jinja_step(r, 1));
   if (value_is_integer(a) && value_is_integer(b)) {
     wide x = value_as_integer(a), y = value_as_integer(b);
     *order = (x > y) - (x < y);
@@ -327,19 +327,19 @@ int value_compare(struct run *r, const struct value *a, const struct value *b, i
     return compare_lists(r, a->as.list, b->as.list, order);
   } else if (a->kind == VALUE_UNDEFINED || b->kind == VALUE_UNDEFINED) {
     const struct value *u = a->kind == VALUE_UNDEFINED ? a : b;
-    return run_fail(r, "'%s' is undefined", u->as.hint);
+    return jinja_fail(r, "'%s' is undefined", u->as.hint);
   } else {
-    return run_fail(r, "'<' not supported between instances of '%s' and '%s'", value_type(a), value_type(b));
+    return jinja_fail(r, "'<' not supported between instances of '%s' and '%s'", value_type(a), value_type(b));
   }
   return 0;
 }
 
 /* One string value per character. */
-static int characters(struct run *r, const struct value *s, struct value_list *out)
+static int characters(struct jinja *r, const struct value *s, struct value_list *out)
 {
   size_t n = string_length(s), at = 0;
-  TRY(run_step(r, n));
-  *out = (struct value_list){run_alloc(r, n, sizeof *out->items), n};
+  TRY(jinja_step(r, n));
+  *out = (struct value_list){jinja_alloc(r, n, sizeof *out->items), n};
   if (!out->items) return r->rc;
   for (size_t i = 0, step; i < n; i++, at += step) {
     unicode_at(s->as.string.bytes, s->as.string.size, at, &step);
@@ -348,15 +348,15 @@ static int characters(struct run *r, const struct value *s, struct value_list *o
   return 0;
 }
 
-static int range_items(struct run *r, const struct value_range *range, struct value_list *out)
+static int range_items(struct jinja *r, const struct value_range *range, struct value_list *out)
 {
-  *out = (struct value_list){run_alloc(r, range->count, sizeof *out->items), range->count};
+  *out = (struct value_list){jinja_alloc(r, range->count, sizeof *out->items), range->count};
   if (!out->items) return r->rc;
   for (size_t i = 0; i < range->count; i++) out->items[i] = value_int(range->start + (wide)i * range->step);
   return 0;
 }
 
-int value_iterate(struct run *r, const struct value *v, struct value_list *out)
+int value_iterate(struct jinja *r, const struct value *v, struct value_list *out)
 {
   *out = (struct value_list){NULL, 0};
   switch (v->kind) {
@@ -384,12 +384,12 @@ int value_iterate(struct run *r, const struct value *v, struct value_list *out)
       break;
     }
     default:
-      return run_fail(r, "'%s' object is not iterable", value_type(v));
+      return jinja_fail(r, "'%s' object is not iterable", value_type(v));
   }
-  return run_step(r, out->count);
+  return jinja_step(r, out->count);
 }
 
-int value_length(struct run *r, const struct value *v, size_t *out)
+int value_length(struct jinja *r, const struct value *v, size_t *out)
 {
   switch (v->kind) {
     case VALUE_UNDEFINED:
@@ -397,7 +397,7 @@ int value_length(struct run *r, const struct value *v, size_t *out)
       return 0;
     case VALUE_STRING:
       *out = string_length(v);
-      return run_step(r, v->as.string.size / 64);
+      return jinja_step(r, v->as.string.size / 64);
     case VALUE_LIST:
     case VALUE_TUPLE:
       *out = v->as.list->count;
@@ -412,28 +412,28 @@ int value_length(struct run *r, const struct value *v, size_t *out)
       *out = v->as.range->count;
       return 0;
     default:
-      return run_fail(r, "object of type '%s' has no len()", value_type(v));
+      return jinja_fail(r, "object of type '%s' has no len()", value_type(v));
   }
 }
 
-int value_contains(struct run *r, const struct value *item, const struct value *in, bool *out)
+int value_contains(struct jinja *r, const struct value *item, const struct value *in, bool *out)
 {
   *out = false;
   if (in->kind == VALUE_STRING) {
     if (item->kind != VALUE_STRING)
-      return run_fail(r, "'in <string>' requires string as left operand, not %s", value_type(item));
-    TRY(run_step(r, in->as.string.size / 64));
+      return jinja_fail(r, "'in <string>' requires string as left operand, not %s", value_type(item));
+    TRY(jinja_step(r, in->as.string.size / 64));
     *out = !item->as.string.size || (in->as.string.size && memmem(in->as.string.bytes, in->as.string.size,
                                                                   item->as.string.bytes, item->as.string.size));
     return 0;
   }
   if (in->kind == VALUE_DICT) {
-    TRY(run_step(r, in->as.dict->count / 4));
+    TRY(jinja_step(r, in->as.dict->count / 4));
     *out = value_dict_get(r, in->as.dict, item) != NULL;
     return r->rc;
   }
   if (in->kind == VALUE_NONE || value_is_number(in))
-    return run_fail(r, "argument of type '%s' is not iterable", value_type(in));
+    return jinja_fail(r, "argument of type '%s' is not iterable", value_type(in));
   struct value_list items;
   TRY(value_iterate(r, in, &items));
   for (size_t i = 0; i < items.count && !*out; i++) *out = value_equal(r, &items.items[i], item);

@@ -83,7 +83,7 @@ struct value {
 };
 
 /* One rendering. The first failure is kept in err, and rc is its code. */
-struct run {
+struct jinja {
   const struct template *t;
   struct arena *arena;
   struct error *err;
@@ -93,31 +93,31 @@ struct run {
   const char *now;
   uint64_t steps, bytes;
   unsigned depth;
-  struct build *out;
+  struct jinja_text *out;
   struct scope *scope;
   struct value block; /* what a filter block or a filtered set hands to its filters */
 };
 
 /* Fails the run with a sentence; returns its code. */
-int run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int jinja_fail(struct jinja *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Counts work; fails the run when it is too much. */
-int run_step(struct run *r, size_t n) MUST_USE;
-/* Nesting of whatever recurses; run_leave after each success of run_enter. */
-int run_enter(struct run *r) MUST_USE;
-void run_leave(struct run *r);
+int jinja_step(struct jinja *r, size_t n) MUST_USE;
+/* Nesting of whatever recurses; jinja_leave after each success of jinja_enter. */
+int jinja_enter(struct jinja *r) MUST_USE;
+void jinja_leave(struct jinja *r);
 /* Zeroed memory of the run; NULL after failing the run. */
-void *run_alloc(struct run *r, size_t count, size_t size);
+void *jinja_alloc(struct jinja *r, size_t count, size_t size);
 
-/* A growing text in the run's memory. Failures stay in the run: build_take returns them. */
-struct build {
-  struct run *r;
+/* A growing text in the run's memory. Failures stay in the run: jinja_take returns them. */
+struct jinja_text {
+  struct jinja *r;
   char *bytes;
   size_t size, room;
 };
-void build_add(struct build *b, const char *bytes, size_t n);
-void build_puts(struct build *b, const char *s);
-void build_code(struct build *b, uint32_t code); /* one character */
-int build_take(struct build *b, struct value *out) MUST_USE;
+void jinja_add(struct jinja_text *b, const char *bytes, size_t n);
+void jinja_puts(struct jinja_text *b, const char *s);
+void jinja_put_code(struct jinja_text *b, uint32_t code); /* one character */
+int jinja_take(struct jinja_text *b, struct value *out) MUST_USE;
 
 struct value value_none(void);
 struct value value_bool(bool truth);
@@ -127,24 +127,24 @@ struct value value_string(const char *bytes, size_t n); /* not copied */
 struct value value_text(const char *s);                 /* a literal */
 struct value value_undefined(const char *hint);
 /* `count` items, undefined at first, to be filled in. kind: LIST, TUPLE or ITERATOR. */
-int value_list_new(struct run *r, enum value_kind kind, size_t count, struct value *out,
+int value_list_new(struct jinja *r, enum value_kind kind, size_t count, struct value *out,
                    struct value_list **list) MUST_USE;
-int value_pair(struct run *r, struct value a, struct value b, struct value *out) MUST_USE; /* a tuple */
+int value_pair(struct jinja *r, struct value a, struct value b, struct value *out) MUST_USE; /* a tuple */
 /* A list that grows; give it to value_list_from at the end. */
 struct value_grow {
   struct value *items;
   size_t count, room;
 };
-int value_grow_add(struct run *r, struct value_grow *g, struct value v) MUST_USE;
-int value_list_from(struct run *r, enum value_kind kind, const struct value_grow *g, struct value *out) MUST_USE;
+int value_grow_add(struct jinja *r, struct value_grow *g, struct value v) MUST_USE;
+int value_list_from(struct jinja *r, enum value_kind kind, const struct value_grow *g, struct value *out) MUST_USE;
 
-int value_dict_new(struct run *r, enum value_kind kind, size_t room, struct value *out) MUST_USE;
-int value_dict_set(struct run *r, struct value_dict *d, struct value key, struct value v) MUST_USE;
+int value_dict_new(struct jinja *r, enum value_kind kind, size_t room, struct value *out) MUST_USE;
+int value_dict_set(struct jinja *r, struct value_dict *d, struct value key, struct value v) MUST_USE;
 /* NULL where the key is absent. */
-struct value *value_dict_get(struct run *r, const struct value_dict *d, const struct value *key);
+struct value *value_dict_get(struct jinja *r, const struct value_dict *d, const struct value *key);
 struct value *value_dict_text(const struct value_dict *d, const char *key, size_t n);
 
-int value_from_json(struct run *r, const json_t *j, unsigned depth, struct value *out) MUST_USE;
+int value_from_json(struct jinja *r, const json_t *j, unsigned depth, struct value *out) MUST_USE;
 
 const char *value_type(const struct value *v); /* Python's name: "str", "dict", ... */
 bool value_is_number(const struct value *v);   /* int, float, bool */
@@ -154,20 +154,20 @@ wide value_as_integer(const struct value *v); /* of an int or bool */
 double value_as_real(const struct value *v);  /* of a number */
 bool value_truth(const struct value *v);
 /* == of Python; never fails but by depth (the run's rc). */
-bool value_equal(struct run *r, const struct value *a, const struct value *b);
+bool value_equal(struct jinja *r, const struct value *a, const struct value *b);
 /* *order < 0, 0, > 0; fails where Python's < does. */
-int value_compare(struct run *r, const struct value *a, const struct value *b, int *order) MUST_USE;
+int value_compare(struct jinja *r, const struct value *a, const struct value *b, int *order) MUST_USE;
 /* The items of anything that can be walked over; an iterator is used up. */
-int value_iterate(struct run *r, const struct value *v, struct value_list *out) MUST_USE;
-int value_length(struct run *r, const struct value *v, size_t *out) MUST_USE;
-int value_contains(struct run *r, const struct value *item, const struct value *in, bool *out) MUST_USE;
+int value_iterate(struct jinja *r, const struct value *v, struct value_list *out) MUST_USE;
+int value_length(struct jinja *r, const struct value *v, size_t *out) MUST_USE;
+int value_contains(struct jinja *r, const struct value *item, const struct value *in, bool *out) MUST_USE;
 
 /* str(v) and repr(v), appended; and str(v) as a string value. */
-int value_put_str(struct build *b, const struct value *v) MUST_USE;
-int value_put_repr(struct build *b, const struct value *v) MUST_USE;
-int value_to_string(struct run *r, const struct value *v, struct value *out) MUST_USE;
-void value_put_real(struct build *b, double x);
-void value_put_int(struct build *b, wide n);
+int value_put_str(struct jinja_text *b, const struct value *v) MUST_USE;
+int value_put_repr(struct jinja_text *b, const struct value *v) MUST_USE;
+int value_to_string(struct jinja *r, const struct value *v, struct value *out) MUST_USE;
+void value_put_real(struct jinja_text *b, double x);
+void value_put_int(struct jinja_text *b, wide n);
 
 /* Characters of a string. */
 size_t string_length(const struct value *s);

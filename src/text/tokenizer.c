@@ -67,7 +67,8 @@ int tokenizer_finish(struct arena *a, struct tokenizer *t, struct error *err)
   return rc;
 }
 
-/* One encoding call: text -> added tokens and what lies between -> normalised -> added tokens again -> pieces -> ids. */
+/* One encoding call: text -> added tokens and what lies between -> normalised -> added tokens again -> pieces -> ids.
+ */
 struct encoding {
   const struct tokenizer *t;
   bool skip_special;

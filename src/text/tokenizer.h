@@ -1,8 +1,9 @@
 /* text/tokenizer: text to token ids and back, as the `tokenizers` package does it, from a model's own files.
  *
- * What is supported: byte-level BPE (the GPT-2, SmolLM, Qwen2, Llama 3, Mistral Tekken and DeepSeek kinds). Normalisers NFC, NFD, NFKC, NFKD;
- * pre-tokenisers Split, Digits, ByteLevel and sequences of them; added tokens with all their flags; post-processors that put
- * tokens around the text. Everything else is refused by a sentence that names what was found.
+ * What is supported: byte-level BPE (the GPT-2, SmolLM, Qwen2, Llama 3, Mistral Tekken and DeepSeek kinds). Normalisers
+ * NFC, NFD, NFKC, NFKD; pre-tokenisers Split, Digits, ByteLevel and sequences of them; added tokens with all their
+ * flags; post-processors that put tokens around the text. Everything else is refused by a sentence that names what was
+ * found.
  *
  * A tokenizer is read-only once made: any number of threads may encode and decode with one. Equal text gives equal ids.
  */
@@ -23,8 +24,9 @@ int token_list_push(struct token_list *l, int32_t id, struct error *err) MUST_US
 void token_list_clear(struct token_list *l); /* keeps the memory */
 void token_list_free(struct token_list *l);
 
-/* Reads tokenizer.json, and where they are there tokenizer_config.json, special_tokens_map.json and chat_template.jinja. The
-   tokenizer lives as long as the arena. ERROR_INPUT names the file and what in it is unsupported or wrong. */
+/* Reads tokenizer.json, and where they are there tokenizer_config.json, special_tokens_map.json and
+   chat_template.jinja. The tokenizer lives as long as the arena. ERROR_INPUT names the file and what in it is
+   unsupported or wrong. */
 int tokenizer_open_folder(struct arena *a, const char *folder, struct tokenizer **out, struct error *err) MUST_USE;
 /* The bytes of a tokenizer.json alone; file is for messages. */
 int tokenizer_from_json(struct arena *a, const char *json, size_t n, const char *file, struct tokenizer **out,
@@ -44,21 +46,32 @@ struct tokenizer_parts {
   const struct token_text *merges; /* "left right" in order of rank */
   size_t merge_count;
   const char *pre; /* tokenizer.ggml.pre: "gpt-2", "smollm", "qwen2", "llama-bpe", "tekken", "deepseek-v3", ... */
-  int32_t bos, eos, pad, unk;
+  int32_t bos, eos,
+      pad; /* a byte that has no token is dropped, as byte-level BPE does; GGUF's unknown token is not used */
   bool add_bos, add_eos, add_prefix_space;
   const char *chat_template; /* or NULL */
+  const char *tool_template; /* the one named "tool_use", or NULL */
 };
 int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struct tokenizer **out,
                          struct error *err) MUST_USE;
+
+/* The same from a GGUF file (tokenizer.ggml.model "gpt2": byte-level BPE), read here or by the caller. */
+struct gguf;
+int tokenizer_open_gguf(struct arena *a, const char *path, struct tokenizer **out, struct error *err) MUST_USE;
+int tokenizer_from_gguf(struct arena *a, const struct gguf *g, struct tokenizer **out, struct error *err) MUST_USE;
+/* A folder, or else a GGUF file. */
+int tokenizer_open(struct arena *a, const char *path, struct tokenizer **out, struct error *err) MUST_USE;
 
 enum {
   TOKENIZER_SPECIAL = 1,    /* special tokens that occur in the text become their ids; else they are plain text */
   TOKENIZER_ADD_SPECIAL = 2 /* the post-processor's tokens (BOS, EOS) around the ids */
 };
-/* Appends the ids of n bytes of text to out. Bytes that are not UTF-8 count as U+FFFD each. Time grows as n log n at worst. */
+/* Appends the ids of n bytes of text to out. Bytes that are not UTF-8 count as U+FFFD each. Time grows as n log n at
+ * worst. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int flags, struct token_list *out,
                      struct error *err) MUST_USE;
-/* The lengths in bytes of the pieces that the pre-tokeniser cuts the normalised text into; no added tokens are looked for. */
+/* The lengths in bytes of the pieces that the pre-tokeniser cuts the normalised text into; no added tokens are looked
+ * for. */
 int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct token_list *lengths,
                   struct error *err) MUST_USE;
 
@@ -66,8 +79,8 @@ int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct 
    no token has (models pad their vocabularies) are left out. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, bool skip_special, struct text *out);
 
-/* The same, one token at a time: bytes are held back until the character is complete, and flush gives U+FFFD for a rest. The
-   pieces joined are what tokenizer_decode gives for all ids. */
+/* The same, one token at a time: bytes are held back until the character is complete, and flush gives U+FFFD for a
+   rest. The pieces joined are what tokenizer_decode gives for all ids. */
 struct token_decoder {
   const struct tokenizer *t;
   bool skip_special;
@@ -87,12 +100,13 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 int32_t tokenizer_bos(const struct tokenizer *t); /* -1: none */
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);
-/* The chat template (the one named "default" where there are several), or NULL; and the one named "tool_use", or NULL. */
+/* The chat template (the one named "default" where there are several), or NULL; and the one named "tool_use", or NULL.
+ */
 const char *tokenizer_chat_template(const struct tokenizer *t);
 const char *tokenizer_tool_template(const struct tokenizer *t);
 
-/* Writes tokenizer.json and tokenizer_config.json (with bos, eos, pad and the chat template) into a folder, for models that
-   came as GGUF: transformers and the tokenizers package load them. */
+/* Writes tokenizer.json and tokenizer_config.json (with bos, eos, pad and the chat template) into a folder, for models
+   that came as GGUF: transformers and the tokenizers package load them. */
 int tokenizer_write_json(const struct tokenizer *t, struct arena *a, const char *folder, struct error *err) MUST_USE;
 
 #endif

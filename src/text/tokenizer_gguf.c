@@ -1,6 +1,9 @@
 /* A tokenizer from what a GGUF file tells of it. */
 #include "text/tokenizer_state.h"
 
+#include "core/file.h"
+#include "model/gguf.h"
+
 #include <string.h>
 
 static bool is_added(const struct tokenizer_parts *p, size_t i)
@@ -42,10 +45,13 @@ static int check(const struct tokenizer_parts *p, struct error *err)
   if (!p->token_count || p->token_count > INT32_MAX / 2)
     FAIL_AT(err, ERROR_INPUT, p->file, 0, "tokenizer.ggml.tokens", "found %zu tokens; expected a vocabulary",
             p->token_count);
+  if (!p->pre)
+    FAIL_AT(
+        err, ERROR_INPUT, p->file, 0, "tokenizer.ggml.pre",
+        "tokenizer.ggml.pre is missing, so how the text is cut is unknown; convert the model again with a newer tool");
   TRY(check_id(p, p->bos, "tokenizer.ggml.bos_token_id", err));
   TRY(check_id(p, p->eos, "tokenizer.ggml.eos_token_id", err));
-  TRY(check_id(p, p->pad, "tokenizer.ggml.padding_token_id", err));
-  return check_id(p, p->unk, "tokenizer.ggml.unknown_token_id", err);
+  return check_id(p, p->pad, "tokenizer.ggml.padding_token_id", err);
 }
 
 int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struct tokenizer **out, struct error *err)
@@ -56,18 +62,102 @@ int tokenizer_from_parts(struct arena *a, const struct tokenizer_parts *p, struc
   TRY(bpe_create(a, &t->bpe, p->token_count, p->merge_count, err));
   TRY(load_tokens(a, t, p, err));
   bool nfc;
-  TRY(pretoken_by_name(a, &t->pretoken, p->pre ? p->pre : "gpt-2", p->add_prefix_space, &nfc, &t->bpe.ignore_merges,
-                       p->file, err));
+  TRY(pretoken_by_name(a, &t->pretoken, p->pre, p->add_prefix_space, &nfc, &t->bpe.ignore_merges, p->file, err));
   if (nfc) t->forms[t->form_count++] = UNICODE_NFC;
   t->bos = p->bos;
   t->eos = p->eos;
   t->pad = p->pad;
-  t->bpe.unk = p->unk;
   if (p->add_bos && p->bos >= 0) t->before[t->before_count++] = p->bos;
   if (p->add_eos && p->eos >= 0) t->after[t->after_count++] = p->eos;
   if (p->chat_template && !(t->chat_template = arena_strdup(a, p->chat_template, "chat template", err)))
     return ERROR_RESOURCE;
+  if (p->tool_template && !(t->tool_template = arena_strdup(a, p->tool_template, "chat template", err)))
+    return ERROR_RESOURCE;
   TRY(tokenizer_finish(a, t, err));
   *out = t;
   return 0;
+}
+
+/* A string of the file with a NUL behind it; NULL where it is absent. */
+static int read_string(struct arena *a, const struct gguf *g, const char *key, const char **out, struct error *err)
+{
+  struct gguf_string s;
+  *out = NULL;
+  TRY(gguf_get_string(g, key, &s, err));
+  if (s.bytes && !(*out = arena_strndup(a, s.bytes, s.size, "tokenizer", err))) return ERROR_RESOURCE;
+  return 0;
+}
+
+static int read_texts(struct arena *a, const struct gguf *g, const char *key, const struct token_text **out,
+                      size_t *count, struct error *err)
+{
+  const struct gguf_array *array;
+  TRY(gguf_get_array(g, key, GGUF_STRING, &array, err));
+  if (!array) FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "%s is missing; expected a list of strings", key);
+  struct token_text *texts = ARENA_NEW(a, struct token_text, array->count, "tokenizer", err);
+  if (!texts) return ERROR_RESOURCE;
+  for (uint64_t i = 0; i < array->count; i++)
+    texts[i] = (struct token_text){array->strings[i].bytes, array->strings[i].size};
+  *out = texts;
+  *count = array->count;
+  return 0;
+}
+
+static int read_types(struct arena *a, const struct gguf *g, struct tokenizer_parts *p, struct error *err)
+{
+  static const char key[] = "tokenizer.ggml.token_type";
+  const struct gguf_array *array;
+  TRY(gguf_get_array(g, key, GGUF_INT32, &array, err));
+  if (!array) return 0;
+  if (array->count != p->token_count)
+    FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "found %llu token types and %zu tokens; expected as many",
+            (unsigned long long)array->count, p->token_count);
+  int32_t *types = ARENA_NEW(a, int32_t, array->count, "tokenizer", err);
+  if (!types) return ERROR_RESOURCE;
+  for (uint64_t i = 0; i < array->count; i++) types[i] = (int32_t)gguf_array_int(array, i);
+  p->types = types;
+  return 0;
+}
+
+static int read_id(const struct gguf *g, const char *key, int32_t *out, struct error *err)
+{
+  int64_t id;
+  TRY(gguf_get_int(g, key, -1, UINT32_MAX, -1, &id, err));
+  *out = id > INT32_MAX ? -1 : (int32_t)id; /* 2^32 - 1 means none */
+  return 0;
+}
+
+int tokenizer_from_gguf(struct arena *a, const struct gguf *g, struct tokenizer **out, struct error *err)
+{
+  struct tokenizer_parts p = {.file = g->path};
+  const char *model;
+  TRY(read_string(a, g, "tokenizer.ggml.model", &model, err));
+  if (!model || strcmp(model, "gpt2"))
+    FAIL_AT(err, ERROR_INPUT, g->path, 0, "tokenizer.ggml.model",
+            "found the tokenizer \"%.60s\"; supported is \"gpt2\" (byte-level BPE)", model ? model : "(none)");
+  TRY(read_texts(a, g, "tokenizer.ggml.tokens", &p.tokens, &p.token_count, err));
+  TRY(read_texts(a, g, "tokenizer.ggml.merges", &p.merges, &p.merge_count, err));
+  TRY(read_types(a, g, &p, err));
+  TRY(read_string(a, g, "tokenizer.ggml.pre", &p.pre, err));
+  TRY(read_string(a, g, "tokenizer.chat_template", &p.chat_template, err));
+  TRY(read_string(a, g, "tokenizer.chat_template.tool_use", &p.tool_template, err));
+  TRY(read_id(g, "tokenizer.ggml.bos_token_id", &p.bos, err));
+  TRY(read_id(g, "tokenizer.ggml.eos_token_id", &p.eos, err));
+  TRY(read_id(g, "tokenizer.ggml.padding_token_id", &p.pad, err));
+  TRY(gguf_get_bool(g, "tokenizer.ggml.add_bos_token", false, &p.add_bos, err));
+  TRY(gguf_get_bool(g, "tokenizer.ggml.add_eos_token", false, &p.add_eos, err));
+  TRY(gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", false, &p.add_prefix_space, err));
+  return tokenizer_from_parts(a, &p, out, err);
+}
+
+int tokenizer_open_gguf(struct arena *a, const char *path, struct tokenizer **out, struct error *err)
+{
+  struct gguf *g;
+  TRY(gguf_open(a, path, &g, err));
+  return tokenizer_from_gguf(a, g, out, err);
+}
+
+int tokenizer_open(struct arena *a, const char *path, struct tokenizer **out, struct error *err)
+{
+  return file_is_folder(path) ? tokenizer_open_folder(a, path, out, err) : tokenizer_open_gguf(a, path, out, err);
 }

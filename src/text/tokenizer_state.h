@@ -25,10 +25,12 @@ struct tokenizer {
   const char *chat_template, *tool_template;
 };
 
-/* After vocabulary and added tokens are in: the special flags and the two sets. Texts of normalised tokens are normalised. */
+/* After vocabulary and added tokens are in: the special flags and the two sets. Texts of normalised tokens are
+ * normalised. */
 int tokenizer_finish(struct arena *a, struct tokenizer *t, struct error *err) MUST_USE;
 
-/* The normal forms of t, one after the other, of n bytes of UTF-8; *out, *out_size point into `text` or into one of the buffers. */
+/* The normal forms of t, one after the other, of n bytes of UTF-8; *out, *out_size point into `text` or into one of the
+ * buffers. */
 int tokenizer_normalize(const struct tokenizer *t, const char *text, size_t n, struct text buffers[2], const char **out,
                         size_t *out_size, struct error *err) MUST_USE;
 
