@@ -50,7 +50,7 @@ struct rows {
    the first token of each rollout): one row, several pairs. Pairs are sorted by head row. */
 struct head_rows {
   int32_t count;               /* H distinct rows that need the head */
-  const int32_t *row;          /* [H] index into the pass's rows, ascending */
+  const int32_t *row;          /* [H] index into the pass's rows, ascending; without pairs (sampling) a row may stand several times */
   int32_t pair_count;          /* P */
   const int32_t *pair_row;     /* [P] index 0..H-1, ascending */
   const int32_t *pair_target;  /* [P] token id whose log-probability is wanted */

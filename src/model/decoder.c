@@ -183,8 +183,9 @@ int decoder_check_head(const struct decoder *d, int32_t rows, const struct head_
   if (head->count < 0 || head->count > d->options.max_head_rows || head->pair_count < 0 || head->pair_count > d->options.max_pairs)
     FAIL(err, ERROR_BUG, "a pass with %d rows and %d pairs for the LM head; expected at most %d and %d, for which the decoder was made",
          head->count, head->pair_count, d->options.max_head_rows, d->options.max_pairs);
+  // a prompt's last row may be drawn from several times; a row that is scored stands once
   for (int32_t h = 0; h < head->count; h++)
-    if (head->row[h] < 0 || head->row[h] >= rows || (h && head->row[h] <= head->row[h - 1]))
+    if (head->row[h] < 0 || head->row[h] >= rows || (h && head->row[h] < head->row[h - 1] + (head->pair_count > 0)))
       FAIL(err, ERROR_BUG, "the LM head wants row %d of a pass of %d; expected ascending rows", head->row[h], rows);
   for (int32_t p = 0; p < head->pair_count; p++) {
     if (head->pair_target[p] < 0 || head->pair_target[p] >= d->model->config.vocab)

@@ -2,9 +2,10 @@
  * of one run are compared on the same draws. */
 #include "train/run.h"
 
+#include "core/file.h"
 #include "core/log.h"
 #include "core/math.h"
-#include "eval/stats.h"
+#include "eval/estimators.h"
 
 #include <string.h>
 
@@ -153,6 +154,16 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int
   return 0;
 }
 
+/* 95 % interval of the accuracy; samples of one problem are not independent. */
+static int interval(struct run *r, const int32_t *right, int32_t problems, int64_t samples, struct eval_result *out, struct error *err)
+{
+  double *rates = ARENA_NEW(r->step_arena, double, (size_t)problems, "evaluation", err);
+  if (!rates) return err->code;
+  for (int32_t i = 0; i < problems; i++) rates[i] = (double)right[i] / (double)samples;
+  eval_wilson(out->accuracy, eval_effective_trials(rates, (size_t)problems, problems * samples), &out->low, &out->high);
+  return 0;
+}
+
 static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_result *out, struct error *err)
 {
   struct answers w = {.run = r, .set = set, .samples = r->recipe->eval.samples, .total = (int64_t)set->count * r->recipe->eval.samples};
@@ -174,7 +185,7 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_r
   }
   if (!rc) {
     *out = (struct eval_result){.accuracy = (double)sum / (double)w.total, .pass = (double)solved / set->count, .length = (double)tokens / (double)w.total, .seconds = clock_seconds() - start};
-    stats_interval(sum, w.total, set->count, right, &out->low, &out->high);
+    rc = interval(w.run, right, set->count, w.samples, out, err);
   }
   memory_free(right);
   memory_free((void *)w.verifiers);
