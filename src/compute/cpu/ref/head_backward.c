@@ -13,22 +13,6 @@ struct head_grad_job {
   const double *coef, *entropy_coef;
 };
 
-/* g_t += coef, a target's coefficients summed in f64 in the order of its pairs and rounded once. Targets outside of the chunk wait for theirs. */
-static void add_targets(const struct head_grad_job *job, int32_t first, int32_t end, real *g)
-{
-  const int32_t *target = job->rows->pair_target;
-  for (int32_t p = first; p < end; p++) {
-    size_t v = (size_t)target[p];
-    bool merged = v < job->at || v >= job->at + job->width;
-    for (int32_t before = first; before < p && !merged; before++) merged = target[before] == target[p];
-    if (merged) continue;
-    double sum = 0;
-    for (int32_t q = p; q < end; q++)
-      if (target[q] == target[p]) sum += job->coef[q];
-    g[v - job->at] += (real)sum;
-  }
-}
-
 /* g = -(a p) [- b p (logp + entropy)] + coef at the targets; dz = g (1/T) */
 static void dz_row(const struct head_grad_job *job, size_t h)
 {
@@ -43,7 +27,7 @@ static void dz_row(const struct head_grad_job *job, size_t h)
     g[i] = -(a * p);
     if (b != 0) g[i] = real_fma(-(b * p), (below - log_l) + entropy, g[i]);
   }
-  add_targets(job, first, end, g);
+  head_add_targets(job->rows, job->coef, first, end, job->at, job->width, g);
   for (size_t i = 0; i < job->width; i++) g[i] *= job->inv_temperature;
 }
 

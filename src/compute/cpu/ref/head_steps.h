@@ -80,6 +80,24 @@ static inline int32_t head_first_pair(const struct head_rows *rows, int32_t row)
   return low;
 }
 
+/* g_t += coef for the pairs first .. end-1 of a row, a target's coefficients summed in f64 in the order of its pairs and rounded once. g: the row's vocabulary
+   at .. at+width-1; targets outside of it wait for their chunk. */
+static inline void head_add_targets(const struct head_rows *rows, const double *coef, int32_t first, int32_t end, size_t at, size_t width,
+                                    real *g)
+{
+  const int32_t *target = rows->pair_target;
+  for (int32_t p = first; p < end; p++) {
+    size_t v = (size_t)target[p];
+    bool merged = v < at || v >= at + width;
+    for (int32_t before = first; before < p && !merged; before++) merged = target[before] == target[p];
+    if (merged) continue;
+    double sum = 0;
+    for (int32_t q = p; q < end; q++)
+      if (target[q] == target[p]) sum += coef[q];
+    g[v - at] += (real)sum;
+  }
+}
+
 static inline void head_check(const struct weight *w, const struct head_rows *rows, int32_t chunk)
 {
   ASSAY_BUG_IF(chunk < VOCAB_BLOCK || chunk % VOCAB_BLOCK);

@@ -95,6 +95,10 @@ INLINE struct m16 f16_gt(struct f16 a, struct f16 b)
 {
   return (struct m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)};
 }
+INLINE struct m16 f16_equal(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)};
+}
 INLINE struct m16 f16_is_nan(struct f16 a)
 {
   return (struct m16){_mm256_cmp_ps(a.lo, a.lo, _CMP_UNORD_Q), _mm256_cmp_ps(a.hi, a.hi, _CMP_UNORD_Q)};

@@ -63,6 +63,7 @@ INLINE struct f16 f16_max(struct f16 a, struct f16 b) { return (struct f16){_mm5
 INLINE struct f16 f16_min(struct f16 a, struct f16 b) { return (struct f16){_mm512_min_ps(a.v, b.v)}; }
 INLINE struct m16 f16_lt(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 INLINE struct m16 f16_gt(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+INLINE struct m16 f16_equal(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 INLINE struct m16 f16_is_nan(struct f16 a) { return (struct m16){_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 /* m ? a : b */
 INLINE struct f16 f16_select(struct m16 m, struct f16 a, struct f16 b) { return (struct f16){_mm512_mask_blend_ps(m.m, b.v, a.v)}; }

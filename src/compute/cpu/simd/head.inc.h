@@ -93,4 +93,68 @@ static void head_score_run(struct device *d, const struct weight *w, double inv_
   pool_run(d->pool, (size_t)rows->count, score_finish, &job);
 }
 
+/* ---- backward: g = -(a p) [- b p (logp + entropy)] + coef at the targets; dz = g (1/T) ------------------------------------ */
+
+struct head_grad_job {
+  const struct head_rows *rows;
+  float *dz; /* [H, width]: logits in, dz out */
+  size_t at, width;
+  float inv_temperature;
+  const float *stat;
+  const double *coef, *entropy_coef;
+};
+
+static void dz_row(const struct head_grad_job *job, size_t h)
+{
+  const struct head_state s = {job->stat[3 * h], job->stat[3 * h + 1], job->stat[3 * h + 2]};
+  const int32_t first = head_first_pair(job->rows, (int32_t)h);
+  int32_t end = first;
+  double sum = 0;
+  for (; end < job->rows->pair_count && job->rows->pair_row[end] == (int32_t)h; end++) sum += job->coef[end];
+  const float coef = job->entropy_coef ? (float)job->entropy_coef[h] : 0;
+  const struct f16 a = f16_set((float)sum), b = f16_set(coef), inv = f16_set(job->inv_temperature), m = f16_set(s.m), l = f16_set(s.l);
+  const struct f16 log_l = f16_set(math_logf(s.l)), entropy = f16_set(head_entropy(&s));
+  float *g = job->dz + h * job->width;
+  for (size_t i = 0; i < job->width; i += 16) {
+    const struct m16 mask = m16_first(job->width - i);
+    const struct f16 below = f16_sub(f16_mul(f16_load_mask(g + i, mask), inv), m), p = f16_div(f16_exp(below), l);
+    struct f16 x = f16_neg(f16_mul(a, p));
+    if (coef != 0) x = f16_fma(f16_neg(f16_mul(b, p)), f16_add(f16_sub(below, log_l), entropy), x);
+    f16_store_mask(g + i, mask, x);
+  }
+  head_add_targets(job->rows, job->coef, first, end, job->at, job->width, g);
+  for (size_t i = 0; i < job->width; i += 16) {
+    const struct m16 mask = m16_first(job->width - i);
+    f16_store_mask(g + i, mask, f16_mul(f16_load_mask(g + i, mask), inv));
+  }
+}
+
+static void dz_part(void *arg, int thread, size_t begin, size_t end)
+{
+  (void)thread;
+  for (size_t h = begin; h < end; h++) dz_row(arg, h);
+}
+
+static void head_backward_run(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows, struct view hidden,
+                              int32_t chunk, struct view scratch, struct view stat, const double *coef, const double *entropy_coef,
+                              struct view dhidden)
+{
+  if (rows->count <= 0) return;
+  head_check(w, rows, chunk);
+  struct head_grad_job job = {.rows = rows,
+                              .dz = view_reals(scratch),
+                              .inv_temperature = (float)inv_temperature,
+                              .stat = view_reals(stat),
+                              .coef = coef,
+                              .entropy_coef = entropy_coef};
+  for (; job.at < w->n; job.at += job.width) {
+    job.width = size_min((size_t)chunk, w->n - job.at);
+    struct weight slice = head_slice(w, job.at, job.width);
+    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    pool_run(d->pool, (size_t)rows->count, dz_part, &job);
+    d->ops.gemm_dx(d, &slice, rows->count, scratch, dhidden, job.at > 0);
+    if (slice.part[WEIGHT_GRAD]) d->ops.gemm_dw(d, &slice, NULL, rows->count, scratch, hidden);
+  }
+}
+
 #endif

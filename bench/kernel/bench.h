@@ -1,0 +1,71 @@
+/* bench/kernel/bench: what the kernel benchmarks share: a device, buffers of numbers, and medians. */
+#ifndef ASSAY_BENCH_KERNEL_BENCH_H
+#define ASSAY_BENCH_KERNEL_BENCH_H
+
+#include "compute/backend.h"
+#include "core/log.h"
+#include "core/pool.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REPEATS_MAX = 15 };
+
+static inline void bench_stop_on(int rc, const struct error *err)
+{
+  if (!rc) return;
+  fprintf(stderr, "bench: %s\n", err->message);
+  exit(rc);
+}
+
+/* Arguments: [isa [threads]]. */
+static inline struct device *bench_device(int argc, char **argv)
+{
+  const struct device_options options = {"cpu", argc > 1 ? argv[1] : "auto", argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2};
+  struct device *d = NULL;
+  struct error err = {0};
+  bench_stop_on(device_open(&options, &d, &err), &err);
+  return d;
+}
+
+/* n numbers in (-1, 1); any will do, as long as none is denormal. */
+static inline void bench_fill(float *x, size_t n)
+{
+  uint32_t state = 12345;
+  for (size_t i = 0; i < n; i++) {
+    state = state * 1664525u + 1013904223u;
+    x[i] = (float)((int32_t)(state >> 8) - (1 << 23)) * 0x1p-23f;
+  }
+}
+
+static inline struct view bench_buffer(struct device *d, const float *from, size_t n)
+{
+  struct view v = {NULL, 0};
+  struct error err = {0};
+  bench_stop_on(buffer_create(d, n, "bench", &v.buffer, &err), &err);
+  if (from) buffer_write(d, v, from, HOST_F32, n);
+  return v;
+}
+
+static inline struct weight *bench_weight(struct device *d, enum weight_kind kind, const float *from, size_t n, size_t k)
+{
+  struct weight *w = NULL;
+  struct error err = {0};
+  bench_stop_on(weight_create(d, kind, n, k, "bench", &w, &err), &err);
+  bench_stop_on(weight_make_trainable(w, &err), &err);
+  weight_write(w, WEIGHT_MASTER, 0, n, from, HOST_F32);
+  return w;
+}
+
+static inline int bench_order(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static inline double bench_median(double *x, size_t n)
+{
+  qsort(x, n, sizeof *x, bench_order);
+  return x[n / 2];
+}
+
+#endif
