@@ -11,7 +11,7 @@
 #include "compute/rows.h"
 #include "core/arena.h"
 
-enum { FOREST_BRANCHES = 160, FOREST_VOCAB = 1024 };
+enum { FOREST_BRANCHES = 160, FOREST_VOCAB = 1 << 16 };
 
 struct branch {
   int32_t parent;        /* -1: a root */
