@@ -77,6 +77,57 @@ static void check_against_softmax(struct scene *s)
   }
 }
 
+/* The contract written out once more, in plain f32: o and stat of one row and head to the bit. */
+static void contract_row(const struct scene *s, size_t p, size_t head, double want[D + 2])
+{
+  size_t heads = (size_t)s->shape.heads, kv = head / (heads / KV_HEADS), window = (size_t)s->shape.window;
+  size_t first = window && p + 1 > window ? p + 1 - window : 0;
+  float m = -__builtin_inff(), l = 0, o[D] = {0};
+  for (size_t b = first / 32 * 32; b <= p; b += 32) {
+    float score[32], next = m, lane[16] = {0};
+    for (size_t j = 0; j < 32; j++) {
+      score[j] = 0;
+      for (size_t d = 0; d < D && b + j <= p; d++) score[j] = math_fmaf((float)s->q[(p * heads + head) * D + d], (float)s->k[(b + j) * WIDTH + kv * D + d], score[j]);
+      score[j] = b + j < first || b + j > p ? -__builtin_inff() : score[j] * (float)s->shape.scale;
+      next = score[j] > next ? score[j] : next;
+    }
+    float f = b <= first ? 0 : math_expf(m - next);
+    for (size_t j = 0; j < 32; j++) lane[j % 16] += math_expf(score[j] - next);
+    for (int step = 8; step; step /= 2)
+      for (int j = 0; j < step; j++) lane[j] += lane[j + step];
+    l = math_fmaf(l, f, lane[0]);
+    for (size_t d = 0; d < D; d++) {
+      o[d] *= f;
+      for (size_t j = 0; j < 32; j++) o[d] = math_fmaf(math_expf(score[j] - next), b + j < first || b + j > p ? 0 : (float)s->v[(b + j) * WIDTH + kv * D + d], o[d]);
+    }
+    m = next;
+  }
+  for (size_t d = 0; d < D; d++) want[d] = (double)(o[d] / l);
+  want[D] = (double)m;
+  want[D + 1] = (double)l;
+}
+
+static void test_contract(void **state)
+{
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++)
+    for (int window = 0; window <= 37; window += 37) {
+      struct scene s;
+      size_t n;
+      if (!scene_open(&s, isa_names[isa], 2, 32, 4, window)) continue;
+      scene_pass(&s, 0, PATH);
+      double *got = scene_out(&s, &n), *stat = got + PATH * 4 * D, want[D + 2];
+      for (size_t i = 0; i < PATH * 4; i++) {
+        struct compute_mode mode = compute_mode_enter();
+        contract_row(&s, i / 4, i % 4, want);
+        compute_mode_leave(mode);
+        CHECK_BITS(got + i * D, want, D * sizeof(double));
+        CHECK_BITS(stat + 2 * i, want + D, 2 * sizeof(double));
+      }
+      rig_close(&s.rig);
+    }
+}
+
 /* Storage block 2 is the plainest; the others give its bits, and so do all threads and instruction sets. */
 static void test_path(void **state)
 {
@@ -318,9 +369,60 @@ static void test_backward_cut(void **state)
   }
 }
 
+/* ... and dv of one position: a chain over rows, in a row over the heads of the group; dk goes the same way with dS and q. */
+static void test_backward_order(void **state)
+{
+  enum { N = 40, J = 3, HEADS = 6, GROUP = HEADS / KV_HEADS };
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct scene s;
+    if (!scene_open(&s, isa_names[isa], 2, 4, HEADS, 0)) continue;
+    struct rows_build *b = arena_push(s.rig.arena, 1, sizeof *b, "rows", NULL);
+    int32_t table[N / 4];
+    for (int32_t i = 0; i < N / 4; i++) table[i] = i;
+    rows_begin(b);
+    rows_run(b, 0, N, table, N / 4);
+    rows_span(b, 0, N, 0);
+    double *dout = rig_noise(&s.rig, 9, N * HEADS * D, 1), *dk = rig_noise(&s.rig, 10, N * WIDTH, 1), *dv = rig_noise(&s.rig, 11, N * WIDTH, 1);
+    struct view dq = rig_zeros(&s.rig, N * HEADS * D);
+    struct kv_grad_view grad = {rig_view(&s.rig, dk, N * WIDTH), rig_view(&s.rig, dv, N * WIDTH)};
+    s.rig.ops->kv_write(s.rig.d, s.kv, 0, &b->rows, s.vk, s.vv);
+    s.rig.ops->attention(s.rig.d, &s.shape, s.kv, 0, &b->rows, s.vq, s.o, s.stat);
+    s.rig.ops->attention_backward(s.rig.d, &s.shape, s.kv, 0, &b->rows, s.vq, s.o, s.stat, rig_view(&s.rig, dout, N * HEADS * D), dq, grad);
+    double *o = rig_read(&s.rig, s.o, N * HEADS * D), *stat = rig_read(&s.rig, s.stat, N * HEADS * 2);
+    double *got_dk = rig_read(&s.rig, grad.dk, N * WIDTH), *got_dv = rig_read(&s.rig, grad.dv, N * WIDTH);
+    struct compute_mode mode = compute_mode_enter();
+    for (size_t kv = 0; kv < KV_HEADS; kv++)
+      for (size_t i = J; i < N; i++)
+        for (size_t head = kv * GROUP; head < (kv + 1) * GROUP; head++) {
+          const double *qi = s.q + (i * HEADS + head) * D, *di = dout + (i * HEADS + head) * D, *oi = o + (i * HEADS + head) * D;
+          float score = 0, dp = 0, lane[16] = {0};
+          for (size_t d = 0; d < D; d++) {
+            score = math_fmaf((float)qi[d], (float)s.k[J * WIDTH + kv * D + d], score);
+            dp = math_fmaf((float)di[d], (float)s.v[J * WIDTH + kv * D + d], dp);
+            lane[d % 16] = math_fmaf((float)di[d], (float)oi[d], lane[d % 16]);
+          }
+          for (int step = 8; step; step /= 2)
+            for (int j = 0; j < step; j++) lane[j] += lane[j + step];
+          float p = math_expf(score * (float)s.shape.scale - (float)stat[(i * HEADS + head) * 2]) / (float)stat[(i * HEADS + head) * 2 + 1];
+          float ds = (p * (dp - lane[0])) * (float)s.shape.scale;
+          for (size_t d = 0; d < D; d++) {
+            size_t at = J * WIDTH + kv * D + d;
+            dk[at] = (double)math_fmaf(ds, (float)qi[d], (float)dk[at]);
+            dv[at] = (double)math_fmaf(p, (float)di[d], (float)dv[at]);
+          }
+        }
+    compute_mode_leave(mode);
+    CHECK_BITS(got_dk + J * WIDTH, dk + J * WIDTH, WIDTH * sizeof(double));
+    CHECK_BITS(got_dv + J * WIDTH, dv + J * WIDTH, WIDTH * sizeof(double));
+    rig_close(&s.rig);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_path),    cmocka_unit_test(test_pieces), cmocka_unit_test(test_worked),
-                                     cmocka_unit_test(test_kv_read), cmocka_unit_test(test_tree),   cmocka_unit_test(test_backward_cut)};
+                                     cmocka_unit_test(test_kv_read), cmocka_unit_test(test_tree),   cmocka_unit_test(test_backward_cut),
+                                     cmocka_unit_test(test_contract), cmocka_unit_test(test_backward_order)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,10 +215,70 @@ static void test_extremes(void **state)
   }
 }
 
+/* The contract written out once more for one row, in plain f32: stat, logp and entropy to the bit. */
+static void test_contract(void **state)
+{
+  enum { N = 109 };
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct rig rig;
+    if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
+    double *logit = rig_noise(&rig, 6, N, 9);
+    struct weight *w = rig_weight(&rig, N, 1, logit);
+    int32_t zero[] = {0}, last[] = {N - 1};
+    struct head_rows rows = {1, zero, 1, zero, last};
+    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 128), stat = rig_zeros(&rig, 3), logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
+    rig.ops->head_score(rig.d, w, 1 / 0.7, &rows, h, 64, scratch, stat, logp, entropy);
+    float inv = (float)(1 / 0.7), m = -__builtin_inff(), l = 0, u = 0, z = 0;
+    struct compute_mode mode = compute_mode_enter();
+    for (size_t b = 0; b < N; b += 32) {
+      float next = m, lane[2][16] = {{0}};
+      for (size_t v = b; v < N && v < b + 32; v++) next = (float)logit[v] * inv > next ? (float)logit[v] * inv : next;
+      for (size_t v = b; v < N && v < b + 32; v++) {
+        z = (float)logit[v] * inv;
+        lane[0][v % 16] += math_expf(z - next);
+        lane[1][v % 16] = math_fmaf(math_expf(z - next), z - next, lane[1][v % 16]);
+      }
+      for (int i = 0; i < 2; i++)
+        for (int step = 8; step; step /= 2)
+          for (int j = 0; j < step; j++) lane[i][j] += lane[i][j + step];
+      float f = b ? math_expf(m - next) : 0;
+      u = b ? math_fmaf(f, math_fmaf(l, m - next, u), lane[1][0]) : lane[1][0];
+      l = math_fmaf(l, f, lane[0][0]);
+      m = next;
+    }
+    compute_mode_leave(mode);
+    const double want[] = {(double)m, (double)l, (double)u}, want_logp = (double)((z - m) - math_logf(l)), want_entropy = (double)(math_logf(l) - u / l);
+    CHECK_BITS(rig_read(&rig, stat, 3), want, sizeof want);
+    CHECK_BITS(rig_read(&rig, logp, 1), &want_logp, sizeof want_logp);
+    CHECK_BITS(rig_read(&rig, entropy, 1), &want_entropy, sizeof want_entropy);
+    rig_close(&rig);
+  }
+}
+
+/* A maximum that is zero is +0, whichever zeros there were. */
+static void test_zero_maximum(void **state)
+{
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct rig rig;
+    if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
+    double *logit = rig_host(&rig, 40), zeros[2] = {0, 40};
+    for (size_t v = 0; v < 40; v++) logit[v] = -0x1.1p-126; /* times 1/2 underflows to -0 */
+    int32_t zero[] = {0};
+    struct head_rows rows = {1, zero, 1, zero, zero};
+    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 64), stat = rig_zeros(&rig, 3), logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
+    rig.ops->head_score(rig.d, rig_weight(&rig, 40, 1, logit), 0.5, &rows, h, 64, scratch, stat, logp, entropy);
+    CHECK_BITS(rig_read(&rig, stat, 2), zeros, sizeof zeros);
+    rig_close(&rig);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_naive),  cmocka_unit_test(test_chunks_and_threads),
                                      cmocka_unit_test(test_worked), cmocka_unit_test(test_frozen),
-                                     cmocka_unit_test(test_top),    cmocka_unit_test(test_extremes)};
+                                     cmocka_unit_test(test_top),    cmocka_unit_test(test_extremes),
+                                     cmocka_unit_test(test_contract), cmocka_unit_test(test_zero_maximum)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

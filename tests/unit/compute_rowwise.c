@@ -1,6 +1,8 @@
 /* Norm, rotary embedding, activation, element-wise operations, embedding, AdamW and reductions: worked numbers, and plain formulas in f64. */
 #include "compute_fixture.h"
 
+#include "compute/cpu/cpu.h"
+
 /* x = (3, 4, 0, 0): mean square 25/4, r = 2/5. */
 static void test_rmsnorm_worked(void **state)
 {
@@ -204,7 +206,7 @@ static void test_adamw_worked(void **state)
   rig_close(&rig);
 }
 
-/* f32 on every instruction set against f64; eps 0 must not bring NaN into the padding of the next products. */
+/* f32 on every instruction set against f64; eps 0 must not bring NaN into the padding, which products read. */
 static void test_adamw(void **state)
 {
   enum { N = 19, K = 7 };
@@ -230,9 +232,10 @@ static void test_adamw(void **state)
     bare.eps = 0;
     weight_write(w, WEIGHT_GRAD, 0, N, grad, HOST_F64);
     rig.ops->adamw(rig.d, w, &bare);
-    struct view dy = rig_view(&rig, rig_noise(&rig, 5, N, 1), N), dx = rig_zeros(&rig, K);
-    rig.ops->gemm_dx(rig.d, w, 1, dy, dx, false);
-    for (size_t j = 0; j < K; j++) CHECK(check_finite(rig_read(&rig, dx, K)[j]));
+    for (int part = 0; part < 4; part++)
+      for (size_t n = N; n < w->padded; n++)
+        for (size_t k = 0; k < K; k++)
+          CHECK(i < 0 ? ((double *)w->part[part])[panel_at(w, n, k)] == 0 : ((float *)w->part[part])[panel_at(w, n, k)] == 0);
     rig_close(&rig);
   }
 }

@@ -162,6 +162,24 @@ static void test_ties(void **state)
   }
 }
 
+/* -0 and +0 are a tie: at temperature 2 the smallest negative number underflows to -0. */
+static void test_zeros(void **state)
+{
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct rig rig;
+    if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
+    struct scene s = {.rig = rig, .vocab = 4, .logit = (double[]){-1, -0x1.1p-126, 0, -0x1.1p-126}};
+    s.w = rig_weight(&s.rig, 4, 1, s.logit);
+    const struct sample_params p[] = {{0, 1, 0, 0, -1, 0}, {2, 1, 0, 1, -1, 0.9}, {2, 0.1f, 0, 0, -1, 0.9}, {2, 1, 0, 2, -1, 0.9}};
+    const int32_t want[] = {1, 1, 1, 2};
+    struct sample_result out[4];
+    scene_draw(&s, 2, 4, p, out);
+    for (int i = 0; i < 4; i++) CHECK_INT(out[i].id, want[i]);
+    rig_close(&s.rig);
+  }
+}
+
 /* The record is head_score's, bit for bit; a draw without filters at that temperature has it as its behaviour too. */
 static void test_record(void **state)
 {
@@ -274,7 +292,7 @@ static void test_nan(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted), cmocka_unit_test(test_ties),        cmocka_unit_test(test_record),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted), cmocka_unit_test(test_ties), cmocka_unit_test(test_zeros), cmocka_unit_test(test_record),
                                      cmocka_unit_test(test_nan),    cmocka_unit_test(test_frequencies)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
