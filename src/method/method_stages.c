@@ -1,4 +1,5 @@
-/* Running the stages: one function each, called by train/step.c in the order of the line. Each checks what the hook wrote, so that a wrong number has one author. */
+/* Running the stages: one function each, called by train/step.c in the order of the line. Each checks what the hook
+ * wrote, so that a wrong number has one author. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -100,7 +101,8 @@ int compose_shape(struct composed *set, struct step *s, struct error *err)
   return check_tokens(s, m, STAGE_shape, out.dense, -__builtin_inf(), err);
 }
 
-/* Rollouts that the advantage drops leave every denominator: the step is gathered anew, and what was written for the others moves along. */
+/* Rollouts that the advantage drops leave every denominator: the step is gathered anew, and what was written for the
+ * others moves along. */
 static int drop_rollouts(struct step *s, const bool *drop, struct error *err)
 {
   int32_t *first = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "step drops", err);
@@ -178,7 +180,8 @@ int compose_weight(struct composed *set, struct step *s, struct error *err)
   return 0;
 }
 
-/* ---- updates ----------------------------------------------------------------------------------------------------------- */
+/* ---- updates
+ * ----------------------------------------------------------------------------------------------------------- */
 
 enum { UPDATES_MOST = 16 };
 
@@ -307,7 +310,8 @@ int compose_minibatch(struct composed *set, const struct step *s, const struct u
   return 0;
 }
 
-/* ---- the loss ---------------------------------------------------------------------------------------------------------- */
+/* ---- the loss
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static int make_loss(const struct composed *set, const struct minibatch *m, struct arena *a, struct loss *out,
                      struct error *err)

@@ -58,9 +58,11 @@ struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t grou
                          .position = (uint32_t)position};
 }
 
-/* ---- checkpoints --------------------------------------------------------------------------------------------------------
- * "assay methods 1\n"; number of methods; each: name, number of items; each item: name, bytes. Names and bytes have a length of 8 bytes before them; all
- * numbers are little-endian. An item is a state field; a blob of its own that a method saves has the name "". */
+/* ---- checkpoints
+ * -------------------------------------------------------------------------------------------------------- "assay
+ * methods 1\n"; number of methods; each: name, number of items; each item: name, bytes. Names and bytes have a length
+ * of 8 bytes before them; all numbers are little-endian. An item is a state field; a blob of its own that a method
+ * saves has the name "". */
 
 static const char MAGIC[] = "assay methods 1\n";
 

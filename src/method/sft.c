@@ -1,6 +1,7 @@
 /* sft: supervised fine-tuning. L = agg(-logp) on the tokens of the completion (methods sheet 00, section 13).
  *
- * A given text is an attempt that is worth 1: REINFORCE with reward and advantage 1. No ratio, no clip; the record's log-probabilities are not read.
+ * A given text is an attempt that is worth 1: REINFORCE with reward and advantage 1. No ratio, no clip; the record's
+ * log-probabilities are not read.
  */
 #include "method/method.h"
 #include "method/part_aggregate.h"

@@ -1,0 +1,225 @@
+/* Worked numbers of published tables: tests/golden/<method>.tsv. */
+#include "unit/method_case.h"
+
+#include <stdlib.h>
+
+#include "core/file.h"
+#include "method/part_kl.h"
+
+enum { MOST = 64 };
+static const double SHEET = 1e-6; /* the tables give six digits */
+
+struct row {
+  char *field[8];
+  int fields;
+};
+
+/* Numbers by spaces; a "|" ends a row of the input: its place goes to cuts. */
+static int numbers(const char *text, double *out, int *cuts, int *cut_count)
+{
+  int n = 0;
+  if (cut_count) *cut_count = 0;
+  for (const char *at = text; *at;) {
+    if (*at == ' ') {
+      at++;
+    } else if (*at == '|') {
+      if (cuts) cuts[(*cut_count)++] = n;
+      at++;
+    } else {
+      char *end;
+      CHECK(n < MOST);
+      out[n++] = strtod(at, &end);
+      CHECK(end != at);
+      at = end;
+    }
+  }
+  if (cuts) cuts[(*cut_count)++] = n;
+  return n;
+}
+
+/* "a=1 b=2" -> [{method: {a: 1, b: 2}}] */
+static struct composed *open_with(const char *method, const char *options)
+{
+  char text[512];
+  size_t n = (size_t)snprintf(text, sizeof text, "[{%s: {", method);
+  for (const char *p = options; *p; p++) {
+    n += (size_t)snprintf(text + n, sizeof text - n, *p == '=' ? ": " : *p == ' ' ? ", " : "%c", *p);
+  }
+  snprintf(text + n, sizeof text - n, "}}]");
+  struct composed *set = NULL;
+  struct error err = {0};
+  CHECK_OK(case_open(text, 1, &set, &err), &err);
+  return set;
+}
+
+static void check_all(const double *got, const double *want, int n)
+{
+  for (int i = 0; i < n; i++) CHECK_CLOSE(got[i], want[i], SHEET, "the sheet's digits");
+}
+
+static void advantage_row(const struct row *row)
+{
+  double rewards[MOST], want[MOST], got[MOST];
+  struct case_rollout rollouts[MOST];
+  struct error err = {0};
+  int n = numbers(row->field[2], rewards, NULL, NULL);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), n);
+  for (int i = 0; i < n; i++) rollouts[i] = (struct case_rollout){0, i, rewards[i], 1};
+  struct composed *set = open_with("grpo", row->field[1]);
+  struct step *s = case_step(rollouts, (size_t)n, NULL);
+  CHECK_OK(compose_shape(set, s, &err), &err);
+  CHECK_OK(compose_advantage(set, s, &err), &err);
+  for (int i = 0; i < n; i++) {
+    got[i] = s->advantage[i];
+    if (want[i] == 0) CHECK(got[i] == 0); /* exactly */
+  }
+  check_all(got, want, n);
+}
+
+static void loss_row(const struct row *row)
+{
+  double in[MOST], want[MOST], got[2];
+  struct error err = {0};
+  struct composed_loss loss;
+  CHECK_INT(numbers(row->field[2], in, NULL, NULL), 2);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), 2);
+  struct composed *set = open_with("grpo", row->field[1]);
+  struct step *s = case_step(&(struct case_rollout){0, 0, 0, 1}, 1, NULL);
+  s->advantage[0] = in[0];
+  struct minibatch *m = case_minibatch(set, s, &err);
+  m->logp[0] = m->old[0] + math_log(in[1]);
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  got[0] = loss.loss;
+  got[1] = loss.coef[0];
+  check_all(got, want, 2);
+}
+
+static void kl_row(const struct row *row)
+{
+  double in[MOST], want[MOST];
+  CHECK_INT(numbers(row->field[2], in, NULL, NULL), 2);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), 2);
+  enum kl_type type = !strcmp(row->field[1], "k1") ? KL_K1 : !strcmp(row->field[1], "k2") ? KL_K2 : KL_K3;
+  struct kl_value k = kl_estimate(type, in[0], in[1], true);
+  CHECK_CLOSE(k.value, want[0], SHEET, "the sheet's digits");
+  CHECK_CLOSE(k.coef, want[1], SHEET, "the sheet's digits");
+}
+
+/* A step whose rollouts have so many tokens; cuts: where each ends. */
+static struct step *ragged(const int *cuts, int rows)
+{
+  struct case_rollout rollouts[MOST];
+  for (int i = 0; i < rows; i++) rollouts[i] = (struct case_rollout){0, i, 0, cuts[i] - (i ? cuts[i - 1] : 0)};
+  return case_step(rollouts, (size_t)rows, NULL);
+}
+
+/* With a ratio of 1, L = -A: given losses are given advantages. */
+static void aggregate_row(const struct row *row)
+{
+  double in[MOST], want[MOST];
+  int cuts[MOST], rows;
+  char options[256];
+  struct error err = {0};
+  struct composed_loss loss;
+  int n = numbers(row->field[2], in, cuts, &rows);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), 1);
+  bool constant = !strncmp(row->field[1], "constant", 8);
+  snprintf(options, sizeof options, "aggregation=%s%s", constant ? "constant " : row->field[1],
+           constant ? row->field[1] : "");
+  struct composed *set = open_with("grpo", options);
+  struct step *s = ragged(cuts, rows);
+  for (int i = 0; i < n; i++) s->advantage[i] = -in[i];
+  struct minibatch *m = case_minibatch(set, s, &err);
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  CHECK_CLOSE(loss.loss, want[0], SHEET, "the sheet's digits");
+}
+
+static void sft_row(const struct row *row)
+{
+  double in[MOST], want[MOST], coef[MOST];
+  int cuts[MOST], rows;
+  struct error err = {0};
+  struct composed_loss loss;
+  int n = numbers(row->field[2], in, cuts, &rows);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), 1);
+  CHECK_INT(numbers(row->field[4], coef, NULL, NULL), n);
+  struct composed *set = open_with("sft", row->field[1]);
+  struct step *s = ragged(cuts, rows);
+  CHECK_OK(compose_shape(set, s, &err), &err);
+  CHECK_OK(compose_advantage(set, s, &err), &err);
+  struct minibatch *m = case_minibatch(set, s, &err);
+  for (int i = 0; i < n; i++) m->logp[i] = math_log(in[i]);
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  CHECK_CLOSE(loss.loss, want[0], SHEET, "the sheet's digits");
+  check_all(loss.coef, coef, n);
+}
+
+static const struct {
+  const char *kind;
+  void (*check)(const struct row *row);
+} KINDS[] = {
+    {"advantage", advantage_row}, {"loss", loss_row}, {"kl", kl_row}, {"aggregate", aggregate_row}, {"sft", sft_row}};
+
+static int read_table(const char *path)
+{
+  struct error err = {0};
+  struct line_reader *reader;
+  char *line;
+  size_t size;
+  int number, rows = 0;
+  CHECK_OK(line_reader_open(case_arena, path, &reader, &err), &err);
+  for (;;) {
+    CHECK_OK(line_reader_next(reader, &line, &size, &number, &err), &err);
+    if (!line) return rows;
+    if (!size || *line == '#') continue;
+    struct row row = {0};
+    char *copy = arena_strndup(case_arena, line, size, "golden", &err);
+    for (char *at = copy; at && row.fields < 8;) {
+      row.field[row.fields++] = at;
+      at = strchr(at, '\t');
+      if (at) *at++ = '\0';
+    }
+    CHECK(row.fields >= 4);
+    size_t k = 0;
+    while (k < sizeof KINDS / sizeof KINDS[0] && strcmp(KINDS[k].kind, row.field[0])) k++;
+    CHECK(k < sizeof KINDS / sizeof KINDS[0]);
+    print_message("%s:%d %s %s\n", path_base(path), number, row.field[0], row.field[1]);
+    KINDS[k].check(&row);
+    rows++;
+  }
+}
+
+static void test_grpo(void **state)
+{
+  (void)state;
+  CHECK(read_table(ASSAY_SOURCE_DIR "/tests/golden/grpo.tsv") >= 30);
+}
+
+static void test_sft(void **state)
+{
+  (void)state;
+  CHECK(read_table(ASSAY_SOURCE_DIR "/tests/golden/sft.tsv") >= 4);
+}
+
+/* Every method of the table has its golden rows. */
+static void test_all_have_tables(void **state)
+{
+  (void)state;
+  CHECK(method_count() >= 2);
+  for (size_t i = 0; i < method_count(); i++) {
+    char path[512];
+    snprintf(path, sizeof path, ASSAY_SOURCE_DIR "/tests/golden/%s.tsv", method_at(i)->name);
+    CHECK(file_exists(path));
+  }
+}
+
+int main(void)
+{
+  struct error err = {0};
+  case_arena = arena_create("test", 0, &err);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_grpo), cmocka_unit_test(test_sft),
+                                     cmocka_unit_test(test_all_have_tables)};
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  arena_destroy(case_arena);
+  return failed;
+}
