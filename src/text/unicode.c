@@ -81,6 +81,53 @@ static bool is_ascii(const char *s, size_t n)
   return true;
 }
 
+static unsigned combining_class(utf8proc_int32_t c)
+{
+  return (unsigned)utf8proc_get_property(c)->combining_class & 255;
+}
+
+/* Canonical order of one run of combining marks: by class, stable, in linear time (a megabyte of marks is a legal
+ * text). */
+static void order_marks(utf8proc_int32_t *marks, size_t n, utf8proc_int32_t *spare)
+{
+  size_t starts[257] = {0};
+  for (size_t i = 0; i < n; i++) starts[combining_class(marks[i]) + 1]++;
+  for (size_t k = 0; k < 256; k++) starts[k + 1] += starts[k];
+  for (size_t i = 0; i < n; i++) spare[starts[combining_class(marks[i])]++] = marks[i];
+  memcpy(marks, spare, n * sizeof *marks);
+}
+
+static void order_all(utf8proc_int32_t *codes, size_t n, utf8proc_int32_t *spare)
+{
+  for (size_t i = 0; i < n;) {
+    size_t end = i;
+    bool sorted = true;
+    while (end < n && combining_class(codes[end])) {
+      if (end > i && combining_class(codes[end - 1]) > combining_class(codes[end])) sorted = false;
+      end++;
+    }
+    if (!sorted) order_marks(codes + i, end - i, spare);
+    i = end + 1;
+  }
+}
+
+enum { MOST_CODES = 18 /* that one character decomposes into */ };
+
+/* Decomposed code points of n bytes into codes, which has room for `room`; their number, negative on failure. */
+static utf8proc_ssize_t decompose(const char *s, size_t n, utf8proc_option_t option, utf8proc_int32_t *codes,
+                                  size_t room)
+{
+  size_t count = 0;
+  for (size_t i = 0, step; i < n; i += step) {
+    int state = UTF8PROC_BOUNDCLASS_START;
+    utf8proc_int32_t c = (utf8proc_int32_t)unicode_at(s, n, i, &step);
+    utf8proc_ssize_t more = utf8proc_decompose_char(c, codes + count, (utf8proc_ssize_t)(room - count), option, &state);
+    if (more < 0 || (size_t)more > room - count) return more < 0 ? more : UTF8PROC_ERROR_OVERFLOW;
+    count += (size_t)more;
+  }
+  return (utf8proc_ssize_t)count;
+}
+
 int unicode_normalize(enum unicode_form form, const char *s, size_t n, struct text *out, struct error *err)
 {
   if (is_ascii(s, n)) {
@@ -90,15 +137,18 @@ int unicode_normalize(enum unicode_form form, const char *s, size_t n, struct te
   static const unsigned options[] = {UTF8PROC_COMPOSE, UTF8PROC_DECOMPOSE, UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
                                      UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT};
   utf8proc_option_t option = (utf8proc_option_t)(options[form] | UTF8PROC_STABLE);
-  utf8proc_ssize_t need = utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, NULL, 0, option);
-  if (need < 0) FAIL(err, ERROR_INPUT, "a text cannot be normalised: %s", utf8proc_errmsg(need));
-  /* One more: utf8proc puts a NUL behind the bytes, which take the place of the code points. */
-  utf8proc_int32_t *codes = memory_alloc((size_t)need + 1, sizeof *codes, "tokenizer scratch", err);
+  /* Canonically a character of k bytes has at most 2 k parts; by compatibility one of 3 bytes has 18. */
+  size_t room = n * (options[form] & UTF8PROC_COMPAT ? 6 : 2) + MOST_CODES;
+  utf8proc_int32_t *codes = memory_alloc(room, 2 * sizeof *codes, "tokenizer scratch", err);
   if (!codes) return ERROR_RESOURCE;
-  need = utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, codes, need, option);
-  if (need >= 0) need = utf8proc_reencode(codes, need, option);
-  if (need >= 0) text_add(out, codes, (size_t)need);
+  utf8proc_ssize_t count = decompose(s, n, option, codes, room);
+  if (count > 0) order_all(codes, (size_t)count, codes + room);
+  if (count > 0) count = utf8proc_normalize_utf32(codes, count, option);
+  for (utf8proc_ssize_t i = 0; i < count; i++) {
+    uint8_t utf8[4];
+    text_add(out, utf8, utf8_encode((uint32_t)codes[i], utf8));
+  }
   memory_free(codes);
-  if (need < 0) FAIL(err, ERROR_INPUT, "a text cannot be normalised: %s", utf8proc_errmsg(need));
+  if (count < 0) FAIL(err, ERROR_INPUT, "a text cannot be normalised: %s", utf8proc_errmsg(count));
   return 0;
 }
