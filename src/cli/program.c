@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef ASSAY_VERSION
-#define ASSAY_VERSION "unknown"
-#endif
 #ifndef ASSAY_COMMIT
 #define ASSAY_COMMIT "unknown"
 #endif

@@ -1,8 +1,7 @@
 #include "data/source.h"
 #include <string.h>
 
-/* The text of a scalar value: a number as its shortest spelling. NULL (no error) for null. Lists and objects as JSON. */
-static int value_text(struct arena *a, const json_t *v, const char **out, struct error *err)
+int problem_value_text(struct arena *a, const json_t *v, const char **out, struct error *err)
 {
   *out = NULL;
   if (!v || json_is_null(v)) return 0;
@@ -58,7 +57,7 @@ static int join_fields(struct arena *a, const json_t *object, const char *patter
     const char *name = arena_strndup(a, at + 1, (size_t)(close - at - 1), "problem", err), *text;
     if (!name) return err->code;
     TRY(need_field(object, name, file, line, &v, err));
-    TRY(value_text(a, v, &text, err));
+    TRY(problem_value_text(a, v, &text, err));
     text_puts(t, text ? text : "");
     at = close + 1;
   }
@@ -197,7 +196,7 @@ static int set_id(struct arena *a, const json_t *object, const char *file, int l
   const json_t *id = json_object_get(object, "id");
   if (id && !json_is_string(id) && !json_is_integer(id) && !json_is_null(id))
     FAIL_AT(err, ERROR_INPUT, file, line, "id", "found an id that is neither text nor a whole number");
-  TRY(value_text(a, id, &out->id, err));
+  TRY(problem_value_text(a, id, &out->id, err));
   if (!out->id) out->id = arena_printf(a, "problem", err, "%s:%d", file, line);
   return out->id ? 0 : err->code;
 }
@@ -228,7 +227,7 @@ int problem_from_object(struct arena *a, json_t *object, const struct source_opt
   *out = (struct problem){.source = file, .line = line, .fields = object};
   if (o && o->field_count) TRY(map_fields(a, object, o, file, line, err));
   TRY(set_id(a, object, file, line, out, err));
-  TRY(value_text(a, json_object_get(object, "answer"), &out->answer, err));
+  TRY(problem_value_text(a, json_object_get(object, "answer"), &out->answer, err));
   const json_t *verifier = json_object_get(object, "verifier");
   out->verifier = o && o->verifier ? o->verifier : verifier ? json_string_value(verifier) : NULL;
   if (!out->verifier && json_object_get(object, "task") && json_object_get(object, "meta")) out->verifier = "task";

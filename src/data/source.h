@@ -67,4 +67,7 @@ int source_list_open(struct arena *a, const struct yaml_node *data, enum source_
 int problem_from_object(struct arena *a, json_t *object, const struct source_options *o, const char *file, int line,
                         struct problem *out, struct error *err) MUST_USE;
 
+/* The text of a value, in arena a: a number as its shortest spelling, lists and objects as JSON. NULL (and no error) where it is absent or null. */
+int problem_value_text(struct arena *a, const json_t *v, const char **out, struct error *err) MUST_USE;
+
 #endif
