@@ -1,0 +1,348 @@
+/* Every method of the registry, without knowing any: what DESIGN.md asks of all of them. */
+#include "unit/method_case.h"
+
+#include "method/method_set.h"
+
+static const struct case_rollout STEP[] = {{0, 0, 1, 3}, {0, 1, 0, 2},   {0, 2, 0.25, 4}, {1, 0, 0, 1},  {1, 1, 1, 5},
+                                           {1, 2, 1, 2}, {2, 0, 0.5, 2}, {2, 1, 0.5, 3},  {2, 2, 0.5, 1}};
+enum { COUNT = sizeof STEP / sizeof STEP[0], GROUPS = 3 };
+
+static void open_one(const struct method *m, const char *options, int32_t minibatches, struct composed **out)
+{
+  char text[512];
+  struct error err = {0};
+  snprintf(text, sizeof text, "[{%s: {%s}}]", m->name, options);
+  CHECK_OK(case_open(text, minibatches, out, &err), &err);
+}
+
+/* What the trainer writes: every current log-probability a little off the record. */
+static void move(struct minibatch *m)
+{
+  for (int32_t i = 0; i < m->count; i++) {
+    m->logp[i] = m->old[i] + 0.05 * ((i * 7) % 5 - 2);
+    if (m->entropy) m->entropy[i] = 1 + 0.1 * i;
+    if (m->reference) m->reference[i] = m->old[i] - 0.03 * ((i * 3) % 7 - 3);
+  }
+}
+
+struct outcome {
+  struct step *step;
+  struct composed_loss loss;
+  struct minibatch *batch;
+};
+
+static int run(struct composed *set, struct step *s, struct outcome *out, struct error *err)
+{
+  out->step = s;
+  TRY(compose_reward(set, s, err));
+  TRY(compose_shape(set, s, err));
+  TRY(compose_advantage(set, s, err));
+  TRY(compose_weight(set, s, err));
+  struct update_list list;
+  TRY(compose_updates(set, s, &list, err));
+  TRY(compose_minibatch(set, s, &list.items[0], 0, 0, case_arena, &out->batch, err));
+  move(out->batch);
+  return compose_objective(set, out->batch, case_arena, &out->loss, err);
+}
+
+static void run_default(const struct method *m, const char *options, const struct case_rollout *rollouts, size_t count,
+                        struct outcome *out)
+{
+  struct composed *set;
+  struct error err = {0};
+  open_one(m, options, 1, &set);
+  CHECK_OK(run(set, case_step(rollouts, count, NULL), out, &err), &err);
+}
+
+static void same(const struct outcome *a, const struct outcome *b)
+{
+  CHECK_INT(a->batch->count, b->batch->count);
+  size_t bytes = sizeof(double) * (size_t)a->batch->count;
+  CHECK_BITS(a->step->advantage, b->step->advantage, bytes);
+  CHECK_BITS(a->step->weight, b->step->weight, bytes);
+  CHECK_BITS(a->loss.coef, b->loss.coef, bytes);
+  CHECK_BITS(&a->loss.loss, &b->loss.loss, sizeof a->loss.loss);
+}
+
+/* Rollouts in another storage order keep their identities, and every bit. */
+static void test_permuted(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    struct outcome straight, turned;
+    struct case_rollout order[COUNT];
+    run_default(method_at(i), "", STEP, COUNT, &straight);
+    for (size_t shift = 1; shift < COUNT; shift++) {
+      for (size_t k = 0; k < COUNT; k++) order[k] = STEP[(k * 5 + shift) % COUNT]; /* 5 and 9 have no common factor */
+      run_default(method_at(i), "", order, COUNT, &turned);
+      same(&straight, &turned);
+    }
+  }
+}
+
+/* An option as text at one of its ends, or NULL where there is no such end. */
+static const char *option_end(const struct option *o, bool high, char *buf, size_t size)
+{
+  double x = high ? o->high : o->low;
+  switch (o->type) {
+    case OPTION_REAL:
+      if (math_is_finite(x))
+        snprintf(buf, size, "%s: %.17g", o->name, x);
+      else
+        snprintf(buf, size, "%s: %s", o->name, x < 0 ? "-.inf" : ".inf");
+      return buf;
+    case OPTION_INT:
+      snprintf(buf, size, "%s: %.0f", o->name, x);
+      return buf;
+    case OPTION_BOOL:
+      snprintf(buf, size, "%s: %s", o->name, high ? "true" : "false");
+      return buf;
+    case OPTION_ENUM: {
+      const char *word = high && strrchr(o->text, '|') ? strrchr(o->text, '|') + 1 : o->text;
+      snprintf(buf, size, "%s: %.*s", o->name, (int)strcspn(word, "|"), word);
+      return buf;
+    }
+    case OPTION_STRING:
+      break;
+  }
+  return NULL;
+}
+
+static void test_option_ends(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    for (size_t o = 0; o < 2 * m->option_count; o++) {
+      char text[128];
+      struct outcome out;
+      if (!option_end(&m->options[o / 2], o % 2, text, sizeof text)) continue;
+      run_default(m, text, STEP, COUNT, &out);
+      for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
+      CHECK(math_is_finite(out.loss.loss));
+    }
+  }
+}
+
+/* Beyond its ends an option is refused. */
+static void test_option_bounds(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    for (size_t k = 0; k < m->option_count; k++) {
+      const struct option *o = &m->options[k];
+      if ((o->type != OPTION_REAL && o->type != OPTION_INT) || !math_is_finite(o->low)) continue;
+      char text[256];
+      struct composed *set;
+      struct error err = {0};
+      snprintf(text, sizeof text, "[{%s: {%s: %.17g}}]", m->name, o->name, o->low - 1);
+      CHECK_ERROR(case_open(text, 1, &set, &err), &err, ERROR_INPUT, o->name);
+    }
+  }
+}
+
+/* Equal rewards, all wrong among them, whatever the value: a method that compares rollouts must see exactly nothing.
+ * sft compares nothing. */
+static void test_equal_rewards(void **state)
+{
+  (void)state;
+  static const double VALUES[] = {0, 1, 1.4, 0.1, -3.3, 1e-300, 1e300};
+  static const char *const DIALECTS[] = {
+      "", "dialect: verl", "dialect: trl", "dialect: openrlhf", "dialect: rloo", "dialect: dr_grpo"};
+  for (size_t d = 0; d < sizeof DIALECTS / sizeof DIALECTS[0]; d++) {
+    for (size_t v = 0; v < sizeof VALUES / sizeof VALUES[0]; v++) {
+      struct case_rollout equal[COUNT];
+      struct outcome out;
+      for (size_t k = 0; k < COUNT; k++) {
+        equal[k] = STEP[k];
+        equal[k].reward = VALUES[v];
+      }
+      run_default(method_find("grpo"), DIALECTS[d], equal, COUNT, &out);
+      for (int32_t p = 0; p < out.step->path_count; p++) CHECK(out.step->advantage[p] == 0);
+      for (int32_t k = 0; k < out.batch->count; k++) CHECK(out.loss.coef[k] == 0);
+      CHECK(out.loss.loss == 0);
+    }
+  }
+}
+
+static void test_small_steps(void **state)
+{
+  (void)state;
+  static const struct case_rollout ONE[] = {{0, 0, 1, 2}}, EMPTY[] = {{0, 0, 1, 0}, {0, 1, 0, 3}},
+                                   SILENT[] = {{0, 0, 1, 0}, {0, 1, 0, 0}};
+  for (size_t i = 0; i < method_count(); i++) {
+    struct outcome out;
+    run_default(method_at(i), "", ONE, 1, &out); /* a group of one */
+    CHECK(math_is_finite(out.loss.loss));
+    run_default(method_at(i), "", EMPTY, 2, &out); /* an empty response */
+    CHECK(math_is_finite(out.loss.loss));
+    CHECK_INT(out.batch->count, 3);
+    CHECK_INT(out.batch->rollout_count, 2);
+    run_default(method_at(i), "", SILENT, 2, &out); /* nothing to train on */
+    CHECK(out.loss.loss == 0);
+    CHECK_INT(out.batch->count, 0);
+  }
+}
+
+static void test_bad_numbers(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  const struct problem p = {.id = "p7"};
+  /* A verdict that is no number does not become one. */
+  struct step *s = case_step(STEP, COUNT, &p);
+  const struct verdict bad = {.status = VERDICT_OK, .reward = __builtin_nan(""), .reason = "given"};
+  CHECK_ERROR(step_set_verdict(s, 4, &bad, &err), &err, ERROR_INPUT,
+              "channel \"reward\" of problem p7, rollout 0.1 is NaN");
+  error_clear(&err);
+  for (size_t i = 0; i < method_count(); i++) {
+    /* Nor does a log-probability. */
+    struct composed *set;
+    struct outcome out;
+    open_one(method_at(i), "", 1, &set);
+    CHECK_OK(run(set, case_step(STEP, COUNT, &p), &out, &err), &err);
+    out.batch->logp[2] = __builtin_nan("");
+    CHECK_ERROR(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err, ERROR_INPUT, "problem p7");
+    error_clear(&err);
+  }
+}
+
+/* Save, load and go on is going on. */
+static void test_save_load(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    struct composed *going, *resumed;
+    struct error err = {0};
+    struct outcome a, b;
+    struct text saved = {0};
+    struct observation seen = {.loss = 0.5, .solved = 0.5};
+    open_one(method_at(i), "", 1, &going);
+    open_one(method_at(i), "", 1, &resumed);
+    CHECK_OK(run(going, case_step(STEP, COUNT, NULL), &a, &err), &err);
+    CHECK_OK(compose_observe(going, a.step, &seen, &err), &err);
+    CHECK_OK(compose_save(going, &saved, &err), &err);
+    CHECK_OK(compose_restore(resumed, saved.bytes, saved.size, &err), &err);
+    CHECK_OK(run(going, case_step(STEP, COUNT, NULL), &a, &err), &err);
+    CHECK_OK(run(resumed, case_step(STEP, COUNT, NULL), &b, &err), &err);
+    same(&a, &b);
+    text_free(&saved);
+  }
+}
+
+/* A step cut into mini-batches trains every token once; a mini-batch's denominators are its own. */
+static void test_minibatches(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    struct composed *set;
+    struct outcome out;
+    struct error err = {0};
+    struct update_list list;
+    open_one(method_at(i), "", GROUPS, &set);
+    CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
+    CHECK_OK(compose_updates(set, out.step, &list, &err), &err);
+    int32_t tokens = 0;
+    for (int32_t k = 0; k < GROUPS; k++) {
+      CHECK_OK(compose_minibatch(set, out.step, &list.items[0], 0, k, case_arena, &out.batch, &err), &err);
+      move(out.batch);
+      CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
+      CHECK(math_is_finite(out.loss.loss));
+      tokens += out.batch->count;
+    }
+    CHECK_INT(tokens, out.step->path_count);
+  }
+}
+
+/* dL/dlogp and dL/dentropy against central differences, advantages and old log-probabilities held fast. */
+static double loss_at(struct composed *set, const struct minibatch *m)
+{
+  struct composed_loss l;
+  struct error err = {0};
+  CHECK_OK(compose_objective(set, m, case_arena, &l, &err), &err);
+  return l.loss;
+}
+
+static void check_gradient(const struct method *m, const char *options)
+{
+  struct composed *set;
+  struct outcome out;
+  struct error err = {0};
+  double got[64], want[64];
+  const double h = 1e-5;
+  open_one(m, options, 1, &set);
+  CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
+  int32_t n = out.batch->count;
+  CHECK(n <= 64);
+  for (int entropy = 0; entropy < 2; entropy++) {
+    double *x = entropy ? out.batch->entropy : out.batch->logp;
+    if (!x) continue;
+    for (int32_t i = 0; i < n; i++) {
+      double was = x[i];
+      x[i] = was + h;
+      double up = loss_at(set, out.batch);
+      x[i] = was - h;
+      double down = loss_at(set, out.batch);
+      x[i] = was;
+      want[i] = (up - down) / (2 * h);
+      got[i] = entropy ? out.loss.entropy_coef[i] : out.loss.coef[i];
+    }
+    /* h^2 of the third derivative is 1e-10; the loss of order 1 loses 1e-16 / 1e-5. */
+    check_report(check_grad_at(got, want, (size_t)n, 1e-7, 1e-9), options, __FILE__, __LINE__);
+  }
+}
+
+static void test_gradients(void **state)
+{
+  (void)state;
+  static const char *const GRPO[] = {
+      "",
+      "aggregation: seq_mean_token_mean",
+      "aggregation: seq_mean_token_sum, dialect: rloo",
+      "aggregation: constant, dialect: dr_grpo",
+      "clip_low: 0.07, clip_high: 0.03, clip_dual: 1.02",
+      "clip_low: .inf, clip_high: .inf, clip_dual: .inf",
+      "kl_coef: 0.5, kl_type: k1",
+      "kl_coef: 0.5, kl_type: k2, aggregation: seq_mean_token_mean",
+      "kl_coef: 0.5, kl_type: k3, kl_clamp: false",
+      "kl_coef: 2, kl_type: k3, entropy_coef: 0.3",
+  };
+  for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
+  check_gradient(method_find("sft"), "");
+  check_gradient(method_find("sft"), "aggregation: constant, constant: 3");
+}
+
+/* The row itself: what docs, help and the recipe checker are made of. */
+static void test_rows(void **state)
+{
+  (void)state;
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    CHECK(i == 0 || strcmp(method_at(i - 1)->name, m->name) < 0);
+    CHECK(m->title && m->paper && m->number >= 0 && m->number <= 69);
+    CHECK(!m->base || method_find(m->base));
+    CHECK(!m->base == !m->neutral || m->number == 0);
+    for (size_t o = 0; o < m->option_count; o++) {
+      CHECK(m->options[o].help && !strchr(m->options[o].help, '\n'));
+      CHECK(m->options[o].low <= m->options[o].high);
+      CHECK(m->options[o].at < m->self_size);
+      bool ranged = m->options[o].type == OPTION_REAL || m->options[o].type == OPTION_INT;
+      if (ranged) CHECK(m->options[o].fallback >= m->options[o].low && m->options[o].fallback <= m->options[o].high);
+    }
+  }
+}
+
+int main(void)
+{
+  struct error err = {0};
+  case_arena = arena_create("test", 0, &err);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),          cmocka_unit_test(test_permuted),
+                                     cmocka_unit_test(test_option_ends),   cmocka_unit_test(test_option_bounds),
+                                     cmocka_unit_test(test_equal_rewards), cmocka_unit_test(test_small_steps),
+                                     cmocka_unit_test(test_bad_numbers),   cmocka_unit_test(test_save_load),
+                                     cmocka_unit_test(test_minibatches),   cmocka_unit_test(test_gradients)};
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  arena_destroy(case_arena);
+  return failed;
+}
