@@ -22,23 +22,23 @@ bool method_refines(const struct method *a, const struct method *b)
 
 static const char *const TYPE_WORDS[] = {"a number", "a whole number", "true or false", "one of its words", "a string"};
 
-static void set_default(const struct option *o, void *self)
+static void set_default(const struct method_option *o, void *self)
 {
   char *at = (char *)self + o->at;
   switch (o->type) {
-    case OPTION_REAL:
+    case METHOD_OPTION_REAL:
       *(double *)(void *)at = o->fallback;
       break;
-    case OPTION_INT:
+    case METHOD_OPTION_INT:
       *(int64_t *)(void *)at = (int64_t)o->fallback;
       break;
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       *(bool *)(void *)at = o->fallback > 0;
       break;
-    case OPTION_ENUM:
+    case METHOD_OPTION_ENUM:
       *(int32_t *)(void *)at = (int32_t)o->fallback;
       break;
-    case OPTION_STRING:
+    case METHOD_OPTION_STRING:
       *(const char **)(void *)at = o->text;
       break;
   }
@@ -57,16 +57,16 @@ static int32_t word_ordinal(const char *words, const char *word)
   }
 }
 
-static int bad_value(const struct method *m, const struct option *o, const struct yaml_node *v, struct error *err)
+static int bad_value(const struct method *m, const struct method_option *o, const struct yaml_node *v, struct error *err)
 {
   char key[128];
   snprintf(key, sizeof key, "methods.%s.%s", m->name, o->name);
   const char *found = v->kind == YAML_SCALAR ? v->text : v->kind == YAML_LIST ? "a list" : "a map";
-  if (o->type == OPTION_ENUM) {
+  if (o->type == METHOD_OPTION_ENUM) {
     FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected one of %s; choose one", key, found,
             o->text);
   }
-  if (o->type == OPTION_REAL || o->type == OPTION_INT) {
+  if (o->type == METHOD_OPTION_REAL || o->type == METHOD_OPTION_INT) {
     FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected %s from %g to %g; change it", key,
             found, TYPE_WORDS[o->type], o->low, o->high);
   }
@@ -74,35 +74,35 @@ static int bad_value(const struct method *m, const struct option *o, const struc
           TYPE_WORDS[o->type]);
 }
 
-static int set_option(const struct method *m, const struct option *o, const struct yaml_node *v, void *self,
+static int set_option(const struct method *m, const struct method_option *o, const struct yaml_node *v, void *self,
                       struct error *err)
 {
   char *at = (char *)self + o->at;
   if (v->kind != YAML_SCALAR) return bad_value(m, o, v, err);
   bool good = false;
   switch (o->type) {
-    case OPTION_REAL: {
+    case METHOD_OPTION_REAL: {
       double x = 0;
       good = yaml_as_real(v, &x) && x >= o->low && x <= o->high;
       *(double *)(void *)at = x;
       break;
     }
-    case OPTION_INT: {
+    case METHOD_OPTION_INT: {
       int64_t x = 0;
       good = yaml_as_int(v, &x) && (double)x >= o->low && (double)x <= o->high;
       *(int64_t *)(void *)at = x;
       break;
     }
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       good = yaml_as_bool(v, (bool *)(void *)at);
       break;
-    case OPTION_ENUM: {
+    case METHOD_OPTION_ENUM: {
       int32_t x = word_ordinal(o->text, v->text);
       good = x >= 0;
       *(int32_t *)(void *)at = x;
       break;
     }
-    case OPTION_STRING:
+    case METHOD_OPTION_STRING:
       good = true;
       *(const char **)(void *)at = yaml_is_null(v) ? NULL : v->text;
       break;
@@ -434,7 +434,7 @@ int compose_option_text(const struct composed *set, size_t member, size_t option
 {
   ASSAY_BUG_IF(member >= set->count || option >= set->members[member].call.method->option_count);
   const struct member *m = &set->members[member];
-  const struct option *o = &m->call.method->options[option];
+  const struct method_option *o = &m->call.method->options[option];
   method_option_put(o, (const char *)m->call.self + o->at, out);
   const struct option_origin *from = &m->origins[option];
   *origin = "default";

@@ -32,7 +32,7 @@ enum dialect { VERL, TRL, OPENRLHF, RLOO, DR_GRPO };
 struct self {
   OPTIONS(OPTION_FIELD)
 };
-static const struct option options[] = {OPTIONS(OPTION_ROW)};
+static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
 
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {

@@ -12,7 +12,7 @@
  *     #define OPTIONS(X) X(REAL, beta, 1.0, 0, 1e3, NULL, "weight of the regulariser; 0 turns the method off")
  *     #define STATE(X)   X(double, mean, [8], "running means, one a domain")
  *     struct self { OPTIONS(OPTION_FIELD) STATE(STATE_FIELD) };
- *     static const struct option options[] = {OPTIONS(OPTION_ROW)};
+ *     static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
  *     static const struct state_field state[] = {STATE(STATE_ROW)};
  *     const struct method method_lp_reg = {.name = "lp_reg", .number = 28, .base = "grpo", .neutral = "beta=0", METHOD_OPTIONS(options), ...};
  *
@@ -109,7 +109,7 @@ struct needs {
 /* ---- options, state, metrics: one list each, which makes both the struct and its table ----------------------------------
  * X(TYPE, name, default, low, high, text, help): TYPE one of REAL INT BOOL ENUM STRING. Both bounds are allowed values (OPTION_INF for none). text: for
  * ENUM the words, "k1|k2|k3", of which the default is the ordinal; for STRING the default; else NULL. */
-enum option_type { OPTION_REAL, OPTION_INT, OPTION_BOOL, OPTION_ENUM, OPTION_STRING };
+enum method_option_type { METHOD_OPTION_REAL, METHOD_OPTION_INT, METHOD_OPTION_BOOL, METHOD_OPTION_ENUM, METHOD_OPTION_STRING };
 #define OPTION_INF __builtin_inf()
 #define OPTION_C_REAL   double
 #define OPTION_C_INT    int64_t
@@ -118,11 +118,11 @@ enum option_type { OPTION_REAL, OPTION_INT, OPTION_BOOL, OPTION_ENUM, OPTION_STR
 #define OPTION_C_STRING const char *
 #define OPTION_FIELD(type, name, fallback, low, high, text, help) OPTION_C_##type name;
 #define OPTION_ROW(type, name, fallback, low, high, text, help)                                                        \
-  {#name, OPTION_##type, offsetof(struct self, name), (double)(fallback), (double)(low), (double)(high), text, help},
+  {#name, METHOD_OPTION_##type, offsetof(struct self, name), (double)(fallback), (double)(low), (double)(high), text, help},
 
-struct option {
+struct method_option {
   const char *name;
-  enum option_type type;
+  enum method_option_type type;
   size_t at; /* offset in self */
   double fallback, low, high;
   const char *text;
@@ -342,7 +342,7 @@ struct method {
   const char *const *conflicts; /* names that it must not meet, NULL-terminated, or NULL */
   const char *neutral;        /* "beta=0": the setting under which the base's bits come out, or NULL */
   uint32_t needs;             /* NEED_*: all that it may need under some options, for the docs */
-  const struct option *options;
+  const struct method_option *options;
   size_t option_count;
   size_t self_size;           /* sizeof(struct self): zeroed, options set */
   const struct state_field *state;

@@ -42,6 +42,6 @@ struct composed {
 /* Whether a has b among its bases. */
 bool method_refines(const struct method *a, const struct method *b);
 /* The value of an option as a recipe would have it. */
-void method_option_put(const struct option *o, const void *value, struct text *out);
+void method_option_put(const struct method_option *o, const void *value, struct text *out);
 
 #endif

@@ -21,22 +21,22 @@ static void put_word(const char *words, int32_t ordinal, struct text *out)
   text_add(out, words, strcspn(words, "|"));
 }
 
-void method_option_put(const struct option *o, const void *value, struct text *out)
+void method_option_put(const struct method_option *o, const void *value, struct text *out)
 {
   switch (o->type) {
-    case OPTION_REAL:
+    case METHOD_OPTION_REAL:
       put_real(*(const double *)value, out);
       break;
-    case OPTION_INT:
+    case METHOD_OPTION_INT:
       json_put_int(out, *(const int64_t *)value);
       break;
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       text_puts(out, *(const bool *)value ? "true" : "false");
       break;
-    case OPTION_ENUM:
+    case METHOD_OPTION_ENUM:
       put_word(o->text, *(const int32_t *)value, out);
       break;
-    case OPTION_STRING: {
+    case METHOD_OPTION_STRING: {
       const char *s = *(const char *const *)value;
       if (s) {
         json_put_string(out, s, strlen(s));
@@ -48,47 +48,47 @@ void method_option_put(const struct option *o, const void *value, struct text *o
   }
 }
 
-static void put_default(const struct option *o, struct text *out)
+static void put_default(const struct method_option *o, struct text *out)
 {
   bool yes = o->fallback > 0;
-  int64_t whole = (int64_t)(o->type == OPTION_INT ? o->fallback : 0);
-  int32_t ordinal = (int32_t)(o->type == OPTION_ENUM ? o->fallback : 0);
+  int64_t whole = (int64_t)(o->type == METHOD_OPTION_INT ? o->fallback : 0);
+  int32_t ordinal = (int32_t)(o->type == METHOD_OPTION_ENUM ? o->fallback : 0);
   switch (o->type) {
-    case OPTION_REAL:
+    case METHOD_OPTION_REAL:
       method_option_put(o, &o->fallback, out);
       break;
-    case OPTION_INT:
+    case METHOD_OPTION_INT:
       method_option_put(o, &whole, out);
       break;
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       method_option_put(o, &yes, out);
       break;
-    case OPTION_ENUM:
+    case METHOD_OPTION_ENUM:
       method_option_put(o, &ordinal, out);
       break;
-    case OPTION_STRING:
+    case METHOD_OPTION_STRING:
       method_option_put(o, &o->text, out);
       break;
   }
 }
 
 /* What may be written: "0 to 1", "a, b or c". */
-static void put_range(const struct option *o, struct text *out)
+static void put_range(const struct method_option *o, struct text *out)
 {
   switch (o->type) {
-    case OPTION_REAL:
-    case OPTION_INT:
+    case METHOD_OPTION_REAL:
+    case METHOD_OPTION_INT:
       put_real(o->low, out);
       text_puts(out, " to ");
       put_real(o->high, out);
       break;
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       text_puts(out, "true, false");
       break;
-    case OPTION_ENUM:
+    case METHOD_OPTION_ENUM:
       for (const char *w = o->text; *w; w++) text_add(out, *w == '|' ? ", " : w, *w == '|' ? 2 : 1);
       break;
-    case OPTION_STRING:
+    case METHOD_OPTION_STRING:
       text_puts(out, "text");
       break;
   }
@@ -125,7 +125,7 @@ int method_describe(const struct method *m, struct text *out, struct error *err)
   if (m->neutral) text_printf(out, "\n  neutral  %s gives the bits of %s", m->neutral, m->base ? m->base : "its base");
   text_puts(out, "\n\noptions\n");
   for (size_t i = 0; i < m->option_count; i++) {
-    const struct option *o = &m->options[i];
+    const struct method_option *o = &m->options[i];
     text_printf(out, "  %-14s ", o->name);
     put_default(o, out);
     text_puts(out, "  (");
@@ -147,7 +147,7 @@ static void markdown_method(const struct method *m, struct text *out)
   put_needs(m->needs, ", ", out);
   text_puts(out, ".\n\n| option | default | values | meaning |\n|---|---|---|---|\n");
   for (size_t i = 0; i < m->option_count; i++) {
-    const struct option *o = &m->options[i];
+    const struct method_option *o = &m->options[i];
     text_printf(out, "| %s | ", o->name);
     put_default(o, out);
     text_puts(out, " | ");
@@ -193,32 +193,32 @@ static void put_text(const char *s, struct text *out)
 }
 
 /* A default as JSON: words as strings, infinities as null. */
-static void json_default(const struct option *o, struct text *out)
+static void json_default(const struct method_option *o, struct text *out)
 {
   struct text value = {0};
   put_default(o, &value);
-  if (o->type == OPTION_ENUM) {
+  if (o->type == METHOD_OPTION_ENUM) {
     put_text(value.bytes, out);
   } else {
-    text_puts(out, o->type == OPTION_REAL && !math_is_finite(o->fallback) ? "null" : value.bytes);
+    text_puts(out, o->type == METHOD_OPTION_REAL && !math_is_finite(o->fallback) ? "null" : value.bytes);
   }
   text_free(&value);
 }
 
-static void json_option(const struct option *o, struct text *out)
+static void json_option(const struct method_option *o, struct text *out)
 {
   static const char *const TYPES[] = {"real", "int", "bool", "enum", "string"};
   text_puts(out, "{\"name\": ");
   put_text(o->name, out);
   text_printf(out, ", \"type\": \"%s\", \"default\": ", TYPES[o->type]);
   json_default(o, out);
-  if (o->type == OPTION_REAL || o->type == OPTION_INT) {
+  if (o->type == METHOD_OPTION_REAL || o->type == METHOD_OPTION_INT) {
     text_puts(out, ", \"low\": ");
     json_put_f64(out, o->low);
     text_puts(out, ", \"high\": ");
     json_put_f64(out, o->high);
   }
-  if (o->type == OPTION_ENUM) {
+  if (o->type == METHOD_OPTION_ENUM) {
     text_puts(out, ", \"values\": [\"");
     for (const char *w = o->text; *w; w++) text_add(out, *w == '|' ? "\", \"" : w, *w == '|' ? 4 : 1);
     text_puts(out, "\"]");

@@ -13,7 +13,7 @@
 struct self {
   OPTIONS(OPTION_FIELD)
 };
-static const struct option options[] = {OPTIONS(OPTION_ROW)};
+static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
 
 static int shape(struct method_call *c, const struct step *s, struct shaping *out, struct error *err)
 {

@@ -19,7 +19,7 @@ struct self {
   OPTIONS(OPTION_FIELD)
   STATE(STATE_FIELD)
 };
-static const struct option options[] = {OPTIONS(OPTION_ROW)};
+static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
 static const struct state_field fields[] = {STATE(STATE_ROW)};
 static const struct metric metrics[] = {{"mean", "1", "what was seen"}, {"other", "1", "never written"}};
 

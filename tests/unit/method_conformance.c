@@ -81,28 +81,28 @@ static void test_permuted(void **state)
 }
 
 /* An option as text at one of its ends, or NULL where there is no such end. */
-static const char *option_end(const struct option *o, bool high, char *buf, size_t size)
+static const char *option_end(const struct method_option *o, bool high, char *buf, size_t size)
 {
   double x = high ? o->high : o->low;
   switch (o->type) {
-    case OPTION_REAL:
+    case METHOD_OPTION_REAL:
       if (math_is_finite(x))
         snprintf(buf, size, "%s: %.17g", o->name, x);
       else
         snprintf(buf, size, "%s: %s", o->name, x < 0 ? "-.inf" : ".inf");
       return buf;
-    case OPTION_INT:
+    case METHOD_OPTION_INT:
       snprintf(buf, size, "%s: %.0f", o->name, x);
       return buf;
-    case OPTION_BOOL:
+    case METHOD_OPTION_BOOL:
       snprintf(buf, size, "%s: %s", o->name, high ? "true" : "false");
       return buf;
-    case OPTION_ENUM: {
+    case METHOD_OPTION_ENUM: {
       const char *word = high && strrchr(o->text, '|') ? strrchr(o->text, '|') + 1 : o->text;
       snprintf(buf, size, "%s: %.*s", o->name, (int)strcspn(word, "|"), word);
       return buf;
     }
-    case OPTION_STRING:
+    case METHOD_OPTION_STRING:
       break;
   }
   return NULL;
@@ -131,8 +131,8 @@ static void test_option_bounds(void **state)
   for (size_t i = 0; i < method_count(); i++) {
     const struct method *m = method_at(i);
     for (size_t k = 0; k < m->option_count; k++) {
-      const struct option *o = &m->options[k];
-      if ((o->type != OPTION_REAL && o->type != OPTION_INT) || !math_is_finite(o->low)) continue;
+      const struct method_option *o = &m->options[k];
+      if ((o->type != METHOD_OPTION_REAL && o->type != METHOD_OPTION_INT) || !math_is_finite(o->low)) continue;
       char text[256];
       struct composed *set;
       struct error err = {0};
@@ -327,7 +327,7 @@ static void test_rows(void **state)
       CHECK(m->options[o].help && !strchr(m->options[o].help, '\n'));
       CHECK(m->options[o].low <= m->options[o].high);
       CHECK(m->options[o].at < m->self_size);
-      bool ranged = m->options[o].type == OPTION_REAL || m->options[o].type == OPTION_INT;
+      bool ranged = m->options[o].type == METHOD_OPTION_REAL || m->options[o].type == METHOD_OPTION_INT;
       if (ranged) CHECK(m->options[o].fallback >= m->options[o].low && m->options[o].fallback <= m->options[o].high);
     }
   }
