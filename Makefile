@@ -50,7 +50,7 @@ bench: build
 
 format:
 	@tools/deps.sh --dev
-	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+	@git -c safe.directory='*' ls-files '*.c' '*.h' | xargs clang-format-14 -i
 
 clean:
 	@rm -rf build

@@ -13,7 +13,9 @@ for tool in clang-format-14 pmccabe awk gcc; do
 done
 
 # The files of the tree (git's view: tracked and new, not ignored), or those under the given paths.
-mapfile -t files < <(git ls-files --cached --others --exclude-standard -- "$@" | sort -u | while read -r f; do [[ -f $f ]] && echo "$f"; done)
+mapfile -t files < <(git -c safe.directory='*' ls-files --cached --others --exclude-standard -- "$@" | sort -u |
+  while read -r f; do [[ -f $f ]] && echo "$f"; done)
+((${#files[@]})) || { echo "lint: found no files; expected a git checkout and paths inside it" >&2; exit 1; }
 mapfile -t sources < <(printf '%s\n' "${files[@]}" | grep -E '^(src|include|tests|tools|bench)/.*\.[ch]$')
 mapfile -t product < <(printf '%s\n' "${sources[@]}" | grep -E '^(src|include)/')
 mapfile -t headers < <(printf '%s\n' "${product[@]}" | grep -E '\.h$' | grep -v '\.inc\.h$')
