@@ -1,5 +1,5 @@
-/* compute_fixture: a device with everything a compute test puts on it, host arrays in f64 whatever the device's real (f32 values are exact in it, so bits compare), and a
- * builder for struct rows. rig_close gives all of it back. */
+/* compute_fixture: a device with everything a compute test puts on it, host arrays in f64 whatever the device's real
+ * (f32 values are exact in it, so bits compare), and a builder for struct rows. rig_close gives all of it back. */
 #ifndef ASSAY_TESTS_COMPUTE_FIXTURE_H
 #define ASSAY_TESTS_COMPUTE_FIXTURE_H
 
@@ -53,7 +53,7 @@ static inline void rig_close(struct rig *rig)
   device_close(rig->d);
 }
 
-/* ---- host arrays --------------------------------------------------------------------------------------------------- */
+/* ---- host arrays ---- */
 
 static inline double *rig_host(struct rig *rig, size_t n)
 {
@@ -77,7 +77,7 @@ static inline double *rig_noise(struct rig *rig, uint64_t seed, size_t n, double
   return x;
 }
 
-/* ---- what is on the device ------------------------------------------------------------------------------------------- */
+/* ---- what is on the device ---- */
 
 static inline struct view rig_zeros(struct rig *rig, size_t n)
 {
@@ -129,7 +129,7 @@ static inline struct kv *rig_kv(struct rig *rig, int layers, int heads, int head
   return rig->kvs[rig->kv_count++];
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 enum { BUILD_RUNS = 512, BUILD_ROWS = 1024, BUILD_TABLES = 8192 };
 
@@ -153,9 +153,11 @@ static inline void rows_begin(struct rows_build *b)
   b->rows.spans = b->spans;
 }
 
-static inline void rows_run(struct rows_build *b, int32_t position, int32_t count, const int32_t *table, int32_t entries)
+static inline void rows_run(struct rows_build *b, int32_t position, int32_t count, const int32_t *table,
+                            int32_t entries)
 {
-  CHECK(b->rows.run_count < BUILD_RUNS && b->rows.count + count <= BUILD_ROWS && b->table_used + entries <= BUILD_TABLES);
+  CHECK(b->rows.run_count < BUILD_RUNS && b->rows.count + count <= BUILD_ROWS &&
+        b->table_used + entries <= BUILD_TABLES);
   b->runs[b->rows.run_count++] = (struct rows_run){b->rows.count, count, position, b->table_used, b->span_used, 0};
   for (int32_t i = 0; i < entries; i++) b->tables[b->table_used++] = table[i];
   for (int32_t i = 0; i < count; i++) b->position[b->rows.count++] = position + i;

@@ -1,21 +1,23 @@
 /* compute/device: which kinds of device there are, and what is the same for all of them. */
 #include "compute/cpu/cpu.h"
 
-#include "core/arena.h"
 #include <string.h>
+#include "core/arena.h"
 
 int device_open(const struct device_options *options, struct device **out, struct error *err)
 {
   const char *kind = options->kind ? options->kind : "";
   *out = NULL;
   if (options->threads < 0 || options->threads > 4096)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "threads", "found %d threads; expected 1 to 4096, or 0 for all cores of this process",
-            options->threads);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "threads",
+            "found %d threads; expected 1 to 4096, or 0 for all cores of this process", options->threads);
   if (!strcmp(kind, "cpu")) return cpu_device_open(options->isa, false, options->threads, out, err);
   if (!strcmp(kind, "reference64")) return cpu_device_open(options->isa, true, options->threads, out, err);
   if (!strcmp(kind, "cuda"))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device cuda, which this build does not have; write device: cpu");
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device \"%s\"; expected cpu (or reference64 in gradient tests)", kind);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "device",
+            "found device cuda, which this build does not have; write device: cpu");
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device \"%s\"; expected cpu (or reference64 in gradient tests)",
+          kind);
 }
 
 void device_close(struct device *d)

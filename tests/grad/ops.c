@@ -1,8 +1,9 @@
 /* Every backward operation against differences of its forward, in float64. links: compute */
 #include "compute_fixture.h"
 
-/* Five-point stencil at h = 1e-3: truncation h^4 f5 / 30, about 1e-13 f5; rounding 2^-52 f / h, about 1e-12 for sums below 10. What is checked is smooth with
- * derivatives of the order of 1 to 1000, so a right gradient agrees to 1e-9 and a wrong one does not. */
+/* Five-point stencil at h = 1e-3: truncation h^4 f5 / 30, about 1e-13 f5; rounding 2^-52 f / h, about 1e-12 for sums
+ * below 10. What is checked is smooth with derivatives of the order of 1 to 1000, so a right gradient agrees to 1e-9
+ * and a wrong one does not. */
 static const double REL = 1e-8, FLOOR = 1e-9;
 
 /* A loss over host arrays: sum of out * dout for fixed dout. */
@@ -44,7 +45,7 @@ static void open_rig(struct rig *rig)
   CHECK(rig_open(rig, "reference64", NULL, 2));
 }
 
-/* ---- gemm ------------------------------------------------------------------------------------------------------------ */
+/* ---- gemm ---- */
 
 enum { M = 5, K = 7, N = 19 };
 
@@ -70,7 +71,8 @@ static void test_gemm(void **state)
   struct gemm_scene s;
   (void)state;
   open_rig(&s.rig);
-  s.x = rig_noise(&s.rig, 1, M * K, 1), s.w = rig_noise(&s.rig, 2, N * K, 1), s.b = rig_noise(&s.rig, 3, N, 1), s.dy = rig_noise(&s.rig, 4, M * N, 1);
+  s.x = rig_noise(&s.rig, 1, M * K, 1), s.w = rig_noise(&s.rig, 2, N * K, 1), s.b = rig_noise(&s.rig, 3, N, 1),
+  s.dy = rig_noise(&s.rig, 4, M * N, 1);
   s.weight = rig_weight(&s.rig, N, K, s.w), s.bias = rig_weight(&s.rig, N, 0, s.b);
   s.vx = rig_zeros(&s.rig, M * K), s.y = rig_zeros(&s.rig, M * N);
   struct view dy = rig_view(&s.rig, s.dy, M * N), dx = rig_zeros(&s.rig, M * K);
@@ -78,12 +80,13 @@ static void test_gemm(void **state)
   s.rig.ops->gemm_dx(s.rig.d, s.weight, M, dy, dx, false);
   s.rig.ops->gemm_dw(s.rig.d, s.weight, s.bias, M, dy, s.vx);
   CHECK_GRAD(rig_read(&s.rig, dx, M * K), differences(&s.rig, gemm_loss, &s, s.x, M * K), M * K, REL, FLOOR);
-  CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), differences(&s.rig, gemm_loss, &s, s.w, N * K), N * K, REL, FLOOR);
+  CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), differences(&s.rig, gemm_loss, &s, s.w, N * K), N * K, REL,
+             FLOOR);
   CHECK_GRAD(rig_part(&s.rig, s.bias, WEIGHT_GRAD), differences(&s.rig, gemm_loss, &s, s.b, N), N, REL, FLOOR);
   rig_close(&s.rig);
 }
 
-/* ---- rmsnorm --------------------------------------------------------------------------------------------------------- */
+/* ---- rmsnorm ---- */
 
 enum { C = 21 };
 static const double EPS = 0.01; /* large enough to be seen in the gradient */
@@ -126,7 +129,7 @@ static void test_rmsnorm(void **state)
   rig_close(&s.rig);
 }
 
-/* ---- rope ------------------------------------------------------------------------------------------------------------- */
+/* ---- rope ---- */
 
 enum { ROPE_HEADS = 3, ROPE_D = 10, ROPE_N = M * ROPE_HEADS * ROPE_D };
 static const int32_t rope_position[M] = {4, 0, 2, 2, 3};
@@ -168,7 +171,7 @@ static void test_rope(void **state)
   rig_close(&s.rig);
 }
 
-/* ---- swiglu ------------------------------------------------------------------------------------------------------------ */
+/* ---- swiglu ---- */
 
 enum { GATES = 37 };
 
@@ -202,7 +205,7 @@ static void test_swiglu(void **state)
   rig_close(&s.rig);
 }
 
-/* ---- embed ------------------------------------------------------------------------------------------------------------- */
+/* ---- embed ---- */
 
 enum { EMBED_V = 18, EMBED_C = 3 };
 static const int32_t embed_token[M] = {17, 2, 17, 0, 2}, embed_slot[M] = {0, 1, 0, 2, 1}, embed_id[3] = {17, 2, 0};
@@ -232,11 +235,12 @@ static void test_embed(void **state)
   struct view accum = rig_zeros(&s.rig, 3 * EMBED_C);
   s.rig.ops->embed_backward(s.rig.d, M, embed_slot, EMBED_C, rig_view(&s.rig, s.dy, M * EMBED_C), accum);
   s.rig.ops->embed_join(s.rig.d, s.weight, 3, embed_id, accum);
-  CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), differences(&s.rig, embed_loss, &s, s.w, EMBED_V * EMBED_C), EMBED_V * EMBED_C, REL, FLOOR);
+  CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), differences(&s.rig, embed_loss, &s, s.w, EMBED_V * EMBED_C),
+             EMBED_V * EMBED_C, REL, FLOOR);
   rig_close(&s.rig);
 }
 
-/* ---- attention over a tree: a trunk of 35, branches of 3 and 2, a twig of 2 on the first branch ------------------------------- */
+/* ---- attention over a tree: a trunk of 35, branches of 3 and 2, a twig of 2 on the first branch ---- */
 
 enum { HEADS = 4, KV_HEADS = 2, D = 6, QW = HEADS * D, KW = KV_HEADS * D, ROWS = 35 + 3 + 2 + 2 };
 
@@ -260,10 +264,12 @@ static double tree_loss(void *arg)
   return dot(&s->rig, s->o, s->dout, ROWS * QW);
 }
 
-/* Blocks of 8: the trunk fills 0 to 3 and three positions of 4; each branch has its copy of 4, the twig has one of its parent's. Slots are rows. */
+/* Blocks of 8: the trunk fills 0 to 3 and three positions of 4; each branch has its copy of 4, the twig has one of its
+ * parent's. Slots are rows. */
 static void tree_rows(struct rows_build *b)
 {
-  static const int32_t trunk[] = {0, 1, 2, 3, 4}, first[] = {0, 1, 2, 3, 5}, second[] = {0, 1, 2, 3, 6}, twig[] = {0, 1, 2, 3, 7};
+  static const int32_t trunk[] = {0, 1, 2, 3, 4}, first[] = {0, 1, 2, 3, 5}, second[] = {0, 1, 2, 3, 6},
+                       twig[] = {0, 1, 2, 3, 7};
   rows_begin(b);
   rows_run(b, 0, 35, trunk, 5);
   rows_span(b, 0, 35, 0);
@@ -289,17 +295,21 @@ static void check_tree(int window)
   tree_rows(&s.build);
   s.shape = (struct attention_shape){HEADS, KV_HEADS, D, window, 0.7};
   s.kv = rig_kv(&s.rig, 1, KV_HEADS, D, 8, 8);
-  s.q = rig_noise(&s.rig, 1, ROWS * QW, 2), s.k = rig_noise(&s.rig, 2, ROWS * KW, 1), s.v = rig_noise(&s.rig, 3, ROWS * KW, 1), s.dout = rig_noise(&s.rig, 4, ROWS * QW, 1);
-  s.vq = rig_zeros(&s.rig, ROWS * QW), s.vk = rig_zeros(&s.rig, ROWS * KW), s.vv = rig_zeros(&s.rig, ROWS * KW), s.o = rig_zeros(&s.rig, ROWS * QW);
+  s.q = rig_noise(&s.rig, 1, ROWS * QW, 2), s.k = rig_noise(&s.rig, 2, ROWS * KW, 1),
+  s.v = rig_noise(&s.rig, 3, ROWS * KW, 1), s.dout = rig_noise(&s.rig, 4, ROWS * QW, 1);
+  s.vq = rig_zeros(&s.rig, ROWS * QW), s.vk = rig_zeros(&s.rig, ROWS * KW), s.vv = rig_zeros(&s.rig, ROWS * KW),
+  s.o = rig_zeros(&s.rig, ROWS * QW);
   s.stat = rig_zeros(&s.rig, ROWS * HEADS * 2);
   struct view dq = rig_zeros(&s.rig, ROWS * QW), dout = rig_view(&s.rig, s.dout, ROWS * QW);
   struct kv_grad_view grad = {rig_zeros(&s.rig, ROWS * KW), rig_zeros(&s.rig, ROWS * KW)};
   tree_loss(&s);
   s.rig.ops->attention_backward(s.rig.d, &s.shape, s.kv, 0, &s.build.rows, s.vq, s.o, s.stat, dout, dq, grad);
   double *want_k = differences(&s.rig, tree_loss, &s, s.k, ROWS * KW);
-  CHECK_GRAD(rig_read(&s.rig, dq, ROWS * QW), differences(&s.rig, tree_loss, &s, s.q, ROWS * QW), ROWS * QW, REL, FLOOR);
+  CHECK_GRAD(rig_read(&s.rig, dq, ROWS * QW), differences(&s.rig, tree_loss, &s, s.q, ROWS * QW), ROWS * QW, REL,
+             FLOOR);
   CHECK_GRAD(rig_read(&s.rig, grad.dk, ROWS * KW), want_k, ROWS * KW, REL, FLOOR);
-  CHECK_GRAD(rig_read(&s.rig, grad.dv, ROWS * KW), differences(&s.rig, tree_loss, &s, s.v, ROWS * KW), ROWS * KW, REL, FLOOR);
+  CHECK_GRAD(rig_read(&s.rig, grad.dv, ROWS * KW), differences(&s.rig, tree_loss, &s, s.v, ROWS * KW), ROWS * KW, REL,
+             FLOOR);
   /* broken on purpose: a branch whose terms for the shared trunk land in the wrong slot */
   s.rig.ops->zero(s.rig.d, ROWS * KW, grad.dk);
   s.build.spans[1].slot = 1;
@@ -316,7 +326,7 @@ static void test_attention(void **state)
   check_tree(4);
 }
 
-/* ---- head --------------------------------------------------------------------------------------------------------------- */
+/* ---- head ---- */
 
 enum { HEAD_ROWS = 4, HEAD_C = 6, HEAD_V = 45, PAIRS = 7 };
 static const int32_t pair_row[PAIRS] = {0, 0, 0, 1, 3, 3, 3}, pair_target[PAIRS] = {44, 3, 44, 32, 0, 31, 0};
@@ -342,15 +352,18 @@ static double head_loss(void *arg)
 
 static void test_head(void **state)
 {
-  struct head_scene s = {.rows = {.count = HEAD_ROWS, .pair_count = PAIRS, .pair_row = pair_row, .pair_target = pair_target}};
+  struct head_scene s = {
+      .rows = {.count = HEAD_ROWS, .pair_count = PAIRS, .pair_row = pair_row, .pair_target = pair_target}};
   (void)state;
   open_rig(&s.rig);
   s.h = rig_noise(&s.rig, 1, HEAD_ROWS * HEAD_C, 1), s.w = rig_noise(&s.rig, 2, HEAD_V * HEAD_C, 1);
   s.weight = rig_weight(&s.rig, HEAD_V, HEAD_C, s.w);
-  s.vh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C), s.scratch = rig_zeros(&s.rig, HEAD_ROWS * 32), s.stat = rig_zeros(&s.rig, 3 * HEAD_ROWS);
+  s.vh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C), s.scratch = rig_zeros(&s.rig, HEAD_ROWS * 32),
+  s.stat = rig_zeros(&s.rig, 3 * HEAD_ROWS);
   s.logp = rig_zeros(&s.rig, PAIRS), s.entropy = rig_zeros(&s.rig, HEAD_ROWS);
   struct view dh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C);
-  double *want_h = differences(&s.rig, head_loss, &s, s.h, HEAD_ROWS * HEAD_C), *want_w = differences(&s.rig, head_loss, &s, s.w, HEAD_V * HEAD_C);
+  double *want_h = differences(&s.rig, head_loss, &s, s.h, HEAD_ROWS * HEAD_C),
+         *want_w = differences(&s.rig, head_loss, &s, s.w, HEAD_V * HEAD_C);
   head_loss(&s);
   s.rig.ops->head_backward(s.rig.d, s.weight, INVERSE, &s.rows, s.vh, 32, s.scratch, s.stat, coef, entropy_coef, dh);
   CHECK_GRAD(rig_read(&s.rig, dh, HEAD_ROWS * HEAD_C), want_h, HEAD_ROWS * HEAD_C, REL, FLOOR);
@@ -363,8 +376,9 @@ static void test_head(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm),   cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_rope),
-                                     cmocka_unit_test(test_swiglu), cmocka_unit_test(test_embed),     cmocka_unit_test(test_attention),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm),  cmocka_unit_test(test_rmsnorm),
+                                     cmocka_unit_test(test_rope),  cmocka_unit_test(test_swiglu),
+                                     cmocka_unit_test(test_embed), cmocka_unit_test(test_attention),
                                      cmocka_unit_test(test_head)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* KV and attention: softmax in f64 over a path; the same bits however the path is stored, cut into passes, or joined with others. */
+/* KV and attention: softmax in f64 over a path; the same bits however the path is stored, cut into passes, or joined
+ * with others. */
 #include "compute_fixture.h"
 
 enum { PATH = 75, KV_HEADS = 2, D = 20, WIDTH = KV_HEADS * D };
@@ -41,9 +42,10 @@ static void scene_pass(struct scene *s, int first, int count)
   for (int i = 0; i < entries; i++) table[i] = 2 * entries - i;
   rows_begin(b);
   rows_run(b, first, count, table, entries);
-  s->rig.ops->kv_write(s->rig.d, s->kv, 1, &b->rows, view_at(s->vk, (size_t)first * WIDTH), view_at(s->vv, (size_t)first * WIDTH));
-  s->rig.ops->attention(s->rig.d, &s->shape, s->kv, 1, &b->rows, view_at(s->vq, (size_t)first * wide), view_at(s->o, (size_t)first * wide),
-                        view_at(s->stat, (size_t)(first * s->shape.heads * 2)));
+  s->rig.ops->kv_write(s->rig.d, s->kv, 1, &b->rows, view_at(s->vk, (size_t)first * WIDTH),
+                       view_at(s->vv, (size_t)first * WIDTH));
+  s->rig.ops->attention(s->rig.d, &s->shape, s->kv, 1, &b->rows, view_at(s->vq, (size_t)first * wide),
+                        view_at(s->o, (size_t)first * wide), view_at(s->stat, (size_t)(first * s->shape.heads * 2)));
 }
 
 /* o and stat of the whole path, one behind the other. */
@@ -62,7 +64,8 @@ static void check_against_softmax(struct scene *s)
   size_t n, heads = (size_t)s->shape.heads, group = heads / KV_HEADS;
   double *got = scene_out(s, &n), *stat = got + PATH * heads * D;
   for (size_t i = 0; i < PATH * heads; i++) {
-    size_t p = i / heads, kv_head = i % heads / group, first = s->shape.window && p + 1 > (size_t)s->shape.window ? p + 1 - (size_t)s->shape.window : 0;
+    size_t p = i / heads, kv_head = i % heads / group,
+           first = s->shape.window && p + 1 > (size_t)s->shape.window ? p + 1 - (size_t)s->shape.window : 0;
     double score[PATH], top = -1e30, sum = 0, want[D] = {0};
     for (size_t j = first; j <= p; j++) {
       score[j] = 0;
@@ -72,8 +75,11 @@ static void check_against_softmax(struct scene *s)
     for (size_t j = first; j <= p; j++) sum += math_exp(score[j] - top);
     for (size_t j = first; j <= p; j++)
       for (size_t d = 0; d < D; d++) want[d] += math_exp(score[j] - top) / sum * s->v[j * WIDTH + kv_head * D + d];
-    for (size_t d = 0; d < D; d++) CHECK_CLOSE(got[i * D + d], want[d], 2e-5, "scores below 14 err by 20 u of it, 1e-5 relative on weights that sum to 1, of values below 1");
-    CHECK_CLOSE(stat[2 * i] + math_log(stat[2 * i + 1]), top + math_log(sum), 2e-5, "scores below 14 err by 20 u of it");
+    for (size_t d = 0; d < D; d++)
+      CHECK_CLOSE(got[i * D + d], want[d], 2e-5,
+                  "scores below 14 err by 20 u of it, 1e-5 relative on weights that sum to 1, of values below 1");
+    CHECK_CLOSE(stat[2 * i] + math_log(stat[2 * i + 1]), top + math_log(sum), 2e-5,
+                "scores below 14 err by 20 u of it");
   }
 }
 
@@ -87,7 +93,9 @@ static void contract_row(const struct scene *s, size_t p, size_t head, double wa
     float score[32], next = m, lane[16] = {0};
     for (size_t j = 0; j < 32; j++) {
       score[j] = 0;
-      for (size_t d = 0; d < D && b + j <= p; d++) score[j] = math_fmaf((float)s->q[(p * heads + head) * D + d], (float)s->k[(b + j) * WIDTH + kv * D + d], score[j]);
+      for (size_t d = 0; d < D && b + j <= p; d++)
+        score[j] =
+            math_fmaf((float)s->q[(p * heads + head) * D + d], (float)s->k[(b + j) * WIDTH + kv * D + d], score[j]);
       score[j] = b + j < first || b + j > p ? -__builtin_inff() : score[j] * (float)s->shape.scale;
       next = score[j] > next ? score[j] : next;
     }
@@ -98,7 +106,9 @@ static void contract_row(const struct scene *s, size_t p, size_t head, double wa
     l = math_fmaf(l, f, lane[0]);
     for (size_t d = 0; d < D; d++) {
       o[d] *= f;
-      for (size_t j = 0; j < 32; j++) o[d] = math_fmaf(math_expf(score[j] - next), b + j < first || b + j > p ? 0 : (float)s->v[(b + j) * WIDTH + kv * D + d], o[d]);
+      for (size_t j = 0; j < 32; j++)
+        o[d] = math_fmaf(math_expf(score[j] - next),
+                         b + j < first || b + j > p ? 0 : (float)s->v[(b + j) * WIDTH + kv * D + d], o[d]);
     }
     m = next;
   }
@@ -214,7 +224,7 @@ static void test_kv_read(void **state)
   }
 }
 
-/* ---- a tree: a trunk of 37 positions, three branches of 5, 30 and 1, each with a copy of the trunk's last block ------------- */
+/* ---- a tree: a trunk of 37 positions, branches of 5, 30 and 1, each with a copy of the last block ---- */
 
 enum { TRUNK = 37, BRANCHES = 3, ROWS = TRUNK + 5 + 30 + 1 };
 static const int branch_count[BRANCHES] = {5, 30, 1};
@@ -238,7 +248,8 @@ static void tree_tables(struct tree *t, int block)
 
 static void tree_copies(const struct tree *t, struct rows_build *rows, int block, int from, int to)
 {
-  for (int b = from; b < to && TRUNK % block; b++) rows_copy(rows, t->table[BRANCHES][t->shared], t->table[b][t->shared], TRUNK % block);
+  for (int b = from; b < to && TRUNK % block; b++)
+    rows_copy(rows, t->table[BRANCHES][t->shared], t->table[b][t->shared], TRUNK % block);
 }
 
 static void tree_pass(struct scene *s, struct rows_build *b, size_t at)
@@ -249,7 +260,8 @@ static void tree_pass(struct scene *s, struct rows_build *b, size_t at)
                         view_at(s->stat, at * (size_t)s->shape.heads * 2));
 }
 
-/* how 0: all in one pass; 1: the trunk, then the branches together; 2: run by run; 3: every path whole and on its own, nothing shared. */
+/* how 0: all in one pass; 1: the trunk, then the branches together; 2: run by run; 3: every path whole and on its own,
+ * nothing shared. */
 static double *tree_run(struct scene *s, int how, size_t *n)
 {
   struct rows_build *b = arena_push(s->rig.arena, 1, sizeof *b, "rows", NULL);
@@ -305,7 +317,7 @@ static void test_tree(void **state)
     }
 }
 
-/* ---- backward: dk, dv and dq in one call have the bits of one call per run, and of any number of threads ------------------- */
+/* ---- backward: dk, dv and dq in one call have the bits of one call per run, and of any number of threads ---- */
 
 static double *tree_backward(struct scene *s, bool at_once, size_t *n)
 {
@@ -328,12 +340,15 @@ static double *tree_backward(struct scene *s, bool at_once, size_t *n)
     rows_span(b, 20, TRUNK - 20, 0);
     if (i < BRANCHES) rows_span(b, TRUNK, count, at - 20);
     if (!at_once)
-      s->rig.ops->attention_backward(s->rig.d, &s->shape, s->kv, 0, &b->rows, view_at(s->vq, row * wide), view_at(s->o, row * wide),
-                                     view_at(s->stat, row * (size_t)s->shape.heads * 2), view_at(vdout, row * wide), view_at(dq, row * wide), grad);
+      s->rig.ops->attention_backward(s->rig.d, &s->shape, s->kv, 0, &b->rows, view_at(s->vq, row * wide),
+                                     view_at(s->o, row * wide), view_at(s->stat, row * (size_t)s->shape.heads * 2),
+                                     view_at(vdout, row * wide), view_at(dq, row * wide), grad);
     at += i < BRANCHES ? count : 0;
   }
   if (at_once) { /* the same rows in one list: branches first, so q, o, stat and dout are laid out so */
-    struct view q = rig_zeros(&s->rig, rows), o = rig_zeros(&s->rig, rows), stat = rig_zeros(&s->rig, ROWS * (size_t)s->shape.heads * 2), d = rig_zeros(&s->rig, rows), out = rig_zeros(&s->rig, rows);
+    struct view q = rig_zeros(&s->rig, rows), o = rig_zeros(&s->rig, rows),
+                stat = rig_zeros(&s->rig, ROWS * (size_t)s->shape.heads * 2), d = rig_zeros(&s->rig, rows),
+                out = rig_zeros(&s->rig, rows);
     int32_t order[ROWS];
     for (int32_t i = 0; i < ROWS; i++) order[i] = i < ROWS - TRUNK ? i + TRUNK : i - (ROWS - TRUNK);
     s->rig.ops->gather(s->rig.d, ROWS, order, wide, s->vq, q);
@@ -369,7 +384,8 @@ static void test_backward_cut(void **state)
   }
 }
 
-/* ... and dv of one position: a chain over rows, in a row over the heads of the group; dk goes the same way with dS and q. */
+/* ... and dv of one position: a chain over rows, in a row over the heads of the group; dk goes the same way with dS and
+ * q. */
 static void test_backward_order(void **state)
 {
   enum { N = 40, J = 3, HEADS = 6, GROUP = HEADS / KV_HEADS };
@@ -383,19 +399,22 @@ static void test_backward_order(void **state)
     rows_begin(b);
     rows_run(b, 0, N, table, N / 4);
     rows_span(b, 0, N, 0);
-    double *dout = rig_noise(&s.rig, 9, N * HEADS * D, 1), *dk = rig_noise(&s.rig, 10, N * WIDTH, 1), *dv = rig_noise(&s.rig, 11, N * WIDTH, 1);
+    double *dout = rig_noise(&s.rig, 9, N * HEADS * D, 1), *dk = rig_noise(&s.rig, 10, N * WIDTH, 1),
+           *dv = rig_noise(&s.rig, 11, N * WIDTH, 1);
     struct view dq = rig_zeros(&s.rig, N * HEADS * D);
     struct kv_grad_view grad = {rig_view(&s.rig, dk, N * WIDTH), rig_view(&s.rig, dv, N * WIDTH)};
     s.rig.ops->kv_write(s.rig.d, s.kv, 0, &b->rows, s.vk, s.vv);
     s.rig.ops->attention(s.rig.d, &s.shape, s.kv, 0, &b->rows, s.vq, s.o, s.stat);
-    s.rig.ops->attention_backward(s.rig.d, &s.shape, s.kv, 0, &b->rows, s.vq, s.o, s.stat, rig_view(&s.rig, dout, N * HEADS * D), dq, grad);
+    s.rig.ops->attention_backward(s.rig.d, &s.shape, s.kv, 0, &b->rows, s.vq, s.o, s.stat,
+                                  rig_view(&s.rig, dout, N * HEADS * D), dq, grad);
     double *o = rig_read(&s.rig, s.o, N * HEADS * D), *stat = rig_read(&s.rig, s.stat, N * HEADS * 2);
     double *got_dk = rig_read(&s.rig, grad.dk, N * WIDTH), *got_dv = rig_read(&s.rig, grad.dv, N * WIDTH);
     struct compute_mode mode = compute_mode_enter();
     for (size_t kv = 0; kv < KV_HEADS; kv++)
       for (size_t i = J; i < N; i++)
         for (size_t head = kv * GROUP; head < (kv + 1) * GROUP; head++) {
-          const double *qi = s.q + (i * HEADS + head) * D, *di = dout + (i * HEADS + head) * D, *oi = o + (i * HEADS + head) * D;
+          const double *qi = s.q + (i * HEADS + head) * D, *di = dout + (i * HEADS + head) * D,
+                       *oi = o + (i * HEADS + head) * D;
           float score = 0, dp = 0, lane[16] = {0};
           for (size_t d = 0; d < D; d++) {
             score = math_fmaf((float)qi[d], (float)s.k[J * WIDTH + kv * D + d], score);
@@ -404,7 +423,8 @@ static void test_backward_order(void **state)
           }
           for (int step = 8; step; step /= 2)
             for (int j = 0; j < step; j++) lane[j] += lane[j + step];
-          float p = math_expf(score * (float)s.shape.scale - (float)stat[(i * HEADS + head) * 2]) / (float)stat[(i * HEADS + head) * 2 + 1];
+          float p = math_expf(score * (float)s.shape.scale - (float)stat[(i * HEADS + head) * 2]) /
+                    (float)stat[(i * HEADS + head) * 2 + 1];
           float ds = (p * (dp - lane[0])) * (float)s.shape.scale;
           for (size_t d = 0; d < D; d++) {
             size_t at = J * WIDTH + kv * D + d;
@@ -421,8 +441,9 @@ static void test_backward_order(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_path),    cmocka_unit_test(test_pieces), cmocka_unit_test(test_worked),
-                                     cmocka_unit_test(test_kv_read), cmocka_unit_test(test_tree),   cmocka_unit_test(test_backward_cut),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_path),     cmocka_unit_test(test_pieces),
+                                     cmocka_unit_test(test_worked),   cmocka_unit_test(test_kv_read),
+                                     cmocka_unit_test(test_tree),     cmocka_unit_test(test_backward_cut),
                                      cmocka_unit_test(test_contract), cmocka_unit_test(test_backward_order)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,12 +10,15 @@ static void test_open_names(void **state)
   (void)state;
   CHECK_ERROR(device_open(&(struct device_options){"cuda", NULL, 1}, &d, &err), &err, ERROR_INPUT, "write device: cpu");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"tpu", NULL, 1}, &d, &err), &err, ERROR_INPUT, "found device \"tpu\"; expected cpu");
+  CHECK_ERROR(device_open(&(struct device_options){"tpu", NULL, 1}, &d, &err), &err, ERROR_INPUT,
+              "found device \"tpu\"; expected cpu");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"cpu", "sse9", 1}, &d, &err), &err, ERROR_INPUT, "expected auto, ref, avx2 or avx512");
+  CHECK_ERROR(device_open(&(struct device_options){"cpu", "sse9", 1}, &d, &err), &err, ERROR_INPUT,
+              "expected auto, ref, avx2 or avx512");
   CHECK_STR(err.key, "isa");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"reference64", "avx2", 1}, &d, &err), &err, ERROR_INPUT, "expected ref");
+  CHECK_ERROR(device_open(&(struct device_options){"reference64", "avx2", 1}, &d, &err), &err, ERROR_INPUT,
+              "expected ref");
   error_clear(&err);
   CHECK_ERROR(device_open(&(struct device_options){"cpu", NULL, -1}, &d, &err), &err, ERROR_INPUT, "found -1 threads");
   CHECK(d == NULL);
@@ -119,19 +122,22 @@ static void test_refusals(void **state)
   error_clear(&err);
   CHECK_ERROR(kv_create(rig.d, &(struct kv_shape){0, 1, 16, 32, 4}, &kv, &err), &err, ERROR_INPUT, "at least 1");
   error_clear(&err);
-  CHECK_ERROR(kv_create(rig.d, &(struct kv_shape){1000000, 1000000, 1000000, 32, 1000000}, &kv, &err), &err, ERROR_RESOURCE, "lower slots");
+  CHECK_ERROR(kv_create(rig.d, &(struct kv_shape){1000000, 1000000, 1000000, 32, 1000000}, &kv, &err), &err,
+              ERROR_RESOURCE, "lower slots");
   error_clear(&err);
   CHECK_ERROR(weight_create(rig.d, WEIGHT_MATRIX, 0, 4, "layer.w", &w, &err), &err, ERROR_INPUT, "0 x 4");
   CHECK_STR(err.key, "layer.w");
   error_clear(&err);
-  CHECK_ERROR(weight_create(rig.d, WEIGHT_MATRIX, SIZE_MAX / 4, 1024, "layer.w", &w, &err), &err, ERROR_INPUT, "fits in memory");
+  CHECK_ERROR(weight_create(rig.d, WEIGHT_MATRIX, SIZE_MAX / 4, 1024, "layer.w", &w, &err), &err, ERROR_INPUT,
+              "fits in memory");
   CHECK(kv == NULL && w == NULL);
   CHECK_INT(kv_block_bytes(&(struct kv_shape){2, 3, 20, 4, 9}, 4), 2 * 2 * 3 * 20 * 4 * 4);
   rig_close(&rig);
 }
 
 #ifdef ASSAY_HOSTILE
-/* Each device call and each allocation of a small set-up fails once; nothing is left behind, and in the end it works. */
+/* Each device call and each allocation of a small set-up fails once; nothing is left behind, and in the end it works.
+ */
 static int set_up(struct error *err)
 {
   struct device *d = NULL;

@@ -1,14 +1,17 @@
-/* The three products against sums in f64, and their laws: rows do not see each other, chains go on where they stopped. */
+/* The three products against sums in f64, and their laws: rows do not see each other, chains go on where they stopped.
+ */
 #include "compute_fixture.h"
 
 struct shape {
   int32_t m;
   size_t n, k;
 };
-static const struct shape shapes[] = {{1, 1, 1}, {0, 5, 3}, {1, 17, 1}, {3, 31, 7}, {5, 16, 20}, {33, 49, 40}, {2, 130, 301}};
+static const struct shape shapes[] = {{1, 1, 1},   {0, 5, 3},    {1, 17, 1},   {3, 31, 7},
+                                      {5, 16, 20}, {33, 49, 40}, {2, 130, 301}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-static const char *const chain_why = "a chain of K fused multiply-adds errs by at most K u times the sum of the terms' sizes";
+static const char *const chain_why =
+    "a chain of K fused multiply-adds errs by at most K u times the sum of the terms' sizes";
 
 /* y = x W^T + b with numbers that are exact in f32. */
 static void test_worked(void **state)
@@ -41,7 +44,8 @@ static void check_forward(struct rig *rig, const struct shape *s)
   size_t m = (size_t)s->m;
   double *x = rig_noise(rig, 1, m * s->k, 1), *w = rig_noise(rig, 2, s->n * s->k, 1), *b = rig_noise(rig, 3, s->n, 1);
   struct view y = rig_zeros(rig, m * s->n);
-  rig->ops->gemm(rig->d, rig_weight(rig, s->n, s->k, w), rig_weight(rig, s->n, 0, b), s->m, rig_view(rig, x, m * s->k), y);
+  rig->ops->gemm(rig->d, rig_weight(rig, s->n, s->k, w), rig_weight(rig, s->n, 0, b), s->m, rig_view(rig, x, m * s->k),
+                 y);
   double *got = rig_read(rig, y, m * s->n);
   for (size_t i = 0; i < m * s->n; i++) {
     double want = b[i % s->n], size = check_abs(want);
@@ -56,7 +60,8 @@ static void check_forward(struct rig *rig, const struct shape *s)
 static void check_dx(struct rig *rig, const struct shape *s, bool accumulate)
 {
   size_t m = (size_t)s->m;
-  double *dy = rig_noise(rig, 4, m * s->n, 1), *w = rig_noise(rig, 5, s->n * s->k, 1), *before = rig_noise(rig, 6, m * s->k, 1);
+  double *dy = rig_noise(rig, 4, m * s->n, 1), *w = rig_noise(rig, 5, s->n * s->k, 1),
+         *before = rig_noise(rig, 6, m * s->k, 1);
   struct view dx = rig_view(rig, before, m * s->k);
   rig->ops->gemm_dx(rig->d, rig_weight(rig, s->n, s->k, w), s->m, rig_view(rig, dy, m * s->n), dx, accumulate);
   double *got = rig_read(rig, dx, m * s->k);
@@ -73,7 +78,8 @@ static void check_dx(struct rig *rig, const struct shape *s, bool accumulate)
 static void check_dw(struct rig *rig, const struct shape *s)
 {
   size_t m = (size_t)s->m;
-  double *dy = rig_noise(rig, 7, m * s->n, 1), *x = rig_noise(rig, 8, m * s->k, 1), *before = rig_noise(rig, 9, s->n * s->k, 1);
+  double *dy = rig_noise(rig, 7, m * s->n, 1), *x = rig_noise(rig, 8, m * s->k, 1),
+         *before = rig_noise(rig, 9, s->n * s->k, 1);
   struct weight *w = rig_weight(rig, s->n, s->k, before), *b = rig_weight(rig, s->n, 0, before);
   weight_write(w, WEIGHT_GRAD, 0, s->n, before, HOST_F64);
   rig->ops->gemm_dw(rig->d, w, b, s->m, rig_view(rig, dy, m * s->n), rig_view(rig, x, m * s->k));
@@ -86,7 +92,8 @@ static void check_dw(struct rig *rig, const struct shape *s)
       sum += dy[r * s->n + i / s->k];
     }
     CHECK_CLOSE(got[i], want, U32 * (double)(m + 1) * size, chain_why);
-    if (i % s->k == 0) CHECK_CLOSE(bias[i / s->k], sum, U32 * (double)(m + 1) * (double)m, "a chain of M additions of numbers below 1");
+    if (i % s->k == 0)
+      CHECK_CLOSE(bias[i / s->k], sum, U32 * (double)(m + 1) * (double)m, "a chain of M additions of numbers below 1");
   }
 }
 
@@ -114,8 +121,10 @@ static void test_rows_alone(void **state)
     struct rig rig;
     if (!rig_open(&rig, "cpu", isa_names[i], 2)) continue;
     double *x = rig_noise(&rig, 1, M * K, 1), *dy = rig_noise(&rig, 2, M * N, 1);
-    struct weight *w = rig_weight(&rig, N, K, rig_noise(&rig, 3, N * K, 1)), *b = rig_weight(&rig, N, 0, rig_noise(&rig, 4, N, 1));
-    struct view vx = rig_view(&rig, x, M * K), vdy = rig_view(&rig, dy, M * N), y = rig_zeros(&rig, M * N), dx = rig_zeros(&rig, M * K);
+    struct weight *w = rig_weight(&rig, N, K, rig_noise(&rig, 3, N * K, 1)),
+                  *b = rig_weight(&rig, N, 0, rig_noise(&rig, 4, N, 1));
+    struct view vx = rig_view(&rig, x, M * K), vdy = rig_view(&rig, dy, M * N), y = rig_zeros(&rig, M * N),
+                dx = rig_zeros(&rig, M * K);
     rig.ops->gemm(rig.d, w, b, M, vx, y);
     rig.ops->gemm_dx(rig.d, w, M, vdy, dx, false);
     double *all = rig_read(&rig, y, M * N), *all_dx = rig_read(&rig, dx, M * K);
@@ -161,7 +170,7 @@ static void test_order(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_worked), cmocka_unit_test(test_naive), cmocka_unit_test(test_rows_alone),
-                                     cmocka_unit_test(test_order)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_worked), cmocka_unit_test(test_naive),
+                                     cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_order)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

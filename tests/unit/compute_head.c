@@ -1,4 +1,5 @@
-/* The LM head: log-probabilities, entropies and gradients against log-softmax in f64; chunks and neighbours move no bit. */
+/* The LM head: log-probabilities, entropies and gradients against log-softmax in f64; chunks and neighbours move no
+ * bit. */
 #include "compute_fixture.h"
 
 enum { ROWS = 6, C = 24, V = 109, PAIRS = 9 };
@@ -6,7 +7,8 @@ static const int32_t row_of_pair[PAIRS] = {0, 1, 1, 1, 3, 4, 4, 5, 5};
 static const int32_t target[PAIRS] = {108, 0, 31, 0, 32, 64, 95, 107, 107};
 static const double coef[PAIRS] = {0.5, -1, 0.25, 0.125, 2, -0.75, 1, 0.3, 0.4};
 static const double entropy_coef[ROWS] = {0.1, 0, -0.2, 0, 0.05, 0.3};
-static const struct head_rows pairs = {.count = ROWS, .pair_count = PAIRS, .pair_row = row_of_pair, .pair_target = target};
+static const struct head_rows pairs = {
+    .count = ROWS, .pair_count = PAIRS, .pair_row = row_of_pair, .pair_target = target};
 
 struct scene {
   struct rig rig;
@@ -37,7 +39,8 @@ static double *scene_run(struct scene *s, double inv, int32_t chunk, bool with_e
   double *out = rig_host(&s->rig, OUT);
   s->rig.ops->weight_zero_grad(s->rig.d, s->weight);
   s->rig.ops->head_score(s->rig.d, s->weight, inv, &pairs, s->h, chunk, s->scratch, s->stat, s->logp, s->entropy);
-  s->rig.ops->head_backward(s->rig.d, s->weight, inv, &pairs, s->h, chunk, s->scratch, s->stat, coef, with_entropy ? entropy_coef : NULL, s->dhidden);
+  s->rig.ops->head_backward(s->rig.d, s->weight, inv, &pairs, s->h, chunk, s->scratch, s->stat, coef,
+                            with_entropy ? entropy_coef : NULL, s->dhidden);
   buffer_read(s->rig.d, s->logp, out, HOST_F64, PAIRS);
   buffer_read(s->rig.d, s->entropy, out + PAIRS, HOST_F64, ROWS);
   buffer_read(s->rig.d, s->stat, out + PAIRS + ROWS, HOST_F64, 3 * ROWS);
@@ -65,7 +68,8 @@ static void log_softmax(const struct scene *s, double inv, double logp[ROWS][V],
   }
 }
 
-static const char *const head_why = "logits below 20 err by 24 u of the sum of sizes (1e-5 at most); exp and sums of 109 terms add 1e-5";
+static const char *const head_why =
+    "logits below 20 err by 24 u of the sum of sizes (1e-5 at most); exp and sums of 109 terms add 1e-5";
 
 static void check_naive(struct scene *s, double inv, const double *got, bool with_entropy)
 {
@@ -131,7 +135,8 @@ static void test_worked(void **state)
   int32_t zero[] = {0}, t[] = {1};
   struct head_rows rows = {.count = 1, .row = zero, .pair_count = 1, .pair_row = zero, .pair_target = t};
   struct weight *w = rig_weight(&rig, 2, 1, (double[]){ln3, 0});
-  struct view h = rig_view(&rig, one, 1), scratch = rig_zeros(&rig, 32), stat = rig_zeros(&rig, 3), logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1), dh = rig_zeros(&rig, 1);
+  struct view h = rig_view(&rig, one, 1), scratch = rig_zeros(&rig, 32), stat = rig_zeros(&rig, 3),
+              logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1), dh = rig_zeros(&rig, 1);
   rig.ops->head_score(rig.d, w, 1, &rows, h, 32, scratch, stat, logp, entropy);
   CHECK_CLOSE(rig_read(&rig, logp, 1)[0], -math_log(4), 1e-15, "a few roundings of f64");
   CHECK_CLOSE(rig_read(&rig, entropy, 1)[0], math_log(4) - 0.75 * ln3, 1e-15, "a few roundings of f64");
@@ -180,7 +185,8 @@ static void test_top(void **state)
       for (size_t i = 0; i < (size_t)(COUNT * k); i++) {
         double sign = i < (size_t)k ? 1 : i < (size_t)(2 * k) ? -1 : 0, mine = sign * logit[ids[i]];
         size_t before = 0;
-        for (size_t v = 0; v < N; v++) before += sign * logit[v] > mine || (!(sign * logit[v] < mine) && (int32_t)v < ids[i]);
+        for (size_t v = 0; v < N; v++)
+          before += sign * logit[v] > mine || (!(sign * logit[v] < mine) && (int32_t)v < ids[i]);
         CHECK_INT(before, i % (size_t)k);
       }
       int32_t row[COUNT] = {0, 1, 2}, best[COUNT] = {ids[k - 1], ids[2 * k - 1], ids[3 * k - 1]};
@@ -205,7 +211,8 @@ static void test_extremes(void **state)
     struct weight *weight = rig_weight(&rig, 100, 1, w);
     int32_t row[] = {0, 1, 2}, last[] = {40, 40, 0};
     struct head_rows rows = {3, row, 3, row, last};
-    struct view h = rig_view(&rig, (double[]){0, 1e30, 500}, 3), scratch = rig_zeros(&rig, 3 * 128), stat = rig_zeros(&rig, 9), logp = rig_zeros(&rig, 3), entropy = rig_zeros(&rig, 3);
+    struct view h = rig_view(&rig, (double[]){0, 1e30, 500}, 3), scratch = rig_zeros(&rig, 3 * 128),
+                stat = rig_zeros(&rig, 9), logp = rig_zeros(&rig, 3), entropy = rig_zeros(&rig, 3);
     rig.ops->head_score(rig.d, weight, 1, &rows, h, 128, scratch, stat, logp, entropy);
     double *got = rig_read(&rig, logp, 3), *flat = rig_read(&rig, entropy, 3);
     CHECK_CLOSE(got[0], -math_log(100), 1e-6, "log of 100 within an ulp");
@@ -227,7 +234,8 @@ static void test_contract(void **state)
     struct weight *w = rig_weight(&rig, N, 1, logit);
     int32_t zero[] = {0}, last[] = {N - 1};
     struct head_rows rows = {1, zero, 1, zero, last};
-    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 128), stat = rig_zeros(&rig, 3), logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
+    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 128), stat = rig_zeros(&rig, 3),
+                logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
     rig.ops->head_score(rig.d, w, 1 / 0.7, &rows, h, 64, scratch, stat, logp, entropy);
     float inv = (float)(1 / 0.7), m = -__builtin_inff(), l = 0, u = 0, z = 0;
     struct compute_mode mode = compute_mode_enter();
@@ -248,7 +256,8 @@ static void test_contract(void **state)
       m = next;
     }
     compute_mode_leave(mode);
-    const double want[] = {(double)m, (double)l, (double)u}, want_logp = (double)((z - m) - math_logf(l)), want_entropy = (double)(math_logf(l) - u / l);
+    const double want[] = {(double)m, (double)l, (double)u}, want_logp = (double)((z - m) - math_logf(l)),
+                 want_entropy = (double)(math_logf(l) - u / l);
     CHECK_BITS(rig_read(&rig, stat, 3), want, sizeof want);
     CHECK_BITS(rig_read(&rig, logp, 1), &want_logp, sizeof want_logp);
     CHECK_BITS(rig_read(&rig, entropy, 1), &want_entropy, sizeof want_entropy);
@@ -267,7 +276,8 @@ static void test_zero_maximum(void **state)
     for (size_t v = 0; v < 40; v++) logit[v] = -0x1.1p-126; /* times 1/2 underflows to -0 */
     int32_t zero[] = {0};
     struct head_rows rows = {1, zero, 1, zero, zero};
-    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 64), stat = rig_zeros(&rig, 3), logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
+    struct view h = rig_view(&rig, (double[]){1}, 1), scratch = rig_zeros(&rig, 64), stat = rig_zeros(&rig, 3),
+                logp = rig_zeros(&rig, 1), entropy = rig_zeros(&rig, 1);
     rig.ops->head_score(rig.d, rig_weight(&rig, 40, 1, logit), 0.5, &rows, h, 64, scratch, stat, logp, entropy);
     CHECK_BITS(rig_read(&rig, stat, 2), zeros, sizeof zeros);
     rig_close(&rig);
@@ -276,9 +286,9 @@ static void test_zero_maximum(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_naive),  cmocka_unit_test(test_chunks_and_threads),
-                                     cmocka_unit_test(test_worked), cmocka_unit_test(test_frozen),
-                                     cmocka_unit_test(test_top),    cmocka_unit_test(test_extremes),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_naive),    cmocka_unit_test(test_chunks_and_threads),
+                                     cmocka_unit_test(test_worked),   cmocka_unit_test(test_frozen),
+                                     cmocka_unit_test(test_top),      cmocka_unit_test(test_extremes),
                                      cmocka_unit_test(test_contract), cmocka_unit_test(test_zero_maximum)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

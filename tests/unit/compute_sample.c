@@ -1,4 +1,5 @@
-/* The sampler against one that sorts; its frequencies against the filtered distribution; its record against head_score. */
+/* The sampler against one that sorts; its frequencies against the filtered distribution; its record against head_score.
+ */
 #include "compute_fixture.h"
 
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static bool scene_open(struct scene *s, const char *isa, int threads, uint64_t s
   return true;
 }
 
-static void scene_draw(struct scene *s, double record, int32_t count, const struct sample_params *params, struct sample_result *out)
+static void scene_draw(struct scene *s, double record, int32_t count, const struct sample_params *params,
+                       struct sample_result *out)
 {
   double *ones = rig_host(&s->rig, (size_t)count);
   for (int32_t i = 0; i < count; i++) ones[i] = 1;
@@ -31,7 +33,7 @@ static void scene_draw(struct scene *s, double record, int32_t count, const stru
   s->rig.ops->head_sample(s->rig.d, s->w, record, count, h, scratch, params, out);
 }
 
-/* ---- a sampler that sorts --------------------------------------------------------------------------------------------- */
+/* ---- a sampler that sorts ---- */
 
 struct sorted {
   float s, e;
@@ -52,7 +54,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* What the filters keep, by id; returns how many. */
-static size_t keep_sorted(const struct scene *s, double record, const struct sample_params *p, struct sorted kept[MAX_V])
+static size_t keep_sorted(const struct scene *s, double record, const struct sample_params *p,
+                          struct sorted kept[MAX_V])
 {
   bool same = p->temperature == (float)record;
   float inv = (float)(1 / (same ? record : (double)p->temperature)), top = -1e30f;
@@ -68,7 +71,8 @@ static size_t keep_sorted(const struct scene *s, double record, const struct sam
     uint64_t all = 0, sum = 0;
     size_t keep = 0;
     for (size_t i = 0; i < n; i++) all += (uint64_t)((double)kept[i].e * 1099511627776.0);
-    while (keep < n && (keep == 0 || (double)sum < (double)p->top_p * (double)all)) sum += (uint64_t)((double)kept[keep++].e * 1099511627776.0);
+    while (keep < n && (keep == 0 || (double)sum < (double)p->top_p * (double)all))
+      sum += (uint64_t)((double)kept[keep++].e * 1099511627776.0);
     n = keep;
   }
   size_t left = 0;
@@ -91,9 +95,10 @@ static int32_t draw_sorted(const struct sorted *kept, size_t n, double uniform, 
 }
 
 static const struct sample_params settings[] = {
-    {1, 1, 0, 0, -1, 0},      {0.7f, 1, 0, 0, -1, 0},    {1, 0.9f, 0, 0, -1, 0},     {1, 1, 0.05f, 0, -1, 0},  {1, 1, 0, 5, -1, 0},
-    {1.3f, 0.8f, 0, 7, -1, 0}, {0.5f, 0.5f, 0.2f, 40, -1, 0}, {1, 0, 0, 0, -1, 0}, {2, 0.999f, 0.01f, 0, -1, 0}, {1, 1, 1, 0, -1, 0},
-    {1, 1, 0, 1, -1, 0},      {0.01f, 0.3f, 0, 3, -1, 0}, {1, 2, -1, -3, -1, 0},     {1, 1, 0, 100000, -1, 0},
+    {1, 1, 0, 0, -1, 0},          {0.7f, 1, 0, 0, -1, 0},    {1, 0.9f, 0, 0, -1, 0},        {1, 1, 0.05f, 0, -1, 0},
+    {1, 1, 0, 5, -1, 0},          {1.3f, 0.8f, 0, 7, -1, 0}, {0.5f, 0.5f, 0.2f, 40, -1, 0}, {1, 0, 0, 0, -1, 0},
+    {2, 0.999f, 0.01f, 0, -1, 0}, {1, 1, 1, 0, -1, 0},       {1, 1, 0, 1, -1, 0},           {0.01f, 0.3f, 0, 3, -1, 0},
+    {1, 2, -1, -3, -1, 0},        {1, 1, 0, 100000, -1, 0},
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -115,7 +120,8 @@ static void check_setting(struct scene *s, double record, const struct sample_pa
     CHECK(n > 0);
     if (want >= 0) CHECK_INT(out[i].id, want);
     CHECK(out[i].id >= 0 && (size_t)out[i].id < s->vocab);
-    CHECK_CLOSE(out[i].logp_behaviour, math_log(p), 2e-5, "a log of f64 rounded to f32; where it is logp itself, z and l err by 1e-5");
+    CHECK_CLOSE(out[i].logp_behaviour, math_log(p), 2e-5,
+                "a log of f64 rounded to f32; where it is logp itself, z and l err by 1e-5");
     CHECK(out[i].logp <= 0 && out[i].entropy >= 0);
   }
 }
@@ -148,8 +154,9 @@ static void test_ties(void **state)
     struct scene s = {.rig = rig, .vocab = 5, .logit = (double[]){1, 2, 2, 2, 0}};
     s.w = rig_weight(&s.rig, 5, 1, s.logit);
     const double end = 1 - 0x1p-53;
-    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0}, {1, 1, 0, 2, -1, end}, {1, 1, 1, 0, -1, 0},       {1, 1, 1, 0, -1, end},
-                                      {0, 1, 0, 0, -1, end}, {1, 0.1f, 0, 0, -1, end}, {0, 1, 0, 0, 4, 0.5}, {1, 0.5f, 0, 3, -1, end}};
+    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0},   {1, 1, 0, 2, -1, end},   {1, 1, 1, 0, -1, 0},
+                                      {1, 1, 1, 0, -1, end}, {0, 1, 0, 0, -1, end},   {1, 0.1f, 0, 0, -1, end},
+                                      {0, 1, 0, 0, 4, 0.5},  {1, 0.5f, 0, 3, -1, end}};
     const int32_t want[] = {1, 2, 1, 3, 1, 1, 4, 2};
     struct sample_result out[8];
     scene_draw(&s, 1, 8, p, out);
@@ -171,7 +178,8 @@ static void test_zeros(void **state)
     if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
     struct scene s = {.rig = rig, .vocab = 4, .logit = (double[]){-1, -0x1.1p-126, 0, -0x1.1p-126}};
     s.w = rig_weight(&s.rig, 4, 1, s.logit);
-    const struct sample_params p[] = {{0, 1, 0, 0, -1, 0}, {2, 1, 0, 1, -1, 0.9}, {2, 0.1f, 0, 0, -1, 0.9}, {2, 1, 0, 2, -1, 0.9}};
+    const struct sample_params p[] = {
+        {0, 1, 0, 0, -1, 0}, {2, 1, 0, 1, -1, 0.9}, {2, 0.1f, 0, 0, -1, 0.9}, {2, 1, 0, 2, -1, 0.9}};
     const int32_t want[] = {1, 1, 1, 2};
     struct sample_result out[4];
     scene_draw(&s, 2, 4, p, out);
@@ -191,8 +199,8 @@ static void test_record(void **state)
       struct rig rig;
       if (!rig_open(&rig, "cpu", isa_names[isa], 3)) continue;
       struct weight *w = rig_weight(&rig, V, C, rig_noise(&rig, 1, V * C, 1));
-      struct view h = rig_view(&rig, rig_noise(&rig, 2, COUNT * C, 2), COUNT * C), scratch = rig_zeros(&rig, COUNT * V), stat = rig_zeros(&rig, COUNT * 3),
-                  logp = rig_zeros(&rig, COUNT), entropy = rig_zeros(&rig, COUNT);
+      struct view h = rig_view(&rig, rig_noise(&rig, 2, COUNT * C, 2), COUNT * C), scratch = rig_zeros(&rig, COUNT * V),
+                  stat = rig_zeros(&rig, COUNT * 3), logp = rig_zeros(&rig, COUNT), entropy = rig_zeros(&rig, COUNT);
       struct sample_params params[COUNT];
       struct sample_result out[COUNT], alone;
       int32_t row[COUNT], target[COUNT];
@@ -292,7 +300,8 @@ static void test_nan(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted), cmocka_unit_test(test_ties), cmocka_unit_test(test_zeros), cmocka_unit_test(test_record),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted), cmocka_unit_test(test_ties),
+                                     cmocka_unit_test(test_zeros),  cmocka_unit_test(test_record),
                                      cmocka_unit_test(test_nan),    cmocka_unit_test(test_frequencies)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

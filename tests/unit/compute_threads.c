@@ -1,7 +1,19 @@
-/* Law 2 below the model: every operation gives the bits of one thread and plain C with any number of threads and any instruction set. */
+/* Law 2 below the model: every operation gives the bits of one thread and plain C with any number of threads and any
+ * instruction set. */
 #include "compute_fixture.h"
 
-enum { M = 23, C = 40, F = 67, V = 131, HEADS = 6, KV_HEADS = 2, D = 12, WIDTH = KV_HEADS * D, QWIDTH = HEADS * D, SINK = 1 << 17 };
+enum {
+  M = 23,
+  C = 40,
+  F = 67,
+  V = 131,
+  HEADS = 6,
+  KV_HEADS = 2,
+  D = 12,
+  WIDTH = KV_HEADS * D,
+  QWIDTH = HEADS * D,
+  SINK = 1 << 17
+};
 
 /* Everything that came out, one behind the other. */
 struct sink {
@@ -32,7 +44,8 @@ static struct view noise(struct sink *s, uint64_t seed, size_t n)
 
 static void run_products(struct sink *s)
 {
-  struct weight *w = rig_weight(&s->rig, F, C, rig_noise(&s->rig, 1, F * C, 1)), *b = rig_weight(&s->rig, F, 0, rig_noise(&s->rig, 2, F, 1));
+  struct weight *w = rig_weight(&s->rig, F, C, rig_noise(&s->rig, 1, F * C, 1)),
+                *b = rig_weight(&s->rig, F, 0, rig_noise(&s->rig, 2, F, 1));
   struct view x = noise(s, 3, M * C), y = rig_zeros(&s->rig, M * F), dx = noise(s, 4, M * C);
   s->rig.ops->gemm(s->rig.d, w, b, M, x, y);
   s->rig.ops->gemm_dx(s->rig.d, w, M, y, dx, true);
@@ -52,7 +65,8 @@ static void run_products(struct sink *s)
 static void run_rowwise(struct sink *s)
 {
   struct weight *w = rig_weight(&s->rig, C, 0, rig_noise(&s->rig, 5, C, 1));
-  struct view x = noise(s, 6, M * C), y = rig_zeros(&s->rig, M * C), r = rig_zeros(&s->rig, M), dx = noise(s, 7, M * C), dy = noise(s, 8, M * C);
+  struct view x = noise(s, 6, M * C), y = rig_zeros(&s->rig, M * C), r = rig_zeros(&s->rig, M), dx = noise(s, 7, M * C),
+              dy = noise(s, 8, M * C);
   int32_t position[M], row[M];
   for (int32_t i = 0; i < M; i++) position[i] = i * 7 % 19, row[i] = i * 5 % M;
   s->rig.ops->rmsnorm(s->rig.d, w, 1e-6, M, x, y, r);
@@ -109,8 +123,10 @@ static void run_attention(struct sink *s, int block)
   rows_span(b, 0, SHARED, 0);
   rows_span(b, SHARED, SHORT - SHARED, LONG);
   rows_copy(b, first[SHARED / block], second[SHARED / block], SHARED % block);
-  struct view q = noise(s, 11, ROWS * QWIDTH), k = noise(s, 12, ROWS * WIDTH), v = noise(s, 13, ROWS * WIDTH), o = rig_zeros(&s->rig, ROWS * QWIDTH);
-  struct view stat = rig_zeros(&s->rig, ROWS * HEADS * 2), dout = noise(s, 14, ROWS * QWIDTH), dq = rig_zeros(&s->rig, ROWS * QWIDTH);
+  struct view q = noise(s, 11, ROWS * QWIDTH), k = noise(s, 12, ROWS * WIDTH), v = noise(s, 13, ROWS * WIDTH),
+              o = rig_zeros(&s->rig, ROWS * QWIDTH);
+  struct view stat = rig_zeros(&s->rig, ROWS * HEADS * 2), dout = noise(s, 14, ROWS * QWIDTH),
+              dq = rig_zeros(&s->rig, ROWS * QWIDTH);
   struct kv_grad_view grad = {noise(s, 15, ROWS * WIDTH), noise(s, 16, ROWS * WIDTH)};
   s->rig.ops->kv_write(s->rig.d, kv, 0, &b->rows, k, v);
   s->rig.ops->kv_read(s->rig.d, kv, 0, &b->rows, v, k);
@@ -126,8 +142,8 @@ static void run_attention(struct sink *s, int block)
 static void run_head(struct sink *s, int32_t chunk)
 {
   struct weight *w = rig_weight(&s->rig, V, C, rig_noise(&s->rig, 17, V * C, 0.7));
-  struct view h = noise(s, 18, M * C), scratch = rig_zeros(&s->rig, M * 160), stat = rig_zeros(&s->rig, 3 * M), logp = rig_zeros(&s->rig, M),
-              entropy = rig_zeros(&s->rig, M), dh = rig_zeros(&s->rig, M * C);
+  struct view h = noise(s, 18, M * C), scratch = rig_zeros(&s->rig, M * 160), stat = rig_zeros(&s->rig, 3 * M),
+              logp = rig_zeros(&s->rig, M), entropy = rig_zeros(&s->rig, M), dh = rig_zeros(&s->rig, M * C);
   int32_t row[M], target[M], ids[M * 5];
   float top[M * 5];
   double coef[M], entropy_coef[M];
@@ -136,7 +152,8 @@ static void run_head(struct sink *s, int32_t chunk)
   for (int32_t i = 0; i < M; i++) {
     row[i] = i / 2 * 2, target[i] = i * 17 % V;
     coef[i] = noise_at(19, (size_t)i), entropy_coef[i] = i % 3 * 0.1;
-    params[i] = (struct sample_params){(float)(i % 4) * 0.4f, i % 3 ? 1 : 0.8f, i % 5 ? 0 : 0.02f, i % 2 ? 20 : 0, -1, i / 25.0};
+    params[i] = (struct sample_params){
+        (float)(i % 4) * 0.4f, i % 3 ? 1 : 0.8f, i % 5 ? 0 : 0.02f, i % 2 ? 20 : 0, -1, i / 25.0};
   }
   struct head_rows rows = {M, row, M, row, target};
   s->rig.ops->head_score(s->rig.d, w, 1 / 0.8, &rows, h, chunk, scratch, stat, logp, entropy);
@@ -150,7 +167,8 @@ static void run_head(struct sink *s, int32_t chunk)
   s->rig.ops->head_sample(s->rig.d, w, 0.8, M, h, scratch, params, drawn);
   for (size_t i = 0; i < M * 5; i++) s->out[s->n++] = ids[i], s->out[s->n++] = (double)top[i];
   for (size_t i = 0; i < M; i++) {
-    const double result[] = {drawn[i].id, (double)drawn[i].logp, (double)drawn[i].logp_behaviour, (double)drawn[i].entropy};
+    const double result[] = {drawn[i].id, (double)drawn[i].logp, (double)drawn[i].logp_behaviour,
+                             (double)drawn[i].entropy};
     memcpy(s->out + s->n, result, sizeof result);
     s->n += 4;
   }
@@ -197,7 +215,8 @@ static void test_f64(void **state)
   CHECK_BITS(other.out, plain.out, plain.n * sizeof(double));
   CHECK(run_all(&other, "cpu", "ref", 2, 32, 64));
   for (size_t i = 0; i < plain.n; i++)
-    CHECK_CLOSE(other.out[i], plain.out[i], 2e-5 * (10 + check_abs(plain.out[i])), "sums of at most 131 terms below 10, with exp and 1/sqrt between");
+    CHECK_CLOSE(other.out[i], plain.out[i], 2e-5 * (10 + check_abs(plain.out[i])),
+                "sums of at most 131 terms below 10, with exp and 1/sqrt between");
 }
 
 int main(void)

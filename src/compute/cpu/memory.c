@@ -1,12 +1,13 @@
-/* cpu/memory: buffers, weights and KV: arrays of reals, and the way between a host's logical order and the panels (cpu.h: Layouts). */
+/* cpu/memory: buffers, weights and KV: arrays of reals, and the way between a host's logical order and the panels
+ * (cpu.h: Layouts). */
 #include "compute/cpu/cpu.h"
 
+#include <string.h>
 #include "core/arena.h"
 #include "core/cursor.h"
 #include "core/fault.h"
-#include <string.h>
 
-/* ---- arrays of reals ---------------------------------------------------------------------------------------------- */
+/* ---- arrays of reals ---- */
 
 static double real_get(const void *reals, size_t real_size, size_t at)
 {
@@ -26,8 +27,10 @@ static size_t host_size(enum host_type type)
   return type == HOST_F32 ? sizeof(float) : sizeof(double);
 }
 
-/* n values; to every to_step-th element from every from_step-th. f32 to f32 moves bits through double, which is exact; a NaN stays one. */
-static void reals_move(void *to, size_t to_size, size_t to_step, const void *from, size_t from_size, size_t from_step, size_t n)
+/* n values; to every to_step-th element from every from_step-th. f32 to f32 moves bits through double, which is exact;
+ * a NaN stays one. */
+static void reals_move(void *to, size_t to_size, size_t to_step, const void *from, size_t from_size, size_t from_step,
+                       size_t n)
 {
   if (to_size == from_size && to_step == 1 && from_step == 1) {
     memcpy(to, from, n * to_size);
@@ -38,11 +41,12 @@ static void reals_move(void *to, size_t to_size, size_t to_step, const void *fro
 
 static int create_check(const char *what, struct error *err)
 {
-  if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device has no room for %s; this is an injected fault", what);
+  if (fault_hit(FAULT_DEVICE))
+    FAIL(err, ERROR_RESOURCE, "the device has no room for %s; this is an injected fault", what);
   return 0;
 }
 
-/* ---- buffers -------------------------------------------------------------------------------------------------------- */
+/* ---- buffers ---- */
 
 int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer **out, struct error *err)
 {
@@ -82,7 +86,7 @@ void buffer_read(struct device *d, struct view from, void *to, enum host_type ty
   reals_move(to, host_size(type), 1, (const char *)from.buffer->reals + from.at * d->real_size, d->real_size, 1, n);
 }
 
-/* ---- weights -------------------------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 static size_t panel_round(size_t n)
 {
@@ -101,8 +105,8 @@ int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, c
   size_t cols = kind == WEIGHT_VECTOR ? 1 : k;
   uint64_t reals;
   if (!n || !cols || n > SIZE_MAX / 2 || !size_mul(panel_round(n), cols, &reals))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found a weight of %zu x %zu; expected at least 1 x 1, and a size that fits in memory", n,
-            cols);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
+            "found a weight of %zu x %zu; expected at least 1 x 1, and a size that fits in memory", n, cols);
   TRY(create_check(name, err));
   struct weight *w = memory_alloc(1, sizeof *w, "weights", err);
   if (!w) return ERROR_RESOURCE;
@@ -165,7 +169,8 @@ const char *weight_name(const struct weight *w)
   return w->name;
 }
 
-void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from, enum host_type type)
+void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
+                  enum host_type type)
 {
   size_t size = w->device->real_size;
   ASSAY_BUG_IF(!w->part[part] || row > w->n || count > w->n - row);
@@ -183,7 +188,7 @@ void weight_read(const struct weight *w, enum weight_part part, size_t row, size
                (const char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL, w->k);
 }
 
-/* ---- KV --------------------------------------------------------------------------------------------------------------- */
+/* ---- KV ---- */
 
 size_t kv_block_bytes(const struct kv_shape *shape, size_t real_size)
 {
@@ -193,15 +198,16 @@ size_t kv_block_bytes(const struct kv_shape *shape, size_t real_size)
 static int kv_check(const struct kv_shape *s, struct error *err)
 {
   if (s->block < 2 || (s->block & (s->block - 1)))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "kv_block", "found a KV block of %d positions; expected a power of two, 2 or more", s->block);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "kv_block",
+            "found a KV block of %d positions; expected a power of two, 2 or more", s->block);
   if (s->layers < 1 || s->heads < 1 || s->head_dim < 1 || s->blocks < 1)
-    FAIL(err, ERROR_INPUT, "found KV of %d layers, %d heads of %d and %d blocks; expected at least 1 of each", s->layers, s->heads,
-         s->head_dim, s->blocks);
+    FAIL(err, ERROR_INPUT, "found KV of %d layers, %d heads of %d and %d blocks; expected at least 1 of each",
+         s->layers, s->heads, s->head_dim, s->blocks);
   uint64_t reals = (uint64_t)s->block * (uint64_t)s->head_dim;
   if (!size_mul(reals, (uint64_t)s->heads, &reals) || !size_mul(reals, (uint64_t)s->layers, &reals) ||
       !size_mul(reals, (uint64_t)s->blocks, &reals) || reals > SIZE_MAX / 16)
-    FAIL(err, ERROR_RESOURCE, "KV of %d blocks of %d positions does not fit in memory; lower slots or max_new_tokens", s->blocks,
-         s->block);
+    FAIL(err, ERROR_RESOURCE, "KV of %d blocks of %d positions does not fit in memory; lower slots or max_new_tokens",
+         s->blocks, s->block);
   return 0;
 }
 

@@ -1,11 +1,11 @@
-/* cpu/table: the instruction sets, and the table of operations that the one in force gives. The reference fills every slot; each set
- * up to the one in force lays its own over it. */
+/* cpu/table: the instruction sets, and the table of operations that the one in force gives. The reference fills every
+ * slot; each set up to the one in force lays its own over it. */
 #include "compute/cpu/cpu.h"
 
-#include "core/arena.h"
-#include "core/fault.h"
 #include <stdlib.h>
 #include <string.h>
+#include "core/arena.h"
+#include "core/fault.h"
 
 enum { SCRATCH_EACH = 1 << 20 };
 
@@ -54,8 +54,8 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
   for (int i = 0; i < ISAS; i++) {
     if (strcmp(name, isas[i].name)) continue;
     if (!isa_available(i))
-      FAIL_AT(err, ERROR_RESOURCE, NULL, 0, origin, "found instruction set %s, which this processor does not have; write auto",
-              name);
+      FAIL_AT(err, ERROR_RESOURCE, NULL, 0, origin,
+              "found instruction set %s, which this processor does not have; write auto", name);
     *chosen = i;
     return 0;
   }
@@ -76,7 +76,8 @@ int cpu_device_open(const char *isa, bool real64, int threads, struct device **o
   if (!real64)
     TRY(isa_choose(isa, &chosen, err));
   else if (isa && strcmp(isa, "auto") && strcmp(isa, "ref"))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "isa", "found instruction set \"%s\" for reference64; expected ref, the only one it has", isa);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "isa",
+            "found instruction set \"%s\" for reference64; expected ref, the only one it has", isa);
   if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device could not be opened; this is an injected fault");
   struct device *d = memory_alloc(1, sizeof *d, "device", err);
   if (!d) return ERROR_RESOURCE;

@@ -1,4 +1,5 @@
-/* ref/adamw: decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). The panels of master, gradient and moments are the same, so it is elementwise. */
+/* ref/adamw: decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). The panels of master, gradient and
+ * moments are the same, so it is elementwise. */
 #include "compute/cpu/ref/ref.h"
 
 struct adamw_job {
@@ -30,14 +31,22 @@ static void adamw_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(adamw)(struct device *d, struct weight *w, const struct adamw_params *p)
 {
   ASSAY_BUG_IF(!w->part[WEIGHT_GRAD] || !w->part[WEIGHT_MOMENT1] || !w->part[WEIGHT_MOMENT2]);
-  struct adamw_job job = {.master = weight_reals(w, WEIGHT_MASTER), .grad = weight_reals(w, WEIGHT_GRAD),
-                          .moment1 = weight_reals(w, WEIGHT_MOMENT1), .moment2 = weight_reals(w, WEIGHT_MOMENT2),
-                          .n = w->n, .k = w->k,
-                          .b1 = (real)p->beta1, .not_b1 = (real)(1.0 - p->beta1),
-                          .b2 = (real)p->beta2, .not_b2 = (real)(1.0 - p->beta2),
-                          .c1 = (real)p->correction1, .c2 = (real)p->correction2,
-                          .lr = (real)p->lr, .decay = (real)(-(p->lr * p->weight_decay)),
-                          .eps = (real)p->eps, .grad_scale = (real)p->grad_scale};
+  struct adamw_job job = {.master = weight_reals(w, WEIGHT_MASTER),
+                          .grad = weight_reals(w, WEIGHT_GRAD),
+                          .moment1 = weight_reals(w, WEIGHT_MOMENT1),
+                          .moment2 = weight_reals(w, WEIGHT_MOMENT2),
+                          .n = w->n,
+                          .k = w->k,
+                          .b1 = (real)p->beta1,
+                          .not_b1 = (real)(1.0 - p->beta1),
+                          .b2 = (real)p->beta2,
+                          .not_b2 = (real)(1.0 - p->beta2),
+                          .c1 = (real)p->correction1,
+                          .c2 = (real)p->correction2,
+                          .lr = (real)p->lr,
+                          .decay = (real)(-(p->lr * p->weight_decay)),
+                          .eps = (real)p->eps,
+                          .grad_scale = (real)p->grad_scale};
   pool_run(d->pool, w->padded / PANEL * w->k, adamw_part, &job);
 }
 

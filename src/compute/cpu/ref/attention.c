@@ -1,5 +1,6 @@
-/* ref/attention: causal softmax attention over paths: the keys of a path in blocks of 32 by absolute position, the softmax state carried from block to
- * block (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"). */
+/* ref/attention: causal softmax attention over paths: the keys of a path in blocks of 32 by absolute position, the
+ * softmax state carried from block to block (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax").
+ */
 #include "compute/cpu/ref/path.h"
 
 struct attention_job {
@@ -19,8 +20,8 @@ struct attention_state {
 };
 
 /* The scores of a block's visible keys into s, -inf for the others; returns max(m, s). */
-static real block_scores(const struct attention_job *job, const real *q, int kv_head, const int32_t *table, int32_t start,
-                         int32_t first, int32_t last, real m, real s[KEY_BLOCK])
+static real block_scores(const struct attention_job *job, const real *q, int kv_head, const int32_t *table,
+                         int32_t start, int32_t first, int32_t last, real m, real s[KEY_BLOCK])
 {
   size_t dim = (size_t)job->shape->head_dim, stride = (size_t)job->kv->shape.block;
   for (int32_t j = 0; j < KEY_BLOCK; j++) {
@@ -33,8 +34,8 @@ static real block_scores(const struct attention_job *job, const real *q, int kv_
 }
 
 /* m' = max; f = exp(m - m'); e = exp(s - m'); l = l f + sum16(e); o = o f + sum_j e_j v_j */
-static void block_step(const struct attention_job *job, struct attention_state *state, bool fresh, const real *q, int kv_head,
-                       const int32_t *table, int32_t start, int32_t first, int32_t last)
+static void block_step(const struct attention_job *job, struct attention_state *state, bool fresh, const real *q,
+                       int kv_head, const int32_t *table, int32_t start, int32_t first, int32_t last)
 {
   size_t dim = (size_t)job->shape->head_dim;
   real s[KEY_BLOCK], e[KEY_BLOCK], lane[16] = {0};
@@ -84,6 +85,7 @@ void REAL_NAME(attention)(struct device *d, const struct attention_shape *shape,
   if (rows->count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
   ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
-  struct attention_job job = {shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), (real)shape->scale};
+  struct attention_job job = {
+      shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), (real)shape->scale};
   pool_run(d->pool, (size_t)rows->count * (size_t)shape->heads, attention_part, &job);
 }

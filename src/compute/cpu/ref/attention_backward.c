@@ -1,5 +1,5 @@
-/* ref/attention_backward: the backward of attention.c (Dao et al. 2022, "FlashAttention", appendix B.2): P again from the saved (m, l), then
- *   dS = P (dP - Delta) scale,  dq = dS k,  dk = dS^T q,  dv = P^T dout. */
+/* ref/attention_backward: the backward of attention.c (Dao et al. 2022, "FlashAttention", appendix B.2): P again from
+ * the saved (m, l), then dS = P (dP - Delta) scale,  dq = dS k,  dk = dS^T q,  dv = P^T dout. */
 #include "compute/cpu/ref/path.h"
 
 struct backward_job {
@@ -13,7 +13,8 @@ struct backward_job {
 };
 
 /* One row and head: its own dq whole, and its terms of the dk and dv of the keys it sees. */
-REF_HOT static void backward_row(const struct backward_job *job, const struct rows_run *run, int32_t row, int head, int kv_head)
+REF_HOT static void backward_row(const struct backward_job *job, const struct rows_run *run, int32_t row, int head,
+                                 int kv_head)
 {
   const struct attention_shape *shape = job->shape;
   size_t dim = (size_t)shape->head_dim, at = (size_t)row * (size_t)shape->heads + (size_t)head;
@@ -43,7 +44,8 @@ REF_HOT static void backward_row(const struct backward_job *job, const struct ro
   }
 }
 
-/* One thread has a KV head whole: rows ascending, in a row its query heads ascending, as the chains of dk and dv want it. */
+/* One thread has a KV head whole: rows ascending, in a row its query heads ascending, as the chains of dk and dv want
+ * it. */
 static void backward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct backward_job *job = arg;
@@ -57,15 +59,25 @@ static void backward_part(void *arg, int thread, size_t begin, size_t end)
     }
 }
 
-void REAL_NAME(attention_backward)(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer,
-                                   const struct rows *rows, struct view q, struct view o, struct view stat, struct view dout,
-                                   struct view dq, struct kv_grad_view grad)
+void REAL_NAME(attention_backward)(struct device *d, const struct attention_shape *shape, const struct kv *kv,
+                                   int layer, const struct rows *rows, struct view q, struct view o, struct view stat,
+                                   struct view dout, struct view dq, struct kv_grad_view grad)
 {
   if (rows->count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
   ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
   for (int32_t i = 0; i < rows->run_count; i++) ASSAY_BUG_IF(rows->runs[i].span_count < 1);
-  struct backward_job job = {shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), view_reals(dout),
-                             view_reals(dq), view_reals(grad.dk), view_reals(grad.dv), (real)shape->scale};
+  struct backward_job job = {shape,
+                             kv,
+                             layer,
+                             rows,
+                             view_reals(q),
+                             view_reals(o),
+                             view_reals(stat),
+                             view_reals(dout),
+                             view_reals(dq),
+                             view_reals(grad.dk),
+                             view_reals(grad.dv),
+                             (real)shape->scale};
   pool_run(d->pool, (size_t)shape->kv_heads, backward_part, &job);
 }

@@ -57,7 +57,8 @@ static void gather_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct element_job *job = arg;
   (void)thread;
-  for (size_t i = begin; i < end; i++) memcpy(job->to + i * job->c, job->from + (size_t)job->row[i] * job->c, job->c * sizeof(real));
+  for (size_t i = begin; i < end; i++)
+    memcpy(job->to + i * job->c, job->from + (size_t)job->row[i] * job->c, job->c * sizeof(real));
 }
 
 void REAL_NAME(gather)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)
@@ -72,7 +73,8 @@ static void scatter_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct element_job *job = arg;
   (void)thread;
-  for (size_t i = begin; i < end; i++) memcpy(job->to + (size_t)job->row[i] * job->c, job->from + i * job->c, job->c * sizeof(real));
+  for (size_t i = begin; i < end; i++)
+    memcpy(job->to + (size_t)job->row[i] * job->c, job->from + i * job->c, job->c * sizeof(real));
 }
 
 void REAL_NAME(scatter)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)

@@ -1,4 +1,5 @@
-/* ref/embed: rows of the embedding, and its sparse gradient: a row for each token that occurs, joined into the weight's once. */
+/* ref/embed: rows of the embedding, and its sparse gradient: a row for each token that occurs, joined into the weight's
+ * once. */
 #include "compute/cpu/ref/ref.h"
 
 struct embed_job {
@@ -38,7 +39,8 @@ static void embed_backward_part(void *arg, int thread, size_t begin, size_t end)
     for (size_t c = begin; c < end; c++) job->to[(size_t)job->index[m] * job->c + c] += job->from[m * job->c + c];
 }
 
-void REAL_NAME(embed_backward)(struct device *d, int32_t m, const int32_t *slot, size_t c, struct view dy, struct view accum)
+void REAL_NAME(embed_backward)(struct device *d, int32_t m, const int32_t *slot, size_t c, struct view dy,
+                               struct view accum)
 {
   if (m <= 0) return;
   struct embed_job job = {.index = slot, .m = (size_t)m, .c = c, .from = view_reals(dy), .to = view_reals(accum)};
@@ -60,7 +62,11 @@ void REAL_NAME(embed_join)(struct device *d, struct weight *w, int32_t slots, co
 {
   if (slots <= 0 || !w->part[WEIGHT_GRAD]) return;
   for (int32_t i = 0; i < slots; i++) ASSAY_BUG_IF(id[i] < 0 || (size_t)id[i] >= w->n);
-  struct embed_job job = {.w = w, .index = id, .m = (size_t)slots, .c = w->k, .from = view_reals(accum),
+  struct embed_job job = {.w = w,
+                          .index = id,
+                          .m = (size_t)slots,
+                          .c = w->k,
+                          .from = view_reals(accum),
                           .to = weight_reals(w, WEIGHT_GRAD)};
   pool_run(d->pool, job.m, embed_join_part, &job);
 }

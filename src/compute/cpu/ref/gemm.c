@@ -1,7 +1,7 @@
 /* ref/gemm: y = x W^T + b, and its backward: dx = dy W, dW = dy^T x, db = sum dy. */
 #include "compute/cpu/ref/ref.h"
 
-/* ---- forward: y[m, n] = chain_k x[m, k] W[n, k], then + b[n] ------------------------------------------------------ */
+/* ---- forward: y[m, n] = chain_k x[m, k] W[n, k], then + b[n] ---- */
 
 struct gemm_job {
   const real *x, *w, *b; /* b: NULL or [N] */
@@ -29,15 +29,21 @@ static void gemm_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(gemm)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x, struct view y)
+void REAL_NAME(gemm)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
+                     struct view y)
 {
   if (m <= 0) return;
-  struct gemm_job job = {view_reals(x), weight_reals(w, WEIGHT_MASTER), b ? weight_reals(b, WEIGHT_MASTER) : NULL,
-                         view_reals(y), w->n, w->k, w->padded / PANEL};
+  struct gemm_job job = {view_reals(x),
+                         weight_reals(w, WEIGHT_MASTER),
+                         b ? weight_reals(b, WEIGHT_MASTER) : NULL,
+                         view_reals(y),
+                         w->n,
+                         w->k,
+                         w->padded / PANEL};
   pool_run(d->pool, (size_t)m * job.panels, gemm_part, &job);
 }
 
-/* ---- backward: dx[m, k] = chain_n dy[m, n] W[n, k] ---------------------------------------------------------------- */
+/* ---- backward: dx[m, k] = chain_n dy[m, n] W[n, k] ---- */
 
 struct gemm_dx_job {
   const real *dy, *w;
@@ -67,15 +73,16 @@ static void gemm_dx_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(gemm_dx)(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx, bool accumulate)
+void REAL_NAME(gemm_dx)(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
+                        bool accumulate)
 {
   if (m <= 0) return;
-  struct gemm_dx_job job = {view_reals(dy), weight_reals(w, WEIGHT_MASTER), view_reals(dx), w->n, w->k,
-                            (w->k + PANEL - 1) / PANEL, accumulate};
+  struct gemm_dx_job job = {view_reals(dy), weight_reals(w, WEIGHT_MASTER), view_reals(dx), w->n,
+                            w->k,           (w->k + PANEL - 1) / PANEL,     accumulate};
   pool_run(d->pool, (size_t)m * job.tiles, gemm_dx_part, &job);
 }
 
-/* ---- backward: grad(W)[n, k] = chain_m dy[m, n] x[m, k], grad(b)[n] = chain_m of additions of dy[m, n] --------------- */
+/* ---- backward: grad(W)[n, k] = chain_m dy[m, n] x[m, k], grad(b)[n] = chain_m of additions of dy[m, n] ---- */
 
 struct gemm_dw_job {
   const real *dy, *x;

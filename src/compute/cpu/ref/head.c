@@ -1,4 +1,5 @@
-/* ref/head: the LM head fused with log-softmax: logits of a chunk of the vocabulary at a time, never the whole batch by V. */
+/* ref/head: the LM head fused with log-softmax: logits of a chunk of the vocabulary at a time, never the whole batch by
+ * V. */
 #include "compute/cpu/ref/head_steps.h"
 
 struct score_job {
@@ -8,7 +9,7 @@ struct score_job {
   real inv_temperature, *stat, *logp, *entropy;
 };
 
-/* ---- score: logp = (z - m) - log(l), entropy = log(l) - u / l ------------------------------------------------------- */
+/* ---- score: logp = (z - m) - log(l), entropy = log(l) - u / l ---- */
 
 /* A chunk's blocks into the rows' states; a target that stands in it leaves its z in logp. */
 static void score_chunk(void *arg, int thread, size_t begin, size_t end)
@@ -22,9 +23,11 @@ static void score_chunk(void *arg, int thread, size_t begin, size_t end)
     job->stat[3 * h] = s.m;
     job->stat[3 * h + 1] = s.l;
     job->stat[3 * h + 2] = s.u;
-    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++) {
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h);
+         p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++) {
       size_t target = (size_t)job->rows->pair_target[p];
-      if (target >= job->at && target < job->at + job->width) job->logp[p] = head_z(logit[target - job->at], job->inv_temperature);
+      if (target >= job->at && target < job->at + job->width)
+        job->logp[p] = head_z(logit[target - job->at], job->inv_temperature);
     }
   }
 }
@@ -36,19 +39,23 @@ static void score_finish(void *arg, int thread, size_t begin, size_t end)
   for (size_t h = begin; h < end; h++) {
     struct head_state s = {job->stat[3 * h], job->stat[3 * h + 1], job->stat[3 * h + 2]};
     job->entropy[h] = head_entropy(&s);
-    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++)
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h);
+         p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++)
       job->logp[p] = head_logp(&s, job->logp[p]);
   }
 }
 
-void REAL_NAME(head_score)(struct device *d, const struct weight *w, double inv_temperature, const struct head_rows *rows,
-                           struct view hidden, int32_t chunk, struct view scratch, struct view stat, struct view logp,
-                           struct view entropy)
+void REAL_NAME(head_score)(struct device *d, const struct weight *w, double inv_temperature,
+                           const struct head_rows *rows, struct view hidden, int32_t chunk, struct view scratch,
+                           struct view stat, struct view logp, struct view entropy)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);
-  struct score_job job = {.rows = rows, .logit = view_reals(scratch), .inv_temperature = (real)inv_temperature,
-                          .stat = view_reals(stat), .logp = rows->pair_count ? view_reals(logp) : NULL,
+  struct score_job job = {.rows = rows,
+                          .logit = view_reals(scratch),
+                          .inv_temperature = (real)inv_temperature,
+                          .stat = view_reals(stat),
+                          .logp = rows->pair_count ? view_reals(logp) : NULL,
                           .entropy = view_reals(entropy)};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
@@ -59,7 +66,7 @@ void REAL_NAME(head_score)(struct device *d, const struct weight *w, double inv_
   pool_run(d->pool, (size_t)rows->count, score_finish, &job);
 }
 
-/* ---- top: the k most likely tokens ------------------------------------------------------------------------------------ */
+/* ---- top: the k most likely tokens ---- */
 
 struct top_job {
   const real *logit;
@@ -104,8 +111,8 @@ static void top_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(head_top)(struct device *d, const struct weight *w, double inv_temperature, int32_t count, struct view hidden,
-                         struct view scratch, int32_t k, int32_t *ids, float *logp)
+void REAL_NAME(head_top)(struct device *d, const struct weight *w, double inv_temperature, int32_t count,
+                         struct view hidden, struct view scratch, int32_t k, int32_t *ids, float *logp)
 {
   if (count <= 0 || k <= 0) return;
   ASSAY_BUG_IF((size_t)k > w->n);

@@ -1,4 +1,5 @@
-/* ref/head_backward: from coefficients on log-probabilities and entropies to gradients of the hidden states and of the LM head.
+/* ref/head_backward: from coefficients on log-probabilities and entropies to gradients of the hidden states and of the
+ * LM head.
  *
  *   d logp_t / d z_v = [v = t] - p_v,   d entropy / d z_v = -p_v (log p_v + entropy),   d z_v / d logit_v = 1/T
  */
@@ -38,13 +39,17 @@ static void dz_part(void *arg, int thread, size_t begin, size_t end)
 }
 
 void REAL_NAME(head_backward)(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows,
-                              struct view hidden, int32_t chunk, struct view scratch, struct view stat, const double *coef,
-                              const double *entropy_coef, struct view dhidden)
+                              struct view hidden, int32_t chunk, struct view scratch, struct view stat,
+                              const double *coef, const double *entropy_coef, struct view dhidden)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);
-  struct head_grad_job job = {.rows = rows, .dz = view_reals(scratch), .inv_temperature = (real)inv_temperature,
-                              .stat = view_reals(stat), .coef = coef, .entropy_coef = entropy_coef};
+  struct head_grad_job job = {.rows = rows,
+                              .dz = view_reals(scratch),
+                              .inv_temperature = (real)inv_temperature,
+                              .stat = view_reals(stat),
+                              .coef = coef,
+                              .entropy_coef = entropy_coef};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
     struct weight slice = head_slice(w, job.at, job.width);

@@ -1,5 +1,6 @@
-/* ref/head_steps: the steps that head_score, head_top, head_sample and head_backward share, so that the sampler's log-probability is the trainer's
- * (law 1). Logits come from the gemm in force, over slices of the LM head's weight that begin at a panel. */
+/* ref/head_steps: the steps that head_score, head_top, head_sample and head_backward share, so that the sampler's
+ * log-probability is the trainer's (law 1). Logits come from the gemm in force, over slices of the LM head's weight
+ * that begin at a panel. */
 #ifndef ASSAY_COMPUTE_CPU_REF_HEAD_STEPS_H
 #define ASSAY_COMPUTE_CPU_REF_HEAD_STEPS_H
 
@@ -10,7 +11,8 @@ struct head_state {
   real m, l, u;
 };
 
-/* Rows first .. first+count-1 of a matrix as a weight of its own: panels are contiguous. first is a multiple of PANEL. */
+/* Rows first .. first+count-1 of a matrix as a weight of its own: panels are contiguous. first is a multiple of PANEL.
+ */
 static inline struct weight head_slice(const struct weight *w, size_t first, size_t count)
 {
   struct weight slice = *w;
@@ -80,10 +82,10 @@ static inline int32_t head_first_pair(const struct head_rows *rows, int32_t row)
   return low;
 }
 
-/* g_t += coef for the pairs first .. end-1 of a row, a target's coefficients summed in f64 in the order of its pairs and rounded once. g: the row's vocabulary
-   at .. at+width-1; targets outside of it wait for their chunk. */
-static inline void head_add_targets(const struct head_rows *rows, const double *coef, int32_t first, int32_t end, size_t at, size_t width,
-                                    real *g)
+/* g_t += coef for the pairs first .. end-1 of a row, a target's coefficients summed in f64 in the order of its pairs
+   and rounded once. g: the row's vocabulary at .. at+width-1; targets outside of it wait for their chunk. */
+static inline void head_add_targets(const struct head_rows *rows, const double *coef, int32_t first, int32_t end,
+                                    size_t at, size_t width, real *g)
 {
   const int32_t *target = rows->pair_target;
   for (int32_t p = first; p < end; p++) {

@@ -40,7 +40,8 @@ static void kv_write_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(kv_write)(struct device *d, struct kv *kv, int layer, const struct rows *rows, struct view k, struct view v)
+void REAL_NAME(kv_write)(struct device *d, struct kv *kv, int layer, const struct rows *rows, struct view k,
+                         struct view v)
 {
   if (rows->count <= 0 && rows->copy_count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers);
@@ -68,7 +69,8 @@ static void kv_read_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(kv_read)(struct device *d, const struct kv *kv, int layer, const struct rows *rows, struct view k, struct view v)
+void REAL_NAME(kv_read)(struct device *d, const struct kv *kv, int layer, const struct rows *rows, struct view k,
+                        struct view v)
 {
   if (rows->count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers);

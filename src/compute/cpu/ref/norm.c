@@ -9,7 +9,7 @@ struct norm_job {
   bool accumulate;
 };
 
-/* ---- forward: r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * w ---------------------------------------------------- */
+/* ---- forward: r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * w ---- */
 
 static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
 {
@@ -25,15 +25,21 @@ static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, int32_t m, struct view x, struct view y, struct view r)
+void REAL_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, int32_t m, struct view x, struct view y,
+                        struct view r)
 {
   if (m <= 0) return;
-  struct norm_job job = {.x = view_reals(x), .w = weight_reals(w, WEIGHT_MASTER), .y = view_reals(y), .r = view_reals(r),
-                         .m = (size_t)m, .c = w->n, .eps = (real)eps};
+  struct norm_job job = {.x = view_reals(x),
+                         .w = weight_reals(w, WEIGHT_MASTER),
+                         .y = view_reals(y),
+                         .r = view_reals(r),
+                         .m = (size_t)m,
+                         .c = w->n,
+                         .eps = (real)eps};
   pool_run(d->pool, job.m, rmsnorm_part, &job);
 }
 
-/* ---- backward: g = dy w; dx = g r - x ((r^3 sum16(g x)) / C); grad(w) = chain_m dy (x r) ------------------------------- */
+/* ---- backward: g = dy w; dx = g r - x ((r^3 sum16(g x)) / C); grad(w) = chain_m dy (x r) ---- */
 
 static void rmsnorm_dx_part(void *arg, int thread, size_t begin, size_t end)
 {
@@ -61,12 +67,18 @@ static void rmsnorm_dw_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, struct view x, struct view r, struct view dy,
-                                 struct view dx, bool accumulate)
+void REAL_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, struct view x, struct view r,
+                                 struct view dy, struct view dx, bool accumulate)
 {
   if (m <= 0) return;
-  struct norm_job job = {.x = view_reals(x), .w = weight_reals(w, WEIGHT_MASTER), .dy = view_reals(dy), .r = view_reals(r),
-                         .dx = view_reals(dx), .dw = weight_reals(w, WEIGHT_GRAD), .m = (size_t)m, .c = w->n,
+  struct norm_job job = {.x = view_reals(x),
+                         .w = weight_reals(w, WEIGHT_MASTER),
+                         .dy = view_reals(dy),
+                         .r = view_reals(r),
+                         .dx = view_reals(dx),
+                         .dw = weight_reals(w, WEIGHT_GRAD),
+                         .m = (size_t)m,
+                         .c = w->n,
                          .accumulate = accumulate};
   if (job.dw) pool_run(d->pool, job.c, rmsnorm_dw_part, &job);
   pool_run(d->pool, job.m, rmsnorm_dx_part, &job);

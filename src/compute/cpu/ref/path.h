@@ -1,4 +1,5 @@
-/* ref/path: where a path's keys, values and gradient slots are, and the steps that attention forward and backward share. */
+/* ref/path: where a path's keys, values and gradient slots are, and the steps that attention forward and backward
+ * share. */
 #ifndef ASSAY_COMPUTE_CPU_REF_PATH_H
 #define ASSAY_COMPUTE_CPU_REF_PATH_H
 
@@ -40,7 +41,8 @@ static inline real *path_key(const struct kv *kv, int layer, int head, const int
 static inline real *path_value(const struct kv *kv, int layer, int head, const int32_t *table, int32_t position)
 {
   int32_t size = kv->shape.block;
-  return (real *)kv->values + kv_at(kv, layer, table[position / size], head) + (size_t)(position % size) * (size_t)kv->shape.head_dim;
+  return (real *)kv->values + kv_at(kv, layer, table[position / size], head) +
+         (size_t)(position % size) * (size_t)kv->shape.head_dim;
 }
 
 /* First position that the one at `position` sees. */

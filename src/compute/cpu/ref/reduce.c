@@ -6,9 +6,9 @@ enum { ROW_BATCH = 1024 };
 struct reduce_job {
   const struct weight *w;
   enum weight_part part;
-  size_t first;             /* row of the batch's first */
-  double sum[ROW_BATCH];    /* of squares, by row */
-  int64_t bad[ROW_BATCH];   /* first k that is not finite, or -1 */
+  size_t first;           /* row of the batch's first */
+  double sum[ROW_BATCH];  /* of squares, by row */
+  int64_t bad[ROW_BATCH]; /* first k that is not finite, or -1 */
 };
 
 /* Per row a chain over K of fma(x, x, acc) in f64. */

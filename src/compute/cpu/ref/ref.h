@@ -1,5 +1,6 @@
-/* ref: the reference of every operation, plain C over `real`, compiled twice (f32, f64). What a formula or an order means is said in
- * backend.h; here it is spelled out in loops. Work is split over outputs by pool_run, never over a reduction. */
+/* ref: the reference of every operation, plain C over `real`, compiled twice (f32, f64). What a formula or an order
+ * means is said in backend.h; here it is spelled out in loops. Work is split over outputs by pool_run, never over a
+ * reduction. */
 #ifndef ASSAY_COMPUTE_CPU_REF_REF_H
 #define ASSAY_COMPUTE_CPU_REF_REF_H
 
@@ -7,16 +8,19 @@
 #include "core/math.h"
 
 /* Every slot of struct backend_ops. REAL_NAME(slot) is its function, of the slot's very type. */
-#define REF_SLOTS(X)                                                                                              \
-  X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope)   \
-  X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(add) X(copy) X(zero)   \
-  X(gather) X(scatter) X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw) X(weight_zero_grad)     \
+/* clang-format off */
+#define REF_SLOTS(X)                                                                                            \
+  X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope) \
+  X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(add) X(copy) X(zero) \
+  X(gather) X(scatter) X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw) X(weight_zero_grad)   \
   X(sum_squares) X(find_not_finite)
+/* clang-format on */
 
 #define REF_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) REAL_NAME(slot);
 REF_SLOTS(REF_DECLARE)
 
-/* Loops of fused multiply-adds get a second version for processors that have the instruction; elsewhere fma is a (slow, equal) call. */
+/* Loops of fused multiply-adds get a second version for processors that have the instruction; elsewhere fma is a (slow,
+ * equal) call. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
 #define REF_HOT __attribute__((target_clones("fma", "default")))
@@ -27,15 +31,39 @@ REF_SLOTS(REF_DECLARE)
 #define REAL_INFINITY ((real)__builtin_inf())
 
 #ifdef ASSAY_REAL64
-static inline real real_fma(real a, real b, real c) { return math_fma(a, b, c); }
-static inline real real_exp(real x) { return math_exp(x); }
-static inline real real_log(real x) { return math_log(x); }
-static inline real real_sqrt(real x) { return math_sqrt(x); }
+static inline real real_fma(real a, real b, real c)
+{
+  return math_fma(a, b, c);
+}
+static inline real real_exp(real x)
+{
+  return math_exp(x);
+}
+static inline real real_log(real x)
+{
+  return math_log(x);
+}
+static inline real real_sqrt(real x)
+{
+  return math_sqrt(x);
+}
 #else
-static inline real real_fma(real a, real b, real c) { return math_fmaf(a, b, c); }
-static inline real real_exp(real x) { return math_expf(x); }
-static inline real real_log(real x) { return math_logf(x); }
-static inline real real_sqrt(real x) { return math_sqrtf(x); }
+static inline real real_fma(real a, real b, real c)
+{
+  return math_fmaf(a, b, c);
+}
+static inline real real_exp(real x)
+{
+  return math_expf(x);
+}
+static inline real real_log(real x)
+{
+  return math_logf(x);
+}
+static inline real real_sqrt(real x)
+{
+  return math_sqrtf(x);
+}
 #endif
 
 /* sum16's tree over its lanes. */
@@ -46,6 +74,9 @@ static inline real lanes_sum(real lane[16])
   return lane[0];
 }
 
-static inline size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t size_min(size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
 
 #endif

@@ -26,8 +26,8 @@ static void rope_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(rope)(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table, bool inverse,
-                     struct view x)
+void REAL_NAME(rope)(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
+                     bool inverse, struct view x)
 {
   if (m <= 0) return;
   ASSAY_BUG_IF(heads < 1 || head_dim < 2 || head_dim % 2);

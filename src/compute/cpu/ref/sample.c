@@ -1,8 +1,9 @@
 /* ref/sample: one token per row: filters without a sort, inverse CDF in token-id order.
  *
- * The order of a row is s descending, then id ascending. top_k and top_p keep a prefix of it, so what they keep is one `cut`: the last key and, among equal
- * keys, the last id. A cut is found by radix selection: eight bits of the key a pass, counting tokens (top_k) or summing mass (top_p) per
- * bin. Mass is an integer, so no order of summation can move the cut.
+ * The order of a row is s descending, then id ascending. top_k and top_p keep a prefix of it, so what they keep is one
+ * `cut`: the last key and, among equal keys, the last id. A cut is found by radix selection: eight bits of the key a
+ * pass, counting tokens (top_k) or summing mass (top_p) per bin. Mass is an integer, so no order of summation can move
+ * the cut.
  */
 #include "compute/cpu/ref/head_steps.h"
 
@@ -25,7 +26,7 @@ struct draw {
   size_t vocab;
   real inv, top; /* 1/T of the draw, and the largest s */
   struct cut cut;
-  real min_p;    /* 0: off */
+  real min_p; /* 0: off */
 };
 
 /* A key that orders as s does: -0 as +0, NaN below all. */
@@ -64,9 +65,10 @@ static size_t draw_best(const real *logit, size_t vocab, real inv)
   return best;
 }
 
-/* ---- filters ---------------------------------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
-/* One bin deeper: of the kept keys that agree with `prefix` above `shift`, the bin in which the running measure reaches `need`. */
+/* One bin deeper: of the kept keys that agree with `prefix` above `shift`, the bin in which the running measure reaches
+ * `need`. */
 static key_bits cut_bin(const struct draw *d, bool by_mass, double need, key_bits prefix, int shift, uint64_t *above)
 {
   uint64_t measure[BINS] = {0};
@@ -92,7 +94,8 @@ static struct cut cut_find(const struct draw *d, bool by_mass, double need)
 {
   uint64_t above = 0;
   struct cut cut = {0, 0};
-  for (int shift = (int)KEY_WIDTH - 8; shift >= 0; shift -= 8) cut.key = cut_bin(d, by_mass, need, cut.key, shift, &above);
+  for (int shift = (int)KEY_WIDTH - 8; shift >= 0; shift -= 8)
+    cut.key = cut_bin(d, by_mass, need, cut.key, shift, &above);
   for (size_t v = 0; v < d->vocab; v++) {
     key_bits key = key_of(head_z(d->logit[v], d->inv));
     if (key != cut.key || !in_cut(d, v, key)) continue;
@@ -115,7 +118,7 @@ static void draw_filter(struct draw *d, const struct sample_params *params)
   d->min_p = params->min_p > 0 ? (real)params->min_p : 0;
 }
 
-/* ---- the draw ----------------------------------------------------------------------------------------------------------- */
+/* ---- the draw ---- */
 
 static bool filters_on(const struct draw *d, const struct sample_params *params)
 {
@@ -157,7 +160,8 @@ static double sum_all(const struct draw *d)
   return sum;
 }
 
-/* Draws at the temperature of params; *behaviour is the log-probability of what was drawn, unless it is logp itself (returned true). */
+/* Draws at the temperature of params; *behaviour is the log-probability of what was drawn, unless it is logp itself
+ * (returned true). */
 static bool draw_token(struct draw *d, const struct sample_params *params, bool same, size_t *id, float *behaviour)
 {
   double total = sum_all(d);
@@ -201,7 +205,8 @@ static void sample_row(const struct sample_job *job, size_t row)
     id = draw_best(logit, job->vocab, record);
   else {
     bool same = params->temperature == (float)job->record_temperature;
-    struct draw d = {logit, job->vocab, same ? record : (real)(1.0 / (double)params->temperature), 0, {0, job->vocab - 1}, 0};
+    struct draw d = {logit, job->vocab,          same ? record : (real)(1.0 / (double)params->temperature),
+                     0,     {0, job->vocab - 1}, 0};
     d.top = head_z(logit[draw_best(logit, job->vocab, d.inv)], d.inv);
     same_behaviour = draw_token(&d, params, same, &id, &out->logp_behaviour);
   }
@@ -217,8 +222,9 @@ static void sample_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t row = begin; row < end; row++) sample_row(arg, row);
 }
 
-void REAL_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count, struct view hidden,
-                            struct view scratch, const struct sample_params *params, struct sample_result *out)
+void REAL_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                            struct view hidden, struct view scratch, const struct sample_params *params,
+                            struct sample_result *out)
 {
   if (count <= 0) return;
   ASSAY_BUG_IF(!(record_temperature > 0));

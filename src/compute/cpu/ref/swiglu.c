@@ -39,10 +39,11 @@ static void swiglu_backward_part(void *arg, int thread, size_t begin, size_t end
   }
 }
 
-void REAL_NAME(swiglu_backward)(struct device *d, size_t n, struct view g, struct view u, struct view dy, struct view dg,
-                                struct view du)
+void REAL_NAME(swiglu_backward)(struct device *d, size_t n, struct view g, struct view u, struct view dy,
+                                struct view dg, struct view du)
 {
   if (!n) return;
-  struct swiglu_job job = {.g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
+  struct swiglu_job job = {
+      .g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
   pool_run(d->pool, n, swiglu_backward_part, &job);
 }
