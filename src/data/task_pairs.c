@@ -11,7 +11,8 @@ enum {
 struct pairs_state {
   const struct pairs_kind *kind;
   int64_t min, max;
-  double held_out;         /* fraction */
+  double held_out;         /* fraction held out: hashes below it */
+  double train_until;      /* hashes from here on are set aside */
   const char *text;        /* the template, with {a} and {b} */
   bool plain;
   const uint32_t *listed;  /* [count] (a - min) * width + (b - min), ascending; NULL: drawn */
@@ -22,6 +23,7 @@ const struct task_option pairs_options[PAIRS_OPTION_COUNT] = {
     {"min", TASK_INT, 0, 1e18, NULL, NULL, "smallest operand (default: from digits)"},
     {"max", TASK_INT, 0, 1e18, NULL, NULL, "largest operand (default: from digits)"},
     {"held_out", TASK_REAL, 0, 1, "0.2", NULL, "fraction of the pairs that are held out"},
+    {"train_until", TASK_REAL, 0, 1, "1", NULL, "where training ends: the pairs from here to 1 are in neither side (another recipe's held_out can start there)"},
     {"held_out_count", TASK_INT, 1, LIST_LIMIT, NULL, NULL, "ordered pairs that are held out, exactly (instead of held_out)"},
     {"format", TASK_TEXT, 0, 0, "question", "question plain", "question: a chat message; plain: a text to go on with, like 12+34="},
     {"template", TASK_TEXT, 0, 0, NULL, NULL, "text of a problem, with {a} and {b}"},
@@ -36,11 +38,12 @@ static void hash_pair(uint32_t key, int64_t a, int64_t b, uint32_t out[4])
   rng_philox(counter, keys, out);
 }
 
-static bool is_held_out(const struct pairs_state *s, int64_t a, int64_t b)
+static bool on_side(const struct pairs_state *s, int64_t a, int64_t b, bool held_out)
 {
   uint32_t h[4];
   hash_pair(s->kind->split_key, a, b, h);
-  return (double)h[0] < s->held_out * 4294967296.0;
+  double at = (double)h[0] / 4294967296.0;
+  return held_out ? at < s->held_out : at >= s->held_out && at < s->train_until;
 }
 
 /* ---- exactly so many held out --------------------------------------------------------------------------------------- */
@@ -106,8 +109,7 @@ static int list_side(struct arena *a, struct task_config *c, struct pairs_state 
   if (exactly->set) TRY(mark_exactly(a, s, width, exactly->integer, held, err));
   c->count = 0;
   for (uint32_t i = 0; i < all; i++) {
-    bool out = exactly->set ? held[i] : is_held_out(s, s->min + i / width, s->min + i % width);
-    if (out == c->held_out) listed[c->count++] = i;
+    if (exactly->set ? held[i] == c->held_out : on_side(s, s->min + i / width, s->min + i % width, c->held_out)) listed[c->count++] = i;
   }
   s->listed = listed;
   if (!c->count)
@@ -154,6 +156,7 @@ int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *
   s->kind = kind;
   s->plain = !strcmp(task_value(c, "format")->text, "plain");
   s->held_out = task_value(c, "held_out")->real;
+  s->train_until = task_value(c, "train_until")->real;
   s->text = text->set ? text->text
             : s->plain ? arena_printf(a, "task", err, "{a}%s{b}=", kind->sign)
                        : arena_printf(a, "task", err, "What is {a} %s {b}? Answer with a number.", kind->sign);
@@ -166,11 +169,10 @@ int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *
   if (exactly->set)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out_count", "found held_out_count with %llu operands; expected at most 1024 of them; use held_out, a fraction",
             (unsigned long long)width);
-  if (s->held_out >= 1 || s->held_out <= 0) {
-    if ((s->held_out >= 1) != c->held_out)
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found held_out: %g and %s problems wanted; expected a fraction that leaves some",
-              s->held_out, c->held_out ? "held-out" : "train");
-  }
+  bool none = c->held_out ? s->held_out <= 0 : s->held_out >= s->train_until;
+  if (none)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found held_out: %g and %s problems wanted; expected a fraction that leaves some",
+            s->held_out, c->held_out ? "held-out" : "train");
   return 0;
 }
 
@@ -204,7 +206,7 @@ static int choose_pair(const struct task_config *c, const struct pairs_state *s,
   for (uint32_t draw = 0; draw < DRAW_LIMIT; draw++) {
     *x = draw_operand(c, s, index, 0, draw);
     *y = draw_operand(c, s, index, 1, draw);
-    if (is_held_out(s, *x, *y) == c->held_out) return 0;
+    if (on_side(s, *x, *y, c->held_out)) return 0;
   }
   FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found no %s problem in %d draws with held_out: %g; expected a fraction that leaves some",
           c->held_out ? "held-out" : "train", DRAW_LIMIT, s->held_out);

@@ -69,7 +69,6 @@ int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file,
   TRY(get_id(g, "tokenizer.ggml.bos_token_id", p.token_count, &p.bos, err));
   TRY(get_id(g, "tokenizer.ggml.eos_token_id", p.token_count, &p.eos, err));
   TRY(get_id(g, "tokenizer.ggml.padding_token_id", p.token_count, &p.pad, err));
-  TRY(get_id(g, "tokenizer.ggml.unknown_token_id", p.token_count, &p.unk, err));
   TRY(gguf_get_bool(g, "tokenizer.ggml.add_bos_token", adds_bos(p.pre), &p.add_bos, err));
   TRY(gguf_get_bool(g, "tokenizer.ggml.add_eos_token", false, &p.add_eos, err));
   TRY(gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", false, &p.add_prefix_space, err));

@@ -85,17 +85,22 @@ static int collect_end_ids(struct session *s, struct error *err)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------------------- */
 
+static const char RANDOM[] = "random:";
+
 /* A folder that holds tokenizer.json and no model is enough where only text is wanted. */
 static int open_source(struct session *s, const struct session_options *o, struct error *err)
 {
-  char *config = path_join(s->arena, o->model, "config.json", err);
-  char *tokenizer = config ? path_join(s->arena, o->model, "tokenizer.json", err) : NULL;
+  s->random = o->allow_random && !strncmp(o->model, RANDOM, strlen(RANDOM));
+  s->seed = o->seed;
+  const char *model = s->random ? o->model + strlen(RANDOM) : o->model;
+  char *config = path_join(s->arena, model, "config.json", err);
+  char *tokenizer = config ? path_join(s->arena, model, "tokenizer.json", err) : NULL;
   if (!tokenizer) return err->code;
   if (o->text_only && file_exists(tokenizer) && !file_exists(config)) {
-    s->source = (struct model_source){.path = o->model, .folder = o->model};
+    s->source = (struct model_source){.path = model, .folder = model};
     return 0;
   }
-  return model_source_open(s->arena, o->model, &s->source, &s->config, err);
+  return model_source_open(s->arena, model, &s->source, &s->config, err);
 }
 
 int session_open(struct arena *a, const struct session_options *o, struct session *out, struct error *err)
@@ -113,7 +118,10 @@ int session_load(struct session *s, int positions, struct error *err)
   if (s->tokenizer && tokenizer_vocab_size(s->tokenizer) > (size_t)s->config.vocab)
     FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "vocab_size", "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
             tokenizer_vocab_size(s->tokenizer) - 1, s->config.vocab);
-  return model_load(s->arena, s->device, &s->source, &s->config, positions > 0 ? positions : s->config.max_positions, &s->model, err);
+  int length = positions > 0 ? positions : s->config.max_positions;
+  if (!s->random) return model_load(s->arena, s->device, &s->source, &s->config, length, &s->model, err);
+  TRY(model_create(s->arena, s->device, &s->config, length, &s->model, err));
+  return model_randomise(s->model, s->seed, err);
 }
 
 /* ---- prompts ---------------------------------------------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@ struct session_options {
   int threads;              /* 0: the cores this process may use */
   bool text_only;           /* no device and no configuration: MODEL may be a folder that holds only tokenizer.json */
   bool tokenizer_optional;  /* a missing tokenizer is no error (tokenizer is NULL then) */
+  bool allow_random;        /* "random:FOLDER" is a MODEL too: config.json and tokenizer of the folder, weights drawn from seed */
+  uint64_t seed;
   const char *now;          /* strftime_now of templates, "2025-01-15T14:30:05"; NULL: the time of session_open, UTC */
 };
 
@@ -29,6 +31,8 @@ struct session {
   struct model_source source;
   struct model_config config;
   struct model *model;          /* NULL until session_load */
+  bool random;                  /* weights are drawn, not read */
+  uint64_t seed;
   struct tokenizer *tokenizer;  /* NULL where there is none (tokenizer_optional) */
   struct template *template;    /* NULL where the model has no chat template */
   struct template *tool_template; /* used where tools are given; usually NULL */

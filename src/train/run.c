@@ -16,13 +16,15 @@
 static int read_recipe(struct run *r, const struct run_options *o, struct error *err)
 {
   struct recipe *recipe;
-  TRY(recipe_read(r->arena, o->recipe, o->kind, o->overrides, o->override_count, &recipe, err));
+  TRY(recipe_read(r->arena, o->recipe, o->sft ? RECIPE_SFT : RECIPE_TRAIN, o->overrides, o->override_count, &recipe, err));
+  if (o->seed >= 0) recipe->top.seed = o->seed;
+  if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
   if (o->resume) {
     struct recipe *saved;
     char *path = path_join(r->arena, o->folder, "recipe.yaml", err);
     if (!path) return err->code;
     if (!file_exists(path)) FAIL_AT(err, ERROR_INPUT, o->folder, 0, NULL, "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
-    TRY(recipe_read(r->arena, path, o->kind, NULL, 0, &saved, err));
+    TRY(recipe_read(r->arena, path, o->sft ? RECIPE_SFT : RECIPE_TRAIN, NULL, 0, &saved, err));
     if (!recipe->template.now) recipe->template.now = saved->template.now;
     TRY(recipe_check_resume(saved, recipe, err));
   }
@@ -46,7 +48,7 @@ static int open_session(struct run *r, const struct run_options *o, struct error
 {
   const struct recipe *recipe = r->recipe;
   int threads = o->threads ? o->threads : recipe->compute.threads ? (int)recipe->compute.threads : 0;
-  struct session_options s = {.model = recipe->top.model, .threads = threads, .now = recipe->template.now};
+  struct session_options s = {.model = recipe->top.model, .threads = threads, .now = recipe->template.now, .allow_random = true, .seed = (uint64_t)recipe->top.seed};
   TRY(session_open(r->arena, &s, &r->session, err));
   if (recipe->template.enable_thinking >= 0) {
     r->template_variables = json_pack("{s:b}", "enable_thinking", recipe->template.enable_thinking);
@@ -100,7 +102,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .limit = limit ? (size_t)limit : memory_available_bytes() + base,
                           .real_size = device_real_size(r->session.device),
                           .threads = device_threads(r->session.device),
-                          .generates = o->kind == RECIPE_TRAIN};
+                          .generates = !o->sft};
   return plan_make(&in, &r->plan, err);
 }
 

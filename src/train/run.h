@@ -1,7 +1,4 @@
-/* train/run: a run from recipe to last checkpoint.
- *
- *     run_open     recipe, model, data, methods, plan, folder (or, with resume, the last checkpoint)
- *     run_train    steps until train.steps: each is run_step (step.c, the story), then what was due: evaluation, checkpoint
+/* train/run: what a run is made of, for the files of this folder. Others open one through train/train.h.
  *
  * All state that a resume needs is in checkpoints: weights, moments, counters, data position, history, methods. Random numbers have no state.
  */
@@ -18,6 +15,7 @@
 #include "train/plan.h"
 #include "train/recipe.h"
 #include "train/run_folder.h"
+#include "train/train.h"
 #include "train/update.h"
 
 /* Problems set aside for evaluation, with their prompts. */
@@ -64,25 +62,6 @@ struct run {
   bool (*stop)(void);         /* a signal asked for an orderly end; may be NULL */
   char weights_hash[65], state_hash[65]; /* of the last checkpoint */
 };
-
-struct run_options {
-  const char *recipe;              /* file */
-  enum recipe_kind kind;
-  const char *const *overrides;    /* key=value */
-  size_t override_count;
-  const char *folder;              /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
-  bool resume, plan_only;
-  int threads;                     /* --threads, 0: the recipe's */
-  int64_t memory;                  /* --memory in bytes, 0: the recipe's */
-  bool (*stop)(void);
-};
-
-/* Opens everything; with plan_only stops after the plan (no weights, no folder). The run lives in the arena. */
-int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err) MUST_USE;
-/* To train.steps. ERROR_STOPPED after an orderly stop (a checkpoint is written), ERROR_LAW on a mismatch. */
-int run_train(struct run *r, struct error *err) MUST_USE;
-/* The plan as text. */
-void run_describe(const struct run *r, struct text *out);
 
 /* ---- parts of a run (train/step.c and its helpers) -------------------------------------------------------------------------- */
 

@@ -1,0 +1,34 @@
+/* train/train: a run from recipe to last checkpoint.
+ *
+ *     run_open     recipe, model, data, methods, plan, folder (or, with resume, the last checkpoint)
+ *     run_train    steps until train.steps: each is run_step (step.c, the story), then what was due: evaluation, checkpoint
+ */
+#ifndef ASSAY_TRAIN_TRAIN_H
+#define ASSAY_TRAIN_TRAIN_H
+
+#include "core/json.h"
+
+struct run;
+
+struct run_options {
+  const char *recipe;              /* file */
+  bool sft;                        /* `assay sft`: examples instead of rollouts */
+  const char *const *overrides;    /* key=value */
+  size_t override_count;
+  const char *folder;              /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
+  bool resume, plan_only;
+  int threads;                     /* --threads, 0: the recipe's */
+  int64_t memory;                  /* --memory in bytes, 0: the recipe's */
+  int64_t seed;                    /* --seed, -1: the recipe's */
+  const char *compute;             /* --compute, NULL: the recipe's */
+  bool (*stop)(void);
+};
+
+/* Opens everything; with plan_only stops after the plan (no weights, no folder). The run lives in the arena. */
+int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err) MUST_USE;
+/* To train.steps. ERROR_STOPPED after an orderly stop (a checkpoint is written), ERROR_LAW on a mismatch. */
+int run_train(struct run *r, struct error *err) MUST_USE;
+/* The plan as text. */
+void run_describe(const struct run *r, struct text *out);
+
+#endif
