@@ -1,34 +1,41 @@
-/* compute/backend: every operation of a decoder's forward and backward, declared once. cpu/ and cuda/ implement the table.
+/* compute/backend: every operation of a decoder's forward and backward, declared once; cpu/ and cuda/ implement the
+ * table.
  *
- * Nothing above this header knows where numbers live or what they look like: a `view` is a place in an opaque buffer of reals (f32; f64 in the
- * reference that gradient tests use), a `weight` is an opaque object (master, gradient, moments; a GPU or bf16 keeps a compute copy as well) in a layout of
- * the backend's choice, KV is an opaque pool of blocks. Host data goes in and out through explicit copies.
+ * Nothing above this header knows where numbers live or what they look like: a `view` is a place in an opaque buffer of
+ * reals (f32; f64 in the reference that gradient tests use), a `weight` is an opaque object (master, gradient, moments;
+ * a GPU or bf16 keeps a compute copy as well) in a layout of the backend's choice, KV is an opaque pool of blocks. Host
+ * data goes in and out through explicit copies.
  *
- * Shapes: M rows, C width (hidden size), K inner length of a product, N outputs, V vocabulary, H heads, G query heads per KV head, D head dimension, F feed-forward width.
- * A matrix [M, C] is row-major in a view. A matrix weight [N, K] maps K inputs to N outputs (as in safetensors).
+ * Shapes: M rows, C width (hidden size), K inner length of a product, N outputs, V vocabulary, H heads, G query heads
+ * per KV head, D head dimension, F feed-forward width. A matrix [M, C] is row-major in a view. A matrix weight [N, K]
+ * maps K inputs to N outputs (as in safetensors).
  *
- * THE CONTRACT (law 1). Each output element is computed by the operations and in the order written here, whatever M, the run structure, the threads and the
- * instruction set: gemm results do not depend on which other rows are present. "Chain" means: acc = start; for each term in order, acc = fma(a, b, acc)
- * (or acc + term where there is no product). f32 throughout for compute type f32. fma is fused; every other operation is rounded by itself. FTZ and DAZ are on.
+ * THE CONTRACT (law 1). Each output element is computed by the operations and in the order written here, whatever M,
+ * the run structure, the threads and the instruction set: gemm results do not depend on which other rows are present.
  *
- *   sum16(terms t_0 .. t_{n-1}): 16 lanes; lane i is the chain over t_i, t_{i+16}, ... started from +0 (a lane without a term at the tail is left
- *   untouched); then lanes are added as a tree: l[i] += l[i+8] for i < 8, then 4, 2, 1.   Used by norms, softmax blocks and attention's D.
+ *   chain   acc = start; for each term in order, acc = fma(a, b, acc) (or acc + term where there is no product).
+ *   real    f32 throughout for compute type f32. fma is fused; every other operation is rounded by itself. FTZ and DAZ
+ *           are on. exp and log of f32 are core/math's.
+ *   sum16   of terms t_0 .. t_{n-1}: 16 lanes; lane i is the chain over t_i, t_{i+16}, ... started from +0 (a lane
+ *           without a term at the tail is left untouched); then lanes are added as a tree: l[i] += l[i+8] for i < 8,
+ *           then 4, 2, 1. Used by norms, softmax blocks and attention's Delta.
+ *   max     where all terms are numbers their maximum, and +0 where that is a zero of either sign (implementations add
+ *           +0 at the end). A NaN among the terms may give NaN or not: then l is NaN, and with it every result of the
+ *           row except the m of its stat, which is not part of the contract.
  *
- *   max: where all terms are numbers their maximum, and +0 where that is a zero of either sign (implementations add +0 at the end). A NaN among the terms may give NaN or
- *   not: then l is NaN, and with it every result of the row except the m of its stat, which is not part of the contract. exp and log of f32: core/math's.
+ * Options in f64 (eps, 1/T, scale, those of AdamW) are computed in f64 as written and rounded to real once. Views of
+ * one call do not overlap unless an operation says so. Where a weight has no gradient part (it is frozen), an operation
+ * that would add to it leaves that out.
  *
- * Options in f64 (eps, 1/T, scale, those of AdamW) are computed in f64 as written and rounded to real once. Views of one call do not overlap unless an operation says
- * so. Where a weight has no gradient part (it is frozen), an operation that would add to it leaves that out.
- *
- * Errors: operations are void; a device that fails (allocation, launch) remembers the first failure, and device_sync reports it. Arguments are the caller's
- * duty; ASSAY_BUG_IF guards the cheap ones.
+ * Errors: operations are void; a device that fails (allocation, launch) remembers the first failure, and device_sync
+ * reports it. Arguments are the caller's duty; ASSAY_BUG_IF guards the cheap ones.
  */
 #ifndef ASSAY_COMPUTE_BACKEND_H
 #define ASSAY_COMPUTE_BACKEND_H
 
+#include <stdint.h>
 #include "compute/rows.h"
 #include "core/error.h"
-#include <stdint.h>
 
 struct pool;
 struct buffer;
@@ -38,38 +45,43 @@ struct device;
 
 enum host_type { HOST_F32, HOST_F64 };
 
-/* ---- the device ------------------------------------------------------------------------------------------------ */
+/* ---- the device ---- */
 
 struct device_options {
-  const char *kind;  /* "cpu"; "cuda" when its issue comes; "reference64": plain C in float64, for gradient tests only */
-  const char *isa;   /* cpu: NULL or "auto" = ASSAY_ISA where it is set, else the best available; "ref", "avx2", "avx512" force one */
-  int threads;       /* 0: as many as there are cores for this process */
+  const char *kind; /* "cpu"; "reference64": plain C in float64, for gradient tests only; "cuda" when its issue comes */
+  const char *isa; /* cpu: "ref", "avx2", "avx512"; NULL or "auto": ASSAY_ISA where it is set, else the best there is */
+  int threads;     /* 0: as many as there are cores for this process */
 };
 
-/* Fails with ERROR_INPUT for an unknown kind or isa (naming the known ones), ERROR_RESOURCE for one this machine lacks. */
+/* ERROR_INPUT for an unknown kind or isa (naming the known ones), ERROR_RESOURCE for one that this machine lacks. */
 int device_open(const struct device_options *options, struct device **out, struct error *err) MUST_USE;
 void device_close(struct device *d);
-const char *device_isa(const struct device *d);     /* "ref", "avx2", "avx512" */
-size_t device_real_size(const struct device *d);    /* bytes of one real: 4, 8 for reference64 */
+const char *device_isa(const struct device *d);  /* "ref", "avx2", "avx512" */
+size_t device_real_size(const struct device *d); /* bytes of one real: 4, 8 for reference64 */
 int device_threads(const struct device *d);
 struct pool *device_pool(const struct device *d);
 int device_sync(struct device *d, struct error *err) MUST_USE;
 size_t device_scratch_bytes(const struct device *d); /* what device_open took for packing: the planner counts it */
 
-/* ---- buffers and views ------------------------------------------------------------------------------------------ */
+/* ---- buffers and views ---- */
 
 struct view {
   struct buffer *buffer;
-  size_t at;            /* in reals */
+  size_t at; /* in reals */
 };
-static inline struct view view_at(struct view v, size_t offset) { v.at += offset; return v; }
+static inline struct view view_at(struct view v, size_t offset)
+{
+  v.at += offset;
+  return v;
+}
 
-int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer **out, struct error *err) MUST_USE; /* zeroed */
+/* Zeroed. tag: a literal, for the memory report. */
+int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer **out, struct error *err) MUST_USE;
 void buffer_destroy(struct buffer *b); /* NULL allowed */
 void buffer_write(struct device *d, struct view to, const void *from, enum host_type type, size_t n);
 void buffer_read(struct device *d, struct view from, void *to, enum host_type type, size_t n); /* waits */
 
-/* ---- weights ------------------------------------------------------------------------------------------------------ */
+/* ---- weights ---- */
 
 enum weight_kind {
   WEIGHT_MATRIX, /* [N, K], used by gemm, the LM head and the embedding */
@@ -77,20 +89,27 @@ enum weight_kind {
 };
 enum weight_part { WEIGHT_MASTER, WEIGHT_GRAD, WEIGHT_MOMENT1, WEIGHT_MOMENT2 };
 
+/* Master only, zeroed. */
 int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
-                  struct error *err) MUST_USE;                                   /* master only, zeroed */
-int weight_make_trainable(struct weight *w, struct error *err) MUST_USE;        /* adds gradient and moments, zeroed */
-int weight_make_gradient(struct weight *w, struct error *err) MUST_USE;         /* gradient only (score gradients, tests) */
+                  struct error *err) MUST_USE;
+/* Adds gradient and moments, zeroed. */
+int weight_make_trainable(struct weight *w, struct error *err) MUST_USE;
+/* Adds the gradient only (score gradients, tests). */
+int weight_make_gradient(struct weight *w, struct error *err) MUST_USE;
 void weight_destroy(struct weight *w);
 size_t weight_rows(const struct weight *w);
 size_t weight_cols(const struct weight *w);
 const char *weight_name(const struct weight *w);
-size_t weight_part_bytes(enum weight_kind kind, size_t n, size_t k, size_t real_size); /* of one part, padding included: for the planner */
-/* Logical rows row .. row+count-1 of a part, row-major [count, K], from and to the host. weight_write of the master refreshes compute copies. */
-void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from, enum host_type type);
-void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type);
+/* Of one part, padding included: for the planner. */
+size_t weight_part_bytes(enum weight_kind kind, size_t n, size_t k, size_t real_size);
+/* Logical rows row .. row+count-1 of a part, row-major [count, K], from and to the host. Writing the master refreshes
+   compute copies. */
+void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
+                  enum host_type type);
+void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to,
+                 enum host_type type);
 
-/* ---- KV ----------------------------------------------------------------------------------------------------------- */
+/* ---- KV ---- */
 
 struct kv_shape {
   int layers, heads, head_dim; /* heads: KV heads */
@@ -114,20 +133,20 @@ struct kv_grad_view {
   struct view dk, dv;
 };
 
-/* ---- sampling ------------------------------------------------------------------------------------------------------ */
+/* ---- sampling ---- */
 
 struct sample_params {
-  float temperature;     /* 0: greedy (filters are ignored), ties to the lower id */
-  float top_p, min_p;    /* 1 (or more) and 0 (or less): off */
-  int32_t top_k;         /* 0 (or less), V or more: off */
-  int32_t forced;        /* >= 0: take this token; logp is its log-probability, logp_behaviour is 0 (probability 1) */
-  double uniform;        /* [0, 1): the one random number of the token */
+  float temperature;  /* 0: greedy (filters are ignored), ties to the lower id */
+  float top_p, min_p; /* 1 (or more) and 0 (or less): off */
+  int32_t top_k;      /* 0 (or less), V or more: off */
+  int32_t forced;     /* >= 0: take this token; logp is its log-probability, logp_behaviour is 0 (probability 1) */
+  double uniform;     /* [0, 1): the one random number of the token */
 };
 struct sample_result {
   int32_t id;
-  float logp;            /* full vocabulary at record_temperature: bit for bit head_score's */
-  float logp_behaviour;  /* of the distribution drawn from; forced and greedy: 0 */
-  float entropy;         /* of logp's distribution, nats: bit for bit head_score's */
+  float logp;           /* full vocabulary at record_temperature: bit for bit head_score's */
+  float logp_behaviour; /* of the distribution drawn from; forced and greedy: 0 */
+  float entropy;        /* of logp's distribution, nats: bit for bit head_score's */
 };
 
 struct adamw_params {
@@ -136,114 +155,146 @@ struct adamw_params {
   double grad_scale;               /* 1, or clip_norm / norm */
 };
 
-/* ---- the operations ------------------------------------------------------------------------------------------------- */
+/* ---- the operations ---- */
 
 struct backend_ops {
   /* y[m, :] = W[token[m], :] */
   void (*embed)(struct device *, const struct weight *w, int32_t m, const int32_t *token, struct view y);
 
-  /* accum[slot[m], :] = accum[slot[m], :] + dy[m, :], rows m ascending. accum: [slots, C]. The embedding's own accumulator (sparse). */
+  /* accum[slot[m], :] = accum[slot[m], :] + dy[m, :], rows m ascending. accum: [slots, C], the embedding's own (sparse)
+     accumulator. */
   void (*embed_backward)(struct device *, int32_t m, const int32_t *slot, size_t c, struct view dy, struct view accum);
   /* grad(W)[id[s], :] = grad(W)[id[s], :] + accum[s, :]; ids distinct. The join, once after the last unit. */
   void (*embed_join)(struct device *, struct weight *w, int32_t slots, const int32_t *id, struct view accum);
 
   /* y[m, n] = chain_{k ascending} x[m, k] W[n, k] from +0; then + b[n] if b != NULL. x: [M, K], y: [M, N]. */
-  void (*gemm)(struct device *, const struct weight *w, const struct weight *b, int32_t m, struct view x, struct view y);
+  void (*gemm)(struct device *, const struct weight *w, const struct weight *b, int32_t m, struct view x,
+               struct view y);
 
   /* dx[m, k] = chain_{n ascending} dy[m, n] W[n, k], from +0, or from dx[m, k] where accumulate. */
   void (*gemm_dx)(struct device *, const struct weight *w, int32_t m, struct view dy, struct view dx, bool accumulate);
 
-  /* grad(W)[n, k] = chain_{m ascending} dy[m, n] x[m, k] from grad(W)[n, k]; grad(b)[n] = chain of additions of dy[m, n] (b may be NULL). */
+  /* grad(W)[n, k] = chain_{m ascending} dy[m, n] x[m, k] from grad(W)[n, k];
+     grad(b)[n] = chain of additions of dy[m, n] (b may be NULL). */
   void (*gemm_dw)(struct device *, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x);
 
-  /* Root mean square norm (Zhang and Sennrich 2019, eq. 4): r[m] = 1 / sqrt(sum16(x^2, by fma) / C + eps); y = (x * r) * w.
-     Division and square root IEEE; sum16 / C is a division by (real) C. Also per head: M * H rows of D. */
-  void (*rmsnorm)(struct device *, const struct weight *w, double eps, int32_t m, struct view x, struct view y, struct view r);
-  /* dx[m, c] (+)= r * (dy w)[c] - x[c] * (r^3 / C) * sum16(dy w x): with g = dy * w; s = sum16 of fma(g, x);
-     t = ((r * r) * r) * s / C; value = g * r - x * t (= fma(-x, t, g * r)); dx = value, or dx + value where accumulate.
-     grad(w)[c] = chain_{m ascending} of additions dy * (x * r) from grad(w)[c] (fma(dy, x * r, acc)). */
+  /* Root mean square norm (Zhang and Sennrich 2019, eq. 4); also per head: M * H rows of D.
+       r[m] = 1 / sqrt(sum16(x^2, by fma) / C + eps); y = (x * r) * w.
+     Division and square root IEEE; sum16 / C is a division by (real) C. */
+  void (*rmsnorm)(struct device *, const struct weight *w, double eps, int32_t m, struct view x, struct view y,
+                  struct view r);
+  /* dx[m, c] (+)= r * (dy w)[c] - x[c] * (r^3 / C) * sum16(dy w x):
+       g = dy * w; s = sum16 of fma(g, x); t = (((r * r) * r) * s) / C; value = fma(-x, t, g * r);
+       dx = value, or dx + value where accumulate.
+       grad(w)[c] = chain_{m ascending} dy * (x * r) from grad(w)[c] (fma(dy, x * r, acc)). */
   void (*rmsnorm_backward)(struct device *, struct weight *w, int32_t m, struct view x, struct view r, struct view dy,
                            struct view dx, bool accumulate);
 
-  /* Rotary embedding, halves form (Su et al. 2021, as in Llama): for i < D/2, with (c, s) = table[position, i]:
-     a' = fma(a, c, -(b * s)), b' = fma(b, c, a * s); a = x[i], b = x[i + D/2]. inverse: s replaced by -s (the backward). In place on x: [M, H*D].
-     table: [positions, D/2, 2] reals (cos, sin). */
-  void (*rope)(struct device *, int32_t m, const int32_t *position, int heads, int head_dim, struct view table, bool inverse,
-               struct view x);
+  /* Rotary embedding, halves form (Su et al. 2021, as in Llama): for i < D/2, a = x[i], b = x[i + D/2] and
+     (c, s) = table[position, i]: a' = fma(a, c, -(b * s)), b' = fma(b, c, a * s). inverse (the backward): s replaced by
+     -s. In place on x: [M, H*D]. table: [positions, D/2, 2] reals (cos, sin). */
+  void (*rope)(struct device *, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
+               bool inverse, struct view x);
 
   /* Stores k, v [M, kv_heads*D] of the rows at their places in layer's blocks, then makes rows->copies, in order. */
   void (*kv_write)(struct device *, struct kv *kv, int layer, const struct rows *rows, struct view k, struct view v);
   /* Reads back k and v of the rows (recomputation, tests): the same numbers. */
-  void (*kv_read)(struct device *, const struct kv *kv, int layer, const struct rows *rows, struct view k, struct view v);
+  void (*kv_read)(struct device *, const struct kv *kv, int layer, const struct rows *rows, struct view k,
+                  struct view v);
 
-  /* Causal softmax attention over a path, for each row at position p and each head h (KV head h / G):
-       keys j in max(0, p-window+1) .. p, walked in blocks of 32 by absolute position ([32b, 32b+32)), ascending; a block without a visible key is skipped.
-       s_j = (chain_{d ascending} q[d] k_j[d] from +0) * scale; not visible: -inf.
-       block: m' = max(m, max_j s_j); f = exp(m - m') (first block walked: m = -inf, f = 0, o = +0); e_j = exp(s_j - m') (not visible: +0);
-       l = fma(l, f, sum16 of the 32 additions e_j); o[d] = chain_{j ascending, all 32, not visible: e_j = +0 and v_j = +0} e_j v_j[d] from o[d] * f.
+  /* Causal softmax attention over a path, for each row at position p and each head h (KV head h / G): keys j in
+     max(0, p-window+1) .. p, walked in blocks of 32 by absolute position ([32b, 32b+32)), ascending; a block without a
+     visible key is skipped.
+       s_j = (chain_{d ascending} q[d] k_j[d] from +0) * scale; not visible: -inf
+       m' = max(m, max_j s_j); f = exp(m - m') (first block walked: m = -inf, f = 0, l = 0, o = +0)
+       e_j = exp(s_j - m') (not visible: +0)
+       l = fma(l, f, sum16 of the 32 additions e_j)
+       o[d] = chain_{j ascending, all 32; not visible: e_j = +0 and v_j = +0} e_j v_j[d] from o[d] * f
      at the end o[d] = o[d] / l. stat[m, h] = (m, l) for the backward. q, o: [M, H*D]; stat: [M, H, 2]. */
-  void (*attention)(struct device *, const struct attention_shape *, const struct kv *kv, int layer, const struct rows *rows,
-                    struct view q, struct view o, struct view stat);
-  /* Backward of the above. With P_ij = exp(s_ij - m_i) / l_i, Delta_i = sum16 of fma(dout_i, o_i), dP_ij = chain_d dout_i[d] v_j[d] from +0,
-     dS_ij = (P_ij * (dP_ij - Delta_i)) * scale:
-       dq_i[d] = chain_{j ascending, visible} dS_ij k_j[d] from +0.
-       dk_j[d] = chain_{i} dS_ij q_i[d], dv_j[d] = chain_{i} P_ij dout_i[d] from what grad holds: i over rows of this call ascending, within a row over the G
-       heads of the KV head ascending, visible pairs only. Never over partial sums: load, continue the chain, store.
-     q, o, dout, dq: [M, H*D]. grad: by slots of the runs' spans. Runs without spans are an error. */
-  void (*attention_backward)(struct device *, const struct attention_shape *, const struct kv *kv, int layer, const struct rows *rows,
-                             struct view q, struct view o, struct view stat, struct view dout, struct view dq, struct kv_grad_view grad);
+  void (*attention)(struct device *, const struct attention_shape *, const struct kv *kv, int layer,
+                    const struct rows *rows, struct view q, struct view o, struct view stat);
+  /* Backward of the above:
+       P_ij = exp(s_ij - m_i) / l_i; Delta_i = sum16 of fma(dout_i, o_i); dP_ij = chain_d dout_i[d] v_j[d] from +0
+       dS_ij = (P_ij * (dP_ij - Delta_i)) * scale
+       dq_i[d] = chain_{j ascending, visible} dS_ij k_j[d] from +0
+       dk_j[d] = chain_{i} dS_ij q_i[d], dv_j[d] = chain_{i} P_ij dout_i[d], from what grad holds: i over rows of this
+       call ascending, within a row over the G heads of the KV head ascending, visible pairs only.
+     Never over partial sums: load, continue the chain, store. q, o, dout, dq: [M, H*D]. grad: by slots of the runs'
+     spans. Runs without spans are an error. */
+  void (*attention_backward)(struct device *, const struct attention_shape *, const struct kv *kv, int layer,
+                             const struct rows *rows, struct view q, struct view o, struct view stat, struct view dout,
+                             struct view dq, struct kv_grad_view grad);
 
-  /* Gated SiLU (Shazeer 2020): y = (g * (1 / (1 + exp(-g)))) * u: t = 1 / (1 + exp(-g)); y = (g * t) * u. n elements. */
+  /* Gated SiLU (Shazeer 2020): t = 1 / (1 + exp(-g)); y = (g * t) * u. n elements. */
   void (*swiglu)(struct device *, size_t n, struct view g, struct view u, struct view y);
   /* t as above; du = dy * (g * t); dg = (dy * u) * (t * fma(g, 1 - t, 1)). dg may be g, du may be u. */
-  void (*swiglu_backward)(struct device *, size_t n, struct view g, struct view u, struct view dy, struct view dg, struct view du);
+  void (*swiglu_backward)(struct device *, size_t n, struct view g, struct view u, struct view dy, struct view dg,
+                          struct view du);
 
-  void (*add)(struct device *, size_t n, struct view x, struct view y);  /* x = x + y */
+  void (*add)(struct device *, size_t n, struct view x, struct view y); /* x = x + y */
   void (*copy)(struct device *, size_t n, struct view to, struct view from);
   void (*zero)(struct device *, size_t n, struct view x);
-  /* to[i, :] = from[row[i], :]; and its backward to[row[i], :] = from[i, :] (rows distinct; the others are left alone). */
+  /* gather: to[i, :] = from[row[i], :]. scatter, its backward: to[row[i], :] = from[i, :] (rows distinct; the others
+     are left alone). */
   void (*gather)(struct device *, int32_t count, const int32_t *row, size_t c, struct view from, struct view to);
   void (*scatter)(struct device *, int32_t count, const int32_t *row, size_t c, struct view from, struct view to);
 
-  /* LM head, fused (logits never whole). z_v = (gemm's chain over C) * (real)(1/T), T > 0, vocabulary in reduction blocks of 32, ascending, the last one shorter:
-       m' = max(m, max_v z_v); f = exp(m - m') (first: f = 0); e_v = exp(z_v - m');
-       u = fma(f, fma(l, m - m', u), sum16 of fma(e_v, z_v - m'))  [first block: u = the sum]; l = fma(l, f, sum16 of e_v); (a lane without a term is untouched)
-     at the end logp_v = (z_v - m) - log(l); entropy = log(l) - u / l.
-     hidden: [H, C] (already gathered). stat: [H, 3] gets (m, l, u). logp: [P]. entropy: [H]. chunk: vocabulary rows held at a time, a multiple of 32 (memory knob);
-     scratch: H * chunk reals. */
-  void (*head_score)(struct device *, const struct weight *w, double inv_temperature, const struct head_rows *rows, struct view hidden,
-                     int32_t chunk, struct view scratch, struct view stat, struct view logp, struct view entropy);
+  /* LM head, fused (logits never whole). z_v = (gemm's chain over C) * (real)(1/T), T > 0; vocabulary in reduction
+     blocks of 32, ascending, the last one shorter:
+       m' = max(m, max_v z_v); f = exp(m - m') (first block: m = -inf, f = 0, l = 0); e_v = exp(z_v - m')
+       u = fma(f, fma(l, m - m', u), sum16 of fma(e_v, z_v - m')) (first block: u = the sum)
+       l = fma(l, f, sum16 of e_v)
+     at the end logp_v = (z_v - m) - log(l); entropy = log(l) - u / l. (Where logits of one row stand further apart than
+     FLT_MAX / l, about 1e33, entropy is NaN.)
+     hidden: [H, C] (already gathered). stat: [H, 3] gets (m, l, u). logp: [P]. entropy: [H]. chunk: vocabulary rows
+     held at a time, a multiple of 32 (memory knob); scratch: H * chunk reals. */
+  void (*head_score)(struct device *, const struct weight *w, double inv_temperature, const struct head_rows *rows,
+                     struct view hidden, int32_t chunk, struct view scratch, struct view stat, struct view logp,
+                     struct view entropy);
   /* Backward of sum_pairs coef[p] logp[p] + sum_rows entropy_coef[h] entropy[h]:
-       p_v = exp(z_v - m) / l; a = (real) sum in f64 of the row's coefs;  g_v = -(a * p_v); with entropy_coef[h] = b != 0: g_v = fma(-(b * p_v), (z_v - m) - log(l) + entropy, g_v);
-       for the row's pairs in order, merged by target in f64 and rounded once: g_target = g_target + coef. dz_v = g_v * (real)(1/T).
-       dhidden[h, c] = chain_{v ascending} dz_v W[v, c] from +0. grad(W)[v, c] = chain_{h ascending} dz[h, v] hidden[h, c] from grad(W).
-     coef: [P] f64 on the host; entropy_coef: [H] f64 or NULL. */
-  void (*head_backward)(struct device *, struct weight *w, double inv_temperature, const struct head_rows *rows, struct view hidden,
-                        int32_t chunk, struct view scratch, struct view stat, const double *coef, const double *entropy_coef,
-                        struct view dhidden);
-  /* The k most likely tokens of each of `count` rows at temperature T, by z_v: ids and log-probabilities, best first, ties to the lower id, NaN last. k <= V.
-     Host outputs [count, k]. hidden: [count, C]; scratch: count * V reals. */
-  void (*head_top)(struct device *, const struct weight *w, double inv_temperature, int32_t count, struct view hidden, struct view scratch,
-                   int32_t k, int32_t *ids, float *logp);
-  /* Draws one token per row. logits by gemm's chain into scratch [count, V]; logp and entropy by head_score's very steps at z_v = logit * (real)(1 / record_temperature).
-     Let s_v = logit * (real)(1 / (double)temperature), or z_v where temperature == (float)record_temperature, and e_v = exp(s_v - max s), in real. Order: s_v
-     descending, then id ascending. Filters, one after the other, each on what the one before it kept:
-       top_k: the first k in the order. top_p: the shortest prefix of the order, at least one id, with (double)mass >= (double)top_p * (double)mass of all that were
-       kept, where mass is the integer sum of floor(e_v * 2^40): exact, so it does not depend on the order of summation. min_p: e_v >= (real)min_p.
-     total = f64 chain of additions of e_v over kept ids, ascending; id = the first kept one whose running sum (the same chain) exceeds uniform * total, or the last with
-     e_v > 0 where rounding leaves none. logp_behaviour = (float)log(e_id / total) in f64, but logp itself where s_v = z_v and no filter is on.
-     temperature 0: id = the largest z_v, ties to the lower id. A total that is not a positive finite number (NaN in the logits): id as for temperature 0, logp_behaviour NaN.
-     Host arrays. */
-  void (*head_sample)(struct device *, const struct weight *w, double record_temperature, int32_t count, struct view hidden,
-                      struct view scratch, const struct sample_params *params, struct sample_result *out);
+       p_v = exp(z_v - m) / l; a = (real) sum in f64 of the row's coefs, pairs in order; b = (real)entropy_coef[h]
+       g_v = -(a * p_v); with b != 0: g_v = fma(-(b * p_v), ((z_v - m) - log(l)) + entropy, g_v)
+       g_target = g_target + coef, a target's coefs summed in f64 in the order of its pairs and rounded once
+       dz_v = g_v * (real)(1/T)
+       dhidden[h, c] = chain_{v ascending} dz_v W[v, c] from +0
+       grad(W)[v, c] = chain_{h ascending} dz[h, v] hidden[h, c] from grad(W)
+     stat: as head_score left it. coef: [P] f64 on the host; entropy_coef: [H] f64 or NULL. */
+  void (*head_backward)(struct device *, struct weight *w, double inv_temperature, const struct head_rows *rows,
+                        struct view hidden, int32_t chunk, struct view scratch, struct view stat, const double *coef,
+                        const double *entropy_coef, struct view dhidden);
+  /* The k most likely tokens of each of `count` rows at temperature T, by z_v: ids and log-probabilities, best first,
+     ties to the lower id, NaN last. k <= V. Host outputs [count, k]. hidden: [count, C]; scratch: count * V reals. */
+  void (*head_top)(struct device *, const struct weight *w, double inv_temperature, int32_t count, struct view hidden,
+                   struct view scratch, int32_t k, int32_t *ids, float *logp);
+  /* Draws one token per row. Logits by gemm's chain into scratch [count, V]; logp and entropy by head_score's steps
+     at z_v = logit * (real)(1 / record_temperature).
+     temperature 0: id = the largest z_v, ties to the lower id (NaN last); logp_behaviour 0. Else, with
+       s_v = logit * (real)(1 / (double)temperature), or z_v where temperature == (float)record_temperature,
+       e_v = exp(s_v - max s), in real,
+     and the order "s_v descending, then id ascending" (-0 = +0), three filters, each on what the one before kept:
+       top_k  the first k.
+       top_p  the shortest prefix, at least one id, with (double)mass >= (double)top_p * (double)mass of all that were
+              kept; mass is the integer sum of floor(e_v * 2^40): exact, so no order of summation can move it.
+       min_p  those with e_v >= (real)min_p.
+     total = f64 chain of additions of e_v over kept ids, ascending; id = the first kept one whose running sum (the
+     same chain) exceeds uniform * total, or the last with e_v > 0 where rounding leaves none.
+     logp_behaviour = (float)log(e_id / total) in f64, but logp itself where s_v is z_v and no filter is on.
+     Where the sum of all e_v is not a positive number (a NaN or +inf among the logits): the first id of the order,
+     and logp_behaviour NaN. Host arrays. */
+  void (*head_sample)(struct device *, const struct weight *w, double record_temperature, int32_t count,
+                      struct view hidden, struct view scratch, const struct sample_params *params,
+                      struct sample_result *out);
 
   /* AdamW (Loshchilov and Hutter 2019, alg. 2, decoupled decay), elementwise, in real:
-     g = grad * grad_scale; m1 = fma(b1, m1, (1-b1) * g); m2 = fma(b2, m2, (1-b2) * (g * g));
-     master = fma(-lr * weight_decay, master, master); master = master - lr * ((m1 / c1) / (sqrt(m2 / c2) + eps)); compute copies refreshed. Gradient zeroed.
-     b1 = (real)beta1, 1-b1 = (real)(1.0 - beta1), -lr * weight_decay = (real)(-(lr * weight_decay)), and so on: each f64 expression is rounded once. Padding stays 0. */
+       g = grad * grad_scale; m1 = fma(b1, m1, (1-b1) * g); m2 = fma(b2, m2, (1-b2) * (g * g));
+       master = fma(-lr * weight_decay, master, master);
+       master = master - lr * ((m1 / c1) / (sqrt(m2 / c2) + eps)); compute copies refreshed; gradient zeroed.
+     b1 = (real)beta1, 1-b1 = (real)(1.0 - beta1), -lr * weight_decay = (real)(-(lr * weight_decay)): each f64
+     expression is rounded once. Padding stays 0. */
   void (*adamw)(struct device *, struct weight *w, const struct adamw_params *p);
   void (*weight_zero_grad)(struct device *, struct weight *w);
-  /* sum of squares of a part in logical order, f64: per logical row a chain over K of fma(x, x, acc) from +0; rows joined by a chain of additions. */
+  /* Sum of squares of a part in logical order, f64: per logical row a chain over K of fma(x, x, acc) from +0; rows
+     joined by a chain of additions. */
   double (*sum_squares)(struct device *, const struct weight *w, enum weight_part part);
   /* First logical element that is NaN or infinite: its index (n * K + k), or -1. */
   int64_t (*find_not_finite)(struct device *, const struct weight *w, enum weight_part part);

@@ -1,13 +1,16 @@
 /* compute/cpu/cpu: what the CPU backend is inside: layouts, the slot table and how an overlay gets into it.
  *
- * The reference (ref/<op>.c, plain C, one source with `real`) fills every slot; avx2/ and avx512/ overwrite the slots they have. An overlay must give the
- * same bits as the reference (memcmp, NaN = NaN): tests/unit/compute_overlay.c compares every slot. Only this folder and ../device.c include this header.
+ * The reference (ref/<op>.c, plain C, one source with `real`) fills every slot; avx2/ and avx512/ overwrite the slots
+ * they have. An overlay must give the same bits as the reference (memcmp, NaN = NaN): tests/unit/compute_overlay.c
+ * compares every slot. Only this folder and ../device.c include this header.
  *
  * Layouts
  *   buffer   one 64-byte aligned array of reals.
- *   matrix   [N, K] in panels of PANEL = 16 outputs: element (n, k) at ((n / 16) * K + k) * 16 + n % 16; N is padded to a multiple of 16, the padding is 0 in
- *            every part and stays 0. The same for master, gradient and moments, so AdamW is elementwise. No second resident layout: gemm streams panels as they
- *            are (lanes run across N), gemm_dx packs transposed tiles as it goes, gemm_dw writes gradient panels.
+ *   matrix   [N, K] in panels of PANEL = 16 outputs: element (n, k) at ((n / 16) * K + k) * 16 + n % 16; N is padded to
+ *            a multiple of 16, the padding is 0 in every part and stays 0. The same for master, gradient and moments,
+ *            so AdamW is elementwise. No second resident layout: gemm streams panels as they are (lanes run across N),
+ *            gemm_dx packs transposed tiles as it goes, gemm_dw writes gradient panels. Rows from a multiple of 16 on
+ *            are a matrix of their own: the LM head takes its weight in such slices.
  *   vector   [N], padded to 16.
  *   KV       per layer: block b, KV head h: K as [D][block] (lanes run across positions), V as [block][D].
  */
@@ -36,16 +39,16 @@ struct buffer {
 struct weight {
   struct device *device;
   enum weight_kind kind;
-  size_t n, k, padded;  /* padded = N up to a multiple of 16 */
-  void *part[4];        /* by enum weight_part, padded * K reals each, NULL where absent */
+  size_t n, k, padded; /* padded = N up to a multiple of 16 */
+  void *part[4];       /* by enum weight_part, padded * K reals each, NULL where absent */
   char name[128];
 };
 
 struct kv {
   struct device *device;
   struct kv_shape shape;
-  size_t block_reals;   /* of one layer's K (or V) block: heads * D * block */
-  void *keys, *values;  /* [layers][blocks][heads][D][block] and [layers][blocks][heads][block][D] */
+  size_t block_reals;  /* of one layer's K (or V) block: heads * D * block */
+  void *keys, *values; /* [layers][blocks][heads][D][block] and [layers][blocks][heads][block][D] */
 };
 
 struct device {
@@ -53,17 +56,27 @@ struct device {
   struct pool *pool;
   const char *isa;
   size_t real_size;
-  void *scratch;           /* threads * scratch_each bytes, 64-byte aligned: packing space of gemm and attention */
+  void *scratch; /* threads * scratch_each bytes, 64-byte aligned: packing space of gemm and attention */
   size_t scratch_each;
-  struct error failed;     /* first failure, reported by device_sync */
+  struct error failed; /* first failure, reported by device_sync */
 };
 
 /* Address of a view or a weight's part in reals. */
-static inline real *view_reals(struct view v) { return (real *)v.buffer->reals + v.at; }
-static inline real *weight_reals(const struct weight *w, enum weight_part part) { return (real *)w->part[part]; }
-static inline size_t panel_at(const struct weight *w, size_t n, size_t k) { return ((n / PANEL) * w->k + k) * PANEL + n % PANEL; }
+static inline real *view_reals(struct view v)
+{
+  return (real *)v.buffer->reals + v.at;
+}
+static inline real *weight_reals(const struct weight *w, enum weight_part part)
+{
+  return (real *)w->part[part];
+}
+static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
+{
+  return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
+}
 
-/* table.c: opens a device of this folder, float64 reference where real64. isa: NULL, "auto" or a name. device.c calls it by kind. */
+/* table.c: opens a device of this folder, float64 reference where real64. isa: NULL, "auto" or a name. device.c calls
+ * it by kind. */
 int cpu_device_open(const char *isa, bool real64, int threads, struct device **out, struct error *err) MUST_USE;
 
 /* Each fills or overwrites its slots. cpu/table.c calls ref, then avx2, then avx512, up to the isa in force. */
