@@ -57,7 +57,8 @@ static int32_t word_ordinal(const char *words, const char *word)
   }
 }
 
-static int bad_value(const struct method *m, const struct method_option *o, const struct yaml_node *v, struct error *err)
+static int bad_value(const struct method *m, const struct method_option *o, const struct yaml_node *v,
+                     struct error *err)
 {
   char key[128];
   snprintf(key, sizeof key, "methods.%s.%s", m->name, o->name);

@@ -6,14 +6,14 @@
 
 void method_report(struct method_call *c, const char *metric, double value)
 {
+  bool declared = false;
   for (size_t i = 0; i < c->report->count; i++) {
     struct report_slot *slot = &c->report->slots[i];
     if (slot->method != c->method || strcmp(slot->metric->name, metric)) continue;
     slot->value = value;
-    slot->written = true;
-    return;
+    slot->written = declared = true;
   }
-  ASSAY_BUG_IF(!"a metric that the method does not declare");
+  ASSAY_BUG_IF(!declared);
 }
 
 static const struct report_slot *written(const struct composed *set, size_t i)

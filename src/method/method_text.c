@@ -228,6 +228,16 @@ static void json_option(const struct method_option *o, struct text *out)
   text_puts(out, "}");
 }
 
+static void json_needs(uint32_t flags, struct text *out)
+{
+  const char *before = "\"";
+  for (size_t i = 0; i < method_need_count(); i++) {
+    if (!(flags & method_need_at(i)->flag)) continue;
+    text_printf(out, "%s%s\"", before, method_need_at(i)->word);
+    before = ", \"";
+  }
+}
+
 int method_json(const struct method *m, struct text *out, struct error *err)
 {
   text_puts(out, "{\"name\": ");
@@ -244,12 +254,7 @@ int method_json(const struct method *m, struct text *out, struct error *err)
     json_option(&m->options[i], out);
   }
   text_puts(out, "], \"needs\": [");
-  const char *before = "\"";
-  for (size_t i = 0; i < method_need_count(); i++) {
-    if (!(m->needs & method_need_at(i)->flag)) continue;
-    text_printf(out, "%s%s\"", before, method_need_at(i)->word);
-    before = ", \"";
-  }
+  json_needs(m->needs, out);
   text_puts(out, "]}\n");
   return text_finish(out, err);
 }
@@ -292,5 +297,49 @@ int compose_describe(const struct composed *set, struct text *out, struct error 
               "extra forwards a step: %d over the own tokens (reference), %d over later mini-batches (current "
               "log-probabilities)\n",
               reference, (int)(set->options->epochs * set->options->minibatches - 1));
+  return text_finish(out, err);
+}
+
+static void json_stages(const struct composed *set, struct text *out)
+{
+  const char *before = "";
+  for (enum method_stage s = 0; s < STAGE_COUNT; s++) {
+    const struct method_call *who[64];
+    size_t n = compose_contributors(set, s, who, 64);
+    if (n == 0) continue;
+    text_printf(out, "%s\"%s\": [", before, method_stage_name(s));
+    for (size_t i = 0; i < n && i < 64; i++) text_printf(out, "%s\"%s\"", i ? ", " : "", who[i]->method->name);
+    text_puts(out, "]");
+    before = ", ";
+  }
+}
+
+int compose_json(const struct composed *set, struct text *out, struct error *err)
+{
+  const char *before = "";
+  text_puts(out, "{\"stages\": {");
+  json_stages(set, out);
+  text_puts(out, "}, \"options\": [");
+  for (size_t i = 0; i < set->count; i++) {
+    const struct method *m = set->members[i].call.method;
+    for (size_t o = 0; o < m->option_count; o++) {
+      struct text value = {0};
+      const char *origin = NULL;
+      int rc = compose_option_text(set, i, o, &value, &origin, err);
+      if (!rc) {
+        text_printf(out, "%s{\"method\": \"%s\", \"option\": \"%s\", \"value\": ", before, m->name, m->options[o].name);
+        put_text(value.bytes, out);
+        text_puts(out, ", \"origin\": ");
+        put_text(origin, out);
+        text_puts(out, "}");
+      }
+      text_free(&value);
+      if (rc) return rc;
+      before = ", ";
+    }
+  }
+  text_puts(out, "], \"needs\": [");
+  json_needs(set->needs.flags, out);
+  text_puts(out, "]}\n");
   return text_finish(out, err);
 }

@@ -168,13 +168,14 @@ void recipe_value_text(const struct recipe *r, const struct recipe_key *k, struc
 
 const char *recipe_origin_text(const struct recipe *r, const char *key, char *buf, size_t size)
 {
+  const struct recipe_origin *from = NULL;
   for (size_t i = 0; i < recipe_key_count(); i++) {
     char path[128];
     recipe_key_path(recipe_key_at(i), path, sizeof path);
-    if (!strcmp(path, key)) return origin(r->origins[i].file, r->origins[i].line, buf, size);
+    if (!strcmp(path, key)) from = &r->origins[i];
   }
-  ASSAY_BUG_IF(!"a key that no recipe has");
-  return buf;
+  ASSAY_BUG_IF(!from); /* a key that no recipe has */
+  return origin(from->file, from->line, buf, size);
 }
 
 /* ---- the whole
