@@ -308,7 +308,8 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
   const struct gemm_call *c = arg;
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
-    const size_t rows = cell.row_end - cell.row, depth_blocks = ceil_div(c->m, A_DEPTH);
+    /* A frozen weight has no gradient; its bias may. */
+    const size_t rows = cell.row_end - cell.row, depth_blocks = c->out ? ceil_div(c->m, A_DEPTH) : 0;
     /* As many rows as the depth leaves room for: dy is then copied less often. */
     const size_t row_blocks = ceil_div(rows, A_FLOATS / TILE_ROWS / size_min(c->m, A_DEPTH) * TILE_ROWS - TILE_ROWS);
     for (size_t d = 0; d < depth_blocks; d++) {
