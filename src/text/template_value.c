@@ -79,7 +79,7 @@ int value_list_from(struct jinja *r, enum value_kind kind, const struct value_gr
 {
   struct value_list *list = NULL;
   TRY(value_list_new(r, kind, 0, out, &list));
-  *list = (struct value_list){g->items, g->count};
+  if (g->count) *list = (struct value_list){g->items, g->count};
   return 0;
 }
 
@@ -358,7 +358,8 @@ static int range_items(struct jinja *r, const struct value_range *range, struct 
 
 int value_iterate(struct jinja *r, const struct value *v, struct value_list *out)
 {
-  *out = (struct value_list){NULL, 0};
+  static struct value nothing[1];
+  *out = (struct value_list){nothing, 0};
   switch (v->kind) {
     case VALUE_UNDEFINED:
       return 0;
