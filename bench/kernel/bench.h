@@ -3,12 +3,10 @@
 #define ASSAY_BENCH_KERNEL_BENCH_H
 
 #include "compute/backend.h"
-#include "core/log.h"
 #include "core/pool.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { REPEATS_MAX = 15 };
+#include <time.h>
 
 static inline void bench_stop_on(int rc, const struct error *err)
 {
@@ -25,6 +23,14 @@ static inline struct device *bench_device(int argc, char **argv)
   struct error err = {0};
   bench_stop_on(device_open(&options, &d, &err), &err);
   return d;
+}
+
+/* With one thread the processor time of the program, which others on the machine do not disturb; else the time of day. */
+static inline double bench_clock(const struct device *d)
+{
+  struct timespec t;
+  clock_gettime(device_threads(d) == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* n numbers in (-1, 1); any will do, as long as none is denormal. */

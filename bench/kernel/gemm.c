@@ -41,9 +41,9 @@ static double peak_measure(struct device *d)
   const bool wide = device_isa(d)[3] == '5';
   double seconds[5];
   for (int i = 0; i < 5; i++) {
-    const double begin = clock_seconds();
+    const double begin = bench_clock(d);
     pool_run(device_pool(d), (size_t)device_threads(d), wide ? peak_zmm : peak_ymm, NULL);
-    seconds[i] = clock_seconds() - begin;
+    seconds[i] = bench_clock(d) - begin;
   }
   return 2.0 * PEAK_STEPS * PEAK_CHAINS * (wide ? 16 : 8) * device_threads(d) / bench_median(seconds, 5);
 }
@@ -91,12 +91,12 @@ static void measure(const struct problem *p, double peak)
     double ours[REPEATS], theirs[REPEATS];
     bool openblas = false;
     for (int r = 0; r < REPEATS; r++) {
-      double begin = clock_seconds();
+      double begin = bench_clock(p->d);
       for (int i = 0; i < calls; i++) run_ours(p, op);
-      ours[r] = (clock_seconds() - begin) / calls;
-      begin = clock_seconds();
+      ours[r] = (bench_clock(p->d) - begin) / calls;
+      begin = bench_clock(p->d);
       for (int i = 0; i < calls; i++) openblas = run_openblas(p, op);
-      theirs[r] = (clock_seconds() - begin) / calls;
+      theirs[r] = (bench_clock(p->d) - begin) / calls;
     }
     const double mine = bench_median(ours, REPEATS), other = bench_median(theirs, REPEATS);
     printf(" | %6.1f %4.0f%%", operations / mine * 1e-9, 100 * operations / mine / peak);

@@ -1,13 +1,15 @@
 /* bench/kernel/operations: the operations beside the matrix products at the sizes of SmolLM2-135M, in microseconds per call (median) with the rate
  * that their nearer floor is stated in: GFLOP/s of multiply-adds for attention, numbers per second for what is bound by exp, GB/s for the rest.
  *
- *     bench_kernel_operations [ISA [THREADS]]
+ *     bench_kernel_operations [ISA [THREADS [PART-OF-THE-NAME]]]
  */
 #include "bench.h"
+#include <string.h>
 
 enum { REPEATS = 9, C = 576, F = 1536, HEADS = 9, KV_HEADS = 3, DIM = 64, VOCAB = 49152, BLOCK = 32, HIDDEN_ROWS = 64, MOST = 1024 * 2048 * 2 };
 
 static float *noise; /* MOST numbers */
+static const char *wanted = ""; /* part of the names to run */
 
 struct bench {
   struct device *d;
@@ -33,10 +35,11 @@ static void report(const char *name, double *seconds, double work, const char *u
 #define TIME(name, work, unit, call)              \
   do {                                            \
     double seconds[REPEATS];                      \
+    if (!strstr(name, wanted)) break;             \
     for (int r_ = 0; r_ < REPEATS; r_++) {        \
-      const double begin = clock_seconds();       \
+      const double begin = bench_clock(t->d);     \
       call;                                       \
-      seconds[r_] = clock_seconds() - begin;      \
+      seconds[r_] = bench_clock(t->d) - begin;    \
     }                                             \
     report(name, seconds, (double)(work), unit);  \
   } while (0)
@@ -107,6 +110,7 @@ int main(int argc, char **argv)
   struct error err = {0};
   t.d = bench_device(argc, argv);
   t.ops = device_ops(t.d);
+  if (argc > 3) wanted = argv[3];
   noise = malloc(MOST * sizeof *noise);
   float *head = malloc((size_t)VOCAB * C * sizeof *head);
   if (!noise || !head) return 3;

@@ -17,11 +17,11 @@
 #include "compute/cpu/simd/tile.inc.h"
 #include <string.h>
 
-TILE_TABLE(STEPS)
+TILE_TABLE(ROWS)
 TILE_TABLE(PAIRS)
 TILE_TABLE(KEYS)
 
-enum { DIM_MAX = 512 };
+enum { DIM_MAX = A_DEPTH };
 
 /* One row alone: more panels at once, or the multiply-adds wait for each other. */
 enum { LONE_PANELS = 4 };
@@ -127,32 +127,33 @@ static struct piece piece_load(const struct attention_call *c, const struct unit
   return (struct piece){key, value, PANEL};
 }
 
-/* The part from .. end-1 of a block of keys that a pair sees; from >= end: none. */
+/* The part from .. end-1 of a block of keys that a pair sees, or of a group's pairs that see a key; from >= end: none. */
 struct seen {
   int32_t from, end;
 };
+/* What both ranges hold. */
+static struct seen seen_both(struct seen a, struct seen b)
+{
+  return (struct seen){a.from > b.from ? a.from : b.from, a.end < b.end ? a.end : b.end};
+}
 static struct seen seen_of(const struct attention_call *c, int32_t position, int32_t start)
 {
   const int32_t first = attention_first(c->shape->window, position) - start, end = position + 1 - start;
   return (struct seen){first > 0 ? first : 0, end < KEY_BLOCK ? end : KEY_BLOCK};
 }
 
-/* Pairs' vectors of D, `from` by [M, H], as the broadcast side of a tile (STEPS): tiles of TILE_ROWS pairs, each [D][TILE_ROWS]. */
+/* Pairs' vectors of D, `from` by [M, H], as the broadcast side of a tile (ROWS), and as the other side with b_step A_STRIDE. */
 static void pack_pairs(const struct attention_call *c, const struct unit *u, const float *from, float *to)
 {
-  for (size_t i = 0; i < unit_pairs(u); i++) {
-    const float *x = from + pair_at(c, u, i) * c->dim;
-    float *y = to + i / TILE_ROWS * TILE_ROWS * c->dim + i % TILE_ROWS;
-    for (size_t d = 0; d < c->dim; d++) y[d * TILE_ROWS] = x[d];
-  }
+  for (size_t i = 0; i < unit_pairs(u); i++) memcpy(to + i * A_STRIDE, from + pair_at(c, u, i) * c->dim, c->dim * sizeof *to);
 }
 
-/* scores[i][at ..] = chain over D of pair i's vector and 16 or 32 columns of b ([D], b_step apart); packed by pack_pairs. */
+/* scores[i][0 ..] = chain over D of pair i's vector and 16 or 32 columns of b ([D], b_step apart). */
 static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const float *b, size_t b_step, size_t width, float *scores)
 {
   for (size_t i = 0; i < pairs; i += TILE_ROWS) {
-    const struct tile t = {.a = packed + i * dim, .b = b, .c = scores + i * KEY_BLOCK, .b_step = b_step, .c_row = KEY_BLOCK, .depth = dim};
-    tile_across(t, &tiles_STEPS, NULL, size_min(TILE_ROWS, pairs - i), width / PANEL);
+    const struct tile t = {.a = packed + i * A_STRIDE, .b = b, .c = scores + i * KEY_BLOCK, .b_step = b_step, .c_row = KEY_BLOCK, .depth = dim};
+    tile_across(t, &tiles_ROWS, NULL, size_min(TILE_ROWS, pairs - i), width / PANEL);
   }
 }
 
@@ -160,63 +161,107 @@ static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const f
 
 /* A unit's softmax state and buffers, all in the thread's scratch. */
 struct forward {
-  float m[TILE_ROWS], l[TILE_ROWS], f[TILE_ROWS];
-  bool begun[TILE_ROWS];              /* a block has been seen */
+  float m[PANEL], next[PANEL], l[PANEL], f[PANEL]; /* by pair; next: m after this block */
+  bool begun[TILE_ROWS];                           /* a block has been seen */
+  int32_t position[TILE_ROWS];
   struct seen seen[TILE_ROWS];
-  float e[TILE_ROWS * KEY_BLOCK];     /* scores, then weights: the form PAIRS */
-  float q[TILE_ROWS * DIM_MAX], o[TILE_ROWS * DIM_MAX], copy[2 * KEY_BLOCK * DIM_MAX];
+  float e[TILE_ROWS * KEY_BLOCK]; /* scores, then weights: the form PAIRS */
+  float q[TILE_ROWS * A_STRIDE], o[TILE_ROWS * DIM_MAX], copy[2 * KEY_BLOCK * DIM_MAX];
 };
-_Static_assert(sizeof(struct forward) <= 512 * 1024, "fits in a thread's scratch");
+_Static_assert(sizeof(struct forward) <= 512 * 1024 && (int)TILE_ROWS <= (int)PANEL, "fits in a thread's scratch");
 
-/* m' = max(m, s); f = exp(m - m'); e = exp(s - m'); l = l f + sum16(e) */
-static void forward_softmax(struct forward *w, size_t i, float scale)
+/* The lanes of a block that a pair sees, as two masks. */
+INLINE void seen_masks(struct seen seen, struct m16 *low, struct m16 *high)
 {
-  float *e = w->e + i * KEY_BLOCK;
-  const size_t from = (size_t)w->seen[i].from, end = (size_t)w->seen[i].end;
-  const struct m16 low = m16_range(from, end), high = m16_range(from < 16 ? 0 : from - 16, end < 16 ? 0 : end - 16);
-  const struct f16 none = f16_set(-__builtin_inff()), factor = f16_set(scale);
-  const struct f16 a = f16_select(low, f16_mul(f16_load(e), factor), none);
-  const struct f16 b = f16_select(high, f16_mul(f16_load(e + 16), factor), none);
+  const size_t from = (size_t)seen.from, end = (size_t)seen.end;
+  *low = m16_range(from, end);
+  *high = m16_range(from < 16 ? 0 : from - 16, end < 16 ? 0 : end - 16);
+}
+
+/* s = s scale, -inf where not seen; m' = max(m, s) */
+static void forward_largest(struct forward *w, size_t i, struct f16 scale)
+{
+  float *s = w->e + i * KEY_BLOCK;
+  const struct f16 none = f16_set(-__builtin_inff());
+  struct m16 low, high;
+  seen_masks(w->seen[i], &low, &high);
+  const struct f16 a = f16_select(low, f16_mul(f16_load(s), scale), none), b = f16_select(high, f16_mul(f16_load(s + 16), scale), none);
   const float top = f16_largest(f16_max(b, f16_max(a, none)));
-  const float m = (top > w->m[i] ? top : w->m[i]) + 0.0f; /* -0 becomes +0 */
-  const struct f16 x = f16_select(low, f16_exp(f16_sub(a, f16_set(m))), f16_zero());
-  const struct f16 y = f16_select(high, f16_exp(f16_sub(b, f16_set(m))), f16_zero());
-  f16_store(e, x);
-  f16_store(e + 16, y);
-  w->f[i] = w->begun[i] ? math_exp_steps(w->m[i] - m) : 0;
-  w->l[i] = math_fmaf(w->l[i], w->f[i], f16_sum(f16_add(x, y)));
-  w->m[i] = m;
-  w->begun[i] = true;
+  f16_store(s, a);
+  f16_store(s + 16, b);
+  w->next[i] = (top > w->m[i] ? top : w->m[i]) + 0.0f; /* -0 becomes +0 */
 }
 
-/* x[d] = x[d] * f */
-static void vector_scale(float *x, float f, size_t dim)
+/* e = exp(s - m'); l = l f + sum16(e); o = o f */
+static void forward_weights(struct forward *w, size_t i, size_t dim)
 {
-  for (size_t d = 0; d < dim; d += 16) f16_store(x + d, f16_mul(f16_load(x + d), f16_set(f)));
+  float *e = w->e + i * KEY_BLOCK, *o = w->o + i * dim;
+  const struct f16 m = f16_set(w->next[i]);
+  struct m16 low, high;
+  seen_masks(w->seen[i], &low, &high);
+  const struct f16 a = f16_select(low, f16_exp(f16_sub(f16_load(e), m)), f16_zero());
+  const struct f16 b = f16_select(high, f16_exp(f16_sub(f16_load(e + 16), m)), f16_zero());
+  const float f = w->begun[i] ? w->f[i] : 0;
+  f16_store(e, a);
+  f16_store(e + 16, b);
+  w->l[i] = math_fmaf(w->l[i], f, f16_sum(f16_add(a, b)));
+  w->m[i] = w->next[i];
+  w->begun[i] = true;
+  if (f == 1) return; /* o 1 is o */
+  for (size_t d = 0; d < dim; d += 16) f16_store(o + d, f16_mul(f16_load(o + d), f16_set(f)));
 }
 
-/* o = o + sum_j e_j v_j of pairs first .. first+pairs-1, which see the keys alike; an unseen key adds e v = +0. */
-static void forward_values(const struct attention_call *c, struct forward *w, size_t first, size_t pairs, int32_t at, int32_t width,
+/* The softmax step of all pairs of a unit: in phases, so that the pairs' chains of instructions overlap. */
+static void forward_softmax(struct forward *w, size_t pairs, float scale, size_t dim)
+{
+  for (size_t i = 0; i < pairs; i++)
+    if (w->seen[i].from < w->seen[i].end) forward_largest(w, i, f16_set(scale));
+  f16_store(w->f, f16_exp(f16_sub(f16_load(w->m), f16_load(w->next))));
+  for (size_t i = 0; i < pairs; i++)
+    if (w->seen[i].from < w->seen[i].end) forward_weights(w, i, dim);
+}
+
+/* o = o + sum_j e_j v_j over keys range.from .. range.end-1 of the block, for pairs first .. first+pairs-1. `at`: the piece's first key. */
+static void forward_values(const struct attention_call *c, struct forward *w, size_t first, size_t pairs, struct seen range, int32_t at,
                            const struct piece *piece)
 {
-  const struct seen seen = w->seen[first];
-  const int32_t from = seen.from > at ? seen.from : at, end = seen.end < at + width ? seen.end : at + width;
-  float *o = w->o + first * c->dim;
-  const size_t count = pairs * c->dim;
-  if (from > at)
-    for (size_t d = 0; d < count; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
-  if (from < end) {
-    const struct tile t = {.a = w->e + first * KEY_BLOCK + from,
-                           .b = piece->value + (size_t)(from - at) * c->dim,
-                           .c = o,
-                           .b_step = c->dim,
-                           .c_row = c->dim,
-                           .depth = (size_t)(end - from),
-                           .load = true};
-    tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
+  if (range.from >= range.end) return;
+  const struct tile t = {.a = w->e + first * KEY_BLOCK + range.from,
+                         .b = piece->value + (size_t)(range.from - at) * c->dim,
+                         .c = w->o + first * c->dim,
+                         .b_step = c->dim,
+                         .c_row = c->dim,
+                         .depth = (size_t)(range.end - range.from),
+                         .load = true};
+  tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
+}
+
+/* o = o + 0, as the keys that are not seen add e v = +0: it turns -0 into +0. */
+static void forward_unseen(struct forward *w, size_t i, size_t dim)
+{
+  float *o = w->o + i * dim;
+  for (size_t d = 0; d < dim; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
+}
+
+/* The values of one piece for pairs first .. end-1, all of which see some of the block: as a tile what all see, pair by pair what is before and behind. */
+static void forward_piece(const struct attention_call *c, struct forward *w, size_t first, size_t end, int32_t at, int32_t width,
+                          const struct piece *piece)
+{
+  const struct seen held = {at, at + width};
+  struct seen common = held;
+  for (size_t i = first; i < end; i++) common = seen_both(common, w->seen[i]);
+  if (common.from >= common.end) common.from = common.end = held.end;
+  for (size_t i = first; i < end; i++) {
+    const struct seen own = seen_both(held, w->seen[i]), before = {own.from, own.end < common.from ? own.end : common.from};
+    if (own.from > held.from) forward_unseen(w, i, c->dim);
+    forward_values(c, w, i, 1, before, at, piece);
   }
-  if (end < at + width)
-    for (size_t d = 0; d < count; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
+  forward_values(c, w, first, end - first, common, at, piece);
+  for (size_t i = first; i < end; i++) {
+    const struct seen own = seen_both(held, w->seen[i]), behind = {own.from > common.end ? own.from : common.end, own.end};
+    forward_values(c, w, i, 1, behind, at, piece);
+    if (own.end < held.end) forward_unseen(w, i, c->dim);
+  }
 }
 
 /* One block of keys, for all pairs of a unit. low .. high: what some pair sees. */
@@ -224,27 +269,19 @@ static void forward_block(const struct attention_call *c, const struct unit *u, 
 {
   const size_t pairs = unit_pairs(u);
   const int32_t width = piece_width(c->kv);
-  struct piece piece[KEY_BLOCK / PANEL];
-  bool alike = true;
+  struct piece piece[KEY_BLOCK / PANEL] = {0};
   for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) {
     if (start + at > high || start + at + width <= low) continue;
     piece[i] = piece_load(c, u, start + at, low, high, w->copy + (size_t)i * 2 * PANEL * c->dim);
     pairs_by_keys(w->q, pairs, c->dim, piece[i].key, piece[i].key_step, (size_t)width, w->e + at);
   }
-  for (size_t i = 0; i < pairs; i++) {
-    w->seen[i] = seen_of(c, pair_position(u, i), start);
-    alike = alike && w->seen[i].from == w->seen[0].from && w->seen[i].end == w->seen[0].end;
-    if (w->seen[i].from >= w->seen[i].end) continue;
-    forward_softmax(w, i, c->scale);
-    vector_scale(w->o + i * c->dim, w->f[i], c->dim);
-  }
-  for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) {
-    const bool held = start + at <= high && start + at + width > low;
-    const struct piece none = {0}, *values = held ? &piece[i] : &none;
-    if (alike) forward_values(c, w, 0, pairs, at, width, values);
-    for (size_t j = 0; !alike && j < pairs; j++)
-      if (w->seen[j].from < w->seen[j].end) forward_values(c, w, j, 1, at, width, values);
-  }
+  for (size_t i = 0; i < pairs; i++) w->seen[i] = seen_of(c, w->position[i], start);
+  forward_softmax(w, pairs, c->scale, c->dim);
+  /* The pairs that see some of the block follow each other, for a run's positions ascend. */
+  size_t first = 0, end = pairs;
+  while (first < end && w->seen[first].from >= w->seen[first].end) first++;
+  while (end > first && w->seen[end - 1].from >= w->seen[end - 1].end) end--;
+  for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) forward_piece(c, w, first, end, at, width, &piece[i]);
 }
 
 static void forward_unit(const struct attention_call *c, const struct unit *u, float *scratch)
@@ -253,9 +290,11 @@ static void forward_unit(const struct attention_call *c, const struct unit *u, f
   const size_t pairs = unit_pairs(u), dim = c->dim;
   const int32_t low = attention_first(c->shape->window, pair_position(u, 0)), high = pair_position(u, pairs - 1);
   memset(w->o, 0, pairs * dim * sizeof *w->o);
+  f16_store(w->m, f16_set(-__builtin_inff()));
+  f16_store(w->next, f16_zero());
+  f16_store(w->l, f16_zero());
   for (size_t i = 0; i < pairs; i++) {
-    w->m[i] = -__builtin_inff();
-    w->l[i] = 0;
+    w->position[i] = pair_position(u, i);
     w->begun[i] = false;
   }
   pack_pairs(c, u, c->q, w->q);

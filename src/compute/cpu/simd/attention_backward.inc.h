@@ -1,7 +1,7 @@
 /* compute/cpu/simd/attention_backward: P again from (m, l), then dS, and three products with it: dq over keys ascending, dk and dv over (row, head) pairs
  * ascending. A thread has a KV head whole, as the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every
- * product has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: a block that all pairs see whole is tiles, another
- * is walked pair by pair and key by key.
+ * product has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: what a whole tile of pairs or keys has
+ * in common is one tile, the rest is walked one by one.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
@@ -13,10 +13,11 @@ enum { GROUP_PAIRS = 48, GROUP_DIM = 256 };
 /* A group's buffers, in the thread's scratch. */
 struct backward {
   float m[GROUP_PAIRS], l[GROUP_PAIRS], delta[GROUP_PAIRS];
+  int32_t position[GROUP_PAIRS];
   struct seen seen[GROUP_PAIRS];
   float p[GROUP_PAIRS * KEY_BLOCK], ds[GROUP_PAIRS * KEY_BLOCK];           /* scores and dP first */
-  float q_steps[GROUP_PAIRS * GROUP_DIM], dout_steps[GROUP_PAIRS * GROUP_DIM]; /* packed by pack_pairs */
-  float q[GROUP_PAIRS * GROUP_DIM], dout[GROUP_PAIRS * GROUP_DIM], dq[GROUP_PAIRS * GROUP_DIM]; /* [pair][D] */
+  float q[GROUP_PAIRS * A_STRIDE], dout[GROUP_PAIRS * A_STRIDE];               /* by pack_pairs */
+  float dq[GROUP_PAIRS * GROUP_DIM];                                           /* [pair][D] */
   float key_rows[KEY_BLOCK * GROUP_DIM], value_columns[KEY_BLOCK * GROUP_DIM]; /* [32][D], [D][32] */
   float copy[2 * KEY_BLOCK * GROUP_DIM];
 };
@@ -37,8 +38,8 @@ static void backward_scores(const struct attention_call *c, const struct unit *u
         f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d, dim);
         f16_transpose(piece.value + j * dim + d, dim, w->value_columns + d * KEY_BLOCK + (size_t)at + j, KEY_BLOCK);
       }
-    pairs_by_keys(w->q_steps, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
-    pairs_by_keys(w->dout_steps, pairs, dim, w->value_columns + at, KEY_BLOCK, (size_t)width, w->ds + at);
+    pairs_by_keys(w->q, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
+    pairs_by_keys(w->dout, pairs, dim, w->value_columns + at, KEY_BLOCK, (size_t)width, w->ds + at);
   }
 }
 
@@ -60,79 +61,88 @@ static void backward_weights(struct backward *w, size_t pairs, float scale)
 
 /* ---- the three products ------------------------------------------------------------------------------------------------- */
 
-/* dq of pairs first .. first+pairs-1, which see keys from .. end-1. */
-static void backward_dq(const struct attention_call *c, struct backward *w, size_t first, size_t pairs, struct seen seen)
+/* dq of pairs first .. first+pairs-1 from keys range.from .. range.end-1. */
+static void backward_dq(const struct attention_call *c, struct backward *w, size_t first, size_t pairs, struct seen range)
 {
-  for (size_t i = first; i < first + pairs; i += TILE_ROWS) {
-    const struct tile t = {.a = w->ds + i * KEY_BLOCK + seen.from,
-                           .b = w->key_rows + (size_t)seen.from * c->dim,
-                           .c = w->dq + i * c->dim,
-                           .b_step = c->dim,
-                           .c_row = c->dim,
-                           .depth = (size_t)(seen.end - seen.from),
-                           .load = true};
-    tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, size_min(TILE_ROWS, first + pairs - i), c->dim / PANEL);
-  }
+  if (range.from >= range.end) return;
+  const struct tile t = {.a = w->ds + first * KEY_BLOCK + range.from,
+                         .b = w->key_rows + (size_t)range.from * c->dim,
+                         .c = w->dq + first * c->dim,
+                         .b_step = c->dim,
+                         .c_row = c->dim,
+                         .depth = (size_t)(range.end - range.from),
+                         .load = true};
+  tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
 }
 
-/* dk and dv of keys first .. first+keys-1 of the block from pairs i .. end-1. at: of the first key's row in both. */
-static void backward_dkv(const struct attention_call *c, const struct backward *w, size_t first, size_t keys, size_t i, size_t end, size_t at)
+/* dq of a tile of pairs: together what all see, pair by pair what is before and behind. */
+static void backward_dq_pairs(const struct attention_call *c, struct backward *w, size_t first, size_t pairs)
+{
+  struct seen common = {0, KEY_BLOCK};
+  for (size_t i = first; i < first + pairs; i++) common = seen_both(common, w->seen[i]);
+  if (common.from >= common.end) common.from = common.end = KEY_BLOCK;
+  for (size_t i = first; i < first + pairs; i++)
+    backward_dq(c, w, i, 1, seen_both(w->seen[i], (struct seen){0, common.from}));
+  backward_dq(c, w, first, pairs, common);
+  for (size_t i = first; i < first + pairs; i++)
+    backward_dq(c, w, i, 1, seen_both(w->seen[i], (struct seen){common.end, KEY_BLOCK}));
+}
+
+/* dk and dv of keys first .. first+keys-1 of the block from pairs range.from .. range.end-1. at: of the first key's row in both. */
+static void backward_dkv(const struct attention_call *c, const struct backward *w, size_t first, size_t keys, struct seen range, size_t at)
+{
+  if (range.from >= range.end) return;
+  const size_t pair = (size_t)range.from;
+  struct tile t = {.b_step = A_STRIDE,
+                   .c_row = (size_t)c->shape->kv_heads * c->dim,
+                   .depth = (size_t)(range.end - range.from),
+                   .load = true};
+  t.a = w->ds + pair * KEY_BLOCK + first;
+  t.b = w->q + pair * A_STRIDE;
+  t.c = c->dk + at;
+  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, c->dim / PANEL);
+  t.a = w->p + pair * KEY_BLOCK + first;
+  t.b = w->dout + pair * A_STRIDE;
+  t.c = c->dv + at;
+  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, c->dim / PANEL);
+}
+
+/* dk and dv of a tile of keys: from the pairs that see them all together, key by key from those before and behind. */
+static void backward_dkv_keys(const struct attention_call *c, const struct backward *w, int32_t pairs, size_t first, size_t keys, size_t at)
 {
   const size_t row = (size_t)c->shape->kv_heads * c->dim;
-  for (size_t j = 0; j < keys; j += TILE_ROWS) {
-    struct tile t = {.b_step = c->dim, .c_row = row, .depth = end - i, .load = true};
-    const size_t rows = size_min(TILE_ROWS, keys - j);
-    t.a = w->ds + i * KEY_BLOCK + first + j;
-    t.b = w->q + i * c->dim;
-    t.c = c->dk + at + j * row;
-    tile_across(t, &tiles_KEYS, tile_lone_KEYS, rows, c->dim / PANEL);
-    t.a = w->p + i * KEY_BLOCK + first + j;
-    t.b = w->dout + i * c->dim;
-    t.c = c->dv + at + j * row;
-    tile_across(t, &tiles_KEYS, tile_lone_KEYS, rows, c->dim / PANEL);
+  struct seen by[TILE_ROWS], common = {0, pairs};
+  for (size_t j = 0; j < keys; j++) {
+    const int32_t key = (int32_t)(first + j);
+    /* The pairs that see a key follow each other, for a run's positions ascend. */
+    by[j] = (struct seen){0, pairs};
+    while (by[j].from < pairs && !(w->seen[by[j].from].from <= key && key < w->seen[by[j].from].end)) by[j].from++;
+    while (by[j].end > by[j].from && !(w->seen[by[j].end - 1].from <= key && key < w->seen[by[j].end - 1].end)) by[j].end--;
+    common = seen_both(common, by[j]);
   }
-}
-
-/* Keys first .. end-1 of the block, whose slots follow each other from `slot` on. */
-static void backward_span(const struct attention_call *c, const struct unit *u, struct backward *w, bool whole, int32_t first, int32_t end,
-                          int32_t slot)
-{
-  const size_t pairs = unit_pairs(u), row = (size_t)c->shape->kv_heads * c->dim;
-  const size_t at = (size_t)slot * row + (size_t)u->kv_head * c->dim;
-  if (whole) {
-    backward_dkv(c, w, (size_t)first, (size_t)(end - first), 0, pairs, at);
-    return;
-  }
-  /* The pairs that see a key follow each other, for a run's positions ascend. */
-  for (int32_t j = first; j < end; j++) {
-    size_t i = 0, last;
-    while (i < pairs && !(w->seen[i].from <= j && j < w->seen[i].end)) i++;
-    for (last = i; last < pairs && w->seen[last].from <= j && j < w->seen[last].end;) last++;
-    if (i < last) backward_dkv(c, w, (size_t)j, 1, i, last, at + (size_t)(j - first) * row);
-  }
+  if (common.from >= common.end) common.from = common.end = pairs;
+  for (size_t j = 0; j < keys; j++) backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){0, common.from}), at + j * row);
+  backward_dkv(c, w, first, keys, common, at);
+  for (size_t j = 0; j < keys; j++) backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){common.end, pairs}), at + j * row);
 }
 
 static void backward_block(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
 {
-  const size_t pairs = unit_pairs(u);
-  bool whole = true;
-  for (size_t i = 0; i < pairs; i++) {
-    w->seen[i] = seen_of(c, pair_position(u, i), start);
-    whole = whole && w->seen[i].from == 0 && w->seen[i].end == KEY_BLOCK;
-  }
+  const size_t pairs = unit_pairs(u), row = (size_t)c->shape->kv_heads * c->dim;
+  for (size_t i = 0; i < pairs; i++) w->seen[i] = seen_of(c, w->position[i], start);
   backward_scores(c, u, w, start, low, high);
   backward_weights(w, pairs, c->scale);
-  if (whole) backward_dq(c, w, 0, pairs, w->seen[0]);
-  for (size_t i = 0; !whole && i < pairs; i++)
-    if (w->seen[i].from < w->seen[i].end) backward_dq(c, w, i, 1, w->seen[i]);
+  for (size_t i = 0; i < pairs; i += TILE_ROWS) backward_dq_pairs(c, w, i, size_min(TILE_ROWS, pairs - i));
+  /* Keys low .. high of the block, span by span: the slots of a span follow each other. */
   const struct rows_span *span = c->rows->spans + u->run->span;
-  int32_t j = low > start ? low : start;
   const int32_t end = high + 1 < start + KEY_BLOCK ? high + 1 : start + KEY_BLOCK;
-  for (; j < end; span++) {
+  for (int32_t j = low > start ? low : start; j < end; span++) {
     const int32_t span_end = span->position + span->count < end ? span->position + span->count : end;
-    if (span_end <= j) continue;
-    backward_span(c, u, w, whole, j - start, span_end - start, span->slot + j - span->position);
-    j = span_end;
+    for (int32_t keys; j < span_end; j += keys) {
+      keys = span_end - j < (int32_t)TILE_ROWS ? span_end - j : (int32_t)TILE_ROWS;
+      const size_t slot = (size_t)(span->slot + j - span->position);
+      backward_dkv_keys(c, w, (int32_t)pairs, (size_t)(j - start), (size_t)keys, slot * row + (size_t)u->kv_head * c->dim);
+    }
   }
 }
 
@@ -147,18 +157,16 @@ static void backward_unit(const struct attention_call *c, const struct unit *u, 
     const size_t at = pair_at(c, u, i);
     struct f16 lane = f16_zero();
     for (size_t d = 0; d < dim; d += 16) {
-      const struct f16 dout = f16_load(c->dout + at * dim + d);
-      f16_store(w->dout + i * dim + d, dout);
-      f16_store(w->q + i * dim + d, f16_load(c->q + at * dim + d));
       f16_store(w->dq + i * dim + d, f16_zero());
-      lane = f16_fma(dout, f16_load(c->o_in + at * dim + d), lane);
+      lane = f16_fma(f16_load(c->dout + at * dim + d), f16_load(c->o_in + at * dim + d), lane);
     }
+    w->position[i] = pair_position(u, i);
     w->delta[i] = f16_sum(lane);
     w->m[i] = c->stat_in[2 * at];
     w->l[i] = c->stat_in[2 * at + 1];
   }
-  pack_pairs(c, u, c->q, w->q_steps);
-  pack_pairs(c, u, c->dout, w->dout_steps);
+  pack_pairs(c, u, c->q, w->q);
+  pack_pairs(c, u, c->dout, w->dout);
   for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) backward_block(c, u, w, start, low, high);
   for (size_t i = 0; i < pairs; i++) memcpy(c->dq + pair_at(c, u, i) * dim, w->dq + i * dim, dim * sizeof *w->dq);
 }

@@ -42,8 +42,9 @@ enum {
   STEP_AT_KEYS = KEY_BLOCK
 };
 
-INLINE void tile_run(const size_t rows, const size_t panels, const size_t row_at, const size_t step_at, const struct tile *t)
+INLINE void tile_run(const size_t rows, const size_t panels, const size_t row_at, const size_t step_at, const struct tile *from)
 {
+  const struct tile tile = *from, *t = &tile; /* a copy, for the stores below could be to the original */
   struct f16 acc[TILE_ROWS][PANELS_MAX];
   const struct m16 last = m16_first(t->lanes);
   const bool whole = t->lanes >= PANEL;
