@@ -1,10 +1,10 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "core/file.h"
 #include "model/open.h"
 #include "rollout/gguf_tokenizer.h"
 #include "rollout/session.h"
 #include "train/checkpoint.h"
-#include <string.h>
 
 struct settings {
   const char *type;
@@ -29,22 +29,27 @@ static int read_type(const char *text, enum save_type *out, struct error *err)
   return 0;
 }
 
-/* ---- hashes -------------------------------------------------------------------------------------------------------------------- */
+/* ---- hashes ------------------------------------------------------------------------------------------------------ */
 
 static int print_hashes(struct cli *c, struct error *err)
 {
   struct session s;
   struct text t = {0};
   char weights[65], state[65] = "";
-  if (c->argument_count != 1) FAIL(err, ERROR_INPUT, "found %d arguments; expected: assay convert --hash DIR", c->argument_count);
-  TRY(session_open(c->arena, &(struct session_options){.model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = true}, &s, err));
+  if (c->argument_count != 1)
+    FAIL(err, ERROR_INPUT, "found %d arguments; expected: assay convert --hash DIR", c->argument_count);
+  TRY(session_open(
+      c->arena,
+      &(struct session_options){.model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = true}, &s,
+      err));
   TRY(session_load(&s, 0, err));
   TRY(model_hash(s.model, weights, err));
   char *file = s.source.folder ? path_join(c->arena, s.source.folder, "state.bin", err) : NULL;
   if (s.source.folder && !file) return err->code;
   if (file && file_exists(file)) TRY(checkpoint_state_hash(c->arena, s.source.folder, state, err));
   if (c->json)
-    text_printf(&t, "{\"weights\": \"%s\", \"state\": %s%s%s}\n", weights, *state ? "\"" : "", *state ? state : "null", *state ? "\"" : "");
+    text_printf(&t, "{\"weights\": \"%s\", \"state\": %s%s%s}\n", weights, *state ? "\"" : "", *state ? state : "null",
+                *state ? "\"" : "");
   else
     text_printf(&t, "weights %s\nstate %s\n", weights, *state ? state : "none");
   int rc = print_text(c, &t, err);
@@ -52,7 +57,7 @@ static int print_hashes(struct cli *c, struct error *err)
   return rc;
 }
 
-/* ---- conversion ----------------------------------------------------------------------------------------------------------------- */
+/* ---- conversion -------------------------------------------------------------------------------------------------- */
 
 static void close_device(void *device)
 {
@@ -83,11 +88,14 @@ static int convert(struct cli *c, struct error *err)
   const char *to = c->arguments[c->argument_count - 1];
   enum save_type type;
   size_t n = strlen(to);
-  if (c->argument_count != 2) FAIL(err, ERROR_INPUT, "found %d arguments; expected: assay convert SRC DST", c->argument_count);
+  if (c->argument_count != 2)
+    FAIL(err, ERROR_INPUT, "found %d arguments; expected: assay convert SRC DST", c->argument_count);
   TRY(read_type(s->type, &type, err));
   if (n > 5 && !strcmp(to + n - 5, ".gguf"))
-    FAIL_AT(err, ERROR_INPUT, to, 0, NULL, "found a .gguf file to write; supported is a folder (safetensors, with tokenizer and template)");
-  if (file_exists(to) || file_is_folder(to)) FAIL_AT(err, ERROR_INPUT, to, 0, NULL, "exists already; expected a new folder; name another one, or remove it");
+    FAIL_AT(err, ERROR_INPUT, to, 0, NULL,
+            "found a .gguf file to write; supported is a folder (safetensors, with tokenizer and template)");
+  if (file_exists(to) || file_is_folder(to))
+    FAIL_AT(err, ERROR_INPUT, to, 0, NULL, "exists already; expected a new folder; name another one, or remove it");
   while (n > 1 && to[n - 1] == '/') n--;
   char *partial = arena_printf(c->arena, "convert", err, "%.*s.partial", (int)n, to);
   if (!partial) return err->code;
@@ -109,9 +117,13 @@ const struct command command_convert = {
     .name = "convert",
     .help = "A model in another format or type, or its hashes",
     .arguments = "SRC DST | --hash DIR",
-    .about = "SRC is a Hugging Face folder, a GGUF file, a run or a checkpoint. DST is a new folder that transformers loads: config.json, safetensors,\n"
-             "generation_config.json, tokenizer and chat template (made from the metadata where SRC is a GGUF file). Nothing stands under DST until all of it does.\n"
-             "--hash DIR prints `weights HEX` and `state HEX` (none where DIR is no checkpoint); with --json {weights, state}.",
+    .about =
+        "SRC is a Hugging Face folder, a GGUF file, a run or a checkpoint. DST is a new folder that transformers "
+        "loads: config.json, safetensors,\n"
+        "generation_config.json, tokenizer and chat template (made from the metadata where SRC is a GGUF file). "
+        "Nothing stands under DST until all of it does.\n"
+        "--hash DIR prints `weights HEX` and `state HEX` (none where DIR is no checkpoint); with --json {weights, "
+        "state}.",
     .example = "assay convert --hash models/tiny",
     .options = options,
     .option_count = sizeof options / sizeof *options,

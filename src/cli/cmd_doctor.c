@@ -1,10 +1,10 @@
+#include <nettle/version.h>
 #include "cli/cli.h"
 #include "compute/backend.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "core/pool.h"
-#include <nettle/version.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
@@ -96,7 +96,9 @@ static void tell_memory(struct doctor *d)
   double free_gib = (double)memory_available_bytes() / 1073741824.0;
   read_proc("/proc/meminfo", "MemTotal", total, sizeof total);
   snprintf(found, sizeof found, "%.1f GiB free of %.1f GiB", free_gib, (double)strtoull(total, NULL, 10) / 1048576.0);
-  tell(d, "memory", found, free_gib < 2 ? "under 2 GiB: enough for models/tiny, not for SmolLM2; close something, or use a larger machine" : NULL);
+  tell(d, "memory", found,
+       free_gib < 2 ? "under 2 GiB: enough for models/tiny, not for SmolLM2; close something, or use a larger machine"
+                    : NULL);
 }
 
 /* Seconds of the fastest of some runs of fn. */
@@ -142,8 +144,8 @@ static int measure(struct doctor *d, struct bench *b, struct error *err)
   TRY(buffer_create(b->device, BAND_REALS, "doctor", &b->x, err));
   TRY(buffer_create(b->device, BAND_REALS, "doctor", &b->y, err));
   double seconds = fastest(run_gemm, b);
-  snprintf(found, sizeof found, "%.0f GFLOP/s in f32, %s, %d threads", 2.0 * PEAK_ROWS * PEAK_SIZE * PEAK_SIZE / seconds / 1e9, device_isa(b->device),
-           device_threads(b->device));
+  snprintf(found, sizeof found, "%.0f GFLOP/s in f32, %s, %d threads",
+           2.0 * PEAK_ROWS * PEAK_SIZE * PEAK_SIZE / seconds / 1e9, device_isa(b->device), device_threads(b->device));
   tell(d, "matrix products", found, NULL);
   seconds = fastest(run_copy, b);
   snprintf(found, sizeof found, "%.1f GB/s reading and writing", 2.0 * BAND_REALS * sizeof(float) / seconds / 1e9);
@@ -167,8 +169,9 @@ static void tell_libraries(struct doctor *d)
   char pcre[64] = "?", nettle[32], found[256];
   pcre2_config_8(PCRE2_CONFIG_VERSION, pcre);
   snprintf(nettle, sizeof nettle, "%d.%d", nettle_version_major(), nettle_version_minor());
-  snprintf(found, sizeof found, "jansson %s, libyaml %s, PCRE2 %s, zstd %s, zlib %s, utf8proc %s, nettle %s", jansson_version_str(),
-           yaml_get_version_string(), pcre, ZSTD_versionString(), zlibVersion(), utf8proc_version(), nettle);
+  snprintf(found, sizeof found, "jansson %s, libyaml %s, PCRE2 %s, zstd %s, zlib %s, utf8proc %s, nettle %s",
+           jansson_version_str(), yaml_get_version_string(), pcre, ZSTD_versionString(), zlibVersion(),
+           utf8proc_version(), nettle);
   tell(d, "libraries", found, NULL);
 }
 
@@ -213,8 +216,10 @@ const struct command command_doctor = {
     .name = "doctor",
     .help = "What this machine offers, and what to do where something is lacking",
     .arguments = "",
-    .about = "Looks at the processor, instruction sets, memory, arithmetic and bandwidth (measured), libraries, sandbox and GPU: each line ends with ok, or\n"
-             "says what to do. With --json one object a line: {what, found, ok, advice}.",
+    .about =
+        "Looks at the processor, instruction sets, memory, arithmetic and bandwidth (measured), libraries, sandbox and "
+        "GPU: each line ends with ok, or\n"
+        "says what to do. With --json one object a line: {what, found, ok, advice}.",
     .example = "assay doctor",
     .run = run,
 };

@@ -1,15 +1,17 @@
-#include "cli/cli.h"
-#include "eval/report.h"
 #include <stdlib.h>
 #include <string.h>
+#include "cli/cli.h"
+#include "eval/report.h"
 
 struct settings {
   const char *from, *k;
 };
 static const struct settings defaults = {0};
 static const struct option options[] = {
-    {"--from", "FILE", OPTION_TEXT, offsetof(struct settings, from), 0, 0, "stored attempts: what --out wrote, or a run's rollouts/*.jsonl.zst"},
-    {"--k", "LIST", OPTION_TEXT, offsetof(struct settings, k), 0, 0, "pass@k and majority@k, like 1,8,64 (default: 1, 2, 4, ... samples)"},
+    {"--from", "FILE", OPTION_TEXT, offsetof(struct settings, from), 0, 0,
+     "stored attempts: what --out wrote, or a run's rollouts/*.jsonl.zst"},
+    {"--k", "LIST", OPTION_TEXT, offsetof(struct settings, k), 0, 0,
+     "pass@k and majority@k, like 1,8,64 (default: 1, 2, 4, ... samples)"},
 };
 
 /* "1,8,64", ascending. */
@@ -19,7 +21,8 @@ static int read_ks(const char *text, int64_t ks[EVAL_MAX_K], size_t *count, stru
     char *end;
     long long k = strtoll(text, &end, 10);
     if (end == text || (*end && *end != ',') || k < 1 || *count == EVAL_MAX_K || (*count && k <= ks[*count - 1]))
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "--k", "found --k \"%s\"; expected at most %d whole numbers in ascending order, like 1,8,64", text, EVAL_MAX_K);
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "--k",
+              "found --k \"%s\"; expected at most %d whole numbers in ascending order, like 1,8,64", text, EVAL_MAX_K);
     ks[(*count)++] = k;
     text = *end ? end + 1 : end;
   }
@@ -58,10 +61,14 @@ const struct command command_eval = {
     .name = "eval",
     .help = "Accuracy with its interval, pass@k, majority@k, lengths, finish reasons",
     .arguments = "--from FILE",
-    .about = "Recomputes the report from stored attempts, JSON Lines {problem, correct, extracted?, reward?, tokens?, finish?}.\n"
-             "accuracy is the mean over problems; its 95 % interval is Wilson's, with as many trials as the spread between problems allows (several samples\n"
-             "of one problem are not independent). pass@k is the unbiased estimator; majority@k the exact chance that the right answer wins the vote of k samples.",
-    .example = "assay eval --from attempts.jsonl --k 1,8",
+    .about =
+        "Recomputes the report from stored attempts, JSON Lines {problem, correct, extracted?, reward?, tokens?, "
+        "finish?}.\n"
+        "accuracy is the mean over problems; its 95 % interval is Wilson's, with as many trials as the spread between "
+        "problems allows (several samples\n"
+        "of one problem are not independent). pass@k is the unbiased estimator; majority@k the exact chance that the "
+        "right answer wins the vote of k samples.",
+    .example = "echo '{\"problem\": \"a\", \"correct\": true}' | assay eval --from -",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .defaults = &defaults,

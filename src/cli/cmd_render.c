@@ -1,8 +1,8 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "core/file.h"
 #include "rollout/session.h"
 #include "text/template.h"
-#include <string.h>
 
 struct render {
   struct session session;
@@ -24,8 +24,8 @@ static int open_template(struct cli *c, struct render *r, struct error *err)
 }
 
 /* messages, add_generation_prompt and the line's variables, for a template without a model. */
-static int render_file(const struct render *r, const json_t *messages, const json_t *variables, bool add_generation_prompt, const char *now,
-                       struct text *out, bool *raised, struct error *err)
+static int render_file(const struct render *r, const json_t *messages, const json_t *variables,
+                       bool add_generation_prompt, const char *now, struct text *out, bool *raised, struct error *err)
 {
   json_t *all = variables ? json_copy((json_t *)variables) : json_object();
   if (!all || json_object_set(all, "messages", (json_t *)messages) != 0 ||
@@ -55,15 +55,19 @@ static int answer(void *arg, struct arena *a, const json_t *line, struct text *o
   bool add_generation_prompt, raised = false;
   const char *now;
   (void)a;
-  if (!messages) FAIL_AT(err, ERROR_INPUT, NULL, 0, "messages", "found no messages; expected {\"messages\": [{\"role\", \"content\"}, ...]}");
+  if (!messages)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "messages",
+            "found no messages; expected {\"messages\": [{\"role\", \"content\"}, ...]}");
   if (variables && !json_is_object(variables) && !json_is_null(variables))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "variables", "found variables that are no object; expected {\"tools\": [...], ...}");
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "variables",
+            "found variables that are no object; expected {\"tools\": [...], ...}");
   if (!json_is_object(variables)) variables = NULL;
   TRY(json_bool_or(line, "add_generation_prompt", false, &add_generation_prompt, NULL, err));
   TRY(json_string_or(line, "now", r->session.now, &now, NULL, err));
   r->session.now = now;
-  int rc = r->template ? render_file(r, messages, variables, add_generation_prompt, now, &text, &raised, &failure)
-                       : session_render(&r->session, messages, variables, add_generation_prompt, &text, &raised, &failure);
+  int rc = r->template
+               ? render_file(r, messages, variables, add_generation_prompt, now, &text, &raised, &failure)
+               : session_render(&r->session, messages, variables, add_generation_prompt, &text, &raised, &failure);
   if (!rc) rc = text_finish(&text, &failure);
   if (rc == ERROR_INPUT) {
     put_failure(out, &failure, raised);
@@ -85,9 +89,11 @@ static int run(struct cli *c, struct error *err)
   if (is_template_file(c->arguments[0]))
     TRY(open_template(c, &r, err));
   else
-    TRY(session_open(c->arena, &(struct session_options){.model = c->arguments[0], .text_only = true}, &r.session, err));
+    TRY(session_open(c->arena, &(struct session_options){.model = c->arguments[0], .text_only = true}, &r.session,
+                     err));
   if (!r.template && !r.session.template)
-    FAIL_AT(err, ERROR_INPUT, c->arguments[0], 0, "chat_template", "found no chat template; expected one in tokenizer_config.json or chat_template.jinja, or give FILE.jinja");
+    FAIL_AT(err, ERROR_INPUT, c->arguments[0], 0, "chat_template",
+            "found no chat template; expected one in tokenizer_config.json or chat_template.jinja, or give FILE.jinja");
   return answer_lines(c, answer, &r, err);
 }
 
@@ -95,10 +101,14 @@ const struct command command_render = {
     .name = "render",
     .help = "Conversations to text by a chat template",
     .arguments = "MODEL|FILE.jinja",
-    .about = "Reads JSON Lines {messages, add_generation_prompt?, variables?, now?}: variables are tools, bos_token, enable_thinking and whatever else the\n"
-             "template reads (bos_token and eos_token come from MODEL unless given); now is what strftime_now tells, like \"2025-01-15T14:30:05\".\n"
-             "Writes {text}, or {error: {message, raised}}: raised is true where the template itself called raise_exception.",
-    .example = "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}' | assay render models/tiny/chat_template.jinja",
+    .about =
+        "Reads JSON Lines {messages, add_generation_prompt?, variables?, now?}: variables are tools, bos_token, "
+        "enable_thinking and whatever else the\n"
+        "template reads (bos_token and eos_token come from MODEL unless given); now is what strftime_now tells, like "
+        "\"2025-01-15T14:30:05\".\n"
+        "Writes {text}, or {error: {message, raised}}: raised is true where the template itself called "
+        "raise_exception.",
+    .example = "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}' | assay render models/tiny",
     .least = 1,
     .most = 1,
     .run = run,

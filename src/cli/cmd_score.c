@@ -1,9 +1,9 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "model/decoder.h"
 #include "rollout/session.h"
-#include <string.h>
 
 enum {
   PASS_ROWS = 512,      /* of one forward */
@@ -19,8 +19,10 @@ struct settings {
 };
 static const struct settings defaults = {.temperature = 1};
 static const struct option options[] = {
-    {"--top", "K", OPTION_INT, offsetof(struct settings, top), 1, 1000, "the K most likely tokens at each place as well"},
-    {"--temperature", "T", OPTION_REAL, offsetof(struct settings, temperature), 1e-4, 1e4, "of the distribution that is scored (default 1)"},
+    {"--top", "K", OPTION_INT, offsetof(struct settings, top), 1, 1000,
+     "the K most likely tokens at each place as well"},
+    {"--temperature", "T", OPTION_REAL, offsetof(struct settings, temperature), 1e-4, 1e4,
+     "of the distribution that is scored (default 1)"},
 };
 
 /* One line's tokens and results. Target i is ids[from + i]. */
@@ -28,10 +30,10 @@ struct sequence {
   struct line line;
   const int32_t *ids;
   int32_t count, from;
-  int32_t done;         /* rows that have been through the decoder */
-  int32_t table;        /* first KV block */
+  int32_t done;           /* rows that have been through the decoder */
+  int32_t table;          /* first KV block */
   double *logp, *entropy; /* [count - from] */
-  int32_t *top_ids;     /* [count - from, top] */
+  int32_t *top_ids;       /* [count - from, top] */
   float *top_logp;
 };
 
@@ -53,7 +55,7 @@ struct score {
   struct decoder *decoder;
   struct lines *lines;
   struct output *output;
-  struct arena *arena;      /* of the window */
+  struct arena *arena;        /* of the window */
   struct sequence *sequences; /* [WINDOW_LINES] */
   int32_t count;
   struct pass *pass;
@@ -66,33 +68,41 @@ static const struct settings *settings_of(const struct score *s)
   return s->cli->settings;
 }
 
-/* ---- a line to tokens ------------------------------------------------------------------------------------------------------------ */
+/* ---- a line to tokens -------------------------------------------------------------------------------------------- */
 
 static int take_ids(const json_t *list, int32_t vocab, struct token_list *out, struct error *err)
 {
-  if (!json_is_array(list)) FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids that are no list; expected [1, 2, ...]");
+  if (!json_is_array(list))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids that are no list; expected [1, 2, ...]");
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *id = json_array_get(list, i);
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= vocab)
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids[%zu] that is no token of the model; expected 0 to %d", i, vocab - 1);
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids[%zu] that is no token of the model; expected 0 to %d", i,
+              vocab - 1);
     TRY(token_list_push(out, (int32_t)json_integer_value(id), err));
   }
   return 0;
 }
 
 /* {prompt, completion} or {messages, completion}: encoded apart and put together. */
-static int take_completion(const struct score *s, const json_t *object, struct token_list *out, int64_t *from, struct error *err)
+static int take_completion(const struct score *s, const json_t *object, struct token_list *out, int64_t *from,
+                           struct error *err)
 {
   const json_t *prompt = json_object_get(object, "prompt"), *messages = json_object_get(object, "messages");
   const json_t *completion = json_object_get(object, "completion"), *variables = json_object_get(object, "variables");
   if (!json_is_string(completion) || (!json_is_string(prompt) && !messages))
-    FAIL(err, ERROR_INPUT, "found neither ids nor a prompt with a completion; expected {\"ids\": [...]}, {\"prompt\", \"completion\"} or {\"messages\", \"completion\"}");
-  TRY(session_prompt_ids(&s->session, json_string_value(prompt), prompt ? NULL : messages, json_is_object(variables) ? variables : NULL, out, err));
+    FAIL(err, ERROR_INPUT,
+         "found neither ids nor a prompt with a completion; expected {\"ids\": [...]}, {\"prompt\", \"completion\"} or "
+         "{\"messages\", \"completion\"}");
+  TRY(session_prompt_ids(&s->session, json_string_value(prompt), prompt ? NULL : messages,
+                         json_is_object(variables) ? variables : NULL, out, err));
   *from = (int64_t)out->count;
-  return tokenizer_encode(s->session.tokenizer, json_string_value(completion), json_string_length(completion), TOKENIZER_SPECIAL, out, err);
+  return tokenizer_encode(s->session.tokenizer, json_string_value(completion), json_string_length(completion),
+                          TOKENIZER_SPECIAL, out, err);
 }
 
-static int take_tokens(const struct score *s, const json_t *object, struct token_list *out, int64_t *from, struct error *err)
+static int take_tokens(const struct score *s, const json_t *object, struct token_list *out, int64_t *from,
+                       struct error *err)
 {
   const json_t *ids = json_object_get(object, "ids");
   int most = s->session.config.max_positions;
@@ -103,11 +113,15 @@ static int take_tokens(const struct score *s, const json_t *object, struct token
     TRY(take_completion(s, object, out, from, err));
   }
   if (!out->count) FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found no tokens; expected at least one");
-  if (*from < 1) FAIL_AT(err, ERROR_INPUT, NULL, 0, "prompt", "found a prompt of no tokens and no BOS; expected at least one token before the completion");
+  if (*from < 1)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "prompt",
+            "found a prompt of no tokens and no BOS; expected at least one token before the completion");
   if (*from > (int64_t)out->count)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "from", "found from %lld and %zu tokens; expected 1 to %zu", (long long)*from, out->count, out->count);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "from", "found from %lld and %zu tokens; expected 1 to %zu", (long long)*from,
+            out->count, out->count);
   if ((int64_t)out->count > most)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found %zu tokens; expected at most %d, the model's max_position_embeddings", out->count, most);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids",
+            "found %zu tokens; expected at most %d, the model's max_position_embeddings", out->count, most);
   return 0;
 }
 
@@ -123,7 +137,7 @@ static int make_sequence(const struct score *s, struct sequence *q, struct error
     q->logp = copy ? ARENA_NEW(s->arena, double, targets, "score", err) : NULL;
     q->entropy = q->logp ? ARENA_NEW(s->arena, double, targets, "score", err) : NULL;
     q->top_ids = q->entropy ? ARENA_NEW(s->arena, int32_t, targets * top, "score", err) : NULL;
-    q->top_logp = q->top_ids ? ARENA_NEW(s->arena, float, targets * top, "score", err) : NULL;
+    q->top_logp = q->top_ids ? ARENA_NEW(s->arena, float, targets *top, "score", err) : NULL;
     if (q->top_logp) memcpy(copy, ids.ids, ids.count * sizeof *copy);
     q->ids = copy;
     q->count = (int32_t)ids.count;
@@ -134,7 +148,7 @@ static int make_sequence(const struct score *s, struct sequence *q, struct error
   return rc;
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
 
 /* Rows of a sequence: all tokens but the last, which predicts nothing that is asked for. */
 static int32_t rows_of(const struct sequence *q)
@@ -161,7 +175,8 @@ static void add_piece(struct pass *p, struct sequence *q, int32_t head_room)
     q->done++;
   }
   if (q->done > first)
-    p->runs[p->run_count++] = (struct rows_run){.row = row, .count = q->done - first, .position = first, .table = q->table};
+    p->runs[p->run_count++] =
+        (struct rows_run){.row = row, .count = q->done - first, .position = first, .table = q->table};
 }
 
 static int run_pass(struct score *s, struct kv *kv, const int32_t *blocks, struct error *err)
@@ -169,8 +184,14 @@ static int run_pass(struct score *s, struct kv *kv, const int32_t *blocks, struc
   struct pass *p = s->pass;
   int32_t top = (int32_t)settings_of(s)->top;
   double temperature = settings_of(s)->temperature;
-  struct rows rows = {.count = p->rows, .token = p->token, .position = p->position, .run_count = p->run_count, .runs = p->runs, .blocks = blocks};
-  struct head_rows head = {.count = p->heads, .row = p->head_row, .pair_count = p->heads, .pair_row = p->pair_row, .pair_target = p->target};
+  struct rows rows = {.count = p->rows,
+                      .token = p->token,
+                      .position = p->position,
+                      .run_count = p->run_count,
+                      .runs = p->runs,
+                      .blocks = blocks};
+  struct head_rows head = {
+      .count = p->heads, .row = p->head_row, .pair_count = p->heads, .pair_row = p->pair_row, .pair_target = p->target};
   TRY(decoder_forward(s->decoder, &rows, kv, p->heads ? &head : NULL, false, err));
   if (!p->heads) return 0;
   TRY(decoder_score(s->decoder, temperature, &head, p->logp, p->entropy, err));
@@ -181,12 +202,13 @@ static int run_pass(struct score *s, struct kv *kv, const int32_t *blocks, struc
   if (!top) return 0;
   struct arena_mark mark = arena_mark(s->arena);
   int32_t *ids = ARENA_NEW(s->arena, int32_t, (size_t)p->heads * (size_t)top, "score", err);
-  float *logp = ids ? ARENA_NEW(s->arena, float, (size_t)p->heads * (size_t)top, "score", err) : NULL;
+  float *logp = ids ? ARENA_NEW(s->arena, float, (size_t)p->heads *(size_t)top, "score", err) : NULL;
   if (!logp) return err->code;
   TRY(decoder_top(s->decoder, temperature, &head, top, ids, logp, err));
   for (int32_t h = 0; h < p->heads; h++) {
     memcpy(p->owner[h]->top_ids + (size_t)p->target_index[h] * (size_t)top, ids + h * top, (size_t)top * sizeof *ids);
-    memcpy(p->owner[h]->top_logp + (size_t)p->target_index[h] * (size_t)top, logp + h * top, (size_t)top * sizeof *logp);
+    memcpy(p->owner[h]->top_logp + (size_t)p->target_index[h] * (size_t)top, logp + h * top,
+           (size_t)top * sizeof *logp);
   }
   arena_release(s->arena, mark);
   return 0;
@@ -225,7 +247,8 @@ static int score_window(struct score *s, struct error *err)
   for (int32_t next = 0; kv;) {
     struct pass *p = s->pass;
     p->run_count = p->rows = p->heads = 0;
-    for (int32_t i = next; i < s->count && p->rows < PASS_ROWS; i++) add_piece(p, &s->sequences[i], settings_of(s)->top ? TOP_HEAD_ROWS : PASS_ROWS);
+    for (int32_t i = next; i < s->count && p->rows < PASS_ROWS; i++)
+      add_piece(p, &s->sequences[i], settings_of(s)->top ? TOP_HEAD_ROWS : PASS_ROWS);
     if (!p->rows) break;
     TRY(run_pass(s, kv, blocks, err));
     while (next < s->count && s->sequences[next].done == rows_of(&s->sequences[next])) next++;
@@ -235,7 +258,7 @@ static int score_window(struct score *s, struct error *err)
   return 0;
 }
 
-/* ---- results ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void put_reals(struct text *t, const char *key, const double *x, int32_t n)
 {
@@ -316,13 +339,15 @@ static int read_window(struct score *s, bool *more, struct error *err)
 static int open_score(struct score *s, struct error *err)
 {
   struct cli *c = s->cli;
-  struct decoder_options o = {.max_rows = PASS_ROWS, .max_head_rows = settings_of(s)->top ? TOP_HEAD_ROWS : PASS_ROWS, .max_pairs = PASS_ROWS,
+  struct decoder_options o = {.max_rows = PASS_ROWS,
+                              .max_head_rows = settings_of(s)->top ? TOP_HEAD_ROWS : PASS_ROWS,
+                              .max_pairs = PASS_ROWS,
                               .sample = settings_of(s)->top > 0};
   struct session_options session = {.model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = true};
   TRY(session_open(c->arena, &session, &s->session, err));
   if (settings_of(s)->top > s->session.config.vocab)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--top", "found --top %lld; expected at most %d, the model's vocabulary", (long long)settings_of(s)->top,
-            s->session.config.vocab);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--top", "found --top %lld; expected at most %d, the model's vocabulary",
+            (long long)settings_of(s)->top, s->session.config.vocab);
   TRY(session_load(&s->session, 0, err));
   TRY(decoder_create(c->arena, s->session.model, &o, &s->decoder, err));
   s->sequences = ARENA_NEW(c->arena, struct sequence, WINDOW_LINES, "score", err);
@@ -354,10 +379,14 @@ const struct command command_score = {
     .name = "score",
     .help = "Log-probabilities of given tokens",
     .arguments = "MODEL",
-    .about = "Reads JSON Lines {ids, from?}, {prompt, completion} or {messages, completion} (prompt and completion are encoded apart and put together; a\n"
-             "plain prompt gets the model's BOS, a rendered template does not). Writes {ids, from, logp, entropy, top?}: logp[i] is the log-probability of\n"
-             "ids[from+i] given what stands before it, in nats; entropy[i] that of the distribution it comes from; top[i] the K most likely, {ids, logp}.\n"
-             "Lines are worked on together, up to 64 at a time. A tokenizer is needed for text only.",
+    .about =
+        "Reads JSON Lines {ids, from?}, {prompt, completion} or {messages, completion} (prompt and completion are "
+        "encoded apart and put together; a\n"
+        "plain prompt gets the model's BOS, a rendered template does not). Writes {ids, from, logp, entropy, top?}: "
+        "logp[i] is the log-probability of\n"
+        "ids[from+i] given what stands before it, in nats; entropy[i] that of the distribution it comes from; top[i] "
+        "the K most likely, {ids, logp}.\n"
+        "Lines are worked on together, up to 64 at a time. A tokenizer is needed for text only.",
     .example = "echo '{\"ids\": [1, 2, 3]}' | assay score models/tiny",
     .options = options,
     .option_count = sizeof options / sizeof *options,

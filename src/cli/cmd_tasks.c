@@ -1,6 +1,6 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "data/stream.h"
-#include <string.h>
 
 struct settings {
   int64_t count;
@@ -9,10 +9,11 @@ struct settings {
 static const struct settings defaults = {.count = 10};
 static const struct option options[] = {
     {"--count", "N", OPTION_INT, offsetof(struct settings, count), 1, 1e9, "problems to write (default 10)"},
-    {"--held-out", NULL, OPTION_FLAG, offsetof(struct settings, held_out), 0, 0, "from the held-out side, which training never sees"},
+    {"--held-out", NULL, OPTION_FLAG, offsetof(struct settings, held_out), 0, 0,
+     "from the held-out side, which training never sees"},
 };
 
-/* ---- listing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
 
 static void put_string(struct text *t, const char *key, const char *value)
 {
@@ -46,8 +47,8 @@ static void put_task(struct text *t, const struct task *task)
   text_printf(t, "%s\n  %s\n  %s\n", task->name, task->help, task->right);
   for (size_t i = 0; i < task->option_count; i++) {
     const struct task_option *o = &task->options[i];
-    text_printf(t, "    %-16s %s%s%s%s\n", o->name, o->help, o->fallback ? " (default " : "", o->fallback ? o->fallback : "",
-                o->fallback ? ")" : "");
+    text_printf(t, "    %-16s %s%s%s%s\n", o->name, o->help, o->fallback ? " (default " : "",
+                o->fallback ? o->fallback : "", o->fallback ? ")" : "");
   }
 }
 
@@ -65,7 +66,7 @@ static int list(struct cli *c, struct error *err)
   return rc;
 }
 
-/* ---- problems ------------------------------------------------------------------------------------------------------------------ */
+/* ---- problems ---------------------------------------------------------------------------------------------------- */
 
 static int read_keys(struct cli *c, struct source_options *out, struct error *err)
 {
@@ -73,8 +74,11 @@ static int read_keys(struct cli *c, struct source_options *out, struct error *er
   if (!s) return err->code;
   for (int i = 1; i < c->argument_count; i++) {
     const char *equals = strchr(c->arguments[i], '=');
-    if (!equals) FAIL_AT(err, ERROR_INPUT, NULL, 0, c->arguments[i], "found \"%s\"; expected key=value, like digits=3", c->arguments[i]);
-    s[out->setting_count].key = arena_strndup(c->arena, c->arguments[i], (size_t)(equals - c->arguments[i]), "options", err);
+    if (!equals)
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, c->arguments[i], "found \"%s\"; expected key=value, like digits=3",
+              c->arguments[i]);
+    s[out->setting_count].key =
+        arena_strndup(c->arena, c->arguments[i], (size_t)(equals - c->arguments[i]), "options", err);
     s[out->setting_count].text = equals + 1;
     if (!s[out->setting_count++].key) return err->code;
   }
@@ -90,7 +94,8 @@ static int write_problems(struct cli *c, const struct source *source, struct str
   struct arena *a = arena_create("problem", 0, err);
   int rc = a ? 0 : err->code;
   if (!rc && source_count(source) && (uint64_t)s->count > source_count(source))
-    rc = error_fail(err, ERROR_INPUT, NULL, 0, "--count", "found --count %lld; this side of %s has %llu problems with these keys", (long long)s->count,
+    rc = error_fail(err, ERROR_INPUT, NULL, 0, "--count",
+                    "found --count %lld; this side of %s has %llu problems with these keys", (long long)s->count,
                     source_name(source), (unsigned long long)source_count(source));
   if (!rc) rc = output_open(c, &o, err);
   for (int64_t i = 0; i < s->count && !rc; i++) {
@@ -125,9 +130,12 @@ const struct command command_tasks = {
     .name = "tasks",
     .help = "Procedural problems: the tasks there are, or problems of one",
     .arguments = "[NAME] [key=value ...]",
-    .about = "Without NAME: every task with its keys and what a right answer looks like (--json: {name, help, right, keys}).\n"
-             "With NAME: JSON Lines {id, question, answer, task, meta}, which train, eval and verify read; with format=plain also {prompt}.\n"
-             "Equal keys and seed give equal problems. Train and held-out problems never meet, whatever the seed.",
+    .about =
+        "Without NAME: every task with its keys and what a right answer looks like (--json: {name, help, right, "
+        "keys}).\n"
+        "With NAME: JSON Lines {id, question, answer, task, meta}, which train, eval and verify read; with "
+        "format=plain also {prompt}.\n"
+        "Equal keys and seed give equal problems. Train and held-out problems never meet, whatever the seed.",
     .example = "assay tasks multiplication min=2 max=12 --count 3",
     .options = options,
     .option_count = sizeof options / sizeof *options,

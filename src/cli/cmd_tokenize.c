@@ -1,6 +1,6 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "rollout/session.h"
-#include <string.h>
 
 struct tokenize {
   struct session session;
@@ -10,7 +10,8 @@ struct tokenize {
 
 static int read_ids(const json_t *list, struct token_list *out, struct error *err)
 {
-  if (!json_is_array(list)) FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids that are no list; expected [1, 2, ...]");
+  if (!json_is_array(list))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids that are no list; expected [1, 2, ...]");
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *id = json_array_get(list, i);
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
@@ -97,10 +98,14 @@ const struct command command_tokenize = {
     .name = "tokenize",
     .help = "Text to token ids and back",
     .arguments = "MODEL",
-    .about = "Reads JSON Lines: {text}, {messages, tools?, add_generation_prompt?, variables?} or {ids}, each with special? (default true: special tokens\n"
-             "in a text are parsed), add_special? (default false: the model's BOS and EOS around the text) and skip_special? (default false: leave special\n"
-             "tokens out of the decoded text). Writes {ids, text}: text is what the template made of messages, or else the ids decoded.\n"
-             "MODEL may be a folder that holds only tokenizer.json.",
+    .about =
+        "Reads JSON Lines: {text}, {messages, tools?, add_generation_prompt?, variables?} or {ids}, each with special? "
+        "(default true: special tokens\n"
+        "in a text are parsed), add_special? (default false: the model's BOS and EOS around the text) and "
+        "skip_special? (default false: leave special\n"
+        "tokens out of the decoded text). Writes {ids, text}: text is what the template made of messages, or else the "
+        "ids decoded.\n"
+        "MODEL may be a folder that holds only tokenizer.json.",
     .example = "echo '{\"text\": \"12+34=\"}' | assay tokenize models/tiny",
     .least = 1,
     .most = 1,

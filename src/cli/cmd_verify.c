@@ -1,7 +1,7 @@
+#include <string.h>
 #include "cli/cli.h"
 #include "data/source.h"
 #include "reward/verify_queue.h"
-#include <string.h>
 
 enum { WINDOW_PER_WORKER = 64 };
 
@@ -11,13 +11,15 @@ struct settings {
 };
 static const struct settings defaults = {.workers = 1, .timeout = 30};
 static const struct option options[] = {
-    {"--workers", "N", OPTION_INT, offsetof(struct settings, workers), 1, 256, "threads that judge (default 1: each line is answered at once)"},
-    {"--timeout", "SECONDS", OPTION_REAL, offsetof(struct settings, timeout), 0.001, 86400, "limit of one verdict, for kinds that run something outside"},
+    {"--workers", "N", OPTION_INT, offsetof(struct settings, workers), 1, 256,
+     "threads that judge (default 1: each line is answered at once)"},
+    {"--timeout", "SECONDS", OPTION_REAL, offsetof(struct settings, timeout), 0.001, 86400,
+     "limit of one verdict, for kinds that run something outside"},
 };
 
 /* Lines that are judged together. */
 struct window {
-  struct line *lines;       /* [room] */
+  struct line *lines; /* [room] */
   struct problem *problems;
   struct verdict *verdicts;
   size_t count, room;
@@ -29,7 +31,7 @@ struct verify {
   struct verify_queue *queue; /* NULL with one worker: judged here and now */
   struct lines *lines;
   struct output *output;
-  struct arena *arena;        /* of the window */
+  struct arena *arena; /* of the window */
   struct window window;
   bool wrong;
 };
@@ -39,9 +41,11 @@ static int read_line(struct verify *v, struct line *line, struct problem *p)
 {
   struct error *err = &line->error;
   const json_t *response = json_object_get(line->object, "response");
-  *p = (struct problem){.source = lines_file(v->lines), .line = line->number, .fields = line->object, .verifier = v->verifier->name};
+  *p = (struct problem){
+      .source = lines_file(v->lines), .line = line->number, .fields = line->object, .verifier = v->verifier->name};
   if (!json_is_string(response))
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "response", "found no response; expected {\"answer\": ..., \"response\": TEXT}");
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "response",
+            "found no response; expected {\"answer\": ..., \"response\": TEXT}");
   return problem_value_text(v->arena, json_object_get(line->object, "answer"), &p->answer, err);
 }
 
@@ -57,7 +61,8 @@ static int judge_window(struct verify *v)
     if (v->queue)
       verify_queue_submit(v->queue, v->verifier, &w->problems[i], text, json_string_length(response), i);
     else
-      (void)!verify_now(v->arena, v->verifier, &w->problems[i], text, json_string_length(response), &w->verdicts[i], &line->error);
+      (void)!verify_now(v->arena, v->verifier, &w->problems[i], text, json_string_length(response), &w->verdicts[i],
+                        &line->error);
   }
   struct error unused = {0};
   return v->queue ? verify_queue_wait(v->queue, &unused) : 0;
@@ -71,8 +76,8 @@ static void recover_errors(struct verify *v)
     struct line *line = &w->lines[i];
     const json_t *response = json_object_get(line->object, "response");
     if (line->error.code || w->verdicts[i].reason) continue;
-    (void)!verify_now(v->arena, v->verifier, &w->problems[i], json_string_value(response), json_string_length(response), &w->verdicts[i],
-                      &line->error);
+    (void)!verify_now(v->arena, v->verifier, &w->problems[i], json_string_value(response), json_string_length(response),
+                      &w->verdicts[i], &line->error);
   }
 }
 
@@ -169,9 +174,12 @@ const struct command command_verify = {
     .name = "verify",
     .help = "Verdicts for responses",
     .arguments = "KIND",
-    .about = "Reads JSON Lines {answer, response, ...} and writes {reward, correct, extracted, reason, ms}, one line each. Kinds: number {answer} takes\n"
-             "the final number of a free text and compares exactly; string {answer, ignore_case?, collapse_space?, last_line?}; task {task, meta}, as\n"
-             "assay tasks writes them.",
+    .about =
+        "Reads JSON Lines {answer, response, ...} and writes {reward, correct, extracted, reason, ms}, one line each. "
+        "Kinds: number {answer} takes\n"
+        "the final number of a free text and compares exactly; string {answer, ignore_case?, collapse_space?, "
+        "last_line?}; task {task, meta}, as\n"
+        "assay tasks writes them.",
     .example = "echo '{\"answer\": \"72\", \"response\": \"48 + 24 = 72 clips\"}' | assay verify number",
     .options = options,
     .option_count = sizeof options / sizeof *options,

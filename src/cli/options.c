@@ -1,18 +1,21 @@
+#include <stdlib.h>
+#include <string.h>
 #include "cli/cli.h"
 #include "core/cursor.h"
 #include "core/yaml.h"
-#include <stdlib.h>
-#include <string.h>
 
 /* The common options fill struct cli itself. */
 static const struct option common[] = {
     {"--json", NULL, OPTION_FLAG, offsetof(struct cli, json), 0, 0, "stdout is JSON Lines"},
     {"--quiet", NULL, OPTION_FLAG, offsetof(struct cli, quiet), 0, 0, "only errors on stderr"},
-    {"--in", "FILE", OPTION_TEXT, offsetof(struct cli, in), 0, 0, "JSON Lines to read; - is stdin; .gz and .zst are read too"},
+    {"--in", "FILE", OPTION_TEXT, offsetof(struct cli, in), 0, 0,
+     "JSON Lines to read; - is stdin; .gz and .zst are read too"},
     {"--out", "FILE", OPTION_TEXT, offsetof(struct cli, out), 0, 0, "where results go, written atomically"},
     {"--threads", "N", OPTION_INT, offsetof(struct cli, threads), 1, 1024, "threads (default: the cores it may use)"},
-    {"--seed", "N", OPTION_INT, offsetof(struct cli, seed), 0, 9007199254740992.0, "seed of all random numbers (default 1)"},
-    {"--memory", "SIZE", OPTION_SIZE, offsetof(struct cli, memory), 0, 0, "memory limit, like 4G (default: what is free)"},
+    {"--seed", "N", OPTION_INT, offsetof(struct cli, seed), 0, 9007199254740992.0,
+     "seed of all random numbers (default 1)"},
+    {"--memory", "SIZE", OPTION_SIZE, offsetof(struct cli, memory), 0, 0,
+     "memory limit, like 4G (default: what is free)"},
     {"--compute", "TYPE", OPTION_TEXT, offsetof(struct cli, compute), 0, 0, "compute type: f32"},
 };
 enum { COMMON_COUNT = sizeof common / sizeof *common, MAX_OPTIONS = 64 };
@@ -41,17 +44,23 @@ static int set_option(const struct option *o, const char *text, void *base, stru
   double real;
   int64_t whole;
   switch (o->kind) {
-    case OPTION_FLAG: *(bool *)(void *)field = true; return 0;
-    case OPTION_TEXT: memcpy(field, &text, sizeof text); return 0;
+    case OPTION_FLAG:
+      *(bool *)(void *)field = true;
+      return 0;
+    case OPTION_TEXT:
+      memcpy(field, &text, sizeof text);
+      return 0;
     case OPTION_INT:
       if (!yaml_as_int(&node, &whole) || (double)whole < o->low || (double)whole > o->high)
-        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a whole number from %.0f to %.0f", o->name, text, o->low, o->high);
+        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a whole number from %.0f to %.0f", o->name,
+                text, o->low, o->high);
       memcpy(field, &whole, sizeof whole);
       return 0;
     case OPTION_REAL:
       real = strtod(text, &end);
       if (!*text || *end || !(real >= o->low && real <= o->high))
-        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a number from %g to %g", o->name, text, o->low, o->high);
+        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a number from %g to %g", o->name, text,
+                o->low, o->high);
       memcpy(field, &real, sizeof real);
       return 0;
     case OPTION_SIZE:
@@ -66,7 +75,8 @@ static const struct option *find_option(const struct command *command, const cha
 {
   *own = true;
   for (size_t i = 0; i < command->option_count; i++)
-    if (strlen(command->options[i].name) == n && !memcmp(command->options[i].name, name, n)) return &command->options[i];
+    if (strlen(command->options[i].name) == n && !memcmp(command->options[i].name, name, n))
+      return &command->options[i];
   *own = false;
   for (size_t i = 0; i < COMMON_COUNT; i++)
     if (strlen(common[i].name) == n && !memcmp(common[i].name, name, n)) return &common[i];
@@ -82,8 +92,8 @@ static int unknown_option(const struct command *command, const char *word, size_
   for (size_t i = 0; i < command->option_count && count < MAX_OPTIONS; i++) names[count++] = command->options[i].name;
   for (size_t i = 0; i < COMMON_COUNT && count < MAX_OPTIONS; i++) names[count++] = common[i].name;
   const char *nearest = name_nearest(name, names, count);
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found option %s; expected one of assay %s --help%s%s%s", name, command->name,
-          nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found option %s; expected one of assay %s --help%s%s%s", name,
+          command->name, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
 }
 
 /* An option at argv[*i]: "--name VALUE" or "--name=VALUE". */
@@ -94,9 +104,11 @@ static int parse_option(struct cli *c, int argc, char **argv, int *i, struct err
   bool own;
   const struct option *o = find_option(c->command, word, n, &own);
   if (!o) return unknown_option(c->command, word, n, err);
-  if (o->kind == OPTION_FLAG && value) FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s; expected %s without a value", word, o->name);
+  if (o->kind == OPTION_FLAG && value)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s; expected %s without a value", word, o->name);
   if (o->kind != OPTION_FLAG && !value) {
-    if (*i + 1 >= argc) FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s at the end; expected %s %s", o->name, o->name, o->value);
+    if (*i + 1 >= argc)
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s at the end; expected %s %s", o->name, o->name, o->value);
     value = argv[++*i];
   }
   if (!strcmp(o->name, "--seed") && !own) c->seed_given = true;
@@ -108,9 +120,22 @@ static int check_common(struct cli *c, struct error *err)
   if (c->compute && strcmp(c->compute, "f32") != 0)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute", "found --compute %s; supported is f32", c->compute);
   if (c->argument_count < c->command->least || (c->command->most >= 0 && c->argument_count > c->command->most))
-    FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s %s; see assay %s --help", c->argument_count,
-         c->argument_count == 1 ? "" : "s", c->command->name, c->command->name, c->command->arguments, c->command->name);
+    FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s %s; see assay %s --help",
+         c->argument_count, c->argument_count == 1 ? "" : "s", c->command->name, c->command->name,
+         c->command->arguments, c->command->name);
   return 0;
+}
+
+/* --help anywhere; --json and --quiet before the rest, so that an error about any word is printed as asked for. */
+static bool look_ahead(struct cli *c, int argc, char **argv)
+{
+  bool help = false;
+  for (int i = 0; i < argc; i++) {
+    help = help || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
+    c->json = c->json || !strcmp(argv[i], "--json");
+    c->quiet = c->quiet || !strcmp(argv[i], "--quiet");
+  }
+  return help;
 }
 
 int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *err)
@@ -122,14 +147,8 @@ int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *er
   c->settings = c->arguments ? arena_push(c->arena, 1, command->settings_size, "options", err) : NULL;
   if (!c->settings) return err->code;
   if (command->defaults) memcpy(c->settings, command->defaults, command->settings_size);
-  for (int i = 0; i < argc; i++)
-    if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) *help = true;
-  for (int i = 0; i < argc; i++) { /* so that an error about a later word is printed as asked for */
-    if (!strcmp(argv[i], "--json")) c->json = true;
-    if (!strcmp(argv[i], "--quiet")) c->quiet = true;
-  }
-  if (*help) return 0;
-  for (int i = 0; i < argc; i++) {
+  *help = look_ahead(c, argc, argv);
+  for (int i = 0; i < argc && !*help; i++) {
     if (!only_arguments && !strcmp(argv[i], "--"))
       only_arguments = true;
     else if (!only_arguments && argv[i][0] == '-' && argv[i][1])
@@ -137,23 +156,25 @@ int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *er
     else
       c->arguments[c->argument_count++] = argv[i];
   }
-  return check_common(c, err);
+  return *help ? 0 : check_common(c, err);
 }
 
-/* ---- help ------------------------------------------------------------------------------------------------------------------- */
+/* ---- help -------------------------------------------------------------------------------------------------------- */
 
 static void put_options(struct text *t, const struct option *options, size_t count)
 {
   for (size_t i = 0; i < count; i++) {
     char left[64];
-    snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+    snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].value ? " " : "",
+             options[i].value ? options[i].value : "");
     text_printf(t, "  %-22s %s\n", left, options[i].help);
   }
 }
 
 void cli_put_help(struct text *t, const struct command *command)
 {
-  text_printf(t, "assay %s %s\n\n%s.\n\n%s\n\nOptions:\n", command->name, command->arguments, command->help, command->about);
+  text_printf(t, "assay %s %s\n\n%s.\n\n%s\n\nOptions:\n", command->name, command->arguments, command->help,
+              command->about);
   put_options(t, command->options, command->option_count);
   put_options(t, common, COMMON_COUNT);
   text_printf(t, "\nExample:\n  %s\n", command->example);
@@ -161,9 +182,13 @@ void cli_put_help(struct text *t, const struct command *command)
 
 void cli_put_overview(struct text *t)
 {
-  text_puts(t, "Assay improves a language model on problems whose answers can be checked.\n\n  assay COMMAND [arguments]\n\nCommands:\n");
+  text_puts(t,
+            "Assay improves a language model on problems whose answers can be checked.\n\n  assay COMMAND "
+            "[arguments]\n\nCommands:\n");
   for (size_t i = 0; i < command_count(); i++) text_printf(t, "  %-10s %s\n", command_at(i)->name, command_at(i)->help);
   text_puts(t, "\nEvery command:\n");
   put_options(t, common, COMMON_COUNT);
-  text_puts(t, "\n  assay COMMAND --help   what a command reads and writes, with an example\n  assay --version        version, commit, build type, instruction set in use\n");
+  text_puts(t,
+            "\n  assay COMMAND --help   what a command reads and writes, with an example\n  assay --version        "
+            "version, commit, build type, instruction set in use\n");
 }

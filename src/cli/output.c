@@ -1,8 +1,8 @@
+#include <errno.h>
+#include <string.h>
 #include "cli/cli.h"
 #include "core/file.h"
 #include "core/log.h"
-#include <errno.h>
-#include <string.h>
 
 struct output {
   struct file_writer *writer; /* NULL: stdout */
@@ -72,7 +72,7 @@ void put_error(struct text *t, const struct error *e)
   text_puts(t, "}}");
 }
 
-/* ---- lines ------------------------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
 
 struct lines {
   struct line_reader *reader;
@@ -118,7 +118,8 @@ int lines_next(struct lines *l, struct arena *a, struct line *out, bool *more, s
   return 0;
 }
 
-int answer_error(struct cli *c, struct output *o, const struct lines *l, const struct line *line, struct error *failure, struct error *err)
+int answer_error(struct cli *c, struct output *o, const struct lines *l, const struct line *line, struct error *failure,
+                 struct error *err)
 {
   struct text t = {0};
   (void)c;
@@ -131,8 +132,8 @@ int answer_error(struct cli *c, struct output *o, const struct lines *l, const s
 }
 
 /* One line; *wrong is set where an error stands in the answer's place. */
-static int answer_line(struct cli *c, struct output *o, const struct lines *l, struct line *line, struct arena *a, answer_fn *answer,
-                       void *arg, bool *wrong, struct error *err)
+static int answer_line(struct cli *c, struct output *o, const struct lines *l, struct line *line, struct arena *a,
+                       answer_fn *answer, void *arg, bool *wrong, struct error *err)
 {
   struct text t = {0};
   int rc = 0;

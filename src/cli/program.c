@@ -1,11 +1,11 @@
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "compute/backend.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "core/yaml.h"
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
 
 #ifndef ASSAY_COMMIT
 #define ASSAY_COMMIT "unknown"
@@ -14,7 +14,7 @@
 #define ASSAY_BUILD_TYPE "unknown"
 #endif
 
-/* ---- the table ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 #define X(name) extern const struct command command_##name;
 #include "command_table.h"
@@ -49,7 +49,7 @@ const struct command *command_find(const char *name, struct error *err)
   return NULL;
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------------------- */
+/* ---- signals ----------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stopped;
 
@@ -75,13 +75,14 @@ bool cli_stopped(void)
   return stopped != 0;
 }
 
-/* ---- the program ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the program ------------------------------------------------------------------------------------------------- */
 
 int cli_put_version(struct text *t, struct error *err)
 {
   struct device *d;
   TRY(device_open(&(struct device_options){.kind = "cpu", .threads = 1}, &d, err));
-  text_printf(t, "assay %s, commit %s, %s build, instruction set %s\n", ASSAY_VERSION, ASSAY_COMMIT, ASSAY_BUILD_TYPE, device_isa(d));
+  text_printf(t, "assay %s, commit %s, %s build, instruction set %s\n", ASSAY_VERSION, ASSAY_COMMIT, ASSAY_BUILD_TYPE,
+              device_isa(d));
   device_close(d);
   return 0;
 }

@@ -1,6 +1,6 @@
 #include "data/natural.h"
-#include "core/error.h"
 #include <string.h>
+#include "core/error.h"
 
 enum { BASE = 1000000000 };
 

@@ -1,6 +1,6 @@
 #include "data/number.h"
-#include "data/natural.h"
 #include <string.h>
+#include "data/natural.h"
 
 /* A place in a text. Reading past the end gives 0. */
 struct reader {
@@ -68,7 +68,8 @@ static bool take_separator(struct reader *r)
   static const char *const signs[] = {",", "{,}", "\\,", "\xc2\xa0", "\xe2\x80\xaf", "\xe2\x80\x89", NULL};
   struct reader ahead = *r;
   if (!take_any(&ahead, signs)) return false;
-  if (!is_digit(peek(&ahead, 0)) || !is_digit(peek(&ahead, 1)) || !is_digit(peek(&ahead, 2)) || is_digit(peek(&ahead, 3)))
+  if (!is_digit(peek(&ahead, 0)) || !is_digit(peek(&ahead, 1)) || !is_digit(peek(&ahead, 2)) ||
+      is_digit(peek(&ahead, 3)))
     return false;
   *r = ahead;
   return true;
@@ -164,12 +165,14 @@ static bool take_frac(struct reader *r, struct natural *top, struct natural *bot
 {
   static const char *const names[] = {"\\frac", "\\dfrac", "\\tfrac", NULL};
   struct reader ahead = *r;
-  if (!take_any(&ahead, names) || !take_argument(&ahead, top) || !take_argument(&ahead, bottom) || !bottom->size) return false;
+  if (!take_any(&ahead, names) || !take_argument(&ahead, top) || !take_argument(&ahead, bottom) || !bottom->size)
+    return false;
   *r = ahead;
   return true;
 }
 
-/* Behind the whole number in out: "/4" makes a fraction, " 2/3" and "\frac{2}{3}" a mixed number. False: a date or a division by zero. */
+/* Behind the whole number in out: "/4" makes a fraction, " 2/3" and "\frac{2}{3}" a mixed number. False: a date or a
+ * division by zero. */
 static bool take_fraction(struct reader *r, struct number *out)
 {
   struct reader ahead = *r;
@@ -185,8 +188,8 @@ static bool take_fraction(struct reader *r, struct number *out)
   }
   take_blanks(&ahead);
   if (!take_frac(&ahead, &top, &bottom)) {
-    if (ahead.at != r->at + 1 || !take_whole(&ahead, &top, &digits) || !take(&ahead, "/") || !take_whole(&ahead, &bottom, &digits) ||
-        !bottom.size || peek(&ahead, 0) == '/')
+    if (ahead.at != r->at + 1 || !take_whole(&ahead, &top, &digits) || !take(&ahead, "/") ||
+        !take_whole(&ahead, &bottom, &digits) || !bottom.size || peek(&ahead, 0) == '/')
       return true;
   }
   natural_multiply(&out->top, &bottom, &sum);
@@ -235,39 +238,47 @@ bool number_equal(const struct number *a, const struct number *b)
   return a->percent ? equal_scaled(a, 0, b, 2) : equal_scaled(a, 2, b, 0);
 }
 
-/* ---- which number is the answer ------------------------------------------------------------------------------------ */
+/* ---- which number is the answer ---------------------------------------------------------------------------------- */
 
 /* A sign at `at` belongs to a number and is not a subtraction. */
 static bool sign_counts(const char *s, size_t at)
 {
   if (!at) return true;
   char before = s[at - 1];
-  if (is_word(before) || is_digit(before) || before == ')' || before == ']' || before == '}' || before == '-') return false;
+  if (is_word(before) || is_digit(before) || before == ')' || before == ']' || before == '}' || before == '-')
+    return false;
   while (at && is_space(s[at - 1])) at--;
   if (!at) return true;
   before = s[at - 1];
   return !is_digit(before) && before != ')' && before != '%';
 }
 
+/* Something at s[i] may begin a number that is not part of a word or of a subtraction. */
+static bool may_start(const char *s, size_t n, size_t i)
+{
+  struct reader r = {s, n, i};
+  if (take_sign(&r) != 0) return sign_counts(s, i);
+  if (is_digit(s[i])) return !i || !is_word(s[i - 1]);
+  if (s[i] == '.') return i + 1 < n && is_digit(s[i + 1]);
+  return s[i] == '\\' || s[i] == '$' || (unsigned char)s[i] >= 0x80;
+}
+
+/* Behind a run of digits that is no number (a date, a version, a name). */
+static size_t skip_digits(const char *s, size_t n, size_t i)
+{
+  while (i < n && (is_digit(s[i]) || ((s[i] == '.' || s[i] == '/') && i + 1 < n && is_digit(s[i + 1])))) i++;
+  return i;
+}
+
 /* The next number at or behind *at. On success *at is its start and *length its length. */
 static bool next_number(const char *s, size_t n, size_t *at, size_t *length, struct number *out)
 {
   for (size_t i = *at; i < n;) {
-    struct reader r = {s, n, i};
-    bool sign = take_sign(&r) != 0;
-    bool start = is_digit(s[i]) || (s[i] == '.' && i + 1 < n && is_digit(s[i + 1])) || s[i] == '\\' || s[i] == '$' || sign ||
-                 (unsigned char)s[i] >= 0x80;
-    if (is_digit(s[i]) && i && is_word(s[i - 1])) start = false;
-    if (sign && !sign_counts(s, i)) start = false;
-    if (start && (*length = number_read(s, n, i, out)) > 0) {
+    if (may_start(s, n, i) && (*length = number_read(s, n, i, out)) > 0) {
       *at = i;
       return true;
     }
-    /* A run of digits that is no number (a date, a version, a name) is stepped over whole. */
-    if (is_digit(s[i]))
-      while (i < n && (is_digit(s[i]) || ((s[i] == '.' || s[i] == '/') && i + 1 < n && is_digit(s[i + 1])))) i++;
-    else
-      i++;
+    i = is_digit(s[i]) ? skip_digits(s, n, i) : i + 1;
   }
   return false;
 }

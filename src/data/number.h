@@ -1,17 +1,18 @@
-/* data/number: numbers as people and models write them, exactly. A value is a fraction of two whole numbers, so that 0.1 + 0.2 never happens:
- * "0.15", "15%", "3/20" and "1.5e-1" are one value.
+/* data/number: numbers as people and models write them, exactly. A value is a fraction of two whole numbers, so that
+ * 0.1 + 0.2 never happens: "0.15", "15%", "3/20" and "1.5e-1" are one value.
  *
- * What is read as one number: an optional sign (- + U+2212), an optional currency sign, digits with thousands separators ("1,234,567"; also "{,}", "\,",
- * no-break and thin spaces), decimals, an exponent ("1.5e-3", "6.72 \times 10^{-5}"), a percent sign, a fraction ("3/4", "\frac{3}{4}", "4 2/3").
- * Digits glued to a letter or an underscore in front ("x2", "H2O"), dates and versions ("1/2/2024", "1.2.3") are no numbers; a unit behind ("18kg") is left
- * aside. A minus right behind a word, a digit or a bracket is subtraction, not a sign.
+ * What is read as one number: an optional sign (- + U+2212), an optional currency sign, digits with thousands
+ * separators ("1,234,567"; also "{,}", "\,", no-break and thin spaces), decimals, an exponent ("1.5e-3", "6.72 \times
+ * 10^{-5}"), a percent sign, a fraction ("3/4", "\frac{3}{4}", "4 2/3"). Digits glued to a letter or an underscore in
+ * front ("x2", "H2O"), dates and versions ("1/2/2024", "1.2.3") are no numbers; a unit behind ("18kg") is left aside. A
+ * minus right behind a word, a digit or a bracket is subtraction, not a sign.
  *
  * Which number of a text is its answer (number_extract), the first rule that fits:
  *   1. what stands in <think> ... </think> does not count; a <think> that never ends leaves no answer.
  *   2. \boxed{...}: the last number in the last box; a box that is not closed is no answer.
  *   3. "#### 72": the first number behind the last #### .
- *   4. "answer is", "answer:", "answer =" (any case): the first number behind the last of them and before the next blank line; where that begins a calculation
- *      ("48 + 24 = 72"), the number behind its last "=".
+ *   4. "answer is", "answer:", "answer =" (any case): the first number behind the last of them, before a blank line;
+ *      of a calculation ("48 + 24 = 72") the number behind its last "=".
  *   5. the last number of the text.
  * "18 or 20" and "not 18" are no answers: one must be given.
  */
@@ -49,7 +50,8 @@ struct number_found {
 /* Reads one number that begins at s[at] (at is not inside a word). Returns its length, or 0. */
 size_t number_read(const char *s, size_t n, size_t at, struct number *out);
 
-/* True where both are the same value. "15%" equals 0.15 and, since a unit may be left out, 15; two percentages are compared as such. */
+/* True where both are the same value. "15%" equals 0.15 and, since a unit may be left out, 15; two percentages are
+ * compared as such. */
 bool number_equal(const struct number *a, const struct number *b);
 
 /* The answer of a free text by the rules above. false: none, and *why is a sentence that says so. */

@@ -1,5 +1,5 @@
-#include "data/source.h"
 #include <string.h>
+#include "data/source.h"
 
 int problem_value_text(struct arena *a, const json_t *v, const char **out, struct error *err)
 {
@@ -22,10 +22,11 @@ static int out_of_memory(struct error *err)
   FAIL(err, ERROR_RESOURCE, "no memory for a problem");
 }
 
-/* ---- mapping of names ------------------------------------------------------------------------------------------------ */
+/* ---- mapping of names -------------------------------------------------------------------------------------------- */
 
 /* The field, or an error that tells what the line has. */
-static int need_field(const json_t *object, const char *name, const char *file, int line, const json_t **out, struct error *err)
+static int need_field(const json_t *object, const char *name, const char *file, int line, const json_t **out,
+                      struct error *err)
 {
   const char *names[32], *key;
   char list[256] = "";
@@ -44,8 +45,8 @@ static int need_field(const json_t *object, const char *name, const char *file, 
 }
 
 /* "{Body}. {Question}" with the fields' texts. */
-static int join_fields(struct arena *a, const json_t *object, const char *pattern, const char *file, int line, struct text *t,
-                       struct error *err)
+static int join_fields(struct arena *a, const json_t *object, const char *pattern, const char *file, int line,
+                       struct text *t, struct error *err)
 {
   for (const char *at = pattern; *at;) {
     const char *close = *at == '{' ? strchr(at, '}') : NULL;
@@ -64,8 +65,8 @@ static int join_fields(struct arena *a, const json_t *object, const char *patter
   return 0;
 }
 
-static int map_field(struct arena *a, json_t *object, json_t *mapped, const struct source_field *f, const char *file, int line,
-                     struct error *err)
+static int map_field(struct arena *a, json_t *object, json_t *mapped, const struct source_field *f, const char *file,
+                     int line, struct error *err)
 {
   const json_t *v;
   if (!strchr(f->from, '{')) {
@@ -76,13 +77,15 @@ static int map_field(struct arena *a, json_t *object, json_t *mapped, const stru
   int rc = join_fields(a, object, f->from, file, line, &t, err);
   if (!rc) rc = text_finish(&t, err);
   if (!rc && json_object_set_new(mapped, f->to, json_stringn(t.size ? t.bytes : "", t.size)) != 0)
-    rc = error_fail(err, ERROR_RESOURCE, file, line, f->to, "the joined field \"%s\" is not UTF-8, or memory is lacking", f->to);
+    rc = error_fail(err, ERROR_RESOURCE, file, line, f->to,
+                    "the joined field \"%s\" is not UTF-8, or memory is lacking", f->to);
   text_free(&t);
   return rc;
 }
 
 /* Every mapping reads the line as it stood, so that their order means nothing. */
-static int map_fields(struct arena *a, json_t *object, const struct source_options *o, const char *file, int line, struct error *err)
+static int map_fields(struct arena *a, json_t *object, const struct source_options *o, const char *file, int line,
+                      struct error *err)
 {
   json_t *mapped = json_object();
   int rc = mapped ? 0 : out_of_memory(err);
@@ -92,18 +95,20 @@ static int map_fields(struct arena *a, json_t *object, const struct source_optio
   return rc;
 }
 
-/* ---- prompt, question, messages --------------------------------------------------------------------------------------- */
+/* ---- prompt, question, messages ---------------------------------------------------------------------------------- */
 
 static int check_messages(const json_t *messages, const char *file, int line, struct error *err)
 {
   size_t i;
   json_t *m;
   if (!json_is_array(messages) || !json_array_size(messages))
-    FAIL_AT(err, ERROR_INPUT, file, line, "messages", "found messages that are no list, or an empty one; expected [{\"role\", \"content\"}, ...]");
+    FAIL_AT(err, ERROR_INPUT, file, line, "messages",
+            "found messages that are no list, or an empty one; expected [{\"role\", \"content\"}, ...]");
   json_array_foreach((json_t *)messages, i, m)
   {
     if (!json_is_object(m) || !json_is_string(json_object_get(m, "role")))
-      FAIL_AT(err, ERROR_INPUT, file, line, "messages", "found message %zu without a role; expected {\"role\", \"content\"}", i + 1);
+      FAIL_AT(err, ERROR_INPUT, file, line, "messages",
+              "found message %zu without a role; expected {\"role\", \"content\"}", i + 1);
   }
   return 0;
 }
@@ -115,7 +120,9 @@ static json_t *make_message(const char *role, const char *text, size_t n, const 
   struct error e = {0};
   text_add(&t, text, n);
   if (suffix) text_puts(&t, suffix);
-  json_t *m = text_finish(&t, &e) ? NULL : json_pack("{s:s, s:o}", "role", role, "content", json_stringn(t.size ? t.bytes : "", t.size));
+  json_t *m = text_finish(&t, &e)
+                  ? NULL
+                  : json_pack("{s:s, s:o}", "role", role, "content", json_stringn(t.size ? t.bytes : "", t.size));
   text_free(&t);
   return m;
 }
@@ -135,14 +142,15 @@ static int new_list(struct arena *a, json_t **out, struct error *err)
   return rc;
 }
 
-static int add_message(json_t *list, const char *role, const char *text, size_t n, const char *suffix, struct error *err)
+static int add_message(json_t *list, const char *role, const char *text, size_t n, const char *suffix,
+                       struct error *err)
 {
   return json_array_append_new(list, make_message(role, text, n, suffix)) ? out_of_memory(err) : 0;
 }
 
 /* The system message goes in front where there is none; the last user message gets the suffix. */
-static int set_messages(struct arena *a, const json_t *given, const struct source_options *o, const char *file, int line,
-                        struct problem *out, struct error *err)
+static int set_messages(struct arena *a, const json_t *given, const struct source_options *o, const char *file,
+                        int line, struct problem *out, struct error *err)
 {
   json_t *list, *m;
   size_t i, last = json_array_size(given);
@@ -151,8 +159,10 @@ static int set_messages(struct arena *a, const json_t *given, const struct sourc
   if (!o || (!o->system && !o->suffix)) return 0;
   TRY(new_list(a, &list, err));
   const char *first = json_string_value(json_object_get(json_array_get(given, 0), "role"));
-  if (o->system && strcmp(first, "system") != 0) TRY(add_message(list, "system", o->system, strlen(o->system), NULL, err));
-  while (last > 0 && strcmp(json_string_value(json_object_get(json_array_get(given, last - 1), "role")), "user") != 0) last--;
+  if (o->system && strcmp(first, "system") != 0)
+    TRY(add_message(list, "system", o->system, strlen(o->system), NULL, err));
+  while (last > 0 && strcmp(json_string_value(json_object_get(json_array_get(given, last - 1), "role")), "user") != 0)
+    last--;
   json_array_foreach((json_t *)given, i, m)
   {
     const json_t *content = json_object_get(m, "content");
@@ -165,8 +175,8 @@ static int set_messages(struct arena *a, const json_t *given, const struct sourc
   return 0;
 }
 
-static int set_question(struct arena *a, const json_t *question, const struct source_options *o, const char *file, int line,
-                        struct problem *out, struct error *err)
+static int set_question(struct arena *a, const json_t *question, const struct source_options *o, const char *file,
+                        int line, struct problem *out, struct error *err)
 {
   json_t *list;
   if (!json_is_string(question))
@@ -182,16 +192,20 @@ static int set_prompt(struct arena *a, const json_t *prompt, const struct source
                       struct problem *out, struct error *err)
 {
   if (!json_is_string(prompt) || !json_string_length(prompt))
-    FAIL_AT(err, ERROR_INPUT, file, line, "prompt", "found a prompt that is no text, or an empty one; expected a string");
+    FAIL_AT(err, ERROR_INPUT, file, line, "prompt",
+            "found a prompt that is no text, or an empty one; expected a string");
   if (strlen(json_string_value(prompt)) != json_string_length(prompt))
     FAIL_AT(err, ERROR_INPUT, file, line, "prompt", "found U+0000 in a prompt; expected text without it");
   if (o && o->system)
-    FAIL_AT(err, ERROR_INPUT, file, line, "system", "found system with a plain prompt; expected messages or a question; map the field: fields: {question: prompt}");
+    FAIL_AT(
+        err, ERROR_INPUT, file, line, "system",
+        "found system with a plain prompt; expected messages or a question; map the field: fields: {question: prompt}");
   out->prompt = arena_printf(a, "problem", err, "%s%s", json_string_value(prompt), o && o->suffix ? o->suffix : "");
   return out->prompt ? 0 : err->code;
 }
 
-static int set_id(struct arena *a, const json_t *object, const char *file, int line, struct problem *out, struct error *err)
+static int set_id(struct arena *a, const json_t *object, const char *file, int line, struct problem *out,
+                  struct error *err)
 {
   const json_t *id = json_object_get(object, "id");
   if (id && !json_is_string(id) && !json_is_integer(id) && !json_is_null(id))
@@ -223,7 +237,8 @@ int problem_from_object(struct arena *a, json_t *object, const struct source_opt
                         struct problem *out, struct error *err)
 {
   if (!json_is_object(object))
-    FAIL_AT(err, ERROR_INPUT, file, line, NULL, "found JSON that is no object; expected {\"question\": ..., \"answer\": ...}");
+    FAIL_AT(err, ERROR_INPUT, file, line, NULL,
+            "found JSON that is no object; expected {\"question\": ..., \"answer\": ...}");
   *out = (struct problem){.source = file, .line = line, .fields = object};
   if (o && o->field_count) TRY(map_fields(a, object, o, file, line, err));
   TRY(set_id(a, object, file, line, out, err));

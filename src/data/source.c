@@ -1,13 +1,13 @@
 #include "data/source.h"
-#include "core/file.h"
 #include <stdlib.h>
 #include <string.h>
+#include "core/file.h"
 
 struct source {
   struct source_options options;
   const char *name;
   int index;
-  struct problem *problems;   /* files: [count] */
+  struct problem *problems; /* files: [count] */
   size_t count, room;
   struct task_config *task;
 };
@@ -27,7 +27,7 @@ const char *source_name(const struct source *s)
   return s->name;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static bool is_blank(const char *line, size_t n)
 {
@@ -36,7 +36,8 @@ static bool is_blank(const char *line, size_t n)
   return true;
 }
 
-/* Which side of a file's split a problem is on: by a hash of what the model reads, so that it does not move when lines do. */
+/* Which side of a file's split a problem is on: by a hash of what the model reads, so that it does not move when lines
+ * do. */
 static int on_side(const struct source_options *o, const struct problem *p, bool *keep, struct error *err)
 {
   struct sha256 h;
@@ -53,7 +54,8 @@ static int on_side(const struct source_options *o, const struct problem *p, bool
   if (!rc) sha256_add(&h, t.bytes, t.size);
   sha256_finish(&h, digest);
   text_free(&t);
-  double at = ((double)digest[0] * 16777216 + (double)digest[1] * 65536 + (double)digest[2] * 256 + (double)digest[3]) / 4294967296.0;
+  double at = ((double)digest[0] * 16777216 + (double)digest[1] * 65536 + (double)digest[2] * 256 + (double)digest[3]) /
+              4294967296.0;
   *keep = (at < o->held_out) == (o->split == SPLIT_HELD_OUT);
   return rc;
 }
@@ -88,7 +90,8 @@ static int check_ids(struct arena *a, const struct source *s, struct error *err)
   qsort(order, s->count, sizeof *order, compare_ids);
   for (size_t i = 1; i < s->count; i++)
     if (!strcmp(order[i - 1]->id, order[i]->id))
-      FAIL_AT(err, ERROR_INPUT, s->name, order[i]->line, "id", "found id \"%s\" again (first in line %d); expected an id once, or none", order[i]->id,
+      FAIL_AT(err, ERROR_INPUT, s->name, order[i]->line, "id",
+              "found id \"%s\" again (first in line %d); expected an id once, or none", order[i]->id,
               order[i - 1]->line);
   return 0;
 }
@@ -112,22 +115,26 @@ static int read_file(struct arena *a, struct source *s, struct error *err)
     TRY(json_parse(a, line, n, o->path, number - 1, JSON_READ_UNIQUE, &object, err));
     TRY(problem_from_object(a, object, o, o->path, number, &p, err));
     if (!p.verifier)
-      FAIL_AT(err, ERROR_INPUT, o->path, number, "verifier", "found no verifier for this problem; expected `verifier: KIND` in the recipe's data entry (number, string, task, ...)");
+      FAIL_AT(err, ERROR_INPUT, o->path, number, "verifier",
+              "found no verifier for this problem; expected `verifier: KIND` in the recipe's data entry (number, "
+              "string, task, ...)");
     p.source_index = s->index;
     TRY(on_side(o, &p, &keep, err));
     if (keep) TRY(add_problem(a, s, &p, err));
   }
   if (!lines)
-    FAIL_AT(err, ERROR_INPUT, o->path, 0, NULL, "found no problem in the file; expected one JSON object a line: {\"question\": ..., \"answer\": ...}");
+    FAIL_AT(err, ERROR_INPUT, o->path, 0, NULL,
+            "found no problem in the file; expected one JSON object a line: {\"question\": ..., \"answer\": ...}");
   if (!s->count)
     FAIL_AT(err, ERROR_INPUT, o->path, 0, "split", "found no %s problem among %zu; change held_out (now %g)",
             o->split == SPLIT_TRAIN ? "train" : "held-out", lines, o->held_out);
   return check_ids(a, s, err);
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------------------------------- */
+/* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
-static int put_task_problem(const struct source *s, uint64_t i, const struct task_problem *p, struct text *t, struct error *err)
+static int put_task_problem(const struct source *s, uint64_t i, const struct task_problem *p, struct text *t,
+                            struct error *err)
 {
   const struct task_config *c = s->task;
   text_puts(t, "{\"id\": \"");
@@ -135,7 +142,8 @@ static int put_task_problem(const struct source *s, uint64_t i, const struct tas
   if (c->count) /* a listed problem is the same under every seed */
     text_printf(t, ":%s%llu\", ", c->held_out ? "held-out:" : "", (unsigned long long)i);
   else
-    text_printf(t, ":%s%llu:%llu\", ", c->held_out ? "held-out:" : "", (unsigned long long)c->seed, (unsigned long long)i);
+    text_printf(t, ":%s%llu:%llu\", ", c->held_out ? "held-out:" : "", (unsigned long long)c->seed,
+                (unsigned long long)i);
   if (p->prompt) {
     text_puts(t, "\"prompt\": ");
     json_put_string(t, p->prompt, strlen(p->prompt));
@@ -172,16 +180,18 @@ static int open_task(struct arena *a, struct source *s, uint64_t seed, struct er
 {
   const struct source_options *o = &s->options;
   const struct task *t = task_find(o->task, err);
-  int rc = t ? task_open(a, t, o->settings, o->setting_count, o->split == SPLIT_HELD_OUT, seed, &s->task, err) : err->code;
+  int rc =
+      t ? task_open(a, t, o->settings, o->setting_count, o->split == SPLIT_HELD_OUT, seed, &s->task, err) : err->code;
   if (rc) return o->file ? error_place(err, o->file, o->line) : rc;
   if (!s->options.verifier) s->options.verifier = "task";
   s->name = arena_printf(a, "problems", err, "task:%s", o->task);
   return s->name ? 0 : err->code;
 }
 
-/* ---- both ----------------------------------------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
-int source_open(struct arena *a, const struct source_options *o, int index, uint64_t seed, struct source **out, struct error *err)
+int source_open(struct arena *a, const struct source_options *o, int index, uint64_t seed, struct source **out,
+                struct error *err)
 {
   struct source *s = ARENA_NEW(a, struct source, 1, "problems", err);
   if (!s) return err->code;
@@ -201,11 +211,13 @@ int source_problem(const struct source *s, struct arena *a, uint64_t i, struct p
   return 0;
 }
 
-int source_list_open(struct arena *a, const struct yaml_node *data, enum source_split split, uint64_t seed, struct source_list *out,
-                     struct error *err)
+int source_list_open(struct arena *a, const struct yaml_node *data, enum source_split split, uint64_t seed,
+                     struct source_list *out, struct error *err)
 {
   size_t count = data->kind == YAML_LIST ? data->count : 1;
-  if (!count) FAIL_AT(err, ERROR_INPUT, data->file, data->line, "data", "found an empty list; expected [{path: FILE, verifier: KIND}]");
+  if (!count)
+    FAIL_AT(err, ERROR_INPUT, data->file, data->line, "data",
+            "found an empty list; expected [{path: FILE, verifier: KIND}]");
   out->count = 0;
   out->items = ARENA_NEW(a, struct source *, count, "problems", err);
   if (!out->items) return err->code;

@@ -1,8 +1,9 @@
-#include "data/source.h"
 #include <string.h>
+#include "data/source.h"
 
 /* The keys of an entry. A task's own keys stand beside them and come last. */
-static const char *const keys[] = {"path", "task", "weight", "verifier", "split", "held_out", "fields", "system", "suffix"};
+static const char *const keys[] = {"path",     "task",   "weight", "verifier", "split",
+                                   "held_out", "fields", "system", "suffix"};
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
 
 static int need_text(const struct yaml_node *n, const char *key, const char **out, struct error *err)
@@ -29,7 +30,8 @@ static int set_split(const char *text, const char *file, int line, enum source_s
 static int set_fields(struct arena *a, const struct yaml_node *n, struct source_options *out, struct error *err)
 {
   if (n->kind != YAML_MAP || !n->count)
-    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "fields", "found fields that are no map; expected fields: {question: Body, answer: Answer}");
+    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "fields",
+            "found fields that are no map; expected fields: {question: Body, answer: Answer}");
   struct source_field *f = ARENA_NEW(a, struct source_field, n->count, "problems", err);
   if (!f) return err->code;
   for (size_t i = 0; i < n->count; i++) {
@@ -49,7 +51,8 @@ static int set_real(const struct yaml_node *n, const char *key, double low, doub
   return 0;
 }
 
-static int set_key(struct arena *a, const char *key, const struct yaml_node *n, struct source_options *out, struct error *err)
+static int set_key(struct arena *a, const char *key, const struct yaml_node *n, struct source_options *out,
+                   struct error *err)
 {
   const char *text;
   if (!strcmp(key, "fields")) return set_fields(a, n, out, err);
@@ -76,8 +79,8 @@ static int unknown_key(const struct yaml_node *entry, size_t i, struct error *er
 {
   const char *nearest = name_nearest(entry->keys[i], keys, KEY_COUNT);
   FAIL_AT(err, ERROR_INPUT, entry->file, entry->key_lines[i], entry->keys[i],
-          "found key \"%s\"; expected path, task, weight, verifier, split, held_out, fields, system or suffix%s%s%s", entry->keys[i],
-          nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+          "found key \"%s\"; expected path, task, weight, verifier, split, held_out, fields, system or suffix%s%s%s",
+          entry->keys[i], nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 /* Keys that are the task's own: checked by task_open. held_out is the task's too. */
@@ -89,7 +92,8 @@ static int take_settings(struct arena *a, const struct yaml_node *entry, struct 
   for (size_t i = 0; i < entry->count; i++) {
     const char *key = entry->keys[i];
     if (is_key(key) && strcmp(key, "held_out") != 0) continue;
-    s[out->setting_count] = (struct task_setting){.key = key, .file = entry->items[i]->file, .line = entry->key_lines[i]};
+    s[out->setting_count] =
+        (struct task_setting){.key = key, .file = entry->items[i]->file, .line = entry->key_lines[i]};
     TRY(need_text(entry->items[i], key, &s[out->setting_count++].text, err));
   }
   return 0;
@@ -107,12 +111,13 @@ static int finish(struct source_options *out, enum source_split split, bool spli
             out->path ? "both path and task" : "neither path nor task");
   if (out->task && !split_given) out->split = split == SPLIT_HELD_OUT ? SPLIT_HELD_OUT : SPLIT_TRAIN;
   if (out->task && out->split == SPLIT_ALL)
-    FAIL_AT(err, ERROR_INPUT, out->file, out->line, "split", "found split: all with a task; expected train or held_out");
+    FAIL_AT(err, ERROR_INPUT, out->file, out->line, "split",
+            "found split: all with a task; expected train or held_out");
   return 0;
 }
 
-int source_options_from_yaml(struct arena *a, const struct yaml_node *entry, enum source_split split, struct source_options *out,
-                             struct error *err)
+int source_options_from_yaml(struct arena *a, const struct yaml_node *entry, enum source_split split,
+                             struct source_options *out, struct error *err)
 {
   if (entry->kind == YAML_SCALAR && !yaml_is_null(entry)) {
     int rc = source_options_from_text(a, entry->text, split, out, err);
@@ -121,7 +126,8 @@ int source_options_from_yaml(struct arena *a, const struct yaml_node *entry, enu
     return rc ? error_place(err, entry->file, entry->line) : 0;
   }
   if (entry->kind != YAML_MAP)
-    FAIL_AT(err, ERROR_INPUT, entry->file, entry->line, "data", "found an entry that is no map; expected {path: FILE, verifier: KIND} or {task: NAME}");
+    FAIL_AT(err, ERROR_INPUT, entry->file, entry->line, "data",
+            "found an entry that is no map; expected {path: FILE, verifier: KIND} or {task: NAME}");
   set_defaults(out, entry->file, entry->line);
   const struct yaml_node *task = yaml_get(entry, "task");
   for (size_t i = 0; i < entry->count; i++) {
@@ -136,7 +142,8 @@ int source_options_from_yaml(struct arena *a, const struct yaml_node *entry, enu
 }
 
 /* "NAME,key=value,key=value" */
-static int task_from_text(struct arena *a, const char *text, struct source_options *out, bool *split_given, struct error *err)
+static int task_from_text(struct arena *a, const char *text, struct source_options *out, bool *split_given,
+                          struct error *err)
 {
   size_t commas = 0;
   for (const char *at = text; *at; at++) commas += *at == ',';
@@ -149,7 +156,8 @@ static int task_from_text(struct arena *a, const char *text, struct source_optio
     *at++ = 0;
     char *next = strchr(at, ','), *equals = strchr(at, '=');
     if (!equals || (next && equals > next))
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "data", "found \"%s\" behind a task's name; expected task:NAME,key=value,...", at);
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "data", "found \"%s\" behind a task's name; expected task:NAME,key=value,...",
+              at);
     *equals = 0;
     if (next) *next = 0;
     *split_given = *split_given || !strcmp(at, "split");
@@ -163,7 +171,8 @@ static int task_from_text(struct arena *a, const char *text, struct source_optio
   return 0;
 }
 
-int source_options_from_text(struct arena *a, const char *text, enum source_split split, struct source_options *out, struct error *err)
+int source_options_from_text(struct arena *a, const char *text, enum source_split split, struct source_options *out,
+                             struct error *err)
 {
   bool split_given = false;
   set_defaults(out, NULL, 0);

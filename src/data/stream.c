@@ -7,10 +7,10 @@ struct lane {
   const struct source *source;
   double share;
   uint64_t taken;
-  uint32_t *kept;      /* [count] indices of a list's problems that the filter kept */
-  uint32_t count;      /* 0: endless */
-  uint32_t *order;     /* [count] shuffle of the epoch below */
-  uint64_t epoch;      /* UINT64_MAX: none yet */
+  uint32_t *kept;  /* [count] indices of a list's problems that the filter kept */
+  uint32_t count;  /* 0: endless */
+  uint32_t *order; /* [count] shuffle of the epoch below */
+  uint64_t epoch;  /* UINT64_MAX: none yet */
 };
 
 struct stream {
@@ -23,7 +23,9 @@ struct stream {
 static int filter_list(struct arena *a, struct stream *s, struct lane *lane, struct error *err)
 {
   uint64_t all = source_count(lane->source);
-  if (all > UINT32_MAX) FAIL(err, ERROR_INPUT, "%s has %llu problems; expected fewer than 2^32", source_name(lane->source), (unsigned long long)all);
+  if (all > UINT32_MAX)
+    FAIL(err, ERROR_INPUT, "%s has %llu problems; expected fewer than 2^32", source_name(lane->source),
+         (unsigned long long)all);
   lane->kept = ARENA_NEW(a, uint32_t, all, "stream", err);
   lane->order = lane->kept ? ARENA_NEW(a, uint32_t, all, "stream", err) : NULL;
   struct arena *scratch = lane->order ? arena_create("filter", 0, err) : NULL;
@@ -32,14 +34,16 @@ static int filter_list(struct arena *a, struct stream *s, struct lane *lane, str
   for (uint32_t i = 0; i < all && !rc; i++) {
     bool keep = true;
     struct problem p;
-    if (s->filter.keep && !(rc = source_problem(lane->source, scratch, i, &p, err))) rc = s->filter.keep(s->filter.arg, &p, &keep, err);
+    if (s->filter.keep && !(rc = source_problem(lane->source, scratch, i, &p, err)))
+      rc = s->filter.keep(s->filter.arg, &p, &keep, err);
     if (keep) lane->kept[lane->count++] = i;
     arena_reset(scratch);
   }
   arena_destroy(scratch);
   s->left_out += all - lane->count;
   if (!rc && !lane->count)
-    FAIL(err, ERROR_INPUT, "none of the %llu problems of %s remains; all prompts are over the limit; raise rollout.max_prompt_tokens",
+    FAIL(err, ERROR_INPUT,
+         "none of the %llu problems of %s remains; all prompts are over the limit; raise rollout.max_prompt_tokens",
          (unsigned long long)all, source_name(lane->source));
   return rc;
 }
@@ -55,7 +59,8 @@ int stream_open(struct arena *a, const struct source_list *sources, uint64_t see
   if (filter) s->filter = *filter;
   for (size_t i = 0; i < sources->count; i++) total += source_weight(sources->items[i]);
   for (size_t i = 0; i < sources->count; i++) {
-    s->lanes[i] = (struct lane){.source = sources->items[i], .share = source_weight(sources->items[i]) / total, .epoch = UINT64_MAX};
+    s->lanes[i] = (struct lane){
+        .source = sources->items[i], .share = source_weight(sources->items[i]) / total, .epoch = UINT64_MAX};
     if (source_count(sources->items[i])) TRY(filter_list(a, s, &s->lanes[i], err));
   }
   *out = s;
@@ -100,7 +105,8 @@ int stream_next(struct stream *s, struct arena *a, struct problem *out, struct e
     if (keep) return 0;
     arena_release(a, mark);
   }
-  FAIL(err, ERROR_INPUT, "%d problems in a row had prompts over the limit; raise rollout.max_prompt_tokens", REJECT_LIMIT);
+  FAIL(err, ERROR_INPUT, "%d problems in a row had prompts over the limit; raise rollout.max_prompt_tokens",
+       REJECT_LIMIT);
 }
 
 uint64_t stream_position(const struct stream *s)

@@ -1,6 +1,6 @@
 #include "data/task.h"
-#include "core/yaml.h"
 #include <string.h>
+#include "core/yaml.h"
 
 #define X(name) extern const struct task task_##name;
 #include "task_table.h"
@@ -45,8 +45,8 @@ const struct task *task_find(const char *name, struct error *err)
   }
   const char *nearest = name_nearest(name, names, task_count());
   error_fail(err, ERROR_INPUT, NULL, 0, name, "found task \"%s\"; expected one of: %s%s%s%s", name,
-             list_names(names, task_count(), list, sizeof list), nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-             nearest ? "\"?" : "");
+             list_names(names, task_count(), list, sizeof list), nearest ? "; did you mean \"" : "",
+             nearest ? nearest : "", nearest ? "\"?" : "");
   return NULL;
 }
 
@@ -61,8 +61,8 @@ static bool is_choice(const char *choices, const char *text)
   return false;
 }
 
-static int set_value(const struct task *t, const struct task_option *o, const struct task_setting *s, struct task_value *v,
-                     struct error *err)
+static int set_value(const struct task *t, const struct task_option *o, const struct task_setting *s,
+                     struct task_value *v, struct error *err)
 {
   struct yaml_node node = {.kind = YAML_SCALAR, .text = s->text};
   double real = 0;
@@ -70,25 +70,40 @@ static int set_value(const struct task *t, const struct task_option *o, const st
   v->set = true;
   v->text = s->text;
   switch (o->type) {
-    case TASK_INT: good = yaml_as_int(&node, &v->integer); break;
-    case TASK_REAL: good = yaml_as_real(&node, &v->real); break;
-    case TASK_BOOL: good = yaml_as_bool(&node, &flag); break;
-    case TASK_TEXT: good = !o->choices || is_choice(o->choices, s->text); break;
+    case TASK_INT:
+      good = yaml_as_int(&node, &v->integer);
+      break;
+    case TASK_REAL:
+      good = yaml_as_real(&node, &v->real);
+      break;
+    case TASK_BOOL:
+      good = yaml_as_bool(&node, &flag);
+      break;
+    case TASK_TEXT:
+      good = !o->choices || is_choice(o->choices, s->text);
+      break;
   }
   if (o->type == TASK_BOOL) v->integer = flag;
   if (o->type == TASK_TEXT && !good)
-    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: \"%s\"; expected one of: %s", s->key, s->text, o->choices);
+    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: \"%s\"; expected one of: %s", s->key, s->text,
+            o->choices);
   if (!good)
-    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: \"%s\"; expected %s; see assay tasks %s", s->key, s->text,
-            o->type == TASK_INT ? "a whole number" : o->type == TASK_REAL ? "a number" : "true or false", t->name);
+    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: \"%s\"; expected %s; see assay tasks %s", s->key,
+            s->text,
+            o->type == TASK_INT    ? "a whole number"
+            : o->type == TASK_REAL ? "a number"
+                                   : "true or false",
+            t->name);
   if (o->type == TASK_INT) real = (double)v->integer;
   if (o->type == TASK_REAL) real = v->real;
   if ((o->type == TASK_INT || o->type == TASK_REAL) && !(real >= o->low && real <= o->high))
-    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: %s; expected %.15g to %.15g", s->key, s->text, o->low, o->high);
+    FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found %s: %s; expected %.15g to %.15g", s->key, s->text,
+            o->low, o->high);
   return 0;
 }
 
-static int apply_setting(const struct task *t, const struct task_setting *s, struct task_value *values, struct error *err)
+static int apply_setting(const struct task *t, const struct task_setting *s, struct task_value *values,
+                         struct error *err)
 {
   const char *names[32];
   char list[512];
@@ -98,9 +113,9 @@ static int apply_setting(const struct task *t, const struct task_setting *s, str
     if (count < 32) names[count++] = t->options[i].name;
   }
   const char *nearest = name_nearest(s->key, names, count);
-  FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found key \"%s\"; expected a key of task %s: %s%s%s%s", s->key, t->name,
-          list_names(names, count, list, sizeof list), nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-          nearest ? "\"?" : "");
+  FAIL_AT(err, ERROR_INPUT, s->file, s->line, s->key, "found key \"%s\"; expected a key of task %s: %s%s%s%s", s->key,
+          t->name, list_names(names, count, list, sizeof list), nearest ? "; did you mean \"" : "",
+          nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 int task_open(struct arena *a, const struct task *t, const struct task_setting *settings, size_t count, bool held_out,

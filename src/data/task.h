@@ -1,12 +1,14 @@
 /* data/task: procedural tasks: problems without end, made from a seed, with a checker that knows every correct answer.
  *
- * One file a task, src/data/task/<name>.c, defining `const struct task task_<name>`; the table is generated from the file names. A task is a
- * table row: its options (difficulty keys), how it opens (checks the options, fixes which problems exist), how problem i is made, how a response is judged.
+ * One file a task, src/data/task/<name>.c, defining `const struct task task_<name>`; the table is generated from the
+ * file names. A task is a table row: its options (difficulty keys), how it opens (checks the options, fixes which
+ * problems exist), how problem i is made, how a response is judged.
  *
- * Train and held-out problems never meet: which side a problem is on is a hash of the problem itself under the task's own constant, never of the run's seed.
+ * Train and held-out problems never meet: which side a problem is on is a hash of the problem itself under the task's
+ * own constant, never of the run's seed.
  *
- *     const struct task task_parity = {.name = "parity", .help = "...", .right = "...", .options = options, .option_count = 2,
- *                                      .open = open, .make = make, .check = check};
+ *     const struct task task_parity = {.name = "parity", .help = "...", .right = "...", .options = options,
+ * .option_count = 2, .open = open, .make = make, .check = check};
  */
 #ifndef ASSAY_DATA_TASK_H
 #define ASSAY_DATA_TASK_H
@@ -18,17 +20,17 @@ enum task_option_type { TASK_INT, TASK_REAL, TASK_BOOL, TASK_TEXT };
 struct task_option {
   const char *name;
   enum task_option_type type;
-  double low, high;      /* TASK_INT, TASK_REAL: bounds, both allowed */
-  const char *fallback;  /* as one would write it; NULL: unset unless given */
-  const char *choices;   /* TASK_TEXT: "question plain", or NULL: anything */
-  const char *help;      /* one line */
+  double low, high;     /* TASK_INT, TASK_REAL: bounds, both allowed */
+  const char *fallback; /* as one would write it; NULL: unset unless given */
+  const char *choices;  /* TASK_TEXT: "question plain", or NULL: anything */
+  const char *help;     /* one line */
 };
 
 struct task_value {
   bool set;
-  int64_t integer;       /* TASK_INT, TASK_BOOL */
-  double real;           /* TASK_REAL */
-  const char *text;      /* as written */
+  int64_t integer;  /* TASK_INT, TASK_BOOL */
+  double real;      /* TASK_REAL */
+  const char *text; /* as written */
 };
 
 /* A task with its options chosen. Made by task_open; read-only afterwards, so that threads may share it. */
@@ -37,38 +39,41 @@ struct task_config {
   struct task_value *values; /* [task->option_count] */
   bool held_out;
   uint64_t seed;
-  void *state;           /* the task's own, set by its open */
-  uint64_t count;        /* how many different problems this side has, 0: endless. Set by open */
+  void *state;    /* the task's own, set by its open */
+  uint64_t count; /* how many different problems this side has, 0: endless. Set by open */
 };
 
 struct task_problem {
-  const char *question;  /* for a chat */
-  const char *prompt;    /* plain text without a chat template, or NULL: the question is a chat message */
+  const char *question; /* for a chat */
+  const char *prompt;   /* plain text without a chat template, or NULL: the question is a chat message */
   const char *answer;
-  const char *meta;      /* a JSON object with what check needs */
+  const char *meta; /* a JSON object with what check needs */
 };
 
 struct task_verdict {
-  double reward;         /* 0..1 */
+  double reward; /* 0..1 */
   bool correct, readable;
   const char *extracted; /* what was read as the answer, or NULL */
   const char *reason;    /* one sentence */
 };
 
 struct task {
-  const char *name;      /* "addition" */
-  const char *help;      /* one line */
-  const char *right;     /* what a right answer looks like, one or two sentences */
+  const char *name;  /* "addition" */
+  const char *help;  /* one line */
+  const char *right; /* what a right answer looks like, one or two sentences */
   const struct task_option *options;
   size_t option_count;
   int (*open)(struct arena *a, struct task_config *c, struct error *err);
   /* index < count, or any where count is 0. Equal (config, index) give equal problems. */
-  int (*make)(struct arena *a, const struct task_config *c, uint64_t index, struct task_problem *out, struct error *err);
+  int (*make)(struct arena *a, const struct task_config *c, uint64_t index, struct task_problem *out,
+              struct error *err);
   /* A meta that lacks something is ERROR_INPUT; a response never is. */
-  int (*check)(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out, struct error *err);
+  int (*check)(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out,
+               struct error *err);
 };
 
-const struct task *task_find(const char *name, struct error *err); /* NULL and an error that names the nearest and all tasks */
+const struct task *task_find(const char *name,
+                             struct error *err); /* NULL and an error that names the nearest and all tasks */
 size_t task_count(void);
 const struct task *task_at(size_t i);
 
@@ -77,7 +82,8 @@ struct task_setting {
   const char *key, *text, *file;
   int line;
 };
-/* Checks settings against the task's options (an unknown key names the nearest), fills in defaults and opens the task. */
+/* Checks settings against the task's options (an unknown key names the nearest), fills in defaults and opens the task.
+ */
 int task_open(struct arena *a, const struct task *t, const struct task_setting *settings, size_t count, bool held_out,
               uint64_t seed, struct task_config **out, struct error *err) MUST_USE;
 /* The value of an option by name; asking for one that the task does not have is a bug. */

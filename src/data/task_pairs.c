@@ -1,7 +1,7 @@
 #include "data/task_pairs.h"
+#include <string.h>
 #include "core/rng.h"
 #include "data/number.h"
-#include <string.h>
 
 enum {
   LIST_LIMIT = 1 << 20, /* pairs that are listed */
@@ -11,11 +11,11 @@ enum {
 struct pairs_state {
   const struct pairs_kind *kind;
   int64_t min, max;
-  double held_out;         /* fraction held out: hashes below it */
-  double train_until;      /* hashes from here on are set aside */
-  const char *text;        /* the template, with {a} and {b} */
+  double held_out;    /* fraction held out: hashes below it */
+  double train_until; /* hashes from here on are set aside */
+  const char *text;   /* the template, with {a} and {b} */
   bool plain;
-  const uint32_t *listed;  /* [count] (a - min) * width + (b - min), ascending; NULL: drawn */
+  const uint32_t *listed; /* [count] (a - min) * width + (b - min), ascending; NULL: drawn */
 };
 
 const struct task_option pairs_options[PAIRS_OPTION_COUNT] = {
@@ -23,9 +23,12 @@ const struct task_option pairs_options[PAIRS_OPTION_COUNT] = {
     {"min", TASK_INT, 0, 1e18, NULL, NULL, "smallest operand (default: from digits)"},
     {"max", TASK_INT, 0, 1e18, NULL, NULL, "largest operand (default: from digits)"},
     {"held_out", TASK_REAL, 0, 1, "0.2", NULL, "fraction of the pairs that are held out"},
-    {"train_until", TASK_REAL, 0, 1, "1", NULL, "where training ends: the pairs from here to 1 are in neither side (another recipe's held_out can start there)"},
-    {"held_out_count", TASK_INT, 1, LIST_LIMIT, NULL, NULL, "ordered pairs that are held out, exactly (instead of held_out)"},
-    {"format", TASK_TEXT, 0, 0, "question", "question plain", "question: a chat message; plain: a text to go on with, like 12+34="},
+    {"train_until", TASK_REAL, 0, 1, "1", NULL,
+     "where training ends: the pairs from here to 1 are in neither side (another recipe's held_out can start there)"},
+    {"held_out_count", TASK_INT, 1, LIST_LIMIT, NULL, NULL,
+     "ordered pairs that are held out, exactly (instead of held_out)"},
+    {"format", TASK_TEXT, 0, 0, "question", "question plain",
+     "question: a chat message; plain: a text to go on with, like 12+34="},
     {"template", TASK_TEXT, 0, 0, NULL, NULL, "text of a problem, with {a} and {b}"},
 };
 
@@ -46,7 +49,7 @@ static bool on_side(const struct pairs_state *s, int64_t a, int64_t b, bool held
   return held_out ? at < s->held_out : at >= s->held_out && at < s->train_until;
 }
 
-/* ---- exactly so many held out --------------------------------------------------------------------------------------- */
+/* ---- exactly so many held out ------------------------------------------------------------------------------------ */
 
 struct ranked {
   uint64_t hash;
@@ -76,7 +79,8 @@ static void sort_ranked(struct ranked *r, size_t n)
 }
 
 /* Marks exactly `count` ordered pairs: unordered ones in the order of their hash, leaving out what would go beyond. */
-static int mark_exactly(struct arena *a, const struct pairs_state *s, uint32_t width, int64_t count, uint8_t *held, struct error *err)
+static int mark_exactly(struct arena *a, const struct pairs_state *s, uint32_t width, int64_t count, uint8_t *held,
+                        struct error *err)
 {
   size_t n = 0;
   struct ranked *r = ARENA_NEW(a, struct ranked, (size_t)width * (width + 1) / 2, "task", err);
@@ -97,7 +101,7 @@ static int mark_exactly(struct arena *a, const struct pairs_state *s, uint32_t w
   return 0;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static int list_side(struct arena *a, struct task_config *c, struct pairs_state *s, uint32_t width, struct error *err)
 {
@@ -109,11 +113,13 @@ static int list_side(struct arena *a, struct task_config *c, struct pairs_state 
   if (exactly->set) TRY(mark_exactly(a, s, width, exactly->integer, held, err));
   c->count = 0;
   for (uint32_t i = 0; i < all; i++) {
-    if (exactly->set ? held[i] == c->held_out : on_side(s, s->min + i / width, s->min + i % width, c->held_out)) listed[c->count++] = i;
+    if (exactly->set ? held[i] == c->held_out : on_side(s, s->min + i / width, s->min + i % width, c->held_out))
+      listed[c->count++] = i;
   }
   s->listed = listed;
   if (!c->count)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found no %s problems among %zu; expected at least one; change held_out, or the range of the operands",
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out",
+            "found no %s problems among %zu; expected at least one; change held_out, or the range of the operands",
             c->held_out ? "held-out" : "train", all);
   return 0;
 }
@@ -122,7 +128,8 @@ static int check_template(const char *text, struct error *err)
 {
   for (const char *at = text; (at = strchr(at, '{')); at++)
     if (strncmp(at, "{a}", 3) != 0 && strncmp(at, "{b}", 3) != 0)
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "template", "found template \"%s\"; expected {a} and {b} and no other braces", text);
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "template", "found template \"%s\"; expected {a} and {b} and no other braces",
+              text);
   if (!strstr(text, "{a}") || !strstr(text, "{b}"))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "template", "found template \"%s\"; expected both {a} and {b} in it", text);
   return 0;
@@ -140,8 +147,8 @@ static int choose_range(const struct task_config *c, struct pairs_state *s, stru
   s->min = min->set ? min->integer : digits == 1 ? 0 : power;
   s->max = max->set ? max->integer : 10 * power - 1;
   if (s->min > s->max)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "min", "found operands from %lld to %lld; expected min <= max", (long long)s->min,
-            (long long)s->max);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "min", "found operands from %lld to %lld; expected min <= max",
+            (long long)s->min, (long long)s->max);
   if (s->max >= limit)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "max", "found max: %lld; expected less than %lld, so that answers fit 64 bits",
             (long long)s->max, (long long)limit);
@@ -157,7 +164,7 @@ int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *
   s->plain = !strcmp(task_value(c, "format")->text, "plain");
   s->held_out = task_value(c, "held_out")->real;
   s->train_until = task_value(c, "train_until")->real;
-  s->text = text->set ? text->text
+  s->text = text->set  ? text->text
             : s->plain ? arena_printf(a, "task", err, "{a}%s{b}=", kind->sign)
                        : arena_printf(a, "task", err, "What is {a} %s {b}? Answer with a number.", kind->sign);
   if (!s->text) return err->code;
@@ -167,21 +174,28 @@ int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *
   uint64_t width = (uint64_t)(s->max - s->min) + 1;
   if (width <= 1024) return list_side(a, c, s, (uint32_t)width, err);
   if (exactly->set)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out_count", "found held_out_count with %llu operands; expected at most 1024 of them; use held_out, a fraction",
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out_count",
+            "found held_out_count with %llu operands; expected at most 1024 of them; use held_out, a fraction",
             (unsigned long long)width);
   bool none = c->held_out ? s->held_out <= 0 : s->held_out >= s->train_until;
   if (none)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found held_out: %g and %s problems wanted; expected a fraction that leaves some",
-            s->held_out, c->held_out ? "held-out" : "train");
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out",
+            "found held_out: %g and %s problems wanted; expected a fraction that leaves some", s->held_out,
+            c->held_out ? "held-out" : "train");
   return 0;
 }
 
-/* ---- making and checking ------------------------------------------------------------------------------------------------ */
+/* ---- making and checking ----------------------------------------------------------------------------------------- */
 
 /* Uniform in min..max: as many bits as the range needs, drawn again while they lie outside. */
-static int64_t draw_operand(const struct task_config *c, const struct pairs_state *s, uint64_t index, uint32_t which, uint32_t draw)
+static int64_t draw_operand(const struct task_config *c, const struct pairs_state *s, uint64_t index, uint32_t which,
+                            uint32_t draw)
 {
-  struct rng_at at = {.purpose = RNG_TASK, .step = (uint32_t)(index >> 32), .position = (uint32_t)index, .group = which, .attempt = draw,
+  struct rng_at at = {.purpose = RNG_TASK,
+                      .step = (uint32_t)(index >> 32),
+                      .position = (uint32_t)index,
+                      .group = which,
+                      .attempt = draw,
                       .rollout = s->kind->split_key};
   uint64_t span = (uint64_t)(s->max - s->min), mask = span;
   for (int shift = 1; shift < 64; shift *= 2) mask |= mask >> shift;
@@ -208,7 +222,8 @@ static int choose_pair(const struct task_config *c, const struct pairs_state *s,
     *y = draw_operand(c, s, index, 1, draw);
     if (on_side(s, *x, *y, c->held_out)) return 0;
   }
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out", "found no %s problem in %d draws with held_out: %g; expected a fraction that leaves some",
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out",
+          "found no %s problem in %d draws with held_out: %g; expected a fraction that leaves some",
           c->held_out ? "held-out" : "train", DRAW_LIMIT, s->held_out);
 }
 
@@ -229,7 +244,8 @@ static char *fill(struct arena *a, const char *text, int64_t x, int64_t y, struc
   return out;
 }
 
-int pairs_make(struct arena *a, const struct task_config *c, uint64_t index, struct task_problem *out, struct error *err)
+int pairs_make(struct arena *a, const struct task_config *c, uint64_t index, struct task_problem *out,
+               struct error *err)
 {
   const struct pairs_state *s = c->state;
   int64_t x, y;
@@ -237,7 +253,8 @@ int pairs_make(struct arena *a, const struct task_config *c, uint64_t index, str
   out->question = fill(a, s->text, x, y, err);
   out->prompt = s->plain ? out->question : NULL;
   out->answer = out->question ? arena_printf(a, "task", err, "%lld", (long long)s->kind->answer(x, y)) : NULL;
-  out->meta = out->answer ? arena_printf(a, "task", err, "{\"a\": %lld, \"b\": %lld}", (long long)x, (long long)y) : NULL;
+  out->meta =
+      out->answer ? arena_printf(a, "task", err, "{\"a\": %lld, \"b\": %lld}", (long long)x, (long long)y) : NULL;
   return out->meta ? 0 : err->code;
 }
 

@@ -14,9 +14,10 @@ double eval_pass_at_k(int64_t n, int64_t c, int64_t k)
   return 1 - none;
 }
 
-/* ---- majority ------------------------------------------------------------------------------------------------------------ */
+/* ---- majority ---------------------------------------------------------------------------------------------------- */
 
-/* A table for one draw: log factorials, and the logs of p = k / n and 1 - p. Any p in (0, 1) would give the same ratio; this one keeps all terms in range. */
+/* A table for one draw: log factorials, and the logs of p = k / n and 1 - p. Any p in (0, 1) would give the same ratio;
+ * this one keeps all terms in range. */
 struct draw {
   double *log_factorial; /* [n + 1] */
   double *weights;       /* [k + 1] of the class being added */
@@ -26,13 +27,15 @@ struct draw {
 /* C(count, taken) p^taken (1-p)^(count-taken) */
 static double weight(const struct draw *d, int64_t count, int64_t taken)
 {
-  return math_exp(d->log_factorial[count] - d->log_factorial[taken] - d->log_factorial[count - taken] + (double)taken * d->log_in +
-                  (double)(count - taken) * d->log_out);
+  return math_exp(d->log_factorial[count] - d->log_factorial[taken] - d->log_factorial[count - taken] +
+                  (double)taken * d->log_in + (double)(count - taken) * d->log_out);
 }
 
-/* state[u][t]: weight of the ways in which u samples are drawn from the answers so far and t of these answers tie with the right one. A class adds
-   0..most samples; adding `tie` of them is a tie. In place: u descending reads only what is not yet overwritten. */
-static void add_class(const struct draw *d, double *state, int64_t k, int64_t ties, int64_t count, int64_t most, int64_t tie)
+/* state[u][t]: weight of the ways in which u samples are drawn from the answers so far and t of these answers tie with
+   the right one. A class adds 0..most samples; adding `tie` of them is a tie. In place: u descending reads only what is
+   not yet overwritten. */
+static void add_class(const struct draw *d, double *state, int64_t k, int64_t ties, int64_t count, int64_t most,
+                      int64_t tie)
 {
   if (most > k) most = k;
   for (int64_t j = 0; j <= most; j++) d->weights[j] = weight(d, count, j);
@@ -48,8 +51,8 @@ static void add_class(const struct draw *d, double *state, int64_t k, int64_t ti
 }
 
 /* Weight of the draws in which the right answer occurs m times and wins, ties shared. */
-static double wins_with(const struct draw *d, double *state, int64_t right, const int64_t *other, size_t count, int64_t silent, int64_t k,
-                        int64_t m)
+static double wins_with(const struct draw *d, double *state, int64_t right, const int64_t *other, size_t count,
+                        int64_t silent, int64_t k, int64_t m)
 {
   int64_t ties = k / m;
   for (int64_t i = 0; i < (k + 1) * (ties + 1); i++) state[i] = 0;
@@ -72,8 +75,8 @@ static double whole_vote(int64_t right, const int64_t *other, size_t count)
   return right ? 1 / (double)tied : 0;
 }
 
-int eval_majority_at_k(struct arena *a, int64_t right, const int64_t *other, size_t count, int64_t silent, int64_t k, double *out,
-                       struct error *err)
+int eval_majority_at_k(struct arena *a, int64_t right, const int64_t *other, size_t count, int64_t silent, int64_t k,
+                       double *out, struct error *err)
 {
   int64_t n = right + silent;
   for (size_t i = 0; i < count; i++) n += other[i];
@@ -95,7 +98,7 @@ int eval_majority_at_k(struct arena *a, int64_t right, const int64_t *other, siz
   return 0;
 }
 
-/* ---- intervals ------------------------------------------------------------------------------------------------------------- */
+/* ---- intervals --------------------------------------------------------------------------------------------------- */
 
 void eval_wilson(double p, double n, double *low, double *high)
 {

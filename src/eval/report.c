@@ -23,8 +23,8 @@ static int compare(const void *x, const void *y)
   return strcmp(p->extracted, q->extracted);
 }
 
-/* By problem; within one the right attempts, then those with an answer by answer, then the silent ones. Sums over groups run in this order, so
-   that the order of a file moves no bit. */
+/* By problem; within one the right attempts, then those with an answer by answer, then the silent ones. Sums over
+   groups run in this order, so that the order of a file moves no bit. */
 static int sort_attempts(struct arena *a, const struct attempt_list *list, struct sorted *out, struct error *err)
 {
   out->items = ARENA_NEW(a, const struct attempt *, list->count, "eval", err);
@@ -33,7 +33,8 @@ static int sort_attempts(struct arena *a, const struct attempt_list *list, struc
   for (size_t i = 0; i < list->count; i++) out->items[i] = &list->items[i];
   qsort(out->items, list->count, sizeof *out->items, compare);
   for (size_t i = 0; i < list->count; i++) {
-    if (!i || strcmp(out->items[i - 1]->problem, out->items[i]->problem) != 0) out->groups[out->group_count++] = (struct group){.first = i};
+    if (!i || strcmp(out->items[i - 1]->problem, out->items[i]->problem) != 0)
+      out->groups[out->group_count++] = (struct group){.first = i};
     struct group *g = &out->groups[out->group_count - 1];
     g->count++;
     g->right += out->items[i]->correct;
@@ -42,7 +43,8 @@ static int sort_attempts(struct arena *a, const struct attempt_list *list, struc
 }
 
 /* How the wrong attempts of a problem are spread over answers. */
-static int majority_of(struct arena *a, const struct sorted *s, const struct group *g, int64_t k, double *out, struct error *err)
+static int majority_of(struct arena *a, const struct sorted *s, const struct group *g, int64_t k, double *out,
+                       struct error *err)
 {
   struct arena_mark mark = arena_mark(a);
   int64_t *other = ARENA_NEW(a, int64_t, g->count, "eval", err), silent = 0;
@@ -79,13 +81,16 @@ static int add_k(struct arena *a, const struct sorted *s, int64_t k, struct eval
   return 0;
 }
 
-static int add_ks(struct arena *a, const struct sorted *s, const int64_t *ks, size_t count, struct eval_report *r, struct error *err)
+static int add_ks(struct arena *a, const struct sorted *s, const int64_t *ks, size_t count, struct eval_report *r,
+                  struct error *err)
 {
   int64_t least = r->samples_least;
-  if (count > EVAL_MAX_K) FAIL_AT(err, ERROR_INPUT, NULL, 0, "k", "found %zu values of k; expected at most %d", count, EVAL_MAX_K);
+  if (count > EVAL_MAX_K)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "k", "found %zu values of k; expected at most %d", count, EVAL_MAX_K);
   for (size_t i = 0; i < count; i++) {
     if (ks[i] < 1 || ks[i] > least)
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "k", "found k = %lld; expected 1 to %lld, the samples that every problem has; take more --samples",
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "k",
+              "found k = %lld; expected 1 to %lld, the samples that every problem has; take more --samples",
               (long long)ks[i], (long long)least);
     TRY(add_k(a, s, ks[i], r, err));
   }
@@ -112,8 +117,8 @@ static void add_lengths(const struct sorted *s, size_t count, struct eval_report
   r->tokens_mean = r->tokens_known ? tokens / (double)r->tokens_known : 0;
 }
 
-int eval_report_make(struct arena *a, const struct attempt_list *list, const int64_t *ks, size_t count, struct eval_report *out,
-                     struct error *err)
+int eval_report_make(struct arena *a, const struct attempt_list *list, const int64_t *ks, size_t count,
+                     struct eval_report *out, struct error *err)
 {
   struct sorted s = {0};
   *out = (struct eval_report){.attempts = list->count};
@@ -137,7 +142,7 @@ int eval_report_make(struct arena *a, const struct attempt_list *list, const int
   return add_ks(a, &s, ks, count, out, err);
 }
 
-/* ---- printing -------------------------------------------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------------------------------------- */
 
 static void put_ks(struct text *t, const struct eval_report *r, bool majority)
 {
@@ -165,7 +170,8 @@ void eval_report_put_json(struct text *t, const struct eval_report *r)
   json_put_f64(t, r->readable);
   text_puts(t, ", \"length\": {\"mean\": ");
   json_put_f64(t, r->tokens_mean);
-  text_printf(t, ", \"max\": %lld}, \"finish\": {\"stop\": %zu, \"length\": %zu}}", (long long)r->tokens_max, r->stop, r->length);
+  text_printf(t, ", \"max\": %lld}, \"finish\": {\"stop\": %zu, \"length\": %zu}}", (long long)r->tokens_max, r->stop,
+              r->length);
 }
 
 void eval_report_put_text(struct text *t, const struct eval_report *r)
@@ -173,8 +179,10 @@ void eval_report_put_text(struct text *t, const struct eval_report *r)
   text_printf(t, "problems   %zu, attempts %zu\n", r->problems, r->attempts);
   text_printf(t, "accuracy   %.1f %%  (95 %% interval %.1f to %.1f)\n", 100 * r->accuracy, 100 * r->low, 100 * r->high);
   for (size_t i = 0; i < r->k_count; i++)
-    text_printf(t, "at %-6lld  pass %.1f %%, majority %.1f %%\n", (long long)r->at[i].k, 100 * r->at[i].pass, 100 * r->at[i].majority);
+    text_printf(t, "at %-6lld  pass %.1f %%, majority %.1f %%\n", (long long)r->at[i].k, 100 * r->at[i].pass,
+                100 * r->at[i].majority);
   text_printf(t, "reward     %.4f mean; an answer was read in %.1f %%\n", r->reward, 100 * r->readable);
-  if (r->tokens_known) text_printf(t, "length     %.1f tokens mean, %lld at most\n", r->tokens_mean, (long long)r->tokens_max);
+  if (r->tokens_known)
+    text_printf(t, "length     %.1f tokens mean, %lld at most\n", r->tokens_mean, (long long)r->tokens_max);
   if (r->stop + r->length) text_printf(t, "finish     stop %zu, length %zu\n", r->stop, r->length);
 }

@@ -1,9 +1,10 @@
-/* The response is the answer: the same text, white space at both ends left aside. Fields of the problem loosen it: `ignore_case` (Unicode case folding and
- * canonical equivalence), `collapse_space` (a run of white space counts as one blank), `last_line` (only the last line that is not blank counts).
+/* The response is the answer: the same text, white space at both ends left aside. Fields of the problem loosen it:
+ * `ignore_case` (Unicode case folding and canonical equivalence), `collapse_space` (a run of white space counts as one
+ * blank), `last_line` (only the last line that is not blank counts).
  */
-#include "reward/verifier.h"
 #include <string.h>
 #include <utf8proc.h>
+#include "reward/verifier.h"
 
 struct options {
   bool ignore_case, collapse_space, last_line;
@@ -75,12 +76,14 @@ static int read_options(const json_t *fields, struct options *o, struct error *e
   return json_bool_or(fields, "last_line", false, &o->last_line, NULL, err);
 }
 
-static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out, struct error *err)
+static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out,
+                 struct error *err)
 {
   struct options o = {0};
   *out = (struct verdict){0};
   if (!p->answer)
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "answer", "found no answer; expected a text for the verifier \"string\"");
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "answer",
+            "found no answer; expected a text for the verifier \"string\"");
   if (read_options(p->fields, &o, err)) return error_place(err, p->source, p->line);
   struct piece got = trim((struct piece){response, n}), want = {p->answer, strlen(p->answer)};
   if (o.last_line) got = last_line(got);
@@ -91,7 +94,9 @@ static int judge(struct arena *a, const struct problem *p, const char *response,
   TRY(prepare(a, &o, &want, err));
   out->correct = got.n == want.n && !memcmp(got.s, want.s, got.n);
   out->reward = out->correct ? 1 : 0;
-  out->reason = !out->readable ? "the response is empty" : out->correct ? "the response is the answer" : "the response is not the answer";
+  out->reason = !out->readable ? "the response is empty"
+                : out->correct ? "the response is the answer"
+                               : "the response is not the answer";
   return 0;
 }
 

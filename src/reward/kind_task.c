@@ -1,14 +1,17 @@
-/* A procedural task judges its own problems: every correct answer counts, by the task's own checker (assay tasks NAME says what right looks like). */
+/* A procedural task judges its own problems: every correct answer counts, by the task's own checker (assay tasks NAME
+ * says what right looks like). */
 #include "data/task.h"
 #include "reward/verifier.h"
 
-static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out, struct error *err)
+static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out,
+                 struct error *err)
 {
   const json_t *name = json_object_get(p->fields, "task"), *meta = json_object_get(p->fields, "meta");
   struct task_verdict v = {0};
   *out = (struct verdict){0};
   if (!json_is_string(name) || !json_is_object(meta))
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "task", "found no task and meta; expected both, as assay tasks NAME writes them, for the verifier \"task\"");
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "task",
+            "found no task and meta; expected both, as assay tasks NAME writes them, for the verifier \"task\"");
   const struct task *t = task_find(json_string_value(name), err);
   int rc = t ? t->check(a, meta, response, n, &v, err) : err->code;
   if (rc) return error_place(err, p->source, p->line);

@@ -1,6 +1,6 @@
 #include "reward/verifier.h"
-#include "core/yaml.h"
 #include <string.h>
+#include "core/yaml.h"
 
 #define X(name) extern const struct verifier verifier_##name;
 #include "verifier_table.h"

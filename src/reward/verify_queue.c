@@ -1,8 +1,8 @@
 #include "reward/verify_queue.h"
-#include "core/log.h"
-#include "core/math.h"
 #include <pthread.h>
 #include <string.h>
+#include "core/log.h"
+#include "core/math.h"
 
 #ifdef ASSAY_HOSTILE
 #define DEFAULT_ROOM(workers) ((void)(workers), 1)
@@ -27,35 +27,37 @@ struct worker {
 struct verify_queue {
   struct verify_queue_options options;
   struct worker *workers;
-  int started;             /* workers whose thread runs */
-  pthread_mutex_t lock;    /* guards everything below */
+  int started;          /* workers whose thread runs */
+  pthread_mutex_t lock; /* guards everything below */
   pthread_cond_t not_empty, not_full, idle;
-  struct job *ring;        /* [room] */
+  struct job *ring; /* [room] */
   size_t room, first, waiting, running;
   bool closing;
   struct verdict *slots;
   size_t slot_count;
-  size_t failed_slot;      /* lowest slot whose job failed, SIZE_MAX: none */
+  size_t failed_slot; /* lowest slot whose job failed, SIZE_MAX: none */
   struct error failure;
 };
 
-int verify_now(struct arena *a, const struct verifier *v, const struct problem *p, const char *response, size_t n, struct verdict *out,
-               struct error *err)
+int verify_now(struct arena *a, const struct verifier *v, const struct problem *p, const char *response, size_t n,
+               struct verdict *out, struct error *err)
 {
   double start = clock_seconds();
   TRY(v->judge(a, p, response, n, out, err));
   out->ms = (clock_seconds() - start) * 1000;
   ASSAY_BUG_IF(!out->reason);
   if (out->status == VERDICT_OK && !math_is_finite(out->reward))
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "reward", "the verifier \"%s\" gave a reward that is not a finite number; expected 0 to 1", v->name);
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "reward",
+            "the verifier \"%s\" gave a reward that is not a finite number; expected 0 to 1", v->name);
   for (int i = 0; i < out->channel_count; i++)
     if (!math_is_finite(out->channels[i].value))
-      FAIL_AT(err, ERROR_INPUT, p->source, p->line, out->channels[i].name, "the verifier \"%s\" gave channel %s a value that is not a finite number",
-              v->name, out->channels[i].name);
+      FAIL_AT(err, ERROR_INPUT, p->source, p->line, out->channels[i].name,
+              "the verifier \"%s\" gave channel %s a value that is not a finite number", v->name,
+              out->channels[i].name);
   return 0;
 }
 
-/* ---- workers -------------------------------------------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------------------------------------- */
 
 /* Waits for a job. False: the queue closes. */
 static bool take_job(struct verify_queue *q, struct job *job)
@@ -105,7 +107,7 @@ static void *work(void *arg)
   return NULL;
 }
 
-/* ---- the queue -------------------------------------------------------------------------------------------------------------- */
+/* ---- the queue --------------------------------------------------------------------------------------------------- */
 
 static void close_queue(void *arg)
 {
@@ -134,7 +136,8 @@ static int start_worker(struct verify_queue *q, int i, struct error *err)
   return 0;
 }
 
-int verify_queue_create(struct arena *a, const struct verify_queue_options *o, struct verify_queue **out, struct error *err)
+int verify_queue_create(struct arena *a, const struct verify_queue_options *o, struct verify_queue **out,
+                        struct error *err)
 {
   if (o->workers < 1 || o->workers > 256)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "workers", "found %d verifier threads; expected 1 to 256", o->workers);
@@ -175,8 +178,8 @@ void verify_queue_start(struct verify_queue *q, struct verdict *slots, size_t co
   pthread_mutex_unlock(&q->lock);
 }
 
-void verify_queue_submit(struct verify_queue *q, const struct verifier *v, const struct problem *p, const char *response, size_t n,
-                         size_t slot)
+void verify_queue_submit(struct verify_queue *q, const struct verifier *v, const struct problem *p,
+                         const char *response, size_t n, size_t slot)
 {
   pthread_mutex_lock(&q->lock);
   ASSAY_BUG_IF(slot >= q->slot_count || q->closing);

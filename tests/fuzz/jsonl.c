@@ -1,7 +1,8 @@
-/* links: reward. Problem files: any bytes give problems or one error with a line, and every problem read can be judged without harm. */
+/* links: reward. Problem files: any bytes give problems or one error with a line, and every problem read can be judged
+ * without harm. */
+#include <string.h>
 #include "data/source.h"
 #include "reward/verify_queue.h"
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -27,7 +28,8 @@ static void judge_line(struct arena *a, const char *line, size_t n)
     if (verify_now(a, verifier_at(i), &p, line, n, &v, &err) == 0) ASSAY_BUG_IF(!(v.reward >= 0 && v.reward <= 1));
     error_clear(&err);
     /* The answer as its own response is right where it is readable at all: equality is reflexive. */
-    if (p.answer && !strcmp(verifier_at(i)->name, "number") && !verify_now(a, verifier_at(i), &p, p.answer, strlen(p.answer), &v, &err))
+    if (p.answer && !strcmp(verifier_at(i)->name, "number") &&
+        !verify_now(a, verifier_at(i), &p, p.answer, strlen(p.answer), &v, &err))
       ASSAY_BUG_IF(!v.correct);
   }
 }

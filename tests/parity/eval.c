@@ -1,9 +1,9 @@
 /* Estimators against rational arithmetic: eval/passk.json of the fixtures. */
+#include <stdlib.h>
 #include "check.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "eval/estimators.h"
-#include <stdlib.h>
 
 static struct arena *arena;
 static struct error err;
@@ -37,12 +37,14 @@ static void test_curves(void **state)
   const json_t *rows = json_object_get(fixture, "curves");
   CHECK(json_array_size(rows) > 0);
   for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *r = json_array_get(rows, i), *curve = json_object_get(r, "curve"), *n = json_object_get(r, "n"), *c = json_object_get(r, "c");
+    const json_t *r = json_array_get(rows, i), *curve = json_object_get(r, "curve"), *n = json_object_get(r, "n"),
+                 *c = json_object_get(r, "c");
     for (size_t j = 0; j < json_array_size(curve); j++) {
       const json_t *at = json_array_get(curve, j);
       double mean = 0;
       for (size_t p = 0; p < json_array_size(n); p++)
-        mean += eval_pass_at_k(json_integer_value(json_array_get(n, p)), json_integer_value(json_array_get(c, p)), whole(at, "k"));
+        mean += eval_pass_at_k(json_integer_value(json_array_get(n, p)), json_integer_value(json_array_get(c, p)),
+                               whole(at, "k"));
       CHECK_CLOSE(mean / (double)json_array_size(n), value(at, "mean"), 1e-13, why);
     }
   }
@@ -61,8 +63,10 @@ static void test_majority(void **state)
     json_t *v;
     json_object_foreach(json_object_get(r, "counts"), key, v)
     {
-      if (!strcmp(key, right)) wins = json_integer_value(v);
-      else other[count++] = json_integer_value(v);
+      if (!strcmp(key, right))
+        wins = json_integer_value(v);
+      else
+        other[count++] = json_integer_value(v);
     }
     json_object_foreach(json_object_get(r, "maj_at_k"), key, v)
     {
@@ -91,15 +95,16 @@ int main(void)
 {
   const char *folder = getenv("ASSAY_FIXTURES");
   arena = arena_create("test", 0, &err);
-  char *path = arena_printf(arena, "test", &err, "%s/eval/passk.json", folder ? folder : ASSAY_SOURCE_DIR "/../shared/fixtures");
+  char *path =
+      arena_printf(arena, "test", &err, "%s/eval/passk.json", folder ? folder : ASSAY_SOURCE_DIR "/../shared/fixtures");
   if (!file_exists(path)) {
     printf("skipped: %s is absent\n", path);
     arena_destroy(arena);
     return 77;
   }
   if (json_parse_file(arena, path, &fixture, &err)) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pass), cmocka_unit_test(test_curves), cmocka_unit_test(test_majority),
-                                     cmocka_unit_test(test_wilson)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pass), cmocka_unit_test(test_curves),
+                                     cmocka_unit_test(test_majority), cmocka_unit_test(test_wilson)};
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(arena);
   return rc;

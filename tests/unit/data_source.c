@@ -1,10 +1,10 @@
 /* Problem files and mixtures: what is read, what is refused and where, and that one integer is enough to go on. */
+#include <stdlib.h>
+#include <unistd.h>
 #include "check.h"
 #include "core/file.h"
 #include "core/yaml.h"
 #include "data/stream.h"
-#include <stdlib.h>
-#include <unistd.h>
 
 static struct arena *arena;
 static struct error err;
@@ -44,7 +44,8 @@ static int open_list(const char *yaml, const char *path, struct source_list *out
   char *text = arena_printf(arena, "test", &err, "data: ");
   error_clear(&err);
   for (const char *at = yaml; *at; at++)
-    text = *at == '@' ? arena_printf(arena, "test", &err, "%s%s", text, path) : arena_printf(arena, "test", &err, "%s%c", text, *at);
+    text = *at == '@' ? arena_printf(arena, "test", &err, "%s%s", text, path)
+                      : arena_printf(arena, "test", &err, "%s%c", text, *at);
   CHECK_OK(yaml_parse_text(arena, text, strlen(text), "recipe.yaml", &root, &err), &err);
   return source_list_open(arena, yaml_get(root, "data"), SPLIT_TRAIN, 1, out, &err);
 }
@@ -66,9 +67,11 @@ static const char *content(const struct problem *p, size_t i)
 static void test_forms(void **state)
 {
   (void)state;
-  const char *path = write_file("a.jsonl",
-                                "{\"question\": \"1+1?\", \"answer\": 2}\n\n{\"id\": 17, \"prompt\": \"1+2=\", \"answer\": 3.5}\r\n"
-                                "{\"id\": \"x\", \"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"answer\": \"145.0\", \"hint\": [1]}");
+  const char *path =
+      write_file("a.jsonl",
+                 "{\"question\": \"1+1?\", \"answer\": 2}\n\n{\"id\": 17, \"prompt\": \"1+2=\", \"answer\": 3.5}\r\n"
+                 "{\"id\": \"x\", \"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"answer\": \"145.0\", "
+                 "\"hint\": [1]}");
   struct problem p = one("{path: @, verifier: number}", path, 0);
   CHECK_STR(content(&p, 0), "1+1?");
   CHECK_STR(p.answer, "2");
@@ -82,7 +85,8 @@ static void test_forms(void **state)
   p = one("@", write_file("b.jsonl", "{\"question\": \"q\", \"verifier\": \"string\"}"), 0);
   CHECK_STR(p.verifier, "string");
   CHECK(!p.answer);
-  p = one("{path: @, verifier: number, system: Be brief., suffix: ' Think.'}", write_file("c.jsonl", "{\"question\": \"q\"}"), 0);
+  p = one("{path: @, verifier: number, system: Be brief., suffix: ' Think.'}",
+          write_file("c.jsonl", "{\"question\": \"q\"}"), 0);
   CHECK_STR(content(&p, 0), "Be brief.");
   CHECK_STR(content(&p, 1), "q Think.");
   CHECK_STR(json_string_value(json_object_get(p.fields, "question")), "q");
@@ -92,19 +96,24 @@ static void test_forms(void **state)
 static void test_fields(void **state)
 {
   (void)state;
-  const char *path = write_file("svamp.jsonl", "{\"Answer\": 145.0, \"Question\": \"How big?\", \"Body\": \"There are 290\", \"ID\": \"chal-1\"}");
-  const char *yaml = "[{path: @, verifier: number, fields: {question: \"{Body}. {Question}\", answer: Answer, id: ID}, system: Hi}]";
+  const char *path =
+      write_file("svamp.jsonl",
+                 "{\"Answer\": 145.0, \"Question\": \"How big?\", \"Body\": \"There are 290\", \"ID\": \"chal-1\"}");
+  const char *yaml =
+      "[{path: @, verifier: number, fields: {question: \"{Body}. {Question}\", answer: Answer, id: ID}, system: Hi}]";
   struct problem p = one(yaml, path, 0);
   CHECK_STR(content(&p, 0), "Hi");
   CHECK_STR(content(&p, 1), "There are 290. How big?");
   CHECK_STR(p.answer, "145.0");
   CHECK_STR(p.id, "chal-1");
   struct source_list list;
-  CHECK_ERROR(open_list("{path: @, verifier: number, fields: {question: Boby}}", path, &list), &err, ERROR_INPUT, "did you mean \"Body\"");
+  CHECK_ERROR(open_list("{path: @, verifier: number, fields: {question: Boby}}", path, &list), &err, ERROR_INPUT,
+              "did you mean \"Body\"");
   CHECK_INT(err.line, 1);
   CHECK_STR(err.file, path);
   /* A file with both: what the recipe maps to is meant. */
-  p = one("{path: @, verifier: number, fields: {question: text}}", write_file("both.jsonl", "{\"prompt\": \"def f\", \"text\": \"t\"}"), 0);
+  p = one("{path: @, verifier: number, fields: {question: text}}",
+          write_file("both.jsonl", "{\"prompt\": \"def f\", \"text\": \"t\"}"), 0);
   CHECK_STR(content(&p, 0), "t");
 }
 
@@ -112,23 +121,34 @@ static void test_bad_files(void **state)
 {
   (void)state;
   struct source_list list;
-  const char *seven = write_file("seven.jsonl", "{\"question\":\"1\"}\n{\"question\":\"2\"}\n{\"question\":\"3\"}\n{\"question\":\"4\"}\n"
-                                                "{\"question\":\"5\"}\n{\"question\":\"6\"}\n{\"question\":\"7\"\n{\"question\":\"8\"}\n");
+  const char *seven =
+      write_file("seven.jsonl",
+                 "{\"question\":\"1\"}\n{\"question\":\"2\"}\n{\"question\":\"3\"}\n{\"question\":\"4\"}\n"
+                 "{\"question\":\"5\"}\n{\"question\":\"6\"}\n{\"question\":\"7\"\n{\"question\":\"8\"}\n");
   CHECK(open_list("{path: @, verifier: number}", seven, &list) == ERROR_INPUT);
   CHECK_INT(err.line, 7);
   CHECK_STR(err.file, seven);
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("empty.jsonl", ""), &list), &err, ERROR_INPUT, "no problem in the file");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("blank.jsonl", "\n \n"), &list), &err, ERROR_INPUT, "no problem in the file");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("list.jsonl", "[1]"), &list), &err, ERROR_INPUT, "no object");
-  CHECK_ERROR(open_list("@", write_file("none.jsonl", "{\"question\": \"q\"}"), &list), &err, ERROR_INPUT, "no verifier");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("q.jsonl", "{\"qestion\": \"q\"}"), &list), &err, ERROR_INPUT,
-              "did you mean \"qestion\"");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("t.jsonl", "{\"question\": 5}"), &list), &err, ERROR_INPUT, "no text");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("m.jsonl", "{\"messages\": []}"), &list), &err, ERROR_INPUT, "messages");
-  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("d.jsonl", "{\"id\": 1, \"question\": \"a\"}\n{\"id\": \"1\", \"question\": \"b\"}"), &list),
-              &err, ERROR_INPUT, "first in line 1");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("empty.jsonl", ""), &list), &err, ERROR_INPUT,
+              "no problem in the file");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("blank.jsonl", "\n \n"), &list), &err, ERROR_INPUT,
+              "no problem in the file");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("list.jsonl", "[1]"), &list), &err, ERROR_INPUT,
+              "no object");
+  CHECK_ERROR(open_list("@", write_file("none.jsonl", "{\"question\": \"q\"}"), &list), &err, ERROR_INPUT,
+              "no verifier");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("q.jsonl", "{\"qestion\": \"q\"}"), &list), &err,
+              ERROR_INPUT, "did you mean \"qestion\"");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("t.jsonl", "{\"question\": 5}"), &list), &err,
+              ERROR_INPUT, "no text");
+  CHECK_ERROR(open_list("{path: @, verifier: number}", write_file("m.jsonl", "{\"messages\": []}"), &list), &err,
+              ERROR_INPUT, "messages");
+  CHECK_ERROR(
+      open_list("{path: @, verifier: number}",
+                write_file("d.jsonl", "{\"id\": 1, \"question\": \"a\"}\n{\"id\": \"1\", \"question\": \"b\"}"), &list),
+      &err, ERROR_INPUT, "first in line 1");
   CHECK_INT(err.line, 2);
-  CHECK_ERROR(open_list("{path: @, verifier: number, system: s}", write_file("p.jsonl", "{\"prompt\": \"a\"}"), &list), &err, ERROR_INPUT, "system");
+  CHECK_ERROR(open_list("{path: @, verifier: number, system: s}", write_file("p.jsonl", "{\"prompt\": \"a\"}"), &list),
+              &err, ERROR_INPUT, "system");
   CHECK(open_list("{path: @, verifier: number}", "/nonexistent.jsonl", &list) != 0);
 }
 
@@ -144,7 +164,8 @@ static void test_bad_entries(void **state)
   CHECK_ERROR(open_list("{path: @, task: addition}", path, &list), &err, ERROR_INPUT, "both path and task");
   CHECK_ERROR(open_list("{path: @, weight: 0, verifier: number}", path, &list), &err, ERROR_INPUT, "above 0");
   CHECK_ERROR(open_list("[]", path, &list), &err, ERROR_INPUT, "empty list");
-  CHECK_ERROR(open_list("{task: addition, digits: 2, diggits: 3}", path, &list), &err, ERROR_INPUT, "did you mean \"digits\"");
+  CHECK_ERROR(open_list("{task: addition, digits: 2, diggits: 3}", path, &list), &err, ERROR_INPUT,
+              "did you mean \"digits\"");
   CHECK_ERROR(open_list("{task: subtraction}", path, &list), &err, ERROR_INPUT, "addition, multiplication");
   CHECK_ERROR(open_list("{path: @, fields: question}", path, &list), &err, ERROR_INPUT, "no map");
 }
@@ -162,12 +183,16 @@ static struct stream *open_stream(const char *path, uint64_t seed, const struct 
 {
   struct source_list list;
   struct stream *s = NULL;
-  CHECK_OK(open_list("[{path: @, weight: 3, verifier: number}, {task: addition, digits: 1}, {task: addition, digits: 6, weight: 2}]", path, &list), &err);
+  CHECK_OK(open_list("[{path: @, weight: 3, verifier: number}, {task: addition, digits: 1}, {task: addition, digits: "
+                     "6, weight: 2}]",
+                     path, &list),
+           &err);
   CHECK_OK(stream_open(arena, &list, seed, filter, &s, &err), &err);
   return s;
 }
 
-/* Proportions hold in any window, an epoch has every problem once, the next epoch is another shuffle, seek gives what a straight run gave. */
+/* Proportions hold in any window, an epoch has every problem once, the next epoch is another shuffle, seek gives what a
+ * straight run gave. */
 static void test_stream(void **state)
 {
   (void)state;
@@ -182,7 +207,12 @@ static void test_stream(void **state)
     ids[i] = p.id;
     seen[p.source_index]++;
     if (p.source_index == 0 && seen[0] <= 20) first[atoi(p.id + 1)]++;
-    for (int k = 0; k < 3; k++) CHECK_CLOSE(seen[k], (i + 1) * (k == 0 ? 0.5 : k == 1 ? 1.0 / 6 : 1.0 / 3), 1.5, "a lag of more than one problem is drawn next");
+    for (int k = 0; k < 3; k++)
+      CHECK_CLOSE(seen[k],
+                  (i + 1) * (k == 0   ? 0.5
+                             : k == 1 ? 1.0 / 6
+                                      : 1.0 / 3),
+                  1.5, "a lag of more than one problem is drawn next");
   }
   for (int k = 0; k < 20; k++) CHECK_INT(first[k], 1);
   struct stream *again = open_stream(path, 1, NULL), *other = open_stream(path, 2, NULL);
@@ -226,7 +256,8 @@ static void test_filter(void **state)
   }
   struct source_list list;
   CHECK_OK(open_list("{path: @, verifier: number}", many_lines("b.jsonl", 3, "b"), &list), &err);
-  CHECK_ERROR(stream_open(arena, &list, 1, &(struct stream_filter){keep_none, NULL}, &s, &err), &err, ERROR_INPUT, "none of the 3 problems");
+  CHECK_ERROR(stream_open(arena, &list, 1, &(struct stream_filter){keep_none, NULL}, &s, &err), &err, ERROR_INPUT,
+              "none of the 3 problems");
 }
 
 /* A split of a file: two sides without overlap that together are the file. */

@@ -47,7 +47,8 @@ static void operands(const struct problem *p, int64_t *a, int64_t *b)
   CHECK_OK(json_need_int(meta, "b", 0, INT64_MAX, b, "meta", &err), &err);
 }
 
-/* The multiplication table of the recipe: 121 ordered pairs, exactly 30 held out, every pair on one side, mirrors together. */
+/* The multiplication table of the recipe: 121 ordered pairs, exactly 30 held out, every pair on one side, mirrors
+ * together. */
 static void test_table(void **state)
 {
   (void)state;
@@ -78,16 +79,20 @@ static void test_table(void **state)
 static void test_fraction(void **state)
 {
   (void)state;
-  struct source *train = open_text("task:addition,digits=2", SPLIT_TRAIN, 1), *held = open_text("task:addition,digits=2", SPLIT_HELD_OUT, 1);
+  struct source *train = open_text("task:addition,digits=2", SPLIT_TRAIN, 1),
+                *held = open_text("task:addition,digits=2", SPLIT_HELD_OUT, 1);
   CHECK_INT(source_count(train) + source_count(held), 8100);
-  CHECK_CLOSE((double)source_count(held), 1620, 160, "4050 coins of 0.2, two pairs each: standard deviation 51; three of them");
+  CHECK_CLOSE((double)source_count(held), 1620, 160,
+              "4050 coins of 0.2, two pairs each: standard deviation 51; three of them");
 }
 
-/* Ranges too large to list: the same index gives the same problem, the other seed another one, and no pair of one side appears on the other. */
+/* Ranges too large to list: the same index gives the same problem, the other seed another one, and no pair of one side
+ * appears on the other. */
 static void test_endless(void **state)
 {
   (void)state;
-  struct source *train = open_text("task:addition,digits=9", SPLIT_TRAIN, 1), *again = open_text("task:addition,digits=9", SPLIT_TRAIN, 1);
+  struct source *train = open_text("task:addition,digits=9", SPLIT_TRAIN, 1),
+                *again = open_text("task:addition,digits=9", SPLIT_TRAIN, 1);
   struct source *other = open_text("task:addition,digits=9", SPLIT_TRAIN, 2);
   CHECK_INT(source_count(train), 0);
   int differ = 0;
@@ -168,9 +173,16 @@ static void test_bad(void **state)
 static void test_check(void **state)
 {
   (void)state;
-  static const struct { const char *response; bool readable, correct; } cases[] = {
-      {"56", true, true}, {"The answer is 56.", true, true}, {"7 * 8 = 56", true, true}, {"\\boxed{56.0}", true, true}, {"$56", true, true},
-      {"55", true, false}, {"56%", true, false}, {"", false, false}, {"fifty-six", false, false}, {"56 or 57", false, false}, {"56, no, 57", true, false},
+  static const struct {
+    const char *response;
+    bool readable, correct;
+  } cases[] = {
+      {"56", true, true},          {"The answer is 56.", true, true},
+      {"7 * 8 = 56", true, true},  {"\\boxed{56.0}", true, true},
+      {"$56", true, true},         {"55", true, false},
+      {"56%", true, false},        {"", false, false},
+      {"fifty-six", false, false}, {"56 or 57", false, false},
+      {"56, no, 57", true, false},
   };
   const struct task *t = task_find("multiplication", &err);
   json_t *meta;
@@ -178,7 +190,8 @@ static void test_check(void **state)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct task_verdict v;
     CHECK_OK(t->check(arena, meta, cases[i].response, strlen(cases[i].response), &v, &err), &err);
-    if (v.readable != cases[i].readable || v.correct != cases[i].correct) fail_msg("\"%s\": %s", cases[i].response, v.reason);
+    if (v.readable != cases[i].readable || v.correct != cases[i].correct)
+      fail_msg("\"%s\": %s", cases[i].response, v.reason);
     CHECK((v.reward == 1) == v.correct);
   }
   struct task_verdict v;
@@ -186,7 +199,8 @@ static void test_check(void **state)
   CHECK_ERROR(t->check(arena, meta, "56", 2, &v, &err), &err, ERROR_INPUT, "b");
 }
 
-/* Every task of the table: the answer that it prints is right by its own checker, on both sides, and nonsense is not. */
+/* Every task of the table: the answer that it prints is right by its own checker, on both sides, and nonsense is not.
+ */
 static void test_all_tasks(void **state)
 {
   (void)state;
@@ -194,7 +208,8 @@ static void test_all_tasks(void **state)
   for (size_t k = 0; k < task_count(); k++)
     for (int side = 0; side < 2; side++) {
       const struct task *t = task_at(k);
-      struct source *s = open_text(arena_printf(arena, "test", &err, "task:%s", t->name), side ? SPLIT_HELD_OUT : SPLIT_TRAIN, 5);
+      struct source *s =
+          open_text(arena_printf(arena, "test", &err, "task:%s", t->name), side ? SPLIT_HELD_OUT : SPLIT_TRAIN, 5);
       CHECK(t->help && t->right);
       for (uint64_t i = 0; i < 50; i++) {
         struct problem p;
@@ -214,8 +229,8 @@ static void test_all_tasks(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_table), TEST(test_fraction), TEST(test_endless), TEST(test_endless_sides), TEST(test_plain),
-      TEST(test_bad),   TEST(test_check),    TEST(test_all_tasks),
+      TEST(test_table), TEST(test_fraction), TEST(test_endless), TEST(test_endless_sides),
+      TEST(test_plain), TEST(test_bad),      TEST(test_check),   TEST(test_all_tasks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
 /* The estimators against sums over all draws, and the report against numbers worked by hand. */
+#include <stdlib.h>
 #include "check.h"
 #include "core/file.h"
 #include "core/math.h"
 #include "eval/report.h"
-#include <stdlib.h>
 
 static struct arena *arena;
 static struct error err;
@@ -51,15 +51,18 @@ static void test_all_draws(void **state)
 {
   (void)state;
   static const int cases[][12] = {
-      {0, 0, 0, 1, 1, 2, 2, 2, 3, -1, -1, 4}, {0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-      {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5},
+      {0, 0, 0, 1, 1, 2, 2, 2, 3, -1, -1, 4},  {0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2},
+      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},    {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0},
+      {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5},
   };
   for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
     int64_t votes[16] = {0}, other[16], right, silent = 0;
     size_t count = 0;
     for (int i = 0; i < 12; i++)
-      if (cases[c][i] < 0) silent++;
-      else votes[cases[c][i]]++;
+      if (cases[c][i] < 0)
+        silent++;
+      else
+        votes[cases[c][i]]++;
     right = votes[0];
     for (int i = 1; i < 16; i++)
       if (votes[i]) other[count++] = votes[i];
@@ -104,9 +107,16 @@ static void test_intervals(void **state)
   CHECK_CLOSE(eval_effective_trials(all, 4, 32), 4, 0, "clamped");
 }
 
-static void add(struct attempt_list *l, const char *problem, const char *extracted, bool correct, int64_t tokens, const char *finish)
+static void add(struct attempt_list *l, const char *problem, const char *extracted, bool correct, int64_t tokens,
+                const char *finish)
 {
-  struct attempt t = {.problem = problem, .correct = correct, .reward = correct, .readable = extracted, .extracted = extracted, .tokens = tokens, .finish = finish};
+  struct attempt t = {.problem = problem,
+                      .correct = correct,
+                      .reward = correct,
+                      .readable = extracted,
+                      .extracted = extracted,
+                      .tokens = tokens,
+                      .finish = finish};
   CHECK_OK(attempt_list_add(arena, l, &t, &err), &err);
 }
 
@@ -153,7 +163,8 @@ static void test_stored(void **state)
   struct eval_report r;
   CHECK(mkstemp(path) >= 0);
   for (int i = 0; i < 60; i++)
-    add(&l, arena_printf(arena, "test", &err, "p%d", i % 20), arena_printf(arena, "test", &err, "\"%d\n", i % 7), i % 7 == 3, i, i % 2 ? "stop" : "length");
+    add(&l, arena_printf(arena, "test", &err, "p%d", i % 20), arena_printf(arena, "test", &err, "\"%d\n", i % 7),
+        i % 7 == 3, i, i % 2 ? "stop" : "length");
   for (size_t i = l.count; i-- > 0;) {
     text_puts(&t, "{");
     attempt_put_fields(&t, &l.items[i]);
@@ -168,7 +179,9 @@ static void test_stored(void **state)
   CHECK_STR(second.bytes, first.bytes);
   json_t *parsed;
   CHECK_OK(json_parse(arena, first.bytes, first.size, "report", 0, JSON_READ_UNIQUE, &parsed, &err), &err);
-  const char *rollout = "{\"problem\": \"x\", \"rollout\": 2, \"ids\": [1,2,3,4,5], \"from\": 2, \"reward\": 0.5, \"finish\": \"stop\", \"verdict\": {\"correct\": true, \"extracted\": \"4\"}}\n";
+  const char *rollout =
+      "{\"problem\": \"x\", \"rollout\": 2, \"ids\": [1,2,3,4,5], \"from\": 2, \"reward\": 0.5, \"finish\": \"stop\", "
+      "\"verdict\": {\"correct\": true, \"extracted\": \"4\"}}\n";
   struct attempt_list run = {0};
   CHECK_OK(file_truncate(path, 0, &err), &err);
   CHECK_OK(file_append(path, rollout, strlen(rollout), false, &err), &err);
@@ -191,6 +204,7 @@ static void test_stored(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {TEST(test_all_draws), TEST(test_large), TEST(test_intervals), TEST(test_report), TEST(test_stored)};
+  const struct CMUnitTest tests[] = {TEST(test_all_draws), TEST(test_large), TEST(test_intervals), TEST(test_report),
+                                     TEST(test_stored)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,8 @@ static int judge(const char *kind, const char *answer, const char *json, const c
   return verify_now(arena, verifier_find(kind, &err), &p, response, strlen(response), v, &err);
 }
 
-static void check(const char *kind, const char *answer, const char *json, const char *response, bool correct, const char *extracted)
+static void check(const char *kind, const char *answer, const char *json, const char *response, bool correct,
+                  const char *extracted)
 {
   struct verdict v;
   CHECK_OK(judge(kind, answer, json, response, &v), &err);
@@ -46,7 +47,8 @@ static void check(const char *kind, const char *answer, const char *json, const 
 static void test_number(void **state)
 {
   (void)state;
-  check("number", "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\n#### 72", "{}", "So 48 + 24 = 72 clips.", true, "72");
+  check("number", "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\n#### 72", "{}", "So 48 + 24 = 72 clips.", true,
+        "72");
   check("number", "#### 1,080", "{}", "The answer is 1080.00 dollars.", true, "1080.00");
   check("number", "145.0", "{}", "145", true, "145");
   check("number", "0.5", "{}", "1/2", true, "1/2");
@@ -67,7 +69,10 @@ static void test_string(void **state)
   check("string", "Paris", "{}", "  Paris\n", true, "Paris");
   check("string", "Paris", "{}", "paris", false, "paris");
   check("string", "Paris", "{\"ignore_case\": true}", "PARIS", true, "PARIS");
-  check("string", "Stra\xc3\x9f" "e", "{\"ignore_case\": true}", "STRASSE", true, "STRASSE");
+  check("string",
+        "Stra\xc3\x9f"
+        "e",
+        "{\"ignore_case\": true}", "STRASSE", true, "STRASSE");
   check("string", "caf\xc3\xa9", "{\"ignore_case\": true}", "Cafe\xcc\x81", true, "Cafe\xcc\x81");
   check("string", "a b", "{}", "a  b", false, "a  b");
   check("string", "a b", "{\"collapse_space\": true}", "a \n b", true, "a \n b");
@@ -91,7 +96,8 @@ static void test_task(void **state)
   struct verdict v;
   CHECK_ERROR(judge("task", "46", "{}", "46", &v), &err, ERROR_INPUT, "no task and meta");
   error_clear(&err);
-  CHECK_ERROR(judge("task", "46", "{\"task\": \"addtion\", \"meta\": {}}", "46", &v), &err, ERROR_INPUT, "did you mean \"addition\"");
+  CHECK_ERROR(judge("task", "46", "{\"task\": \"addtion\", \"meta\": {}}", "46", &v), &err, ERROR_INPUT,
+              "did you mean \"addition\"");
   CHECK_INT(err.line, 3);
 }
 

@@ -1,8 +1,8 @@
 /* Verdicts do not depend on workers, room or delays, and a broken problem is reported whatever the order. */
+#include <time.h>
 #include "check.h"
 #include "core/rng.h"
 #include "reward/verify_queue.h"
-#include <time.h>
 
 enum { JOBS = 300 };
 
@@ -57,7 +57,8 @@ static void test_orders(void **state)
   make_problems();
   run(&(struct verify_queue_options){.workers = 1}, 1);
   run(&(struct verify_queue_options){.workers = 8, .room = 1}, 3);
-  for (size_t i = 0; i < 3; i++) run(&(struct verify_queue_options){.workers = 5, .room = 7, .before = delay, .arg = &seeds[i]}, 2);
+  for (size_t i = 0; i < 3; i++)
+    run(&(struct verify_queue_options){.workers = 5, .room = 7, .before = delay, .arg = &seeds[i]}, 2);
 }
 
 static void test_failure(void **state)
@@ -71,7 +72,9 @@ static void test_failure(void **state)
     struct error err = {0};
     struct verify_queue *q;
     struct arena *a = arena_create("test", 0, &err);
-    CHECK_OK(verify_queue_create(a, &(struct verify_queue_options){.workers = 4, .before = delay, .arg = &seed}, &q, &err), &err);
+    CHECK_OK(
+        verify_queue_create(a, &(struct verify_queue_options){.workers = 4, .before = delay, .arg = &seed}, &q, &err),
+        &err);
     verify_queue_start(q, slots, JOBS);
     for (size_t i = JOBS; i-- > 0;)
       verify_queue_submit(q, verifier_find("number", &err), &problems[i], responses[i], strlen(responses[i]), i);
@@ -94,12 +97,14 @@ static void test_bad_options(void **state)
   struct error err = {0};
   struct verify_queue *q;
   struct arena *a = arena_create("test", 0, &err);
-  CHECK_ERROR(verify_queue_create(a, &(struct verify_queue_options){.workers = 0}, &q, &err), &err, ERROR_INPUT, "1 to 256");
+  CHECK_ERROR(verify_queue_create(a, &(struct verify_queue_options){.workers = 0}, &q, &err), &err, ERROR_INPUT,
+              "1 to 256");
   arena_destroy(a);
 }
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_orders), cmocka_unit_test(test_failure), cmocka_unit_test(test_bad_options)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_orders), cmocka_unit_test(test_failure),
+                                     cmocka_unit_test(test_bad_options)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Products of two whole numbers. The answer is the number; any spelling of it counts (data/number), and the last number of a text is taken. */
+/* Products of two whole numbers. The answer is the number; any spelling of it counts (data/number), and the last number
+ * of a text is taken. */
 #include "data/task_pairs.h"
 
 static int64_t answer(int64_t a, int64_t b)
@@ -13,7 +14,8 @@ static int open_pairs(struct arena *a, struct task_config *c, struct error *err)
   return pairs_open(a, c, &kind, err);
 }
 
-static int check(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out, struct error *err)
+static int check(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out,
+                 struct error *err)
 {
   return pairs_check(a, &kind, meta, response, n, out, err);
 }
@@ -21,7 +23,9 @@ static int check(struct arena *a, const json_t *meta, const char *response, size
 const struct task task_multiplication = {
     .name = "multiplication",
     .help = "Products of two whole numbers",
-    .right = "The answer's last number (or the one in \\boxed{}, behind #### or \"answer is\") is the product: 1234, 1,234 and 1234.0 are the same.",
+    .right =
+        "The answer's last number (or the one in \\boxed{}, behind #### or \"answer is\") is the product: 1234, 1,234 "
+        "and 1234.0 are the same.",
     .options = pairs_options,
     .option_count = PAIRS_OPTION_COUNT,
     .open = open_pairs,
