@@ -1,8 +1,9 @@
 /* text/template: chat templates, executed from the model's own text.
  *
- * The language is Jinja as transformers runs it: its immutable sandbox with trim_blocks and lstrip_blocks, break and continue,
- * the generation tag, its tojson, raise_exception and strftime_now. Values and their printing follow Python. include, import and extends
- * are refused. A template touches nothing outside its variables, and every run is bounded in steps, memory, output and depth.
+ * The language is Jinja as transformers runs it: its immutable sandbox with trim_blocks and lstrip_blocks, break and
+ * continue, the generation tag, its tojson, raise_exception and strftime_now. Values and their printing follow Python.
+ * include, import and extends are refused. A template touches nothing outside its variables, and every run is bounded
+ * in steps, memory, output and depth.
  *
  * A parsed template is read-only: any number of threads may render it.
  */
@@ -17,7 +18,7 @@ struct template;
 enum {
   TEMPLATE_STEPS = 10000000,   /* nodes and list items visited in a run */
   TEMPLATE_OUTPUT = 64 << 20,  /* bytes of one text */
-  TEMPLATE_MEMORY = 512 << 20, /* bytes of all values of a run */
+  TEMPLATE_MEMORY = 256 << 20, /* bytes of all values of a run */
   TEMPLATE_RANGE = 100000,     /* items of a range, as in Jinja's sandbox */
   TEMPLATE_DEPTH = 1200,       /* of nodes within nodes while running */
   TEMPLATE_NESTING = 200       /* of brackets and blocks in the text */
@@ -27,9 +28,11 @@ enum {
 int template_parse(struct arena *a, const char *text, size_t n, const char *file, struct template **out,
                    struct error *err) MUST_USE;
 
-/* Appends the rendering to out; on failure out is as before. variables: an object (messages, add_generation_prompt, tools, bos_token,
-   ...); what is absent is undefined. now: "2025-01-15T14:30:05", what strftime_now tells; with NULL it is an error to call it.
-   ERROR_INPUT where the template fails; *raised (may be NULL) is true if it called raise_exception, and the message is then its text. */
+/* Appends the rendering to out; on failure out is as before. variables: an object (messages, add_generation_prompt,
+   tools, bos_token,
+   ...); what is absent is undefined. now: "2025-01-15T14:30:05", what strftime_now tells; with NULL it is an error to
+   call it. ERROR_INPUT where the template fails; *raised (may be NULL) is true if it called raise_exception, and the
+   message is then its text. */
 int template_render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
                     struct error *err) MUST_USE;
 

@@ -330,8 +330,11 @@ static int parse_body(struct parser *p, const char *const *ends, struct node_lis
     TRY(jinja_parser_add(p, out, n));
   }
   p->depth--;
-  if (ends) return jinja_parser_fail(p, "the template ends where {%% %s %%} is expected", ends[0]);
-  return 0;
+  if (!ends) return 0;
+  char names[200] = "";
+  for (size_t i = 0, used = 0; ends[i] && used < sizeof names; i++)
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s{%% %s %%}", i ? " or " : "", ends[i]);
+  return jinja_parser_fail(p, "the template ends where %s is expected", names);
 }
 
 int template_parse(struct arena *a, const char *text, size_t n, const char *file, struct template **out,

@@ -55,8 +55,11 @@ int jinja_set(struct jinja *r, const char *name, struct value v)
     x->value = v;
     return 0;
   }
-  struct variable *x = jinja_alloc(r, 1, sizeof *x);
-  if (!x) return r->rc;
+  struct variable *x = r->free_variables;
+  if (x)
+    r->free_variables = x->next;
+  else if (!(x = jinja_alloc(r, 1, sizeof *x)))
+    return r->rc;
   *x = (struct variable){name, v, r->scope->first};
   r->scope->first = x;
   return 0;
@@ -132,11 +135,22 @@ static int filter_items(struct jinja *r, const struct node *n, struct value_list
   return rc;
 }
 
+/* A scope for the next turn of a loop: the last turn's with its variables taken out, unless a macro keeps it. */
+static struct scope *scope_again(struct jinja *r, struct scope *last, size_t macros, struct scope *parent)
+{
+  if (!last || macros != r->macros) return scope_new(r, parent);
+  for (struct variable *x = last->first, *next; x; x = next) {
+    next = x->next;
+    x->next = r->free_variables;
+    r->free_variables = x;
+  }
+  last->first = NULL;
+  return last;
+}
+
 static int run_turn(struct jinja *r, struct loop *loop)
 {
   const struct node *n = loop->node;
-  r->scope = scope_new(r, loop->scope);
-  if (!r->scope) return r->rc;
   TRY(jinja_step(r, 1));
   TRY(jinja_assign(r, n->a, loop->items.items[loop->index]));
   TRY(jinja_set(r, "loop", (struct value){.kind = VALUE_LOOP, .as.loop = loop}));
@@ -149,12 +163,16 @@ int jinja_loop(struct jinja *r, const struct node *n, const struct value *over, 
   if (!loop) return r->rc;
   *loop = (struct loop){.node = n, .scope = scope, .depth = depth};
   TRY(value_iterate(r, over, &loop->items));
-  struct scope *outer = r->scope;
+  struct scope *outer = r->scope, *turn = NULL;
+  size_t macros = r->macros;
   int rc = 0;
   r->scope = scope;
   if (n->c) rc = filter_items(r, n, &loop->items);
   for (; !rc && loop->index < loop->items.count; loop->index++) {
-    rc = run_turn(r, loop);
+    turn = scope_again(r, turn, macros, scope);
+    macros = r->macros;
+    r->scope = turn;
+    rc = turn ? run_turn(r, loop) : r->rc;
     if (rc == EXEC_CONTINUE) rc = 0;
   }
   r->scope = outer;
@@ -186,6 +204,7 @@ static int define_macro(struct jinja *r, const struct node *n, struct value *out
   struct macro *m = jinja_alloc(r, 1, sizeof *m);
   if (!m) return r->rc;
   *m = (struct macro){n, r->scope};
+  r->macros++;
   *out = (struct value){.kind = VALUE_MACRO, .as.macro = m};
   return 0;
 }

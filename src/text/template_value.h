@@ -1,5 +1,5 @@
-/* text/template_value: the values of a template while it runs: Python's, as far as templates can see them. All memory belongs to
- * the run's arena, and nothing changes once made but namespaces and the state of loops and iterators. */
+/* text/template_value: the values of a template while it runs: Python's, as far as templates can see them. All memory
+ * belongs to the run's arena, and nothing changes once made but namespaces and the state of loops and iterators. */
 #ifndef ASSAY_TEXT_TEMPLATE_VALUE_H
 #define ASSAY_TEXT_TEMPLATE_VALUE_H
 
@@ -95,7 +95,9 @@ struct jinja {
   unsigned depth;
   struct jinja_text *out;
   struct scope *scope;
-  struct value block; /* what a filter block or a filtered set hands to its filters */
+  struct variable *free_variables; /* of finished turns of loops */
+  size_t macros;                   /* defined so far: each keeps the scope it was defined in */
+  struct value block;              /* what a filter block or a filtered set hands to its filters */
 };
 
 /* Fails the run with a sentence; returns its code. */
