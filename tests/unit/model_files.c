@@ -265,7 +265,8 @@ static void test_run_folder(void **state)
   CHECK_ERROR(model_source_locate(test_arena, in_folder(source.folder, "state.bin"), &source, &err), &err, ERROR_INPUT,
               "no GGUF file");
   error_clear(&err);
-  CHECK_ERROR(model_source_locate(test_arena, in_folder(run, "cannot be opened"), &source, &err), &err, ERROR_INPUT, "absent");
+  CHECK_ERROR(model_source_locate(test_arena, in_folder(run, "absent"), &source, &err), &err, ERROR_INPUT,
+              "cannot be opened");
   arena_reset(test_arena);
 }
 
