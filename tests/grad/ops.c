@@ -42,7 +42,7 @@ static void put(struct rig *rig, struct view v, const double *x, size_t n)
 
 static void open_rig(struct rig *rig)
 {
-  CHECK(rig_open(rig, "reference64", NULL, 2));
+  CHECK(rig_open(rig, "reference64", NULL, 1));
 }
 
 /* ---- gemm ---- */
