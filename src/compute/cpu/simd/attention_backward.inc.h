@@ -1,5 +1,6 @@
 /* compute/cpu/simd/attention_backward: P again from (m, l), then dS, and three products with it: dq over keys ascending, dk and dv over (row, head) pairs
- * ascending. A thread has a KV head whole, as the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every
+ * ascending. A thread has a KV head, or some panels of its D, for all rows, as
+ * the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every
  * product has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: what a whole tile of pairs or keys has
  * in common is one tile, the rest is walked one by one.
  */
@@ -8,11 +9,12 @@
 
 #include "compute/cpu/simd/attention.inc.h"
 
-enum { GROUP_PAIRS = 48, GROUP_DIM = 256 };
+enum { GROUP_PAIRS = 96, GROUP_DIM = 256, EDGE_KEYS = 4 };
 
 /* A group's buffers, in the thread's scratch. */
 struct backward {
   float m[GROUP_PAIRS], l[GROUP_PAIRS], delta[GROUP_PAIRS];
+  size_t lane, lanes; /* the part of D whose gradients are this thread's */
   int32_t position[GROUP_PAIRS];
   struct seen seen[GROUP_PAIRS];
   float p[GROUP_PAIRS * KEY_BLOCK], ds[GROUP_PAIRS * KEY_BLOCK];           /* scores and dP first */
@@ -35,7 +37,8 @@ static void backward_scores(const struct attention_call *c, const struct unit *u
     const struct piece piece = piece_load(c, u, start + at, low, high, w->copy);
     for (size_t d = 0; d < dim; d += PANEL)
       for (size_t j = 0; j < (size_t)width; j += PANEL) {
-        f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d, dim);
+        if (d >= w->lane && d < w->lane + w->lanes)
+          f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d, dim);
         f16_transpose(piece.value + j * dim + d, dim, w->value_columns + d * KEY_BLOCK + (size_t)at + j, KEY_BLOCK);
       }
     pairs_by_keys(w->q, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
@@ -66,13 +69,13 @@ static void backward_dq(const struct attention_call *c, struct backward *w, size
 {
   if (range.from >= range.end) return;
   const struct tile t = {.a = w->ds + first * KEY_BLOCK + range.from,
-                         .b = w->key_rows + (size_t)range.from * c->dim,
-                         .c = w->dq + first * c->dim,
+                         .b = w->key_rows + (size_t)range.from * c->dim + w->lane,
+                         .c = w->dq + first * c->dim + w->lane,
                          .b_step = c->dim,
                          .c_row = c->dim,
                          .depth = (size_t)(range.end - range.from),
                          .load = true};
-  tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
+  tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, w->lanes / PANEL);
 }
 
 /* dq of a tile of pairs: together what all see, pair by pair what is before and behind. */
@@ -98,13 +101,13 @@ static void backward_dkv(const struct attention_call *c, const struct backward *
                    .depth = (size_t)(range.end - range.from),
                    .load = true};
   t.a = w->ds + pair * KEY_BLOCK + first;
-  t.b = w->q + pair * A_STRIDE;
-  t.c = c->dk + at;
-  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, c->dim / PANEL);
+  t.b = w->q + pair * A_STRIDE + w->lane;
+  t.c = c->dk + at + w->lane;
+  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, w->lanes / PANEL);
   t.a = w->p + pair * KEY_BLOCK + first;
-  t.b = w->dout + pair * A_STRIDE;
-  t.c = c->dv + at;
-  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, c->dim / PANEL);
+  t.b = w->dout + pair * A_STRIDE + w->lane;
+  t.c = c->dv + at + w->lane;
+  tile_across(t, &tiles_KEYS, tile_lone_KEYS, keys, w->lanes / PANEL);
 }
 
 /* dk and dv of a tile of keys: from the pairs that see them all together, key by key from those before and behind. */
@@ -129,7 +132,12 @@ static void backward_dkv_keys(const struct attention_call *c, const struct backw
 static void backward_block(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
 {
   const size_t pairs = unit_pairs(u), row = (size_t)c->shape->kv_heads * c->dim;
-  for (size_t i = 0; i < pairs; i++) w->seen[i] = seen_of(c, w->position[i], start);
+  bool whole = true;
+  for (size_t i = 0; i < pairs; i++) {
+    w->seen[i] = seen_of(c, w->position[i], start);
+    whole = whole && w->seen[i].from == 0 && w->seen[i].end == KEY_BLOCK;
+  }
+  const int32_t most = whole ? (int32_t)TILE_ROWS : EDGE_KEYS; /* where the mask is a staircase, fewer keys have more in common */
   backward_scores(c, u, w, start, low, high);
   backward_weights(w, pairs, c->scale);
   for (size_t i = 0; i < pairs; i += TILE_ROWS) backward_dq_pairs(c, w, i, size_min(TILE_ROWS, pairs - i));
@@ -139,7 +147,7 @@ static void backward_block(const struct attention_call *c, const struct unit *u,
   for (int32_t j = low > start ? low : start; j < end; span++) {
     const int32_t span_end = span->position + span->count < end ? span->position + span->count : end;
     for (int32_t keys; j < span_end; j += keys) {
-      keys = span_end - j < (int32_t)TILE_ROWS ? span_end - j : (int32_t)TILE_ROWS;
+      keys = span_end - j < most ? span_end - j : most;
       const size_t slot = (size_t)(span->slot + j - span->position);
       backward_dkv_keys(c, w, (int32_t)pairs, (size_t)(j - start), (size_t)keys, slot * row + (size_t)u->kv_head * c->dim);
     }
@@ -168,17 +176,30 @@ static void backward_unit(const struct attention_call *c, const struct unit *u, 
   pack_pairs(c, u, c->q, w->q);
   pack_pairs(c, u, c->dout, w->dout);
   for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) backward_block(c, u, w, start, low, high);
-  for (size_t i = 0; i < pairs; i++) memcpy(c->dq + pair_at(c, u, i) * dim, w->dq + i * dim, dim * sizeof *w->dq);
+  for (size_t i = 0; i < pairs; i++) memcpy(c->dq + pair_at(c, u, i) * dim + w->lane, w->dq + i * dim + w->lane, w->lanes * sizeof *w->dq);
 }
 
+static void backward_head(const struct attention_call *c, struct backward *w, size_t kv_head, size_t lane, size_t lane_end)
+{
+  size_t count = 0;
+  w->lane = lane;
+  w->lanes = lane_end - lane;
+  for (int32_t i = 0; i < c->rows->run_count && lane < lane_end; i++)
+    units_of_run(c, c->rows->runs + i, (int)kv_head, GROUP_PAIRS, 0, &count, backward_unit, (float *)(void *)w);
+}
+
+/* KV heads are dealt out evenly. Those left over are split by panels of D: each part computes the weights anew, two products of five. */
 static void backward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct attention_call *c = arg;
-  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
-  for (size_t kv_head = begin; kv_head < end; kv_head++) {
-    size_t count = 0;
-    for (int32_t i = 0; i < c->rows->run_count; i++)
-      units_of_run(c, c->rows->runs + i, (int)kv_head, GROUP_PAIRS, 0, &count, backward_unit, scratch);
+  struct backward *w = (struct backward *)(void *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  const size_t heads = (size_t)c->shape->kv_heads, threads = (size_t)pool_threads(c->device->pool), panels = c->dim / PANEL;
+  const size_t each = heads / threads, left = heads % threads, parts = left ? size_min(threads / left, panels) : 0;
+  for (size_t item = begin; item < end; item++) {
+    for (size_t head = item * each; head < (item + 1) * each; head++) backward_head(c, w, head, 0, c->dim);
+    if (item >= left * parts) continue;
+    const size_t part = item % parts;
+    backward_head(c, w, each * threads + item / parts, panels * part / parts * PANEL, panels * (part + 1) / parts * PANEL);
   }
 }
 
@@ -210,7 +231,7 @@ static void attention_backward_run(struct device *d, const struct attention_shap
                                 .scale = (float)shape->scale,
                                 .dim = (size_t)shape->head_dim,
                                 .items = 1};
-  pool_run(d->pool, (size_t)shape->kv_heads, backward_part, &call);
+  pool_run(d->pool, (size_t)pool_threads(d->pool), backward_part, &call);
 }
 
 #endif
