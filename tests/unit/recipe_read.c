@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/file.h"
 #include "train/recipe.h"
 
 static struct arena *arena;
@@ -263,14 +264,35 @@ static void test_table(void **state)
   }
 }
 
+/* What is in recipes/ reads, by the command that it is for. */
+static void test_shipped(void **state)
+{
+  (void)state;
+  static const char *const MODEL[] = {"model=m"};
+  struct error err = {0};
+  char **names;
+  size_t count;
+  CHECK_OK(file_list(arena, ASSAY_SOURCE_DIR "/recipes", &names, &count, &err), &err);
+  CHECK(count >= 2);
+  for (size_t i = 0; i < count; i++) {
+    char path[512];
+    struct composed *set;
+    snprintf(path, sizeof path, ASSAY_SOURCE_DIR "/recipes/%s", names[i]);
+    enum recipe_kind kind = strstr(names[i], "sft") ? RECIPE_SFT : RECIPE_TRAIN;
+    CHECK_OK(recipe_read(arena, path, kind, MODEL, 1, &r, &err), &err);
+    struct compose_options o = {.seed = 1, .epochs = 1, .minibatches = 1};
+    CHECK_OK(compose_open(arena, r->methods, r->method_count, &o, &set, &err), &err);
+  }
+}
+
 int main(void)
 {
   struct error err = {0};
   arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
-                                     cmocka_unit_test(test_errors),   cmocka_unit_test(test_override_errors),
-                                     cmocka_unit_test(test_sft),      cmocka_unit_test(test_write_reads_back),
-                                     cmocka_unit_test(test_resume),   cmocka_unit_test(test_table)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_defaults),        cmocka_unit_test(test_values), cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_override_errors), cmocka_unit_test(test_sft),    cmocka_unit_test(test_write_reads_back),
+      cmocka_unit_test(test_resume),          cmocka_unit_test(test_table),  cmocka_unit_test(test_shipped)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(arena);
   return failed;
