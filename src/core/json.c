@@ -9,16 +9,21 @@
 
 enum { DEPTH_LIMIT = 512 };
 
-#ifdef ASSAY_HOSTILE
-static void *faulty_malloc(size_t n)
+/* jansson's lexer drops a character when its buffer cannot grow, and goes on. So every failed allocation is noted, and
+   what was parsed meanwhile is thrown away. */
+static _Thread_local bool memory_lacked;
+
+static void *noting_malloc(size_t n)
 {
-  return fault_hit(FAULT_ALLOC) ? NULL : malloc(n);
+  void *p = fault_hit(FAULT_ALLOC) ? NULL : malloc(n);
+  memory_lacked = memory_lacked || !p;
+  return p;
 }
+
 __attribute__((constructor)) static void hook_jansson(void)
 {
-  json_set_alloc_funcs(faulty_malloc, free);
+  json_set_alloc_funcs(noting_malloc, free);
 }
-#endif
 
 /* Depth of nesting, by brackets outside strings, and the line where it first passes the limit. */
 static bool too_deep(const char *bytes, size_t n, int *line)
@@ -56,11 +61,13 @@ int json_parse(struct arena *a, const char *bytes, size_t n, const char *file, i
   }
   json_error_t why;
   size_t options = JSON_DECODE_ANY | JSON_ALLOW_NUL | (flags & JSON_READ_UNIQUE ? JSON_REJECT_DUPLICATES : 0);
+  memory_lacked = false;
   json_t *value = json_loadb(n > 0 ? bytes : "", n, options, &why);
+  if (memory_lacked) {
+    json_decref(value);
+    FAIL_AT(err, ERROR_RESOURCE, file, 0, NULL, "no memory to read %zu bytes of JSON; free memory", n);
+  }
   if (!value) {
-    if (json_error_code(&why) == json_error_out_of_memory) {
-      FAIL_AT(err, ERROR_RESOURCE, file, 0, NULL, "no memory to read %zu bytes of JSON; free memory", n);
-    }
     FAIL_AT(err, ERROR_INPUT, file, line_base + (why.line > 0 ? why.line : 1), NULL,
             "%s (column %d); expected one JSON value; correct the JSON", why.text, why.column);
   }
