@@ -65,7 +65,7 @@ static int compile(struct arena *a, const char *pattern, bool literal, void **ou
   pcre2_code *compiled = NULL;
   if (!rc && context)
     compiled = pcre2_compile((PCRE2_SPTR)(translated.size ? translated.bytes : ""), translated.size,
-                             PCRE2_UTF | PCRE2_UCP | (literal ? PCRE2_LITERAL : 0), &code, &at, context);
+                             PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), &code, &at, context);
   if (!rc && !compiled && context && code != PCRE2_ERROR_NOMEMORY) {
     PCRE2_UCHAR why[200];
     pcre2_get_error_message(code, why, sizeof why);
