@@ -1,4 +1,5 @@
-/* decoder_rig: a device, a small random model of each family's kind, and runs over forests (rows_build.h), for tests of the decoder. */
+/* decoder_rig: a device, a small random model of each family's kind, and runs over forests (rows_build.h), for tests of
+ * the decoder. */
 #ifndef ASSAY_TESTS_DECODER_RIG_H
 #define ASSAY_TESTS_DECODER_RIG_H
 
@@ -8,25 +9,30 @@
 #include "core/rng.h"
 #include "model/decoder.h"
 
-/* ---- models ------------------------------------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------- */
 
-#define VARIANT_COMMON                                                                                                       \
-  .vocab = 77, .layers = 2, .ffn = 40, .max_positions = 256, .norm_eps = 1e-5, .rope_theta = 10000, .bos = -1, .eos = -1, .pad = -1
-/* A variant for each option of a family: shared KV heads, tied head, window in all or some layers, odd widths, biases everywhere, QK-norm. */
+#define VARIANT_COMMON                                                                                         \
+  .vocab = 77, .layers = 2, .ffn = 40, .max_positions = 256, .norm_eps = 1e-5, .rope_theta = 10000, .bos = -1, \
+  .eos = -1, .pad = -1
+/* A variant for each option of a family: shared KV heads, tied head, window in all or some layers, odd widths, biases
+ * everywhere, QK-norm. */
 static const struct variant {
   const char *name;
   struct model_config config;
 } variants[] = {
     {"llama", {VARIANT_COMMON, .model_type = "llama", .hidden = 24, .heads = 4, .kv_heads = 2, .head_dim = 8}},
-    {"smollm", {VARIANT_COMMON, .model_type = "llama", .hidden = 36, .heads = 6, .kv_heads = 2, .head_dim = 6, .tied = true}},
-    {"mistral", {VARIANT_COMMON, .model_type = "mistral", .hidden = 32, .heads = 3, .kv_heads = 1, .head_dim = 20, .window = 5}},
+    {"smollm",
+     {VARIANT_COMMON, .model_type = "llama", .hidden = 36, .heads = 6, .kv_heads = 2, .head_dim = 6, .tied = true}},
+    {"mistral",
+     {VARIANT_COMMON, .model_type = "mistral", .hidden = 32, .heads = 3, .kv_heads = 1, .head_dim = 20, .window = 5}},
     {"qwen2",
-     {VARIANT_COMMON, .model_type = "qwen2", .hidden = 24, .heads = 4, .kv_heads = 2, .head_dim = 6, .window = 7, .window_layers_from = 1,
-      .qkv_bias = true, .tied = true}},
-    {"qwen3", {VARIANT_COMMON, .model_type = "qwen3", .hidden = 20, .heads = 4, .kv_heads = 2, .head_dim = 12, .qk_norm = true}},
+     {VARIANT_COMMON, .model_type = "qwen2", .hidden = 24, .heads = 4, .kv_heads = 2, .head_dim = 6, .window = 7,
+      .window_layers_from = 1, .qkv_bias = true, .tied = true}},
+    {"qwen3",
+     {VARIANT_COMMON, .model_type = "qwen3", .hidden = 20, .heads = 4, .kv_heads = 2, .head_dim = 12, .qk_norm = true}},
     {"biases",
-     {VARIANT_COMMON, .model_type = "llama", .hidden = 24, .heads = 2, .kv_heads = 2, .head_dim = 10, .qkv_bias = true, .o_bias = true,
-      .mlp_bias = true}},
+     {VARIANT_COMMON, .model_type = "llama", .hidden = 24, .heads = 2, .kv_heads = 2, .head_dim = 10, .qkv_bias = true,
+      .o_bias = true, .mlp_bias = true}},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -42,7 +48,8 @@ struct decoder_rig {
   struct model *model;
 };
 
-/* Weights with which every gradient is far from zero: f32 values, matrices Normal(0, 0.3), norms around 1, biases around 0. */
+/* Weights with which every gradient is far from zero: f32 values, matrices Normal(0, 0.3), norms around 1, biases
+ * around 0. */
 static CHECK_UNUSED void rig_fill(struct model *m, uint64_t seed)
 {
   struct error err = {0};
@@ -50,18 +57,20 @@ static CHECK_UNUSED void rig_fill(struct model *m, uint64_t seed)
   for (size_t i = 0; i < m->weight_count; i++) {
     struct weight *w = m->weights[i];
     size_t n = weight_rows(w), k = weight_cols(w);
-    float *x = ARENA_NEW(a, float, n * k, "fill", &err);
+    float *x = ARENA_NEW(a, float, n *k, "fill", &err);
     CHECK(x != NULL);
     const char *name = weight_name(w);
     bool bias = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".bias");
-    for (size_t e = 0; e < n * k; e++) x[e] = (float)((k > 1 || bias ? 0 : 1) + (k > 1 ? 0.3 : 0.2) * noise(seed + i, e));
+    for (size_t e = 0; e < n * k; e++)
+      x[e] = (float)((k > 1 || bias ? 0 : 1) + (k > 1 ? 0.3 : 0.2) * noise(seed + i, e));
     weight_write(w, WEIGHT_MASTER, 0, n, x, HOST_F32);
   }
   arena_destroy(a);
 }
 
 /* false where this machine lacks the instruction set. */
-static CHECK_UNUSED bool rig_open(struct decoder_rig *r, const char *kind, const char *isa, int threads, const struct model_config *c)
+static CHECK_UNUSED bool rig_open(struct decoder_rig *r, const char *kind, const char *isa, int threads,
+                                  const struct model_config *c)
 {
   struct error err = {0};
   memset(r, 0, sizeof *r);
@@ -101,7 +110,7 @@ static CHECK_UNUSED size_t rig_read(const struct model *m, enum weight_part part
   return n;
 }
 
-/* ---- forests ------------------------------------------------------------------------------------------------------------ */
+/* ---- forests --------------------------------------------------------------------------------- */
 
 static CHECK_UNUSED int32_t random_branch(struct forest *f, int32_t parent, int32_t count, int vocab, uint64_t seed)
 {
@@ -115,14 +124,17 @@ static CHECK_UNUSED int32_t random_branch(struct forest *f, int32_t parent, int3
 }
 
 /* A branch of 1 to `longest` tokens; *draw counts what was drawn. */
-static CHECK_UNUSED int32_t drawn_branch(struct forest *f, int32_t parent, uint32_t longest, int vocab, uint64_t seed, uint32_t *draw)
+static CHECK_UNUSED int32_t drawn_branch(struct forest *f, int32_t parent, uint32_t longest, int vocab, uint64_t seed,
+                                         uint32_t *draw)
 {
   struct rng_at at = {.purpose = RNG_TEST, .step = 2, .position = (*draw)++};
   return random_branch(f, parent, 1 + (int32_t)rng_below(seed, &at, longest), vocab, seed + *draw);
 }
 
-/* Trees of three levels: `roots` roots, each with 1 to 4 children, each of these with none to 3; 1 to `longest` tokens a branch. */
-static CHECK_UNUSED void random_forest(struct forest *f, struct arena *a, int32_t block, int vocab, int32_t roots, uint32_t longest, uint64_t seed)
+/* Trees of three levels: `roots` roots, each with 1 to 4 children, each of these with none to 3; 1 to `longest` tokens
+ * a branch. */
+static CHECK_UNUSED void random_forest(struct forest *f, struct arena *a, int32_t block, int vocab, int32_t roots,
+                                       uint32_t longest, uint64_t seed)
 {
   struct rng_at at = {.purpose = RNG_TEST, .step = 5};
   uint32_t draw = 0;
@@ -133,7 +145,8 @@ static CHECK_UNUSED void random_forest(struct forest *f, struct arena *a, int32_
     for (uint32_t children = 1 + rng_below(seed, &at, 4); children > 0; children--) {
       int32_t child = drawn_branch(f, root, longest, vocab, seed, &draw);
       at.position++;
-      for (uint32_t leaves = rng_below(seed, &at, 4); leaves > 0; leaves--) drawn_branch(f, child, longest, vocab, seed, &draw);
+      for (uint32_t leaves = rng_below(seed, &at, 4); leaves > 0; leaves--)
+        drawn_branch(f, child, longest, vocab, seed, &draw);
     }
   }
 }
@@ -148,16 +161,17 @@ static CHECK_UNUSED int32_t forest_add_path(struct forest *to, const struct fore
   return forest_add(to, -1, ids, length);
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 struct run_options {
   bool train, recompute, sample;
-  int vocab_chunk;     /* 0: 32 */
-  int micro_rows;      /* rows of a micro-batch; 0: all */
-  double temperature;  /* 0: 1 */
+  int vocab_chunk;    /* 0: 32 */
+  int micro_rows;     /* rows of a micro-batch; 0: all */
+  double temperature; /* 0: 1 */
 };
 
-/* A decoder with everything for a forest. logp by number of the target, entropy by number of the row; NaN where there is none. */
+/* A decoder with everything for a forest. logp by number of the target, entropy by number of the row; NaN where there
+ * is none. */
 struct run {
   struct decoder_rig *rig;
   struct forest *f;
@@ -168,7 +182,7 @@ struct run {
   struct decoder_gradients *g;
   struct pass pass;
   double *logp, *entropy;
-  double *pair, *row;  /* scratch by pair, by head row */
+  double *pair, *row; /* scratch by pair, by head row */
   double *row_coef;
 };
 
@@ -231,7 +245,8 @@ static CHECK_UNUSED void run_backward(struct run *r, const double *coef, const d
   const struct pass *p = &r->pass;
   for (int32_t i = 0; i < p->head.pair_count; i++) r->pair[i] = coef[p->pair_number[i]];
   for (int32_t i = 0; entropy_coef && i < p->head.count; i++) r->row_coef[i] = entropy_coef[p->number[p->head.row[i]]];
-  struct decoder_backward_input in = {&p->head, r->o.temperature, r->pair, entropy_coef ? r->row_coef : NULL, p->kv_slot, p->embed_slot};
+  struct decoder_backward_input in = {&p->head,   r->o.temperature, r->pair, entropy_coef ? r->row_coef : NULL,
+                                      p->kv_slot, p->embed_slot};
   CHECK_OK(decoder_backward(r->d, &p->rows, r->kv, &in, r->g, &err), &err);
 }
 
@@ -263,7 +278,8 @@ static CHECK_UNUSED void run_ahead(struct run *r, const struct piece *pieces, in
   CHECK_OK(decoder_forward(r->d, &p.rows, r->kv, NULL, false, &err), &err);
 }
 
-/* The whole forest in post-order, in micro-batches: forward, and backward where coef is given. Gradients are added to the weights'. */
+/* The whole forest in post-order, in micro-batches: forward, and backward where coef is given. Gradients are added to
+ * the weights'. */
 static CHECK_UNUSED void run_all(struct run *r, const double *coef, const double *entropy_coef)
 {
   struct error err = {0};
@@ -273,7 +289,8 @@ static CHECK_UNUSED void run_all(struct run *r, const double *coef, const double
   if (coef) decoder_gradients_clear_slots(r->g, 0, r->f->tokens);
   for (int32_t i = 0, end; i < n; i = end) {
     int32_t rows = order[i].count;
-    for (end = i + 1; end < n && (!r->o.micro_rows || rows + order[end].count <= r->o.micro_rows); end++) rows += order[end].count;
+    for (end = i + 1; end < n && (!r->o.micro_rows || rows + order[end].count <= r->o.micro_rows); end++)
+      rows += order[end].count;
     run_ahead(r, order + i, end - i, ready);
     run_forward(r, order + i, end - i, coef != NULL);
     if (coef) run_backward(r, coef, entropy_coef);

@@ -1,7 +1,9 @@
-/* rows_build: from token trees to struct rows, for tests of the decoder: storage tables with copied partial blocks, spans and slots, rows and pairs of the head.
+/* rows_build: from token trees to struct rows, for tests of the decoder: storage tables with copied partial blocks,
+ * spans and slots, rows and pairs of the head.
  *
- * A forest has branches (segments). Every token of it has a number, which is also its gradient slot, and by which its log-probability and coefficient go. Storage
- * is never given back, so a branch may be forwarded again at any time. A pass is a list of pieces of branches, in any order that the decoder allows.
+ * A forest has branches (segments). Every token of it has a number, which is also its gradient slot, and by which its
+ * log-probability and coefficient go. Storage is never given back, so a branch may be forwarded again at any time. A
+ * pass is a list of pieces of branches, in any order that the decoder allows.
  */
 #ifndef ASSAY_TESTS_ROWS_BUILD_H
 #define ASSAY_TESTS_ROWS_BUILD_H
@@ -14,9 +16,9 @@
 enum { FOREST_BRANCHES = 160, FOREST_VOCAB = 1 << 16 };
 
 struct branch {
-  int32_t parent;        /* -1: a root */
-  int32_t start, count;  /* position of the first token; tokens */
-  int32_t number;        /* of the first token */
+  int32_t parent;       /* -1: a root */
+  int32_t start, count; /* position of the first token; tokens */
+  int32_t number;       /* of the first token */
   int32_t *ids;
   int32_t *table, table_count; /* storage blocks from position 0 on */
 };
@@ -99,7 +101,7 @@ static CHECK_UNUSED bool forest_is_leaf(const struct forest *f, int32_t branch)
   return true;
 }
 
-/* ---- one pass ---------------------------------------------------------------------------------------------------------- */
+/* ---- one pass -------------------------------------------------------------------------------- */
 
 static CHECK_UNUSED int32_t spans_of(const struct forest *f, int32_t branch, struct rows_span *to)
 {
@@ -138,7 +140,8 @@ static CHECK_UNUSED void pass_copies(const struct forest *f, struct pass *p, con
     for (int32_t i = 0; i < n; i++) {
       int32_t start = f->branch[b].start, at = start / f->block;
       if (pieces[i].branch != b || pieces[i].first || start % f->block == 0) continue;
-      copies[p->rows.copy_count++] = (struct rows_copy){f->branch[f->branch[b].parent].table[at], f->branch[b].table[at], start % f->block};
+      copies[p->rows.copy_count++] =
+          (struct rows_copy){f->branch[f->branch[b].parent].table[at], f->branch[b].table[at], start % f->block};
     }
   }
   p->rows.copies = copies;

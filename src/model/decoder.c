@@ -1,6 +1,6 @@
 #include "model/decoder_internal.h"
 
-/* ---- the workspace -------------------------------------------------------------------------------------------------- */
+/* ---- the workspace --------------------------------------------------------------------------- */
 
 enum { ALIGN_REALS = 16, VOCAB_BLOCK_ROWS = 32, DEFAULT_CHUNK = 8192, MAX_ROWS = 1 << 24 };
 
@@ -45,7 +45,7 @@ static void lay_shared(const struct model_config *c, size_t rows, size_t *reals,
     at->q_rotated = take(reals, rows * query);
     at->r_heads = take(reals, rows * heads);
   } else {
-    at->k = at->k_rotated; // no backward reads k: the one in kv serves
+    at->k = at->k_rotated;  // no backward reads k: the one in kv serves
   }
 }
 
@@ -61,7 +61,8 @@ static void lay_backward(const struct model_config *c, size_t rows, size_t *real
   at->dk_raw = take(reals, c->qk_norm ? rows * key : 0);
 }
 
-static void lay_head(const struct model_config *c, const struct decoder_options *o, size_t *reals, struct decoder_layout *at)
+static void lay_head(const struct model_config *c, const struct decoder_options *o, size_t *reals,
+                     struct decoder_layout *at)
 {
   size_t rows = (size_t)o->max_head_rows, hidden = (size_t)c->hidden;
   size_t chunk = (size_t)chunk_rows(c, o), vocab = (size_t)c->vocab;
@@ -105,13 +106,15 @@ static void decoder_close(void *arg)
   buffer_destroy(((struct decoder *)arg)->buffer);
 }
 
-int decoder_create(struct arena *a, const struct model *m, const struct decoder_options *o, struct decoder **out, struct error *err)
+int decoder_create(struct arena *a, const struct model *m, const struct decoder_options *o, struct decoder **out,
+                   struct error *err)
 {
   *out = NULL;
-  ASSAY_BUG_IF(o->max_rows < 1 || o->max_rows > MAX_ROWS || o->max_head_rows < 0 || o->max_head_rows > MAX_ROWS || o->max_pairs < 0);
+  ASSAY_BUG_IF(o->max_rows < 1 || o->max_rows > MAX_ROWS || o->max_head_rows < 0 || o->max_head_rows > MAX_ROWS ||
+               o->max_pairs < 0);
   if (o->vocab_chunk < 0 || o->vocab_chunk % VOCAB_BLOCK_ROWS)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "vocab_chunk", "found an LM-head chunk of %d; expected a multiple of %d", o->vocab_chunk,
-            VOCAB_BLOCK_ROWS);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "vocab_chunk", "found an LM-head chunk of %d; expected a multiple of %d",
+            o->vocab_chunk, VOCAB_BLOCK_ROWS);
   struct decoder *d = ARENA_NEW(a, struct decoder, 1, "decoder", err);
   if (!d) return ERROR_RESOURCE;
   d->model = m;
@@ -147,7 +150,7 @@ struct layer_pass layer_pass_at(const struct decoder *d, int layer, bool keep, c
                              .up = decoder_view(d, at->up + rest)};
 }
 
-/* ---- what a pass may contain -------------------------------------------------------------------------------------- */
+/* ---- what a pass may contain ----------------------------------------------------------------- */
 
 /* Runs are in row order and cover all rows, whose positions are theirs. */
 static bool runs_cover(const struct rows *rows)
@@ -165,49 +168,61 @@ static bool runs_cover(const struct rows *rows)
 int decoder_check_rows(const struct decoder *d, const struct rows *rows, struct error *err)
 {
   if (rows->count < 0 || rows->count > d->options.max_rows)
-    FAIL(err, ERROR_BUG, "a pass of %d rows; expected at most %d, for which the decoder was made", rows->count, d->options.max_rows);
+    FAIL(err, ERROR_BUG, "a pass of %d rows; expected at most %d, for which the decoder was made", rows->count,
+         d->options.max_rows);
   for (int32_t i = 0; i < rows->count; i++) {
     if (rows->token[i] < 0 || rows->token[i] >= d->model->config.vocab)
       FAIL(err, ERROR_INPUT, "found token %d at position %d; expected 0 to %d, the model's vocabulary", rows->token[i],
            rows->position[i], d->model->config.vocab - 1);
     if (rows->position[i] < 0 || rows->position[i] >= d->model->rope_positions)
-      FAIL(err, ERROR_INPUT, "found a token at position %d; expected 0 to %d; shorten prompt or answer", rows->position[i],
-           d->model->rope_positions - 1);
+      FAIL(err, ERROR_INPUT, "found a token at position %d; expected 0 to %d; shorten prompt or answer",
+           rows->position[i], d->model->rope_positions - 1);
   }
   if (!runs_cover(rows)) FAIL(err, ERROR_BUG, "the runs of a pass do not cover its %d rows in order", rows->count);
   return 0;
 }
 
+static int check_pairs(const struct decoder *d, const struct head_rows *head, struct error *err)
+{
+  for (int32_t p = 0; p < head->pair_count; p++) {
+    if (head->pair_target[p] < 0 || head->pair_target[p] >= d->model->config.vocab)
+      FAIL(err, ERROR_INPUT,
+           "found token %d, whose log-probability is wanted; expected 0 to %d, the model's vocabulary",
+           head->pair_target[p], d->model->config.vocab - 1);
+    if (head->pair_row[p] < (p ? head->pair_row[p - 1] : 0) || head->pair_row[p] >= head->count)
+      FAIL(err, ERROR_BUG, "pair %d belongs to head row %d of %d; expected ascending rows", p, head->pair_row[p],
+           head->count);
+  }
+  return 0;
+}
+
 int decoder_check_head(const struct decoder *d, int32_t rows, const struct head_rows *head, struct error *err)
 {
-  if (head->count < 0 || head->count > d->options.max_head_rows || head->pair_count < 0 || head->pair_count > d->options.max_pairs)
-    FAIL(err, ERROR_BUG, "a pass with %d rows and %d pairs for the LM head; expected at most %d and %d, for which the decoder was made",
-         head->count, head->pair_count, d->options.max_head_rows, d->options.max_pairs);
+  const struct decoder_options *o = &d->options;
+  if (head->count < 0 || head->count > o->max_head_rows || head->pair_count < 0 || head->pair_count > o->max_pairs)
+    FAIL(err, ERROR_BUG,
+         "a pass with %d rows and %d pairs for the LM head; expected at most %d and %d, for which the decoder was made",
+         head->count, head->pair_count, o->max_head_rows, o->max_pairs);
   // a prompt's last row may be drawn from several times; a row that is scored stands once
   for (int32_t h = 0; h < head->count; h++)
     if (head->row[h] < 0 || head->row[h] >= rows || (h && head->row[h] < head->row[h - 1] + (head->pair_count > 0)))
       FAIL(err, ERROR_BUG, "the LM head wants row %d of a pass of %d; expected ascending rows", head->row[h], rows);
-  for (int32_t p = 0; p < head->pair_count; p++) {
-    if (head->pair_target[p] < 0 || head->pair_target[p] >= d->model->config.vocab)
-      FAIL(err, ERROR_INPUT, "found token %d, whose log-probability is wanted; expected 0 to %d, the model's vocabulary",
-           head->pair_target[p], d->model->config.vocab - 1);
-    if (head->pair_row[p] < (p ? head->pair_row[p - 1] : 0) || head->pair_row[p] >= head->count)
-      FAIL(err, ERROR_BUG, "pair %d belongs to head row %d of %d; expected ascending rows", p, head->pair_row[p], head->count);
-  }
-  return 0;
+  return check_pairs(d, head, err);
 }
 
 int decoder_hidden(struct decoder *d, int layer, void *to, enum host_type type, struct error *err)
 {
   if (layer < -1 || layer > d->model->config.layers || (layer < 0 ? !d->hidden : !d->kept))
-    FAIL(err, ERROR_BUG, "hidden states after %d layers are not held; expected -1 after a forward, 0 to %d after one that keeps activations",
+    FAIL(err, ERROR_BUG,
+         "hidden states after %d layers are not held; expected -1 after a forward, 0 to %d after one that keeps "
+         "activations",
          layer, d->model->config.layers);
   size_t at = layer < 0 ? d->at.h : d->at.x + (size_t)layer * d->at.x_step;
   buffer_read(d->device, decoder_view(d, at), to, type, (size_t)d->rows * (size_t)d->model->config.hidden);
   return device_sync(d->device, err);
 }
 
-/* ---- gradients that outlive a pass --------------------------------------------------------------------------------- */
+/* ---- gradients that outlive a pass ----------------------------------------------------------- */
 
 static size_t gradients_reals(const struct model_config *c, int kv_slots, int embed_slots)
 {
@@ -225,8 +240,8 @@ static void gradients_close(void *arg)
   buffer_destroy(((struct decoder_gradients *)arg)->buffer);
 }
 
-int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slots, int embed_slots, struct decoder_gradients **out,
-                             struct error *err)
+int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slots, int embed_slots,
+                             struct decoder_gradients **out, struct error *err)
 {
   const struct model_config *c = &m->config;
   *out = NULL;
@@ -268,10 +283,11 @@ void decoder_gradients_clear_slots(struct decoder_gradients *g, int first, int c
   }
 }
 
-int decoder_gradients_join(struct decoder_gradients *g, struct model *m, const int32_t *token_ids, int count, struct error *err)
+int decoder_gradients_join(struct decoder_gradients *g, struct model *m, const int32_t *token_ids, int count,
+                           struct error *err)
 {
   ASSAY_BUG_IF(count < 0 || count > g->embed_slots);
   g->ops->embed_join(g->device, m->embed, count, token_ids, decoder_gradients_embed(g));
-  g->ops->zero(g->device, (size_t)count * g->hidden, decoder_gradients_embed(g)); // for the next mini-batch
+  g->ops->zero(g->device, (size_t)count * g->hidden, decoder_gradients_embed(g));  // for the next mini-batch
   return device_sync(g->device, err);
 }

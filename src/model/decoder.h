@@ -4,11 +4,11 @@
  *
  *     decoder_forward   x = embed(token); each layer: x += attention(norm(x)), x += mlp(norm(x)); hidden = norm(x)
  *     decoder_score     or decoder_sample: the fused LM head on the rows that need it
- *     decoder_backward  from coefficients on log-probabilities (and entropies, and hidden states) to gradients in the weights
+ *     decoder_backward  from coefficients on log-probabilities and entropies to the weights' gradients
  *
- * A `struct decoder` is a workspace for passes of at most max_rows rows: activations are allocated once, when it is created, and decoder_bytes says how
- * many before that. For training, what the backward needs is kept: with recompute, only each layer's input, and the rest of a layer is computed
- * again (the same bits) just before its backward.
+ * A `struct decoder` is a workspace for passes of at most max_rows rows: activations are allocated once, when it is
+ * created, and decoder_bytes says how many before that. For training, what the backward needs is kept: with recompute,
+ * only each layer's input, and the rest of a layer is computed again (the same bits) just before its backward.
  */
 #ifndef ASSAY_MODEL_DECODER_H
 #define ASSAY_MODEL_DECODER_H
@@ -18,54 +18,64 @@
 struct decoder;
 
 struct decoder_options {
-  int max_rows;       /* M of the largest pass */
-  int max_head_rows;  /* H of the largest pass */
-  int max_pairs;      /* P of the largest pass */
-  bool train;         /* keep activations for decoder_backward */
-  bool recompute;     /* train: keep layer inputs only (memory knob) */
-  bool sample;        /* logits scratch of max_head_rows * V for decoder_sample and decoder_top */
-  int vocab_chunk;    /* LM head rows held at a time, multiple of 32 (memory knob); 0: 8192 */
+  int max_rows;      /* M of the largest pass */
+  int max_head_rows; /* H of the largest pass */
+  int max_pairs;     /* P of the largest pass */
+  bool train;        /* keep activations for decoder_backward */
+  bool recompute;    /* train: keep layer inputs only (memory knob) */
+  bool sample;       /* logits scratch of max_head_rows * V for decoder_sample and decoder_top */
+  int vocab_chunk;   /* LM head rows held at a time, multiple of 32 (memory knob); 0: 8192 */
 };
 
 size_t decoder_bytes(const struct model_config *c, const struct decoder_options *o, size_t real_size);
-int decoder_create(struct arena *a, const struct model *m, const struct decoder_options *o, struct decoder **out, struct error *err) MUST_USE;
+int decoder_create(struct arena *a, const struct model *m, const struct decoder_options *o, struct decoder **out,
+                   struct error *err) MUST_USE;
 
-/* Runs the rows through all layers; K and V of every row are stored in kv. Afterwards the final normed hidden states are held by the decoder.
-   keep: keep activations for decoder_backward (needs options.train). head: which rows will need the LM head (their hidden states are gathered); NULL: none
-   (the last layer's MLP of a pure prefill is still computed: one forward). Fails where a token id or position is out of range, or max_rows is exceeded. */
-int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, const struct head_rows *head, bool keep, struct error *err) MUST_USE;
+/* Runs the rows through all layers; K and V of every row are stored in kv. Afterwards the final normed hidden states
+   are held by the decoder. keep: keep activations for decoder_backward (needs options.train). head: which rows will
+   need the LM head (their hidden states are gathered); NULL: none (the last layer's MLP of a pure prefill is still
+   computed: one forward). Fails where a token id or position is out of range, or max_rows is exceeded. */
+int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, const struct head_rows *head, bool keep,
+                    struct error *err) MUST_USE;
 
-/* After decoder_forward with the same head. logp [P] and entropy [H] as f64 holding the device's reals (f32 values on f32 devices). NULLs are skipped. */
-int decoder_score(struct decoder *d, double temperature, const struct head_rows *head, double *logp, double *entropy, struct error *err) MUST_USE;
+/* After decoder_forward with the same head. logp [P], entropy [H]: the device's reals as f64; NULLs are skipped. */
+int decoder_score(struct decoder *d, double temperature, const struct head_rows *head, double *logp, double *entropy,
+                  struct error *err) MUST_USE;
 /* One token for each head row. params, out: [H]. */
-int decoder_sample(struct decoder *d, double record_temperature, const struct head_rows *head, const struct sample_params *params,
-                   struct sample_result *out, struct error *err) MUST_USE;
-int decoder_top(struct decoder *d, double temperature, const struct head_rows *head, int k, int32_t *ids, float *logp, struct error *err) MUST_USE;
-/* Hidden states after `layer` layers (0: embedding, config.layers: last layer before the norm, -1: after the final norm) of the last forward, [M, C].
-   Only -1 without options.train. */
+int decoder_sample(struct decoder *d, double record_temperature, const struct head_rows *head,
+                   const struct sample_params *params, struct sample_result *out, struct error *err) MUST_USE;
+int decoder_top(struct decoder *d, double temperature, const struct head_rows *head, int k, int32_t *ids, float *logp,
+                struct error *err) MUST_USE;
+/* Hidden states after `layer` layers (0: embedding, config.layers: last layer before the norm, -1: after the final
+   norm) of the last forward, [M, C]. Only -1 where it kept no activations; none after decoder_backward. */
 int decoder_hidden(struct decoder *d, int layer, void *to, enum host_type type, struct error *err) MUST_USE;
 
-/* Where gradients that outlive a pass are gathered: dK and dV of positions by slot, and the embedding's sparse accumulator. One per optimiser step (mini-batch). */
+/* Where gradients that outlive a pass are gathered: dK and dV of positions by slot, and the embedding's sparse
+ * accumulator. One per optimiser step (mini-batch). */
 struct decoder_gradients;
-/* kv_slots: distinct tree positions alive at once. token_ids: the distinct tokens of the mini-batch in order of first row: the embedding's slots. */
-int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slots, int embed_slots, struct decoder_gradients **out, struct error *err) MUST_USE;
+/* kv_slots: distinct tree positions alive at once. embed_slots: distinct tokens of a mini-batch. All zero at first. */
+int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slots, int embed_slots,
+                             struct decoder_gradients **out, struct error *err) MUST_USE;
 size_t decoder_gradients_bytes(const struct model_config *c, int kv_slots, int embed_slots, size_t real_size);
-/* Zeroes slots first .. first+count-1 of dK and dV in all layers (a node's slots, before its first descendant's backward). */
+/* Zeroes slots first .. first+count-1 of dK and dV in all layers: a node's, before its first descendant's backward. */
 void decoder_gradients_clear_slots(struct decoder_gradients *g, int first, int count);
 
 struct decoder_backward_input {
   const struct head_rows *head;
   double temperature;
-  const double *coef;          /* [P] dL/dlogp */
-  const double *entropy_coef;  /* [H] dL/dentropy, or NULL */
-  const int32_t *kv_slot;      /* [M] slot of each row of the pass: dK and dV complete for these after the pass's own attention backward */
-  const int32_t *embed_slot;   /* [M] index of the row's token among the mini-batch's distinct tokens */
+  const double *coef;         /* [P] dL/dlogp */
+  const double *entropy_coef; /* [H] dL/dentropy, or NULL */
+  const int32_t *kv_slot;     /* [M] slot of each row: its dK and dV are complete after the pass's attention backward */
+  const int32_t *embed_slot;  /* [M] index of the row's token among the mini-batch's distinct tokens */
 };
-/* Backward of the last kept forward. Weight gradients continue their chains over rows in row order; rows of the pass must be in post-order (a segment's rows after those of
-   its descendants). dK, dV of ancestors outside the pass are added into their slots. */
+/* Backward of the last kept forward, once: it uses up the activations. Weight gradients continue their chains over rows
+   in row order; rows of the pass must be in post-order (a segment's rows after those of its descendants). dK, dV of
+   ancestors outside the pass are added into their slots. */
 int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, const struct decoder_backward_input *in,
                      struct decoder_gradients *g, struct error *err) MUST_USE;
-/* Once after the last pass of the mini-batch: the embedding's accumulator joins the weight's gradient. token_ids: [embed_slots]. */
-int decoder_gradients_join(struct decoder_gradients *g, struct model *m, const int32_t *token_ids, int count, struct error *err) MUST_USE;
+/* Once after the last pass of the mini-batch: the embedding's accumulator joins the weight's gradient and is zero
+   again. token_ids: [count] the token of each embedding slot. */
+int decoder_gradients_join(struct decoder_gradients *g, struct model *m, const int32_t *token_ids, int count,
+                           struct error *err) MUST_USE;
 
 #endif

@@ -17,12 +17,14 @@ static int check_spans(const struct decoder_gradients *g, const struct rows *row
     for (int32_t s = run->span; s < run->span + run->span_count; s++) {
       const struct rows_span *span = &rows->spans[s];
       if (span->position != end || span->count < 0 || span->slot < 0 || span->count > g->kv_slots - span->slot)
-        FAIL(err, ERROR_BUG, "run %d has a span of %d positions from %d in slot %d; expected it to begin at %d and to end by slot %d", i,
-             span->count, span->position, span->slot, end, g->kv_slots);
+        FAIL(err, ERROR_BUG,
+             "run %d has a span of %d positions from %d in slot %d; expected it to begin at %d and to end by slot %d",
+             i, span->count, span->position, span->slot, end, g->kv_slots);
       end += span->count;
     }
     if (end < run->position + run->count)
-      FAIL(err, ERROR_BUG, "run %d has gradient slots for %d positions; expected %d", i, end, run->position + run->count);
+      FAIL(err, ERROR_BUG, "run %d has gradient slots for %d positions; expected %d", i, end,
+           run->position + run->count);
   }
   return 0;
 }
@@ -31,7 +33,9 @@ static int check_input(const struct decoder *d, const struct rows *rows, const s
                        const struct decoder_gradients *g, struct error *err)
 {
   if (!d->kept || rows->count != d->rows || in->head->count != d->head_rows)
-    FAIL(err, ERROR_BUG, "a backward over %d rows, %d in the head; expected a forward before it that kept activations, of %d rows and %d",
+    FAIL(err, ERROR_BUG,
+         "a backward over %d rows, %d in the head; expected a forward before it that kept activations, of %d rows and "
+         "%d",
          rows->count, in->head->count, d->rows, d->head_rows);
   ASSAY_BUG_IF(!(in->temperature > 0) || !in->coef);
   TRY(decoder_check_head(d, d->rows, in->head, err));
@@ -45,7 +49,7 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
 {
   int layers = d->model->config.layers;
   TRY(check_input(d, rows, in, g, err));
-  d->hidden = d->kept = false; // overwritten on the way
+  d->hidden = d->kept = false;  // overwritten on the way
   decoder_norm_backward(d, layer_pass_at(d, layers - 1, true, rows, kv).next, in);
   for (int layer = layers - 1; layer >= 0; layer--) {
     struct layer_pass p = layer_pass_at(d, layer, true, rows, kv);
@@ -56,7 +60,7 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
     layer_mlp_backward(&p);
     layer_attention_backward(&p, in->kv_slot, decoder_gradients_layer(g, layer));
   }
-  d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)d->model->config.hidden, decoder_view(d, d->at.dx),
-                         decoder_gradients_embed(g));
+  d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)d->model->config.hidden,
+                         decoder_view(d, d->at.dx), decoder_gradients_embed(g));
   return device_sync(d->device, err);
 }

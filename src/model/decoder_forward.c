@@ -5,11 +5,12 @@ static int check_kv(const struct decoder *d, const struct kv *kv, struct error *
   const struct kv_shape *s = kv_get_shape(kv);
   const struct model_config *c = &d->model->config;
   if (s->layers == c->layers && s->heads == c->kv_heads && s->head_dim == c->head_dim) return 0;
-  FAIL(err, ERROR_BUG, "KV of %d layers and %d heads of %d; expected the model's %d, %d and %d", s->layers, s->heads, s->head_dim, c->layers,
-       c->kv_heads, c->head_dim);
+  FAIL(err, ERROR_BUG, "KV of %d layers and %d heads of %d; expected the model's %d, %d and %d", s->layers, s->heads,
+       s->head_dim, c->layers, c->kv_heads, c->head_dim);
 }
 
-int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, const struct head_rows *head, bool keep, struct error *err)
+int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, const struct head_rows *head, bool keep,
+                    struct error *err)
 {
   const struct model *m = d->model;
   ASSAY_BUG_IF(keep && !d->options.train);

@@ -1,23 +1,26 @@
-/* model/decoder_internal: what the files of the decoder share: where its activations lie, and one layer's step forward and backward.
+/* model/decoder_internal: what the decoder's files share: where activations lie, and a layer's two halves.
  *
- * All activations are views of one buffer. A decoder that trains keeps, of each layer, what its backward cannot get back by an elementwise
- * operation; norms' outputs, the gated product and rotated QK-normed projections are computed again (same operations, same bits). With recompute only the
- * layer's input is kept and the rest is one layer's worth, filled again layer by layer on the way back.
+ * All activations are views of one buffer. A decoder that trains keeps, of each layer, what its backward cannot get
+ * back by an elementwise operation; norms' outputs, the gated product and rotated QK-normed projections are computed
+ * again (same operations, same bits). With recompute only the layer's input is kept and the rest is one layer's worth,
+ * filled again layer by layer on the way back.
  */
 #ifndef ASSAY_MODEL_DECODER_INTERNAL_H
 #define ASSAY_MODEL_DECODER_INTERNAL_H
 
 #include "model/decoder.h"
 
-/* Offsets in the buffer, in reals. M, H, P: the options' maxima; C, F, V as in backend.h; Q = heads * D; K = kv_heads * D. */
+/* Offsets in the buffer, in reals. M, H, P: the options' maxima; C, F, V as in backend.h; Q = heads * D,
+   K = kv_heads * D. */
 struct decoder_layout {
-  size_t x;                   /* [M, C], layer 0's input; the next one x_step further */
-  size_t mid, q, k, o, stat, gate, up; /* layer 0's; those of the next layer_step further */
-  size_t x_step, layer_step;  /* 0 where all layers share */
-  size_t h, r;                /* normed rows [M, C] and their 1/rms [M] */
+  size_t x;                             /* [M, C], layer 0's input; the next one x_step further */
+  size_t mid, q, k, o, stat, gate, up;  /* layer 0's; those of the next layer_step further */
+  size_t x_step, layer_step;            /* 0 where all layers share */
+  size_t h, r;                          /* normed rows [M, C] and their 1/rms [M] */
   size_t q_rotated, k_rotated, r_heads; /* QK-norm: [M, Q], [M, K], [M, heads]; without it q and k themselves */
-  size_t v, act;              /* [M, K]; [M, F] */
-  size_t dx, dh, dout, dq, dk, dv, dk_raw; /* training: [M, C] twice, [M, Q] twice, [M, K] three times (the last for QK-norm) */
+  size_t v, act;                        /* [M, K]; [M, F] */
+  size_t dx, dh, dout, dq, dk, dv;      /* training: [M, C] twice, [M, Q] twice, [M, K] twice */
+  size_t dk_raw;                        /* training with QK-norm: [M, K] */
   size_t head_hidden, head_grad, logits, head_stat, logp, entropy; /* [H, C] twice, [H, chunk or V], [H, 3], [P], [H] */
   size_t reals;
 };
@@ -31,9 +34,9 @@ struct decoder {
   struct buffer *buffer;
   /* the last forward */
   int32_t rows, head_rows;
-  bool hidden;                /* h holds the final hidden states */
-  bool kept;                  /* activations are there for decoder_backward */
-  bool scored;                /* head_stat belongs to it, at this temperature: */
+  bool hidden; /* h holds the final hidden states */
+  bool kept;   /* activations are there for decoder_backward */
+  bool scored; /* head_stat belongs to it, at this temperature: */
   double temperature;
 };
 
@@ -44,8 +47,8 @@ struct layer_pass {
   int layer;
   const struct rows *rows;
   struct kv *kv;
-  struct view x, mid, next;   /* input; after attention; after the MLP (next may be x: x is dead by then) */
-  struct view q, k;           /* projections: rotated in place, or as QK-norm's input */
+  struct view x, mid, next; /* input; after attention; after the MLP (next may be x: x is dead by then) */
+  struct view q, k;         /* projections: rotated in place, or as QK-norm's input */
   struct view o, stat, gate, up;
 };
 
@@ -57,7 +60,7 @@ static inline struct view decoder_view(const struct decoder *d, size_t at)
 /* The views of a layer in a pass that keeps activations, or in one that does not. */
 struct layer_pass layer_pass_at(const struct decoder *d, int layer, bool keep, const struct rows *rows, struct kv *kv);
 
-/* mid = x + attention(norm(x)); K and V of the rows go into kv. again: before the backward, whatever is in kv is not computed. */
+/* mid = x + attention(norm(x)); K and V of the rows go into kv. again: before the backward; kv holds them already. */
 void layer_attention_forward(const struct layer_pass *p, bool again);
 /* dx: from the gradient of mid to that of x. grad: this layer's dK and dV, complete for the pass's rows afterwards. */
 void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot, struct kv_grad_view grad);
@@ -79,8 +82,8 @@ struct decoder_gradients {
   struct device *device;
   const struct backend_ops *ops;
   int layers, kv_slots, embed_slots;
-  size_t kv_width, hidden;    /* K, C */
-  struct buffer *buffer;      /* dK [layers, kv_slots, K], dV the same, the embedding's [embed_slots, C] */
+  size_t kv_width, hidden; /* K, C */
+  struct buffer *buffer;   /* dK [layers, kv_slots, K], dV the same, the embedding's [embed_slots, C] */
 };
 
 struct kv_grad_view decoder_gradients_layer(const struct decoder_gradients *g, int layer);

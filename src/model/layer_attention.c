@@ -1,6 +1,7 @@
 /* model/layer_attention: the attention half of a layer, forward and backward.
  *
- *   h = norm(x);  q, k, v = h Wq + bq, h Wk + bk, h Wv + bv;  q, k = rope(qk_norm(q)), rope(qk_norm(k));  mid = x + attention(q, K, V) Wo + bo
+ *   h = norm(x);  q, k, v = h Wq + bq, h Wk + bk, h Wv + bv
+ *   q, k = rope(qk_norm(q)), rope(qk_norm(k));  mid = x + attention(q, K, V) Wo + bo
  */
 #include "core/math.h"
 #include "model/decoder_internal.h"
@@ -18,16 +19,20 @@ static struct attention_shape shape_of(const struct layer_pass *p)
 static void rotate(const struct layer_pass *p, int heads, bool inverse, struct view x)
 {
   const struct model *m = p->d->model;
-  p->d->ops->rope(p->d->device, p->rows->count, p->rows->position, heads, m->config.head_dim, (struct view){m->rope, 0}, inverse, x);
+  p->d->ops->rope(p->d->device, p->rows->count, p->rows->position, heads, m->config.head_dim, (struct view){m->rope, 0},
+                  inverse, x);
 }
 
-/* ---- forward --------------------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
-/* A projection, normed by head where the family does that, and rotated: where it lies afterwards. `to` is used with QK-norm only. */
-static struct view finish_projection(const struct layer_pass *p, const struct weight *norm, int heads, struct view x, struct view to)
+/* A projection, normed by head into `to` where the family does that, and rotated: where it lies afterwards. */
+static struct view finish_projection(const struct layer_pass *p, const struct weight *norm, int heads, struct view x,
+                                     struct view to)
 {
   const struct decoder *d = p->d;
-  if (norm) d->ops->rmsnorm(d->device, norm, d->model->config.norm_eps, p->rows->count * heads, x, to, decoder_view(d, d->at.r_heads));
+  if (norm)
+    d->ops->rmsnorm(d->device, norm, d->model->config.norm_eps, p->rows->count * heads, x, to,
+                    decoder_view(d, d->at.r_heads));
   struct view result = norm ? to : x;
   rotate(p, heads, false, result);
   return result;
@@ -39,7 +44,7 @@ static void project_keys(const struct layer_pass *p, struct view h, bool again)
   struct view v = decoder_view(d, d->at.v);
   if (again && !p->w->k_norm) return;
   d->ops->gemm(d->device, p->w->k, p->w->k_bias, p->rows->count, h, p->k);
-  if (again) return; // QK-norm's backward reads the raw k; K and V themselves are in kv
+  if (again) return;  // QK-norm's backward reads the raw k; K and V themselves are in kv
   d->ops->gemm(d->device, p->w->v, p->w->v_bias, p->rows->count, h, v);
   struct view k = finish_projection(p, p->w->k_norm, d->model->config.kv_heads, p->k, decoder_view(d, d->at.k_rotated));
   d->ops->kv_write(d->device, p->kv, p->layer, p->rows, k, v);
@@ -62,11 +67,12 @@ void layer_attention_forward(const struct layer_pass *p, bool again)
   d->ops->add(d->device, (size_t)m * (size_t)c->hidden, p->mid, p->x);
 }
 
-/* ---- backward -------------------------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
-/* From the gradient of a finished projection to that of the raw one: `grad` itself, or `to` with QK-norm. spare: room for the normed rows. */
-static struct view unfinish_projection(const struct layer_pass *p, struct weight *norm, int heads, struct view raw, struct view grad,
-                                       struct view to, struct view spare)
+/* From the gradient of a finished projection to that of the raw one: `grad` itself, or `to` with QK-norm, which needs
+   `spare` for the normed rows. */
+static struct view unfinish_projection(const struct layer_pass *p, struct weight *norm, int heads, struct view raw,
+                                       struct view grad, struct view to, struct view spare)
 {
   const struct decoder *d = p->d;
   int32_t m = p->rows->count * heads;
@@ -87,9 +93,10 @@ static void attend_backward(const struct layer_pass *p, const int32_t *kv_slot, 
   size_t width = (size_t)c->kv_heads * (size_t)c->head_dim;
   struct attention_shape shape = shape_of(p);
   struct view q = p->q, dout = decoder_view(d, d->at.dout);
-  if (p->w->q_norm) q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated)); // again
+  if (p->w->q_norm) q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated));  // again
   d->ops->gemm_dx(d->device, p->w->o, m, decoder_view(d, d->at.dx), dout, false);
-  d->ops->attention_backward(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat, dout, decoder_view(d, d->at.dq), grad);
+  d->ops->attention_backward(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat, dout,
+                             decoder_view(d, d->at.dq), grad);
   d->ops->gather(d->device, m, kv_slot, width, grad.dk, decoder_view(d, d->at.dk));
   d->ops->gather(d->device, m, kv_slot, width, grad.dv, decoder_view(d, d->at.dv));
 }
@@ -100,19 +107,20 @@ void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot
   const struct model_config *c = &d->model->config;
   const struct model_layer *w = p->w;
   int32_t m = p->rows->count;
-  struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h), r = decoder_view(d, d->at.r);
+  struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h),
+              r = decoder_view(d, d->at.r);
   d->ops->gemm_dw(d->device, w->o, w->o_bias, m, dx, p->o);
   attend_backward(p, kv_slot, grad);
-  struct view dq = unfinish_projection(p, w->q_norm, c->heads, p->q, decoder_view(d, d->at.dq), decoder_view(d, d->at.dout),
-                                       decoder_view(d, d->at.q_rotated));
-  struct view dk = unfinish_projection(p, w->k_norm, c->kv_heads, p->k, decoder_view(d, d->at.dk), decoder_view(d, d->at.dk_raw),
-                                       decoder_view(d, d->at.k_rotated));
+  struct view dq = unfinish_projection(p, w->q_norm, c->heads, p->q, decoder_view(d, d->at.dq),
+                                       decoder_view(d, d->at.dout), decoder_view(d, d->at.q_rotated));
+  struct view dk = unfinish_projection(p, w->k_norm, c->kv_heads, p->k, decoder_view(d, d->at.dk),
+                                       decoder_view(d, d->at.dk_raw), decoder_view(d, d->at.k_rotated));
   struct view dv = decoder_view(d, d->at.dv);
   // dh: one chain through q's outputs, then k's, then v's
   d->ops->gemm_dx(d->device, w->q, m, dq, dh, false);
   d->ops->gemm_dx(d->device, w->k, m, dk, dh, true);
   d->ops->gemm_dx(d->device, w->v, m, dv, dh, true);
-  d->ops->rmsnorm(d->device, w->attn_norm, c->norm_eps, m, p->x, h, r); // again
+  d->ops->rmsnorm(d->device, w->attn_norm, c->norm_eps, m, p->x, h, r);  // again
   d->ops->gemm_dw(d->device, w->q, w->q_bias, m, dq, h);
   d->ops->gemm_dw(d->device, w->k, w->k_bias, m, dk, h);
   d->ops->gemm_dw(d->device, w->v, w->v_bias, m, dv, h);

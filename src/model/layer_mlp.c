@@ -27,16 +27,18 @@ void layer_mlp_backward(const struct layer_pass *p)
   const struct model_layer *w = p->w;
   int32_t m = p->rows->count;
   size_t n = (size_t)m * (size_t)c->ffn;
-  struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h), r = decoder_view(d, d->at.r);
-  struct view act = decoder_view(d, d->at.act), dact = act, dgate = p->gate, dup = p->up; // each takes the place of what is read last
-  d->ops->swiglu(d->device, n, p->gate, p->up, act);                                      // again
+  struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h),
+              r = decoder_view(d, d->at.r);
+  struct view act = decoder_view(d, d->at.act), dact = act, dgate = p->gate,
+              dup = p->up;                            // each takes the place of what is read last
+  d->ops->swiglu(d->device, n, p->gate, p->up, act);  // again
   d->ops->gemm_dw(d->device, w->down, w->down_bias, m, dx, act);
   d->ops->gemm_dx(d->device, w->down, m, dx, dact, false);
   d->ops->swiglu_backward(d->device, n, p->gate, p->up, dact, dgate, dup);
   // dh: one chain through the gate's outputs, then up's
   d->ops->gemm_dx(d->device, w->gate, m, dgate, dh, false);
   d->ops->gemm_dx(d->device, w->up, m, dup, dh, true);
-  d->ops->rmsnorm(d->device, w->mlp_norm, c->norm_eps, m, p->mid, h, r); // again
+  d->ops->rmsnorm(d->device, w->mlp_norm, c->norm_eps, m, p->mid, h, r);  // again
   d->ops->gemm_dw(d->device, w->gate, w->gate_bias, m, dgate, h);
   d->ops->gemm_dw(d->device, w->up, w->up_bias, m, dup, h);
   d->ops->rmsnorm_backward(d->device, w->mlp_norm, m, p->mid, r, dh, dx, true);

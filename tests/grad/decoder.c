@@ -1,10 +1,13 @@
-/* links: model. The whole model's gradients in float64: against central differences, and of a tree against its separate sequences. */
+/* links: model
+ * The whole model's gradients in float64: against central differences, and of a tree against its sequences. */
 #include "decoder_rig.h"
 
 enum { PER_WEIGHT = 6 };
+/* The five-point rule errs by STEP^4 = 1e-16 times a fifth derivative, and by the loss's rounding, 1e-14 / STEP =
+ * 1e-10. */
 #define STEP  1e-4
 #define REL   1e-6
-#define FLOOR 1e-8 /* of differences of order STEP^2 = 1e-8 times a third derivative, fourth-order cancelled below; and 1e-16 |loss| / STEP = 1e-10 */
+#define FLOOR 1e-8
 
 static double *coefficients(struct arena *a, int32_t n, uint64_t seed)
 {
@@ -68,11 +71,13 @@ static void scene_open(struct scene *s, const struct variant *v, int32_t roots, 
 }
 
 /* Gradients of all weights, from zero, in fresh memory of the rig. */
-static double *gradients(struct decoder_rig *rig, struct forest *f, struct run_options o, const double *coef, const double *entropy_coef)
+static double *gradients(struct decoder_rig *rig, struct forest *f, struct run_options o, const double *coef,
+                         const double *entropy_coef)
 {
   struct run r;
   struct error err = {0};
-  for (size_t i = 0; i < rig->model->weight_count; i++) device_ops(rig->device)->weight_zero_grad(rig->device, rig->model->weights[i]);
+  for (size_t i = 0; i < rig->model->weight_count; i++)
+    device_ops(rig->device)->weight_zero_grad(rig->device, rig->model->weights[i]);
   o.train = true;
   run_open(&r, rig, f, o);
   run_all(&r, coef, entropy_coef);
@@ -131,8 +136,8 @@ static void test_central_differences(void **state)
       worst = off > worst ? off : worst;
       at += weight_rows(w) * weight_cols(w);
     }
-    print_message("%s: %d branches, %d tokens, %zu weights, worst relative difference %.1e\n", variants[v].name, s.f.count, s.f.tokens,
-                  s.rig.model->weight_count, worst);
+    print_message("%s: %d branches, %d tokens, %zu weights, worst relative difference %.1e\n", variants[v].name,
+                  s.f.count, s.f.tokens, s.rig.model->weight_count, worst);
     run_close(&r);
     rig_close(&s.rig);
   }
@@ -145,15 +150,17 @@ static void test_wrong_coefficient_is_seen(void **state)
   struct scene s;
   struct run r;
   scene_open(&s, &variants[0], 2, 40);
-  int32_t target = s.f.branch[s.f.count - 1].number; // the first token of a leaf
+  int32_t target = s.f.branch[s.f.count - 1].number;  // the first token of a leaf
   s.coef[target] = -s.coef[target];
-  double *grad = gradients(&s.rig, &s.f, (struct run_options){0}, s.coef, s.entropy_coef), got[PER_WEIGHT], want[PER_WEIGHT], values[64];
+  double *grad = gradients(&s.rig, &s.f, (struct run_options){0}, s.coef, s.entropy_coef), got[PER_WEIGHT],
+         want[PER_WEIGHT], values[64];
   s.coef[target] = -s.coef[target];
   run_open(&r, &s.rig, &s.f, (struct run_options){0});
   size_t at = 0;
-  for (size_t i = 0; i < s.rig.model->weight_count; at += weight_rows(s.rig.model->weights[i]) * weight_cols(s.rig.model->weights[i]), i++) {
+  for (size_t i = 0; i < s.rig.model->weight_count;
+       at += weight_rows(s.rig.model->weights[i]) * weight_cols(s.rig.model->weights[i]), i++) {
     struct weight *w = s.rig.model->weights[i];
-    if (w == s.rig.model->embed) continue; // a token that is not on this path may have been probed
+    if (w == s.rig.model->embed) continue;  // a token that is not on this path may have been probed
     for (int k = 0; k < PER_WEIGHT; k++) {
       struct probe p = {w, (size_t)k % weight_rows(w), (size_t)k % weight_cols(w), values};
       got[k] = grad[at + p.row * weight_cols(w) + p.col];
@@ -186,12 +193,14 @@ static void test_tree_is_sum_of_sequences(void **state)
     for (int32_t b = 0; b < s.f.count; b++)
       if (forest_is_leaf(&s.f, b)) leaf[forest_add_path(&paths, &s.f, b)] = b;
     CHECK(paths.tokens > s.f.tokens);
-    double *coef = coefficients(s.rig.arena, paths.tokens, 300), *entropy_coef = coefficients(s.rig.arena, paths.tokens, 400);
+    double *coef = coefficients(s.rig.arena, paths.tokens, 300),
+           *entropy_coef = coefficients(s.rig.arena, paths.tokens, 400);
     for (int32_t i = 0; i < s.f.tokens; i++) s.coef[i] = s.entropy_coef[i] = 0;
     for (int32_t p = 0; p < paths.count; p++) {
       for (int32_t i = 0; i < paths.branch[p].count; i++) {
         s.coef[number_on_path(&s.f, leaf[p], i)] += coef[paths.branch[p].number + i];
-        if (i + 1 < paths.branch[p].count) s.entropy_coef[number_on_path(&s.f, leaf[p], i)] += entropy_coef[paths.branch[p].number + i];
+        if (i + 1 < paths.branch[p].count)
+          s.entropy_coef[number_on_path(&s.f, leaf[p], i)] += entropy_coef[paths.branch[p].number + i];
       }
     }
     double *tree = gradients(&s.rig, &s.f, (struct run_options){.micro_rows = 11}, s.coef, s.entropy_coef);
@@ -200,7 +209,8 @@ static void test_tree_is_sum_of_sequences(void **state)
     for (size_t i = 0; i < s.rig.model->weight_count; i++) {
       size_t n = weight_rows(s.rig.model->weights[i]) * weight_cols(s.rig.model->weights[i]);
       double largest = 0;
-      for (size_t k = 0; k < n; k++) largest = math_abs(separate[at + k]) > largest ? math_abs(separate[at + k]) : largest;
+      for (size_t k = 0; k < n; k++)
+        largest = math_abs(separate[at + k]) > largest ? math_abs(separate[at + k]) : largest;
       CHECK(largest > 1e-3);
       for (size_t k = 0; k < n; k++) {
         double off = math_abs(tree[at + k] - separate[at + k]) / largest;
@@ -209,15 +219,16 @@ static void test_tree_is_sum_of_sequences(void **state)
       }
       at += n;
     }
-    print_message("%s: tree of %d tokens against %d sequences of %d: %.1e of the largest\n", variants[v].name, s.f.tokens, paths.count,
-                  paths.tokens, worst);
+    print_message("%s: tree of %d tokens against %d sequences of %d: %.1e of the largest\n", variants[v].name,
+                  s.f.tokens, paths.count, paths.tokens, worst);
     rig_close(&s.rig);
   }
 }
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_central_differences), cmocka_unit_test(test_wrong_coefficient_is_seen),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_central_differences),
+                                     cmocka_unit_test(test_wrong_coefficient_is_seen),
                                      cmocka_unit_test(test_tree_is_sum_of_sequences)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* links: model. Law 1, one forward: sampler, scorer and trainer have the same bits, whatever the batch, the pieces, the threads, the instruction set, the tree, the
- * storage; and law 3: recomputation, the LM head's chunk and micro-batches move no bit of a gradient. */
+/* links: model. Law 1, one forward: sampler, scorer and trainer have the same bits, whatever the batch, the pieces, the
+ * threads, the instruction set, the tree, the storage; and law 3: recomputation, the LM head's chunk and micro-batches
+ * move no bit of a gradient. */
 #include "decoder_rig.h"
 
 static const char *const isas[] = {"ref", "avx2", "avx512"};
@@ -12,7 +13,7 @@ static bool open_or_say(struct decoder_rig *rig, const char *isa, int threads, c
   return false;
 }
 
-/* ---- sampler = scorer = trainer, in any batch ---------------------------------------------------------------------------- */
+/* ---- sampler = scorer = trainer, in any batch ------------------------------------------------ */
 
 enum { PROMPT = 13, ANSWER = 24, LENGTH = PROMPT + ANSWER };
 
@@ -36,7 +37,8 @@ static struct sample_params params_of(int32_t sequence, int32_t i)
   return (struct sample_params){.temperature = 0.8f, .top_p = 1, .forced = -1, .uniform = rng_uniform(7, &at)};
 }
 
-/* `count` sequences `first` .. in one batch, one token each a pass. Sequences stand in the batch in the order given, last first where reverse. */
+/* `count` sequences `first` .. in one batch, one token each a pass. Sequences stand in the batch in the order given,
+ * last first where reverse. */
 static void generate(struct decoder_rig *rig, int32_t first, int32_t count, bool reverse, struct record *records)
 {
   struct error err = {0};
@@ -93,16 +95,19 @@ static void check_scores(struct decoder_rig *rig, const struct record *records, 
     int32_t answer[FOREST_BRANCHES];
     for (int32_t s = 0; s < count; s++) {
       int32_t root = forest_add(&f, -1, records[s].ids, train ? PROMPT : LENGTH);
-      answer[s] = train ? f.branch[forest_add(&f, root, records[s].ids + PROMPT, ANSWER)].number : f.branch[root].number + PROMPT;
+      answer[s] = train ? f.branch[forest_add(&f, root, records[s].ids + PROMPT, ANSWER)].number
+                        : f.branch[root].number + PROMPT;
     }
-    run_open(&r, rig, &f, (struct run_options){.train = train, .recompute = count % 2, .micro_rows = 60, .temperature = 0.8});
+    run_open(&r, rig, &f,
+             (struct run_options){.train = train, .recompute = count % 2, .micro_rows = 60, .temperature = 0.8});
     double *coef = run_reals(&r, (size_t)f.tokens);
     for (int32_t i = 0; i < f.tokens; i++) coef[i] = 1;
     run_all(&r, train ? coef : NULL, NULL);
     for (int32_t s = 0; s < count; s++) {
       CHECK_BITS(r.logp + answer[s], records[s].logp, sizeof records[s].logp);
       double entropy[ANSWER];
-      for (int32_t i = 0; i < ANSWER; i++) entropy[i] = r.entropy[i ? answer[s] + i - 1 : f.branch[train ? 2 * s : s].number + PROMPT - 1];
+      for (int32_t i = 0; i < ANSWER; i++)
+        entropy[i] = r.entropy[i ? answer[s] + i - 1 : f.branch[train ? 2 * s : s].number + PROMPT - 1];
       CHECK_BITS(entropy, records[s].entropy, sizeof entropy);
     }
     run_close(&r);
@@ -119,7 +124,7 @@ static void test_sampler_is_scorer_is_trainer(void **state)
     struct decoder_rig rig;
     CHECK(rig_open(&rig, "cpu", NULL, 2, &variants[v].config));
     for (int32_t s = 0; s < 64; s++) generate(&rig, s, 1, false, &alone[s]);
-    CHECK(memcmp(alone[0].logp, alone[1].logp, sizeof alone[0].logp) != 0); // they differ among themselves
+    CHECK(memcmp(alone[0].logp, alone[1].logp, sizeof alone[0].logp) != 0);  // they differ among themselves
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
       generate(&rig, 0, counts[i], i % 2, batch);
       for (int32_t s = 0; s < counts[i]; s++) check_record(&batch[s], &alone[s]);
@@ -130,7 +135,7 @@ static void test_sampler_is_scorer_is_trainer(void **state)
   }
 }
 
-/* ---- prefill in pieces ------------------------------------------------------------------------------------------------------ */
+/* ---- prefill in pieces ----------------------------------------------------------------------- */
 
 enum { LONG = 101 };
 
@@ -170,7 +175,7 @@ static void test_prefill_in_pieces(void **state)
   }
 }
 
-/* ---- scores and gradients under every knob ------------------------------------------------------------------------------------ */
+/* ---- scores and gradients under every knob --------------------------------------------------- */
 
 struct knobs {
   const char *isa;
@@ -194,7 +199,11 @@ static bool train_once(struct arena *a, const struct variant *v, uint64_t seed, 
   rig_gradients(rig.model);
   random_forest(&f, rig.arena, k.block, v->config.vocab, 3, 12, seed);
   run_open(&r, &rig, &f,
-           (struct run_options){.train = true, .recompute = k.recompute, .vocab_chunk = k.vocab_chunk, .micro_rows = k.micro_rows, .temperature = 0.9});
+           (struct run_options){.train = true,
+                                .recompute = k.recompute,
+                                .vocab_chunk = k.vocab_chunk,
+                                .micro_rows = k.micro_rows,
+                                .temperature = 0.9});
   double *coef = run_reals(&r, (size_t)f.tokens), *entropy_coef = run_reals(&r, (size_t)f.tokens);
   for (int32_t i = 0; i < f.tokens; i++) {
     coef[i] = noise(seed + 1, (size_t)i);
@@ -202,7 +211,8 @@ static bool train_once(struct arena *a, const struct variant *v, uint64_t seed, 
   }
   run_all(&r, coef, entropy_coef);
   size_t tokens = (size_t)f.tokens, weights = rig_read(rig.model, WEIGHT_GRAD, NULL);
-  *out = (struct outcome){ARENA_NEW(a, double, 2 * tokens + weights, "outcome", &err), 2 * tokens, 2 * tokens + weights};
+  *out =
+      (struct outcome){ARENA_NEW(a, double, 2 * tokens + weights, "outcome", &err), 2 * tokens, 2 * tokens + weights};
   CHECK(out->values != NULL);
   for (size_t i = 0; i < tokens; i++) {
     out->values[i] = math_is_nan(r.logp[i]) ? 1 : r.logp[i];
@@ -214,7 +224,8 @@ static bool train_once(struct arena *a, const struct variant *v, uint64_t seed, 
   return true;
 }
 
-static void check_outcome(struct arena *a, const struct variant *v, uint64_t seed, struct knobs k, const struct outcome *want)
+static void check_outcome(struct arena *a, const struct variant *v, uint64_t seed, struct knobs k,
+                          const struct outcome *want)
 {
   struct outcome got;
   if (!train_once(a, v, seed, k, &got)) return;
@@ -238,13 +249,14 @@ static void test_no_knob_moves_a_bit(void **state)
     bool alive = false;
     for (size_t i = want.scores; i < want.count; i++) alive = alive || math_abs(want.values[i]) > 1e-3;
     CHECK(alive);
-#define WITH(field, ...)                                               \
+#define WITH(field, ...)                                                  \
   for (size_t i = 0; i < sizeof __VA_ARGS__ / sizeof *__VA_ARGS__; i++) { \
-    k = base;                                                          \
-    k.field = __VA_ARGS__[i];                                          \
-    check_outcome(a, variant, seed, k, &want);                         \
+    k = base;                                                             \
+    k.field = __VA_ARGS__[i];                                             \
+    check_outcome(a, variant, seed, k, &want);                            \
   }
-    static const int threads[] = {2, 3, 5}, blocks[] = {4, 8, 16, 32, 64}, chunks[] = {64, 96, 8192}, micros[] = {1, 7, 20, 33, 64, 100};
+    static const int threads[] = {2, 3, 5}, blocks[] = {4, 8, 16, 32, 64}, chunks[] = {64, 96, 8192},
+                     micros[] = {1, 7, 20, 33, 64, 100};
     static const bool on[] = {true};
     WITH(threads, threads)
     WITH(block, blocks)
@@ -254,12 +266,13 @@ static void test_no_knob_moves_a_bit(void **state)
     WITH(isa, isas)
 #undef WITH
     // and all together
-    for (int i = 0; i < ISAS; i++) check_outcome(a, variant, seed, (struct knobs){isas[i], 3, 8, 64, 20, i % 2 == 0}, &want);
+    for (int i = 0; i < ISAS; i++)
+      check_outcome(a, variant, seed, (struct knobs){isas[i], 3, 8, 64, 20, i % 2 == 0}, &want);
     arena_destroy(a);
   }
 }
 
-/* ---- trees ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- trees ----------------------------------------------------------------------------------- */
 
 static void test_trees_are_their_sequences(void **state)
 {
@@ -280,15 +293,18 @@ static void test_trees_are_their_sequences(void **state)
       run_all(&s, NULL, NULL);
       for (int32_t leaf = 0, path = 0; leaf < tree.count; leaf++) {
         if (!forest_is_leaf(&tree, leaf)) continue;
-        const double *alone_logp = s.logp + paths.branch[path].number, *alone_entropy = s.entropy + paths.branch[path].number;
+        const double *alone_logp = s.logp + paths.branch[path].number,
+                     *alone_entropy = s.entropy + paths.branch[path].number;
         path++;
         for (int32_t b = leaf; b >= 0; b = tree.branch[b].parent) {
           const struct branch *branch = &tree.branch[b];
-          int32_t from = branch->start == 0; // the first token of all has no log-probability
+          int32_t from = branch->start == 0;  // the first token of all has no log-probability
           if (branch->count > from)
-            CHECK_BITS(r.logp + branch->number + from, alone_logp + branch->start + from, (size_t)(branch->count - from) * sizeof(double));
-          int32_t rows = branch->count - (b == leaf); // the last token of a path has no successor
-          if (rows > 0) CHECK_BITS(r.entropy + branch->number, alone_entropy + branch->start, (size_t)rows * sizeof(double));
+            CHECK_BITS(r.logp + branch->number + from, alone_logp + branch->start + from,
+                       (size_t)(branch->count - from) * sizeof(double));
+          int32_t rows = branch->count - (b == leaf);  // the last token of a path has no successor
+          if (rows > 0)
+            CHECK_BITS(r.entropy + branch->number, alone_entropy + branch->start, (size_t)rows * sizeof(double));
         }
       }
       run_close(&s);
@@ -298,7 +314,7 @@ static void test_trees_are_their_sequences(void **state)
   }
 }
 
-/* ---- and the checks above can fail ------------------------------------------------------------------------------------------------- */
+/* ---- and the checks above can fail ----------------------------------------------------------- */
 
 static void test_a_flipped_bit_is_seen(void **state)
 {
@@ -318,7 +334,7 @@ static void test_a_flipped_bit_is_seen(void **state)
     weight_read(w, WEIGHT_MASTER, row, 1, values, HOST_F32);
     uint32_t bits;
     memcpy(&bits, &values[k / 2], sizeof bits);
-    bits ^= 1u << 12; // a change of 1 in 2,000 to 1 in 4,000
+    bits ^= 1u << 12;  // a change of 1 in 2,000 to 1 in 4,000
     memcpy(&values[k / 2], &bits, sizeof bits);
     weight_write(w, WEIGHT_MASTER, row, 1, values, HOST_F32);
     score_in_pieces(&rig, &f, LONG, got[0], got[1]);
@@ -334,8 +350,9 @@ static void test_a_flipped_bit_is_seen(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sampler_is_scorer_is_trainer), cmocka_unit_test(test_prefill_in_pieces),
-                                     cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_trees_are_their_sequences),
-                                     cmocka_unit_test(test_a_flipped_bit_is_seen)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sampler_is_scorer_is_trainer), cmocka_unit_test(test_prefill_in_pieces),
+      cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_trees_are_their_sequences),
+      cmocka_unit_test(test_a_flipped_bit_is_seen)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,15 @@
-/* links: model. The decoder against transformers in float64: the tiny checkpoints of each family, and SmolLM2-135M-Instruct where the environment names its file.
+/* links: model. The decoder against transformers in float64: the tiny checkpoints of each family, and
+ * SmolLM2-135M-Instruct where the environment names its file.
  *
- * Tolerances are those of fixtures/README.md ("Tolerances"): about five times what transformers in float32 is off by; reference64 within 1e-10 of the largest number. */
+ * Tolerances are those of fixtures/README.md ("Tolerances"): about five times what transformers in float32 is off by;
+ * reference64 within 1e-10 of the largest number. */
 #include "decoder_rig.h"
 
+#include <stdlib.h>
 #include "core/file.h"
 #include "core/json.h"
 #include "model/config.h"
 #include "model/safetensors.h"
-#include <stdlib.h>
 
 static const char *const families[] = {"llama", "smollm", "mistral", "qwen2", "qwen3", "qwen3-bf16-sharded"};
 enum { FAMILIES = sizeof families / sizeof families[0], LONGEST = 1024 };
@@ -22,7 +24,7 @@ static bool fixtures_present(struct arena *a, const char **folder)
   return false;
 }
 
-/* ---- expectations ------------------------------------------------------------------------------------------------------------ */
+/* ---- expectations ---------------------------------------------------------------------------- */
 
 static const struct safetensors_tensor *tensor(const struct safetensors *s, const char *name, const char *dtype)
 {
@@ -50,8 +52,10 @@ static int64_t expected_int(const struct safetensors *s, const char *name, size_
   return x;
 }
 
-/* Compares n values; what they are off by at most goes to *worst. relative: tolerance in parts of the largest expected value. */
-static void compare(const char *what, const double *got, const double *want, size_t n, double tolerance, bool relative, double *worst)
+/* Compares n values; what they are off by at most goes to *worst. relative: tolerance in parts of the largest expected
+ * value. */
+static void compare(const char *what, const double *got, const double *want, size_t n, double tolerance, bool relative,
+                    double *worst)
 {
   double largest = 0;
   CHECK(n > 0 && got != want);
@@ -66,21 +70,22 @@ static void compare(const char *what, const double *got, const double *want, siz
   }
 }
 
-/* ---- a tiny checkpoint ---------------------------------------------------------------------------------------------------------- */
+/* ---- a tiny checkpoint ----------------------------------------------------------------------- */
 
 /* Largest differences; those of f64 in parts of the largest value. */
 struct limits {
   double logits, logprob, entropy, hidden, loss, gradient;
 };
-static const struct limits limits_f32 = {5e-5, 3e-5, 2e-5, 7e-5, 1e-4, 1e-5}; /* hidden: five times the 1.4e-5 of the table */
+static const struct limits limits_f32 = {5e-5, 3e-5, 2e-5,
+                                         7e-5, 1e-4, 1e-5}; /* hidden: five times the 1.4e-5 of the table */
 static const struct limits limits_f64 = {1e-10, 1e-10, 1e-10, 1e-10, 1e-10, 1e-10};
 
 struct fixture {
   struct decoder_rig rig;
   struct safetensors expect;
   struct forest f;
-  size_t sequences, width;  /* B and T */
-  bool exact;               /* reference64 */
+  size_t sequences, width; /* B and T */
+  bool exact;              /* reference64 */
   struct limits limit, worst;
 };
 
@@ -97,7 +102,9 @@ static void open_fixture(struct fixture *x, const char *kind, const char *path, 
   x->limit = x->exact ? limits_f64 : limits_f32;
   CHECK_OK(model_source_open(a, path, &source, &config, &err), &err);
   if (config_name) CHECK_OK(model_config_read(a, path_join(a, path, config_name, &err), &config, &err), &err);
-  CHECK_OK(model_load(a, x->rig.device, &source, &config, config.max_positions < 256 ? config.max_positions : 256, &x->rig.model, &err), &err);
+  CHECK_OK(model_load(a, x->rig.device, &source, &config, config.max_positions < 256 ? config.max_positions : 256,
+                      &x->rig.model, &err),
+           &err);
   rig_gradients(x->rig.model);
 }
 
@@ -114,16 +121,18 @@ static void open_sequences(struct fixture *x, const char *path)
   for (size_t s = 0; s < x->sequences; s++) {
     int32_t row[LONGEST], length = (int32_t)expected_int(&x->expect, "lengths", s);
     CHECK(length <= LONGEST && (size_t)length <= x->width);
-    for (int32_t i = 0; i < length; i++) row[i] = (int32_t)expected_int(&x->expect, "input_ids", s * x->width + (size_t)i);
+    for (int32_t i = 0; i < length; i++)
+      row[i] = (int32_t)expected_int(&x->expect, "input_ids", s * x->width + (size_t)i);
     forest_add(&x->f, -1, row, length);
   }
 }
 
-/* Rows of [B, T, n] that are no padding, in the forest's order: [tokens, n]. last: whether a sequence's last row counts. */
+/* Rows of [B, T, n] that are no padding, in the forest's order: [tokens, n]. last: whether a sequence's last row
+ * counts. */
 static double *gathered(struct fixture *x, const char *name, size_t n, bool last, size_t *count)
 {
   struct error err = {0};
-  double *to = ARENA_NEW(x->rig.arena, double, (size_t)x->f.tokens * n, "expected", &err);
+  double *to = ARENA_NEW(x->rig.arena, double, (size_t)x->f.tokens *n, "expected", &err);
   CHECK(to != NULL);
   *count = 0;
   for (size_t s = 0; s < x->sequences; s++) {
@@ -134,7 +143,8 @@ static double *gathered(struct fixture *x, const char *name, size_t n, bool last
   return to;
 }
 
-/* Of values by number, those of the rows that have a successor (at: 0, entropies) or of those successors (at: 1, log-probabilities). */
+/* Of values by number, those of the rows that have a successor (at: 0, entropies) or of those successors (at: 1,
+ * log-probabilities). */
 static double *of_rows(struct fixture *x, const double *values, int32_t at)
 {
   struct error err = {0};
@@ -154,9 +164,12 @@ static void check_hidden(struct fixture *x, struct run *r)
   double *got = run_reals(r, (size_t)x->f.tokens * hidden);
   for (int layer = -1; layer <= layers; layer++) {
     char name[64];
-    if (layer < 0) snprintf(name, sizeof name, "hidden.norm");
-    else if (layer == 0) snprintf(name, sizeof name, "hidden.embed");
-    else snprintf(name, sizeof name, "hidden.layer%d", layer - 1);
+    if (layer < 0)
+      snprintf(name, sizeof name, "hidden.norm");
+    else if (layer == 0)
+      snprintf(name, sizeof name, "hidden.embed");
+    else
+      snprintf(name, sizeof name, "hidden.layer%d", layer - 1);
     double *want = gathered(x, name, hidden, true, &n);
     CHECK_OK(decoder_hidden(r->d, layer, got, HOST_F64, &err), &err);
     compare(name, got, want, n, x->limit.hidden, x->exact, &x->worst.hidden);
@@ -190,7 +203,8 @@ static void check_gradients(struct fixture *x)
     const struct weight *w = m->weights[i];
     size_t n = weight_rows(w) * weight_cols(w);
     char *name = arena_printf(x->rig.arena, "test", &err, "grad.%s", weight_name(w));
-    double *got = ARENA_NEW(x->rig.arena, double, n, "test", &err), *want = ARENA_NEW(x->rig.arena, double, n, "test", &err);
+    double *got = ARENA_NEW(x->rig.arena, double, n, "test", &err),
+           *want = ARENA_NEW(x->rig.arena, double, n, "test", &err);
     CHECK(name && got && want);
     CHECK_INT(tensor(&x->expect, name, "F64")->elements, n);
     expected(&x->expect, name, 0, n, want);
@@ -232,9 +246,9 @@ static void check_family(const char *kind, const char *family, const char *path,
   run_backward(&r, by_number, NULL);
   CHECK_OK(decoder_gradients_join(r.g, x.rig.model, x.f.embed_ids, x.f.embed_count, &err), &err);
   check_gradients(&x);
-  print_message("%-18s %-11s %-14s logits %.1e logprob %.1e entropy %.1e hidden %.1e loss %.1e gradient %.1e\n", family, kind,
-                config_name ? config_name : "config.json", x.worst.logits, x.worst.logprob, x.worst.entropy, x.worst.hidden, x.worst.loss,
-                x.worst.gradient);
+  print_message("%-18s %-11s %-14s logits %.1e logprob %.1e entropy %.1e hidden %.1e loss %.1e gradient %.1e\n", family,
+                kind, config_name ? config_name : "config.json", x.worst.logits, x.worst.logprob, x.worst.entropy,
+                x.worst.hidden, x.worst.loss, x.worst.gradient);
   run_close(&r);
   rig_close(&x.rig);
 }
@@ -281,16 +295,18 @@ static void test_other_families_are_refused_by_name(void **state)
     }
     struct model_source source;
     struct model_config config;
-    CHECK_ERROR(model_source_open(a, path_join(a, folder, refused[i][0], &err), &source, &config, &err), &err, ERROR_INPUT, refused[i][1]);
+    CHECK_ERROR(model_source_open(a, path_join(a, folder, refused[i][0], &err), &source, &config, &err), &err,
+                ERROR_INPUT, refused[i][1]);
     error_clear(&err);
   }
   arena_destroy(a);
 }
 
-/* ---- SmolLM2-135M-Instruct ------------------------------------------------------------------------------------------------------- */
+/* ---- SmolLM2-135M-Instruct ------------------------------------------------------------------- */
 
 enum { CONTINUATION = 48, TOP = 5 };
-static const struct limits limits_smollm2 = {0, 2e-4, 2e-4, 3e-4, 2e-4, 2e-3}; /* hidden: after the last norm, five times the 5.8e-5 of the table */
+static const struct limits limits_smollm2 = {
+    0, 2e-4, 2e-4, 3e-4, 2e-4, 2e-3}; /* hidden: after the last norm, five times the 5.8e-5 of the table */
 
 /* The loss of grads.json: sum over sequences of the mean over the continuation of -logprob. */
 static double continuation_loss(const struct fixture *x, const double *logp, double *coef)
@@ -324,7 +340,7 @@ static void check_top(struct fixture *x, struct run *r, const struct piece *all)
     double want;
     expected(&x->expect, "top5_logprob", (size_t)i, 1, &want);
     CHECK_CLOSE(logp[i], want, x->limit.logprob, "fixtures/README.md, Tolerances");
-    if (i % TOP == 0) CHECK_INT(ids[i], expected_int(&x->expect, "top5_ids", (size_t)i)); // the closest call is 0.021
+    if (i % TOP == 0) CHECK_INT(ids[i], expected_int(&x->expect, "top5_ids", (size_t)i));  // the closest call is 0.021
   }
 }
 
@@ -355,7 +371,8 @@ static void check_gradient_summary(struct fixture *x, const json_t *entry)
     sum += got[i] * got[i];
     largest = math_abs(got[i]) > largest ? math_abs(got[i]) : largest;
   }
-  double norm = json_number_value(json_object_get(entry, "norm")), max_abs = json_number_value(json_object_get(entry, "max_abs"));
+  double norm = json_number_value(json_object_get(entry, "norm")),
+         max_abs = json_number_value(json_object_get(entry, "max_abs"));
   double off = math_abs(math_sqrt(sum) / norm - 1);
   CHECK_CLOSE(off, 0, 2e-3, "fixtures/README.md: relative on gradient norms");
   x->worst.gradient = off > x->worst.gradient ? off : x->worst.gradient;
@@ -364,7 +381,8 @@ static void check_gradient_summary(struct fixture *x, const json_t *entry)
     double want = json_number_value(json_array_get(json_object_get(entry, "first16"), i));
     CHECK_CLOSE(got[i] / max_abs, want / max_abs, 2e-3, "fixtures/README.md: 2e-3 of the tensor's largest element");
     off = math_abs(got[i] - want) / max_abs;
-    x->worst.logits = off > x->worst.logits ? off : x->worst.logits; // elements, in the place of logits, which the fixture lacks
+    x->worst.logits =
+        off > x->worst.logits ? off : x->worst.logits;  // elements, in the place of logits, which the fixture lacks
   }
   arena_release(x->rig.arena, mark);
 }
@@ -391,7 +409,8 @@ static void check_smollm2(const char *gguf, const char *folder)
   open_fixture(&x, "cpu", gguf, NULL);
   x.limit = limits_smollm2;
   open_sequences(&x, path_join(x.rig.arena, folder, "expect.safetensors", &err));
-  run_open(&r, &x.rig, &x.f, (struct run_options){.train = true, .recompute = true, .sample = true, .vocab_chunk = 8192});
+  run_open(&r, &x.rig, &x.f,
+           (struct run_options){.train = true, .recompute = true, .sample = true, .vocab_chunk = 8192});
   int32_t count = forest_post_order(&x.f, all);
   check_top(&x, &r, all);
   check_last_hidden(&x, &r);
@@ -403,8 +422,8 @@ static void check_smollm2(const char *gguf, const char *folder)
   run_backward(&r, coef, NULL);
   CHECK_OK(decoder_gradients_join(r.g, x.rig.model, x.f.embed_ids, x.f.embed_count, &err), &err);
   check_gradient_file(&x, path_join(x.rig.arena, folder, "grads.json", &err), loss);
-  print_message("smollm2-135m: logprob %.1e entropy %.1e hidden %.1e loss %.1e gradient norms %.1e elements %.1e\n", x.worst.logprob,
-                x.worst.entropy, x.worst.hidden, x.worst.loss, x.worst.gradient, x.worst.logits);
+  print_message("smollm2-135m: logprob %.1e entropy %.1e hidden %.1e loss %.1e gradient norms %.1e elements %.1e\n",
+                x.worst.logprob, x.worst.entropy, x.worst.hidden, x.worst.loss, x.worst.gradient, x.worst.logits);
   run_close(&r);
   rig_close(&x.rig);
 }
@@ -424,7 +443,8 @@ static void test_smollm2(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_other_families_are_refused_by_name),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_families),
+                                     cmocka_unit_test(test_other_families_are_refused_by_name),
                                      cmocka_unit_test(test_smollm2)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,11 @@
-/* The decoder's workspace and manners: bytes as announced, no allocation in a pass, hidden states, what sampling writes, frozen weights, gradients that outlive a pass, and
- * a sentence for everything that cannot be done. Its numbers are checked in parity/models, grad/decoder and law/forward. */
+/* The decoder's workspace and manners: bytes as announced, no allocation in a pass, hidden states, what sampling
+ * writes, frozen weights, gradients that outlive a pass, and a sentence for everything that cannot be done. Its numbers
+ * are checked in parity/models, grad/decoder and law/forward. */
 #include "decoder_rig.h"
 
 static const struct model_config *const llama = &variants[0].config;
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const char *tag)
 {
@@ -38,8 +39,13 @@ static void test_bytes_are_those_of_the_counters(void **state)
       struct decoder_gradients *g;
       struct error err = {0};
       const struct model_config *c = &variants[v].config;
-      struct decoder_options o = {.max_rows = 1 + 37 * i, .max_head_rows = 5 * i, .max_pairs = 11 * i, .train = i & 1, .recompute = i & 2,
-                                  .sample = i & 4, .vocab_chunk = i & 8 ? 32 : 0};
+      struct decoder_options o = {.max_rows = 1 + 37 * i,
+                                  .max_head_rows = 5 * i,
+                                  .max_pairs = 11 * i,
+                                  .train = i & 1,
+                                  .recompute = i & 2,
+                                  .sample = i & 4,
+                                  .vocab_chunk = i & 8 ? 32 : 0};
       CHECK(rig_open(&rig, kinds[i % 2], NULL, 1, c));
       size_t real = device_real_size(rig.device), handle = handle_bytes(rig.device);
       CHECK_OK(decoder_create(rig.arena, rig.model, &o, &d, &err), &err);
@@ -91,7 +97,8 @@ static void test_no_allocation_in_a_pass(void **state)
     run_open(&r, &rig, &f, (struct run_options){.train = true, .recompute = v % 2, .sample = true});
     pass_build(&f, &r.pass, order, forest_post_order(&f, order));
     const struct pass *p = &r.pass;
-    for (int32_t i = 0; i < p->head.count; i++) params[i] = (struct sample_params){.temperature = 1, .top_p = 0.9f, .forced = -1, .uniform = 0.5};
+    for (int32_t i = 0; i < p->head.count; i++)
+      params[i] = (struct sample_params){.temperature = 1, .top_p = 0.9f, .forced = -1, .uniform = 0.5};
     struct decoder_backward_input in = {&p->head, 1, r.pair, r.row_coef, p->kv_slot, p->embed_slot};
     uint64_t before = memory_allocations();
     int rc = decoder_forward(r.d, &p->rows, r.kv, &p->head, true, &err);
@@ -109,7 +116,7 @@ static void test_no_allocation_in_a_pass(void **state)
   }
 }
 
-/* ---- what comes out ---------------------------------------------------------------------------------------------------------- */
+/* ---- what comes out -------------------------------------------------------------------------- */
 
 /* A forced token's record, and the most likely tokens, are the scorer's. */
 static void test_sample_and_top_agree_with_score(void **state)
@@ -131,7 +138,8 @@ static void test_sample_and_top_agree_with_score(void **state)
   run_forward(&r, &(struct piece){0, 0, N}, 1, false);
   const struct head_rows *head = &r.pass.head;
   CHECK_INT(head->count, N - 1);
-  for (int32_t i = 0; i < head->count; i++) params[i] = (struct sample_params){.temperature = 1, .forced = head->pair_target[i]};
+  for (int32_t i = 0; i < head->count; i++)
+    params[i] = (struct sample_params){.temperature = 1, .forced = head->pair_target[i]};
   CHECK_OK(decoder_sample(r.d, 0.6, head, params, out, &err), &err);
   CHECK_OK(decoder_top(r.d, 0.6, head, V, ids, logp, &err), &err);
   for (int32_t i = 0; i < head->count; i++) {
@@ -195,7 +203,7 @@ static void test_hidden_states(void **state)
   rig_close(&rig);
 }
 
-/* ---- gradients ------------------------------------------------------------------------------------------------------------------ */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 static double *all_gradients(struct decoder_rig *rig)
 {
@@ -211,7 +219,8 @@ static void ones(double *x, int32_t n)
   for (int32_t i = 0; i < n; i++) x[i] = 1;
 }
 
-/* A second mini-batch starts clean: what outlived the first one's passes is gone after its join. And a backward scores by itself where nobody did. */
+/* A second mini-batch starts clean: what outlived the first one's passes is gone after its join. And a backward scores
+ * by itself where nobody did. */
 static void test_second_minibatch_starts_clean(void **state)
 {
   (void)state;
@@ -228,12 +237,14 @@ static void test_second_minibatch_starts_clean(void **state)
     ones(coef, f.tokens);
     run_all(&r, coef, NULL);
     double *first = all_gradients(&rig);
-    for (size_t i = 0; i < rig.model->weight_count; i++) device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
+    for (size_t i = 0; i < rig.model->weight_count; i++)
+      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
     run_all(&r, coef, NULL);
     size_t n = rig_read(rig.model, WEIGHT_MASTER, NULL);
     CHECK_BITS(all_gradients(&rig), first, n * sizeof(double));
     // without decoder_score in between, in one pass
-    for (size_t i = 0; i < rig.model->weight_count; i++) device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
+    for (size_t i = 0; i < rig.model->weight_count; i++)
+      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
     struct piece order[FOREST_BRANCHES];
     pass_build(&f, &r.pass, order, forest_post_order(&f, order));
     CHECK_OK(decoder_forward(r.d, &r.pass.rows, r.kv, &r.pass.head, true, &err), &err);
@@ -274,8 +285,10 @@ static void test_frozen_weights_are_left_out(void **state)
         double *g = frozen ? ARENA_NEW(a, double, n, "test", &err) : memory_alloc(n, sizeof(double), "test", &err);
         CHECK(g != NULL);
         weight_read(w, WEIGHT_GRAD, 0, weight_rows(w), g, HOST_F64);
-        if (frozen) CHECK_BITS(g, want[i], n * sizeof(double));
-        else want[i] = g;
+        if (frozen)
+          CHECK_BITS(g, want[i], n * sizeof(double));
+        else
+          want[i] = g;
       }
       run_close(&r);
       rig_close(&rig);
@@ -285,7 +298,7 @@ static void test_frozen_weights_are_left_out(void **state)
   }
 }
 
-/* ---- what cannot be done ----------------------------------------------------------------------------------------------------------- */
+/* ---- what cannot be done --------------------------------------------------------------------- */
 
 struct bad {
   struct decoder_rig rig;
@@ -375,7 +388,8 @@ static void test_calls_out_of_order(void **state)
   in.kv_slot = p->kv_slot;
   struct rows_span span = {0, 9, 0};
   p->rows.spans = &span;
-  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "gradient slots for 9 positions; expected 10");
+  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG,
+              "gradient slots for 9 positions; expected 10");
   error_clear(&err);
   span = (struct rows_span){0, 11, 0};
   CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "span of 11 positions");
@@ -396,7 +410,8 @@ static void test_options_and_kv_that_do_not_fit(void **state)
   struct kv *other;
   bad_open(&b, (struct run_options){.sample = true});
   struct decoder_options o = {.max_rows = 1, .vocab_chunk = 40};
-  CHECK_ERROR(decoder_create(b.rig.arena, b.rig.model, &o, &d, &err), &err, ERROR_INPUT, "chunk of 40; expected a multiple of 32");
+  CHECK_ERROR(decoder_create(b.rig.arena, b.rig.model, &o, &d, &err), &err, ERROR_INPUT,
+              "chunk of 40; expected a multiple of 32");
   error_clear(&err);
   struct kv_shape shape = {1, 2, 8, 8, 2};
   CHECK_OK(kv_create(b.rig.device, &shape, &other, &err), &err);
