@@ -20,15 +20,20 @@ struct settings {
 static const struct settings defaults = {.n = 1, .max_new_tokens = 256, .slots = 32, .temperature = 1, .top_p = 1};
 static const struct option options[] = {
     {"--n", "N", OPTION_INT, offsetof(struct settings, n), 1, 4096, "answers to each line (default 1)"},
-    {"--max-new-tokens", "N", OPTION_INT, offsetof(struct settings, max_new_tokens), 1, 1e6, "longest answer (default 256)"},
+    {"--max-new-tokens", "N", OPTION_INT, offsetof(struct settings, max_new_tokens), 1, 1e6,
+     "longest answer (default 256)"},
     {"--temperature", "T", OPTION_REAL, offsetof(struct settings, temperature), 0, 100, "0: greedy (default 1)"},
     {"--top-k", "K", OPTION_INT, offsetof(struct settings, top_k), 0, 1e6, "the K most likely tokens (default: off)"},
-    {"--top-p", "P", OPTION_REAL, offsetof(struct settings, top_p), 0, 1, "the fewest tokens with this mass (default: off)"},
-    {"--min-p", "P", OPTION_REAL, offsetof(struct settings, min_p), 0, 1, "tokens with at least this share of the largest probability (default: off)"},
+    {"--top-p", "P", OPTION_REAL, offsetof(struct settings, top_p), 0, 1,
+     "the fewest tokens with this mass (default: off)"},
+    {"--min-p", "P", OPTION_REAL, offsetof(struct settings, min_p), 0, 1,
+     "tokens with at least this share of the largest probability (default: off)"},
     {"--stop", "TEXT", OPTION_TEXT, offsetof(struct settings, stop), 0, 0, "end an answer in front of this text"},
     {"--system", "TEXT", OPTION_TEXT, offsetof(struct settings, system), 0, 0, "system prompt, with PROMPT"},
-    {"--plain", NULL, OPTION_FLAG, offsetof(struct settings, plain), 0, 0, "PROMPT is text to go on with, not a chat message"},
-    {"--slots", "N", OPTION_INT, offsetof(struct settings, slots), 1, 4096, "answers that are made together; moves no bit (default 32)"}};
+    {"--plain", NULL, OPTION_FLAG, offsetof(struct settings, plain), 0, 0,
+     "PROMPT is text to go on with, not a chat message"},
+    {"--slots", "N", OPTION_INT, offsetof(struct settings, slots), 1, 4096,
+     "answers that are made together; moves no bit (default 32)"}};
 
 /* A line and what it asks for. */
 struct request {
@@ -58,7 +63,8 @@ struct generate {
   struct text streamed;
 };
 
-/* ---- a line to a request ------------------------------------------------------------------------------------------ */
+/* ---- a line to a request ------------------------------------------------------------------------------------------
+ */
 
 static int take_stop(struct generate *g, const json_t *object, struct request *r, struct error *err)
 {
@@ -69,7 +75,8 @@ static int take_stop(struct generate *g, const json_t *object, struct request *r
   for (size_t i = 0; i < n; i++) {
     const json_t *s = json_is_array(stop) ? json_array_get(stop, i) : stop;
     if (s && (!json_is_string(s) || !json_string_length(s)))
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "stop", "found a stop that is no text; expected a string or a list of strings");
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "stop",
+              "found a stop that is no text; expected a string or a list of strings");
     r->stop[i] = s ? json_string_value(s) : g->settings->stop;
   }
   r->stop_count = n;
@@ -81,7 +88,8 @@ static int take_ids(const struct generate *g, const json_t *list, struct token_l
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *id = json_array_get(list, i);
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= g->session.config.vocab)
-      FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids[%zu] that is no token of the model; expected 0 to %d", i, g->session.config.vocab - 1);
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "ids", "found ids[%zu] that is no token of the model; expected 0 to %d", i,
+              g->session.config.vocab - 1);
     TRY(token_list_push(out, (int32_t)json_integer_value(id), err));
   }
   return 0;
@@ -89,12 +97,16 @@ static int take_ids(const struct generate *g, const json_t *list, struct token_l
 
 static int take_prompt(struct generate *g, const json_t *object, struct request *r, struct error *err)
 {
-  const json_t *ids = json_object_get(object, "ids"), *prompt = json_object_get(object, "prompt"), *messages = json_object_get(object, "messages");
+  const json_t *ids = json_object_get(object, "ids"), *prompt = json_object_get(object, "prompt"),
+               *messages = json_object_get(object, "messages");
   const json_t *variables = json_object_get(object, "variables");
   if (json_is_array(ids)) return take_ids(g, ids, &r->ids, err);
   if (!json_is_string(prompt) && !json_is_array(messages))
-    FAIL(err, ERROR_INPUT, "found neither prompt, messages nor ids; expected one of {\"prompt\": \"...\"}, {\"messages\": [...]}, {\"ids\": [...]}");
-  return session_prompt_ids(&g->session, json_string_value(prompt), json_is_string(prompt) ? NULL : messages, json_is_object(variables) ? variables : NULL, &r->ids, err);
+    FAIL(err, ERROR_INPUT,
+         "found neither prompt, messages nor ids; expected one of {\"prompt\": \"...\"}, {\"messages\": [...]}, "
+         "{\"ids\": [...]}");
+  return session_prompt_ids(&g->session, json_string_value(prompt), json_is_string(prompt) ? NULL : messages,
+                            json_is_object(variables) ? variables : NULL, &r->ids, err);
 }
 
 static int take_request(struct generate *g, struct request *r, struct error *err)
@@ -115,12 +127,15 @@ static int take_request(struct generate *g, struct request *r, struct error *err
   r->sampling.top_k = (int32_t)top_k;
   r->seed_given = r->seed >= 0;
   if (!r->ids.count) FAIL(err, ERROR_INPUT, "the prompt has no token; expected text");
-  if ((int64_t)r->ids.count >= most) FAIL(err, ERROR_INPUT, "the prompt has %zu tokens; expected fewer than %d, the model's max_position_embeddings", r->ids.count, most);
+  if ((int64_t)r->ids.count >= most)
+    FAIL(err, ERROR_INPUT, "the prompt has %zu tokens; expected fewer than %d, the model's max_position_embeddings",
+         r->ids.count, most);
   if ((int64_t)r->ids.count + r->max_new_tokens > most) r->max_new_tokens = most - (int64_t)r->ids.count;
   return 0;
 }
 
-/* ---- requests to answers -------------------------------------------------------------------------------------------- */
+/* ---- requests to answers --------------------------------------------------------------------------------------------
+ */
 
 static int make_job(struct generate *g, struct request *r, struct tree *t, struct generate_job *job, struct error *err)
 {
@@ -165,7 +180,11 @@ static bool cancelled(void *arg)
 /* What the window's lines need at most. */
 static struct generate_options window_options(const struct generate *g)
 {
-  struct generate_options o = {.slots = (int)g->settings->slots, .prefill_rows = PREFILL_ROWS, .max_group = 1, .max_path = 2, .kv_block = KV_BLOCK};
+  struct generate_options o = {.slots = (int)g->settings->slots,
+                               .prefill_rows = PREFILL_ROWS,
+                               .max_group = 1,
+                               .max_path = 2,
+                               .kv_block = KV_BLOCK};
   int prompt = 1, answer = 1;
   int64_t rollouts = 0;
   for (int32_t i = 0; i < g->count; i++) {
@@ -216,7 +235,8 @@ static void put_floats(struct text *t, const char *name, const struct segment *s
   text_puts(t, "]");
 }
 
-static int put_answer(struct generate *g, const struct request *r, int32_t sample, const struct tree *t, struct error *err)
+static int put_answer(struct generate *g, const struct request *r, int32_t sample, const struct tree *t,
+                      struct error *err)
 {
   const struct segment *s = &t->segments[r->job->leaf[sample]];
   struct text line = {0}, text = {0};
@@ -233,7 +253,8 @@ static int put_answer(struct generate *g, const struct request *r, int32_t sampl
   if (g->session.tokenizer) {
     tokenizer_decode(g->session.tokenizer, ids, (size_t)s->count, true, &text);
     text_puts(&line, ", \"text\": ");
-    json_put_string(&line, text.bytes ? text.bytes : "", generate_find_stop(text.bytes ? text.bytes : "", text.size, r->stop, r->stop_count));
+    json_put_string(&line, text.bytes ? text.bytes : "",
+                    generate_find_stop(text.bytes ? text.bytes : "", text.size, r->stop, r->stop_count));
   }
   text_printf(&line, ", \"finish\": \"%s\"}", r->job->finish[sample] == FINISH_STOP ? "stop" : "length");
   int rc = text_finish(&text, err);
@@ -250,7 +271,8 @@ static int answer_window(struct generate *g, struct lines *lines, struct error *
   struct generator *generator;
   struct tree *t;
   TRY(tree_create(g->arena, &t, err));
-  TRY(generator_create(g->arena, g->session.model, g->session.tokenizer, g->session.end_ids, g->session.end_id_count, &o, &generator, err));
+  TRY(generator_create(g->arena, g->session.model, g->session.tokenizer, g->session.end_ids, g->session.end_id_count,
+                       &o, &generator, err));
   TRY(run_jobs(g, generator, t, err));
   for (int32_t i = 0; i < g->count && !g->streaming; i++) {
     struct request *r = &g->requests[i];
@@ -271,7 +293,8 @@ static void clear_window(struct generate *g)
   arena_reset(g->arena);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------------- */
+/* ---- the command
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int answer_lines_in(struct generate *g, struct error *err)
 {
@@ -304,9 +327,11 @@ static int answer_prompt(struct generate *g, const char *prompt, struct error *e
 {
   struct request *r = &g->requests[0];
   bool chat = g->session.template && !g->settings->plain;
-  json_t *system = g->settings->system ? json_pack("{s:s, s:s}", "role", "system", "content", g->settings->system) : NULL;
+  json_t *system =
+      g->settings->system ? json_pack("{s:s, s:s}", "role", "system", "content", g->settings->system) : NULL;
   json_t *user = json_pack("{s:s, s:s}", "role", "user", "content", prompt);
-  json_t *o = chat ? system ? json_pack("{s:[o, o]}", "messages", system, user) : json_pack("{s:[o]}", "messages", user) : json_pack("{s:s}", "prompt", prompt);
+  json_t *o = chat ? system ? json_pack("{s:[o, o]}", "messages", system, user) : json_pack("{s:[o]}", "messages", user)
+                   : json_pack("{s:s}", "prompt", prompt);
   if (!o) FAIL_AT(err, ERROR_INPUT, NULL, 0, "PROMPT", "found a prompt that is not UTF-8; expected text");
   r->line = (struct line){.object = o, .number = 1};
   g->count = 1;
@@ -332,7 +357,8 @@ static int run(struct cli *c, struct error *err)
   g->cli = c;
   g->settings = c->settings;
   cli_catch_signals();
-  struct session_options o = {.model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = c->argument_count == 1};
+  struct session_options o = {
+      .model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = c->argument_count == 1};
   TRY(session_open(c->arena, &o, &g->session, err));
   TRY(session_load(&g->session, 0, err));
   g->arena = arena_create("window", 0, err);
@@ -347,10 +373,15 @@ const struct command command_generate = {
     .name = "generate",
     .help = "Answers to prompts, with every token's log-probability",
     .arguments = "MODEL [PROMPT]",
-    .about = "With PROMPT: the answer as text, as it comes (a chat message where the model has a chat template). Without: JSON Lines from --in,\n"
-             "{prompt | messages | ids, n?, max_new_tokens?, temperature?, top_p?, top_k?, min_p?, stop?, seed?}; one line out per answer:\n"
-             "{line, sample, ids, logp, logp_behaviour, text, finish}. logp is what `assay score --temperature T` gives, bit for bit; logp_behaviour is of the\n"
-             "distribution that was drawn from. Order of filters: temperature, top_k, top_p, min_p. ids include the stop token; text ends before a stop string.",
+    .about =
+        "With PROMPT: the answer as text, as it comes (a chat message where the model has a chat template). Without: "
+        "JSON Lines from --in,\n"
+        "{prompt | messages | ids, n?, max_new_tokens?, temperature?, top_p?, top_k?, min_p?, stop?, seed?}; one line "
+        "out per answer:\n"
+        "{line, sample, ids, logp, logp_behaviour, text, finish}. logp is what `assay score --temperature T` gives, "
+        "bit for bit; logp_behaviour is of the\n"
+        "distribution that was drawn from. Order of filters: temperature, top_k, top_p, min_p. ids include the stop "
+        "token; text ends before a stop string.",
     .example = "assay generate models/tiny '12+34=' --temperature 0",
     .options = options,
     .option_count = sizeof options / sizeof options[0],

@@ -9,9 +9,12 @@ const struct command command_train = {
     .name = "train",
     .help = "train a model on problems whose answers can be checked",
     .arguments = "RECIPE [key=value ...]",
-    .about = "Reads a recipe (YAML), generates answers, judges them, and moves the weights. key=value overrides a key of the recipe, with dots: rollout.temperature=0.8.\n"
-             "Everything goes into one run folder: recipe.yaml, metrics.jsonl, rollouts/, checkpoints/, log.txt. A run that was stopped or killed goes on with\n"
-             "--resume and ends with the same bits. Ctrl-C once: saves a checkpoint and exits with 5; twice: stops at once.",
+    .about =
+        "Reads a recipe (YAML), generates answers, judges them, and moves the weights. key=value overrides a key of "
+        "the recipe, with dots: rollout.temperature=0.8.\n"
+        "Everything goes into one run folder: recipe.yaml, metrics.jsonl, rollouts/, checkpoints/, log.txt. A run that "
+        "was stopped or killed goes on with\n"
+        "--resume and ends with the same bits. Ctrl-C once: saves a checkpoint and exits with 5; twice: stops at once.",
     .example = "assay train recipes/demo.yaml train.steps=5 --run runs/try",
     TRAIN_COMMAND_OPTIONS,
     .least = 1,

@@ -5,8 +5,10 @@
 #include <stddef.h>
 
 const struct option train_options[TRAIN_OPTION_COUNT] = {
-    {"--run", "DIR", OPTION_TEXT, offsetof(struct train_settings, run), 0, 0, "folder of the run (default: runs/RECIPE-N)"},
-    {"--resume", NULL, OPTION_FLAG, offsetof(struct train_settings, resume), 0, 0, "go on with the run in --run from its last checkpoint"},
+    {"--run", "DIR", OPTION_TEXT, offsetof(struct train_settings, run), 0, 0,
+     "folder of the run (default: runs/RECIPE-N)"},
+    {"--resume", NULL, OPTION_FLAG, offsetof(struct train_settings, resume), 0, 0,
+     "go on with the run in --run from its last checkpoint"},
     {"--plan", NULL, OPTION_FLAG, offsetof(struct train_settings, plan), 0, 0, "print the memory plan and stop"}};
 const struct train_settings train_defaults = {0};
 
@@ -27,7 +29,9 @@ int train_command(struct cli *c, bool sft, struct error *err)
                           .stop = cli_stopped};
   struct run *r;
   struct text plan = {0};
-  if (s->resume && !s->run) FAIL_AT(err, ERROR_INPUT, NULL, 0, "--resume", "found --resume without --run; expected the folder of the run: --run DIR --resume");
+  if (s->resume && !s->run)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--resume",
+            "found --resume without --run; expected the folder of the run: --run DIR --resume");
   cli_catch_signals();
   TRY(run_open(c->arena, &o, &r, err));
   run_describe(r, &plan);

@@ -11,8 +11,9 @@ struct train_settings {
 enum { TRAIN_OPTION_COUNT = 3 };
 extern const struct option train_options[TRAIN_OPTION_COUNT];
 extern const struct train_settings train_defaults;
-#define TRAIN_COMMAND_OPTIONS \
-  .options = train_options, .option_count = TRAIN_OPTION_COUNT, .defaults = &train_defaults, .settings_size = sizeof(struct train_settings)
+#define TRAIN_COMMAND_OPTIONS                                                                \
+  .options = train_options, .option_count = TRAIN_OPTION_COUNT, .defaults = &train_defaults, \
+  .settings_size = sizeof(struct train_settings)
 
 int train_command(struct cli *c, bool sft, struct error *err) MUST_USE;
 

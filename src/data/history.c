@@ -13,13 +13,13 @@ struct history {
   struct arena *arena;
   struct entry *entries; /* in order of first meeting */
   size_t count, room;
-  uint32_t *table;       /* [slots] entry + 1, 0: empty; a power of two */
+  uint32_t *table; /* [slots] entry + 1, 0: empty; a power of two */
   size_t slots;
 };
 
 static uint64_t hash(const char *s)
 {
-  uint64_t h = 1469598103934665603u; // FNV-1a: only looks up, never decides an order
+  uint64_t h = 1469598103934665603u;  // FNV-1a: only looks up, never decides an order
   for (; *s; s++) h = (h ^ (uint8_t)*s) * 1099511628211u;
   return h;
 }

@@ -17,13 +17,13 @@ struct prompt {
 
 struct slot {
   bool live;
-  int32_t prompt;       /* index into prompts */
+  int32_t prompt; /* index into prompts */
   int32_t job, rollout;
-  int32_t position;     /* of the token that the next pass reads */
-  int32_t most_blocks;  /* what its path may grow to: the reservation */
+  int32_t position;    /* of the token that the next pass reads */
+  int32_t most_blocks; /* what its path may grow to: the reservation */
   struct kv_path path;
   struct token_decoder decoder;
-  struct text tail;     /* the last decoded bytes, for stop strings */
+  struct text tail; /* the last decoded bytes, for stop strings */
 };
 
 struct generator {
@@ -34,8 +34,8 @@ struct generator {
   struct generate_options options;
   struct decoder *decoder;
   struct kv_space *kv;
-  struct slot *slots;      /* [slots] */
-  struct prompt *prompts;  /* [slots + 1]: a window onto the jobs; room counts those in use */
+  struct slot *slots;     /* [slots] */
+  struct prompt *prompts; /* [slots + 1]: a window onto the jobs; room counts those in use */
   int32_t prompt_room;
   // one pass: rows and head
   int32_t row_room, head_room;
@@ -47,7 +47,7 @@ struct generator {
   struct head_rows head;
   struct sample_params *params;
   struct sample_result *results;
-  struct row_at *who;      /* [head_room] which rollout each head row belongs to */
+  struct row_at *who; /* [head_room] which rollout each head row belongs to */
   // one run
   struct tree *tree;
   struct generate_job *jobs;
@@ -58,12 +58,21 @@ struct generator {
   struct generate_counts counts;
 };
 
-static int most(int a, int b) { return a > b ? a : b; }
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+static int most(int a, int b)
+{
+  return a > b ? a : b;
+}
+static int32_t least(int32_t a, int32_t b)
+{
+  return a < b ? a : b;
+}
 
 /* ---- sizes ----------------------------------------------------------------------------------------------------- */
 
-static int blocks_for(const struct generate_options *o, int positions) { return (positions + o->kv_block - 1) / o->kv_block; }
+static int blocks_for(const struct generate_options *o, int positions)
+{
+  return (positions + o->kv_block - 1) / o->kv_block;
+}
 
 int generate_blocks(const struct generate_options *o, int max_prompt, int max_new)
 {
@@ -71,7 +80,10 @@ int generate_blocks(const struct generate_options *o, int max_prompt, int max_ne
   return most(groups * blocks_for(o, max_prompt) + o->slots * (blocks_for(o, max_new) + 1), generate_blocks_least(o));
 }
 
-int generate_blocks_least(const struct generate_options *o) { return 2 * blocks_for(o, o->max_path) + 1; }
+int generate_blocks_least(const struct generate_options *o)
+{
+  return 2 * blocks_for(o, o->max_path) + 1;
+}
 
 static struct decoder_options decoder_options(const struct generate_options *o)
 {
@@ -106,7 +118,8 @@ static int create_pass(struct generator *g, struct arena *a, struct error *err)
   g->results = ARENA_NEW(a, struct sample_result, head, "generate", err);
   g->who = ARENA_NEW(a, struct row_at, head, "generate", err);
   g->ids = ARENA_NEW(a, int32_t, (size_t)g->options.max_path, "generate", err);
-  bool ok = g->token && g->position && g->runs && g->blocks && g->copies && g->head_row && g->params && g->results && g->who && g->ids;
+  bool ok = g->token && g->position && g->runs && g->blocks && g->copies && g->head_row && g->params && g->results &&
+            g->who && g->ids;
   return ok ? 0 : err->code;
 }
 
@@ -168,15 +181,18 @@ int generator_create(struct arena *a, const struct model *m, const struct tokeni
 
 static void pass_start(struct generator *g)
 {
-  g->rows = (struct rows){.token = g->token, .position = g->position, .runs = g->runs, .blocks = g->blocks, .copies = g->copies};
+  g->rows = (struct rows){
+      .token = g->token, .position = g->position, .runs = g->runs, .blocks = g->blocks, .copies = g->copies};
   g->head = (struct head_rows){.row = g->head_row};
   g->block_count = 0;
 }
 
-static void pass_add_run(struct generator *g, const struct kv_path *path, int32_t position, int32_t count, const int32_t *ids)
+static void pass_add_run(struct generator *g, const struct kv_path *path, int32_t position, int32_t count,
+                         const int32_t *ids)
 {
   struct rows *r = &g->rows;
-  g->runs[r->run_count++] = (struct rows_run){.row = r->count, .count = count, .position = position, .table = g->block_count};
+  g->runs[r->run_count++] =
+      (struct rows_run){.row = r->count, .count = count, .position = position, .table = g->block_count};
   int32_t used = kv_blocks_for(g->kv, position + count);
   memcpy(g->blocks + g->block_count, path->table, (size_t)used * sizeof(int32_t));
   g->block_count += used;
@@ -187,7 +203,8 @@ static void pass_add_run(struct generator *g, const struct kv_path *path, int32_
 }
 
 /* A head row for the token at `position` of a rollout: what will be drawn there, and with which number. */
-static void pass_add_head(struct generator *g, int32_t row, int32_t job, int32_t rollout, int32_t position, int32_t generated)
+static void pass_add_head(struct generator *g, int32_t row, int32_t job, int32_t rollout, int32_t position,
+                          int32_t generated)
 {
   struct generate_job *j = &g->jobs[job];
   int32_t h = g->head.count++;
@@ -213,7 +230,8 @@ static int pass_run(struct generator *g, struct error *err)
   return 0;
 }
 
-/* ---- the end of a rollout ------------------------------------------------------------------------------------------ */
+/* ---- the end of a rollout ------------------------------------------------------------------------------------------
+ */
 
 size_t generate_find_stop(const char *text, size_t n, const char *const *stop, size_t stop_count)
 {
@@ -233,7 +251,8 @@ static bool is_end_id(const struct generator *g, int32_t id)
   return false;
 }
 
-/* Adds the token's text to the slot's tail, looks for a stop string that ends in it, and keeps what a longer one may still need. */
+/* Adds the token's text to the slot's tail, looks for a stop string that ends in it, and keeps what a longer one may
+ * still need. */
 static bool tail_stops(struct slot *s, int32_t id, const struct generate_job *j)
 {
   size_t longest = 1;
@@ -248,7 +267,8 @@ static bool tail_stops(struct slot *s, int32_t id, const struct generate_job *j)
 }
 
 /* Whether the rollout ends with token `id`, its generated-th (1-based). */
-static enum finish ends(struct generator *g, struct slot *s, const struct generate_job *j, int32_t id, int32_t generated)
+static enum finish ends(struct generator *g, struct slot *s, const struct generate_job *j, int32_t id,
+                        int32_t generated)
 {
   if (is_end_id(g, id)) return FINISH_STOP;
   if (j->stop_count && tail_stops(s, id, j)) return FINISH_STOP;
@@ -256,8 +276,8 @@ static enum finish ends(struct generator *g, struct slot *s, const struct genera
 }
 
 /* Writes the record of the token drawn for `who` into its leaf. */
-static int record(struct generator *g, const struct row_at *who, const struct sample_params *p, const struct sample_result *r,
-                  struct error *err)
+static int record(struct generator *g, const struct row_at *who, const struct sample_params *p,
+                  const struct sample_result *r, struct error *err)
 {
   struct token_record record = {.id = r->id,
                                 .flags = p->forced >= 0 ? TOKEN_FORCED : TOKEN_OWN,
@@ -275,7 +295,8 @@ static void finish_rollout(struct generator *g, int32_t job, int32_t rollout, en
   if (g->hooks.finished) g->hooks.finished(g->hooks.arg, job, rollout);
 }
 
-/* ---- prefill ------------------------------------------------------------------------------------------------------- */
+/* ---- prefill -------------------------------------------------------------------------------------------------------
+ */
 
 static int32_t rollout_blocks(const struct generator *g, const struct prompt *p)
 {
@@ -291,7 +312,8 @@ static int32_t unpromised(const struct generator *g)
   for (int i = 0; i < g->options.slots; i++)
     if (g->slots[i].live) n -= g->slots[i].most_blocks - g->slots[i].path.count;
   for (int i = 0; i < g->prompt_room; i++)
-    if (g->prompts[i].job >= 0 && !g->prompts[i].finished && g->prompts[i].next_rollout == 0) n -= rollout_blocks(g, &g->prompts[i]);
+    if (g->prompts[i].job >= 0 && !g->prompts[i].finished && g->prompts[i].next_rollout == 0)
+      n -= rollout_blocks(g, &g->prompts[i]);
   return n;
 }
 
@@ -312,8 +334,8 @@ static int admit_job(struct generator *g, bool *admitted, struct error *err)
   if (!p) return 0;
   struct prompt next = {.job = g->next_job, .length = tree_path_length(g->tree, j->segment), .path = p->path};
   if (next.length < 1 || next.length + j->max_new_tokens > g->options.max_path)
-    FAIL(err, ERROR_BUG, "job %d has a prompt of %d tokens and may add %d; expected at most %d together", g->next_job, next.length,
-         j->max_new_tokens, g->options.max_path);
+    FAIL(err, ERROR_BUG, "job %d has a prompt of %d tokens and may add %d; expected at most %d together", g->next_job,
+         next.length, j->max_new_tokens, g->options.max_path);
   if (unpromised(g) < kv_blocks_for(g->kv, next.length) + rollout_blocks(g, &next)) return 0;
   TRY(kv_path_extend(g->kv, &next.path, next.length, err));
   *p = next;
@@ -332,13 +354,15 @@ static int32_t open_leaves(struct generator *g, struct generate_job *j, struct e
   return 0;
 }
 
-/* Puts as much of the prompt into the pass as fits; where that ends it, asks for the first token of each of its rollouts. */
+/* Puts as much of the prompt into the pass as fits; where that ends it, asks for the first token of each of its
+ * rollouts. */
 static void add_prompt_rows(struct generator *g, struct prompt *p)
 {
   struct generate_job *j = &g->jobs[p->job];
   int32_t count = least(p->length - p->done, g->row_room - g->rows.count);
   bool completes = p->done + count == p->length;
-  if (completes && g->head.count + j->count > g->head_room) count--; // its last row waits for a pass with room in the head
+  if (completes && g->head.count + j->count > g->head_room)
+    count--;  // its last row waits for a pass with room in the head
   completes = p->done + count == p->length;
   if (count <= 0) return;
   tree_path_ids(g->tree, j->segment, g->ids);
@@ -365,7 +389,8 @@ static int prefill_pass(struct generator *g, struct error *err)
   return 0;
 }
 
-/* ---- decode ---------------------------------------------------------------------------------------------------------- */
+/* ---- decode
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Gives a rollout, whose first token is drawn, a slot; or none if that token was its last. */
 static int start_rollout(struct generator *g, int32_t slot, int32_t prompt, struct error *err)
@@ -402,7 +427,7 @@ static int refill(struct generator *g, struct error *err)
     for (int32_t i = 0; i < g->prompt_room && !g->slots[s].live; i++) {
       struct prompt *p = &g->prompts[i];
       while (p->job >= 0 && p->done == p->length && !p->finished && !g->slots[s].live) {
-        bool first = p->next_rollout == 0; // its blocks are promised
+        bool first = p->next_rollout == 0;  // its blocks are promised
         if (!first && unpromised(g) < rollout_blocks(g, p)) break;
         TRY(start_rollout(g, s, i, err));
       }
@@ -417,7 +442,8 @@ static int admit(struct generator *g, struct error *err)
   int32_t room = 0;
   for (int i = 0; i < g->options.slots; i++) room += !g->slots[i].live;
   for (int i = 0; i < g->prompt_room; i++)
-    if (g->prompts[i].job >= 0 && !g->prompts[i].finished) room -= g->jobs[g->prompts[i].job].count - g->prompts[i].next_rollout;
+    if (g->prompts[i].job >= 0 && !g->prompts[i].finished)
+      room -= g->jobs[g->prompts[i].job].count - g->prompts[i].next_rollout;
   bool admitted = true;
   while (room > 0 && admitted) {
     TRY(admit_job(g, &admitted, err));
@@ -462,7 +488,7 @@ static void release_prompts(struct generator *g)
 static int decode_pass(struct generator *g, bool *any, struct error *err)
 {
   pass_start(g);
-  TRY(refill(g, err)); // copies of forks go into this pass
+  TRY(refill(g, err));  // copies of forks go into this pass
   for (int i = 0; i < g->options.slots; i++) {
     struct slot *s = &g->slots[i];
     if (!s->live) continue;
@@ -481,7 +507,8 @@ static int decode_pass(struct generator *g, bool *any, struct error *err)
   return 0;
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void drop_all(struct generator *g)
 {
@@ -502,7 +529,8 @@ static int check_jobs(const struct generator *g, struct error *err)
     ASSAY_BUG_IF(j->count < 1 || j->count > g->options.max_group || j->max_new_tokens < 1);
     for (size_t s = 0; s < j->stop_count; s++)
       if (!g->tokenizer || strlen(j->stop[s]) > TAIL_BYTES / 4)
-        FAIL(err, ERROR_INPUT, "a stop string of %zu bytes; expected a model with a tokenizer and at most %d bytes", strlen(j->stop[s]), TAIL_BYTES / 4);
+        FAIL(err, ERROR_INPUT, "a stop string of %zu bytes; expected a model with a tokenizer and at most %d bytes",
+             strlen(j->stop[s]), TAIL_BYTES / 4);
   }
   return 0;
 }
@@ -510,8 +538,7 @@ static int check_jobs(const struct generator *g, struct error *err)
 static int loop(struct generator *g, struct error *err)
 {
   for (;;) {
-    if (g->hooks.cancelled && g->hooks.cancelled(g->hooks.arg))
-      FAIL(err, ERROR_STOPPED, "stopped while generating");
+    if (g->hooks.cancelled && g->hooks.cancelled(g->hooks.arg)) FAIL(err, ERROR_STOPPED, "stopped while generating");
     TRY(admit(g, err));
     while (prefill_pending(g)) TRY(prefill_pass(g, err));
     bool any;
@@ -526,8 +553,9 @@ static int loop(struct generator *g, struct error *err)
   }
 }
 
-int generator_run(struct generator *g, struct tree *t, struct generate_job *jobs, int32_t job_count, double record_temperature,
-                  int64_t weight_version, const struct generate_hooks *hooks, struct generate_counts *counts, struct error *err)
+int generator_run(struct generator *g, struct tree *t, struct generate_job *jobs, int32_t job_count,
+                  double record_temperature, int64_t weight_version, const struct generate_hooks *hooks,
+                  struct generate_counts *counts, struct error *err)
 {
   double start = clock_seconds();
   g->tree = t;

@@ -1,8 +1,9 @@
 /* rollout/generate: from prompts to rollouts by continuous batching.
  *
- * A job is one group: a path of the tree to start from and how many rollouts to draw from it. Prompts are computed once per job; the first token of each of its rollouts
- * comes from the same hidden state. Up to `slots` rollouts decode together, one row each; a finished rollout's slot is refilled at once. Every token's
- * random number is addressed by (purpose, step, group, attempt, rollout, position), so no slot, order or thread moves a bit (law 2).
+ * A job is one group: a path of the tree to start from and how many rollouts to draw from it. Prompts are computed once
+ * per job; the first token of each of its rollouts comes from the same hidden state. Up to `slots` rollouts decode
+ * together, one row each; a finished rollout's slot is refilled at once. Every token's random number is addressed by
+ * (purpose, step, group, attempt, rollout, position), so no slot, order or thread moves a bit (law 2).
  *
  * The generator owns its KV pool and its decoder; both are sized when it is made. The token loop allocates nothing.
  */
@@ -17,23 +18,23 @@
 enum finish { FINISH_NONE, FINISH_STOP /* an end token or a stop string */, FINISH_LENGTH };
 
 struct sampling {
-  double temperature; /* 0: greedy */
+  double temperature;  /* 0: greedy */
   double top_p, min_p; /* 1 and 0: off */
-  int32_t top_k;      /* 0: off */
+  int32_t top_k;       /* 0: off */
 };
 
 struct generate_job {
-  int32_t segment;          /* the path that ends here is read first; at least one token */
-  int32_t count;            /* rollouts wanted */
-  int32_t first_rollout;    /* ordinal of the first in the group */
-  struct rng_at at;         /* purpose, step, group, attempt; rollout and position are filled per token */
+  int32_t segment;       /* the path that ends here is read first; at least one token */
+  int32_t count;         /* rollouts wanted */
+  int32_t first_rollout; /* ordinal of the first in the group */
+  struct rng_at at;      /* purpose, step, group, attempt; rollout and position are filled per token */
   uint64_t seed;
   struct sampling sampling;
-  int32_t max_new_tokens;   /* >= 1 */
-  const char *const *stop;  /* stop strings, may be NULL */
+  int32_t max_new_tokens;  /* >= 1 */
+  const char *const *stop; /* stop strings, may be NULL */
   size_t stop_count;
   /* results, arrays of `count` by the caller */
-  int32_t *leaf;            /* segment of each rollout: kind own, parent `segment` */
+  int32_t *leaf; /* segment of each rollout: kind own, parent `segment` */
   enum finish *finish;
 };
 
@@ -44,8 +45,8 @@ struct row_at {
 struct generate_hooks {
   void (*before_token)(void *arg, const struct row_at *at, struct sample_params *params);
   void (*after_token)(void *arg, const struct row_at *at, const struct token_record *record); /* streaming, progress */
-  void (*finished)(void *arg, int32_t job, int32_t rollout);                                  /* a rollout is complete: verify it now */
-  bool (*cancelled)(void *arg);                                                               /* asked once a pass */
+  void (*finished)(void *arg, int32_t job, int32_t rollout); /* a rollout is complete: verify it now */
+  bool (*cancelled)(void *arg);                              /* asked once a pass */
   void *arg;
 };
 
@@ -65,17 +66,21 @@ struct generate_counts {
 
 struct generator;
 
-/* Blocks that `slots` rollouts of the longest kind need with their prompts; with at least generate_blocks_least() every job can run. */
+/* Blocks that `slots` rollouts of the longest kind need with their prompts; with at least generate_blocks_least() every
+ * job can run. */
 int generate_blocks(const struct generate_options *o, int max_prompt, int max_new);
 int generate_blocks_least(const struct generate_options *o);
 size_t generator_bytes(const struct model_config *c, const struct generate_options *o, size_t real_size);
-/* tokenizer may be NULL where no job has stop strings. end_ids end a rollout. record_temperature: of the records' logp and entropy. */
+/* tokenizer may be NULL where no job has stop strings. end_ids end a rollout. record_temperature: of the records' logp
+ * and entropy. */
 int generator_create(struct arena *a, const struct model *m, const struct tokenizer *tokenizer, const int *end_ids,
-                     size_t end_id_count, const struct generate_options *o, struct generator **out, struct error *err) MUST_USE;
-/* Runs all jobs to their ends. record_temperature <= 0: 1. weight_version is written into the leaves. ERROR_STOPPED where hooks->cancelled said so: rollouts that were not
-   finished have finish FINISH_NONE. */
-int generator_run(struct generator *g, struct tree *t, struct generate_job *jobs, int32_t job_count, double record_temperature,
-                  int64_t weight_version, const struct generate_hooks *hooks, struct generate_counts *counts, struct error *err) MUST_USE;
+                     size_t end_id_count, const struct generate_options *o, struct generator **out,
+                     struct error *err) MUST_USE;
+/* Runs all jobs to their ends. record_temperature <= 0: 1. weight_version is written into the leaves. ERROR_STOPPED
+   where hooks->cancelled said so: rollouts that were not finished have finish FINISH_NONE. */
+int generator_run(struct generator *g, struct tree *t, struct generate_job *jobs, int32_t job_count,
+                  double record_temperature, int64_t weight_version, const struct generate_hooks *hooks,
+                  struct generate_counts *counts, struct error *err) MUST_USE;
 
 /* Where the first stop string begins in text, or n. */
 size_t generate_find_stop(const char *text, size_t n, const char *const *stop, size_t stop_count);

@@ -1,8 +1,12 @@
 #include "rollout/kv.h"
 
-static void destroy(void *kv) { kv_destroy(kv); }
+static void destroy(void *kv)
+{
+  kv_destroy(kv);
+}
 
-int kv_space_create(struct arena *a, struct device *d, const struct kv_shape *shape, struct kv_space **out, struct error *err)
+int kv_space_create(struct arena *a, struct device *d, const struct kv_shape *shape, struct kv_space **out,
+                    struct error *err)
 {
   struct kv_space *s = ARENA_NEW(a, struct kv_space, 1, "kv", err);
   if (!s) return err->code;
@@ -18,9 +22,13 @@ int kv_space_create(struct arena *a, struct device *d, const struct kv_shape *sh
   return 0;
 }
 
-int32_t kv_blocks_for(const struct kv_space *s, int32_t positions) { return (positions + s->block - 1) / s->block; }
+int32_t kv_blocks_for(const struct kv_space *s, int32_t positions)
+{
+  return (positions + s->block - 1) / s->block;
+}
 
-int kv_path_open(struct arena *a, const struct kv_space *s, int32_t max_positions, struct kv_path *out, struct error *err)
+int kv_path_open(struct arena *a, const struct kv_space *s, int32_t max_positions, struct kv_path *out,
+                 struct error *err)
 {
   *out = (struct kv_path){.room = kv_blocks_for(s, max_positions)};
   out->table = ARENA_NEW(a, int32_t, (size_t)out->room, "kv", err);
@@ -30,7 +38,10 @@ int kv_path_open(struct arena *a, const struct kv_space *s, int32_t max_position
 static int take(struct kv_space *s, int32_t *block, struct error *err)
 {
   if (!s->free_count)
-    FAIL(err, ERROR_RESOURCE, "all %d KV blocks are in use; expected the reservation to leave one; lower rollout.max_new_tokens or compute.slots", s->blocks);
+    FAIL(err, ERROR_RESOURCE,
+         "all %d KV blocks are in use; expected the reservation to leave one; lower rollout.max_new_tokens or "
+         "compute.slots",
+         s->blocks);
   *block = s->free[--s->free_count];
   s->references[*block] = 1;
   if (s->blocks - s->free_count > s->peak) s->peak = s->blocks - s->free_count;
@@ -49,8 +60,8 @@ int kv_path_extend(struct kv_space *s, struct kv_path *p, int32_t positions, str
   return 0;
 }
 
-int kv_path_fork(struct kv_space *s, const struct kv_path *parent, int32_t at, struct kv_path *child, struct rows_copy *copy,
-                 bool *copied, struct error *err)
+int kv_path_fork(struct kv_space *s, const struct kv_path *parent, int32_t at, struct kv_path *child,
+                 struct rows_copy *copy, bool *copied, struct error *err)
 {
   ASSAY_BUG_IF(child->count || at > parent->positions || kv_blocks_for(s, at) > child->room);
   int32_t whole = at / s->block, part = at % s->block;

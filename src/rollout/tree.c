@@ -11,8 +11,10 @@ int tree_create(struct arena *a, struct tree **out, struct error *err)
   return 0;
 }
 
-/* Doubles an array that lives in the tree's arena. The old copy stays until the arena resets: a factor of two in all. */
-static void *grow(struct arena *a, const void *old, int32_t count, int32_t *room, int32_t need, size_t size, struct error *err)
+/* Doubles an array that lives in the tree's arena. The old copy stays until the arena resets: a factor of two in all.
+ */
+static void *grow(struct arena *a, const void *old, int32_t count, int32_t *room, int32_t need, size_t size,
+                  struct error *err)
 {
   int32_t next = *room < 16 ? 16 : *room;
   while (next < need) next *= 2;
@@ -63,11 +65,13 @@ int tree_append(struct tree *t, int32_t segment, const struct token_record *reco
   return 0;
 }
 
-int tree_append_ids(struct tree *t, int32_t segment, const int32_t *ids, int32_t count, uint32_t flags, struct error *err)
+int tree_append_ids(struct tree *t, int32_t segment, const int32_t *ids, int32_t count, uint32_t flags,
+                    struct error *err)
 {
   const float unknown = __builtin_nanf("");
   for (int32_t i = 0; i < count; i++) {
-    struct token_record r = {.id = ids[i], .flags = flags, .logp = unknown, .logp_behaviour = unknown, .entropy = unknown};
+    struct token_record r = {
+        .id = ids[i], .flags = flags, .logp = unknown, .logp_behaviour = unknown, .entropy = unknown};
     TRY(tree_append(t, segment, &r, 1, err));
   }
   return 0;

@@ -6,9 +6,9 @@
 struct build {
   struct batch *b;
   const struct tree *tree;
-  int32_t *last_child;  /* [segments] */
-  uint8_t *used;        /* [segments] */
-  uint8_t *has_after;   /* [segments] some token follows its last one */
+  int32_t *last_child; /* [segments] */
+  uint8_t *used;       /* [segments] */
+  uint8_t *has_after;  /* [segments] some token follows its last one */
   int32_t first_root, last_root;
   int32_t kv_block;
 };
@@ -30,8 +30,10 @@ static void use_path(struct build *w, int32_t leaf)
     if (after) w->has_after[s] = 1;
     bool fresh = !w->used[s] && (segments[s].count > 0 || child >= 0);
     if (child >= 0) {
-      if (w->last_child[s] >= 0) w->b->next_sibling[w->last_child[s]] = child;
-      else w->b->first_child[s] = child;
+      if (w->last_child[s] >= 0)
+        w->b->next_sibling[w->last_child[s]] = child;
+      else
+        w->b->first_child[s] = child;
       w->last_child[s] = child;
     }
     child = fresh ? s : -1;
@@ -39,8 +41,10 @@ static void use_path(struct build *w, int32_t leaf)
     after = after || segments[s].count > 0;
   }
   if (child >= 0) {
-    if (w->last_root >= 0) w->b->next_sibling[w->last_root] = child;
-    else w->first_root = child;
+    if (w->last_root >= 0)
+      w->b->next_sibling[w->last_root] = child;
+    else
+      w->first_root = child;
     w->last_root = child;
   }
 }
@@ -51,7 +55,10 @@ static int32_t rows_of(const struct build *w, int32_t s)
   return w->has_after[s] ? n : n - (n > 0);
 }
 
-static int32_t pieces_of(const struct build *w, int32_t s) { return (rows_of(w, s) + BATCH_UNIT_ROWS - 1) / BATCH_UNIT_ROWS; }
+static int32_t pieces_of(const struct build *w, int32_t s)
+{
+  return (rows_of(w, s) + BATCH_UNIT_ROWS - 1) / BATCH_UNIT_ROWS;
+}
 
 /* Emits a segment's pieces, the last piece first, once all its descendants have been emitted. */
 static void emit_segment(struct build *w, int32_t s)
@@ -66,7 +73,7 @@ static void emit_segment(struct build *w, int32_t s)
                                                     .position = w->tree->segments[s].start + offset,
                                                     .parent = -1};
   }
-  if (pieces) b->last_node[s] = b->node_count - pieces; // pieces stand last first
+  if (pieces) b->last_node[s] = b->node_count - pieces;  // pieces stand last first
 }
 
 /* Post-order without recursion: a tree may be as deep as a dialogue is long. */
@@ -90,7 +97,8 @@ static void emit_all(struct build *w)
   }
 }
 
-/* The node that holds the row before a node's first: the piece before it, or the nearest ancestor segment that has rows. */
+/* The node that holds the row before a node's first: the piece before it, or the nearest ancestor segment that has
+ * rows. */
 static void link_parents(struct build *w)
 {
   struct batch *b = w->b;
@@ -103,7 +111,7 @@ static void link_parents(struct build *w)
       while (s >= 0 && b->last_node[s] < 0) s = w->tree->segments[s].parent;
       n->parent = s >= 0 ? b->last_node[s] : -1;
     }
-    n->depth = n->parent >= 0 ? b->nodes[n->parent].depth + 1 : 0; // parents stand behind their children: already set
+    n->depth = n->parent >= 0 ? b->nodes[n->parent].depth + 1 : 0;  // parents stand behind their children: already set
   }
 }
 
@@ -140,7 +148,8 @@ static void cut_micros(struct batch *b, int32_t micro_rows)
   }
 }
 
-/* Ancestors whose own turn comes later, for each micro-batch in which they are needed first; parents before children. */
+/* Ancestors whose own turn comes later, for each micro-batch in which they are needed first; parents before children.
+ */
 static void find_ahead(struct batch *b)
 {
   int32_t total = 0;
@@ -164,7 +173,8 @@ static int32_t node_blocks(const struct build *w, const struct batch_node *n)
   return (end + w->kv_block - 1) / w->kv_block - n->position / w->kv_block;
 }
 
-/* Walks the schedule and notes what is alive at its worst: from the first descendant's micro-batch to the end of a node's own. */
+/* Walks the schedule and notes what is alive at its worst: from the first descendant's micro-batch to the end of a
+ * node's own. */
 static void measure_peak(struct build *w)
 {
   struct batch *b = w->b;
@@ -194,7 +204,7 @@ static int number_targets(struct build *w, struct arena *a, struct error *err)
     const struct segment *seg = &w->tree->segments[s];
     for (int32_t i = 0; w->used[s] && i < seg->count; i++) {
       bool own = (seg->tokens[i].flags & TOKEN_OWN) && !(seg->tokens[i].flags & TOKEN_MASKED);
-      b->wanted[b->target_base[s] + i] = own && seg->start + i > 0; // the first token of all has no row before it
+      b->wanted[b->target_base[s] + i] = own && seg->start + i > 0;  // the first token of all has no row before it
     }
   }
   return 0;
@@ -211,7 +221,8 @@ static int number_tokens(struct build *w, struct arena *a, int32_t vocab, struct
     const struct batch_node *n = &b->nodes[i];
     for (int32_t k = 0; k < n->count; k++) {
       int32_t id = w->tree->segments[n->segment].tokens[n->offset + k].id;
-      if (id < 0 || id >= vocab) FAIL(err, ERROR_INPUT, "token id %d; expected 0 to %d, the model's vocabulary", id, vocab - 1);
+      if (id < 0 || id >= vocab)
+        FAIL(err, ERROR_INPUT, "token id %d; expected 0 to %d, the model's vocabulary", id, vocab - 1);
       if (b->embed_slot[id] >= 0) continue;
       b->embed_slot[id] = b->embed_count;
       b->embed_ids[b->embed_count++] = id;
@@ -237,7 +248,7 @@ static int count_heads(struct build *w, struct arena *a, struct error *err)
         index = w->tree->segments[at].count - 1;
       }
       int32_t node = b->last_node[at];
-      while (b->nodes[node].offset > index) node++; // pieces stand last first
+      while (b->nodes[node].offset > index) node++;  // pieces stand last first
       int32_t m = b->nodes[node].micro, row = b->target_base[at] + index;
       pairs[m]++;
       heads[m] += !seen[row];
@@ -261,12 +272,13 @@ static int start(struct build *w, struct arena *a, struct error *err)
   w->has_after = ARENA_NEW(a, uint8_t, (size_t)n, "batch", err);
   w->b->last_node = new_ints(a, n, -1, err);
   w->b->target_base = new_ints(a, n, -1, err);
-  bool ok = w->b->first_child && w->b->next_sibling && w->last_child && w->used && w->has_after && w->b->last_node && w->b->target_base;
+  bool ok = w->b->first_child && w->b->next_sibling && w->last_child && w->used && w->has_after && w->b->last_node &&
+            w->b->target_base;
   return ok ? 0 : err->code;
 }
 
-int batch_build(struct arena *a, const struct tree *t, const struct batch_path *paths, int32_t path_count, int32_t vocab, int32_t micro_rows,
-                int32_t kv_block, struct batch **out, struct error *err)
+int batch_build(struct arena *a, const struct tree *t, const struct batch_path *paths, int32_t path_count,
+                int32_t vocab, int32_t micro_rows, int32_t kv_block, struct batch **out, struct error *err)
 {
   struct batch *b = ARENA_NEW(a, struct batch, 1, "batch", err);
   if (!b) return err->code;

@@ -11,7 +11,8 @@
 static const char MAGIC[8] = "ASSAYST1";
 enum { ROWS_BYTES = 1 << 20 }; /* rows are moved through a buffer of about this size */
 
-/* ---- state.bin: writing ------------------------------------------------------------------------------------------- */
+/* ---- state.bin: writing -------------------------------------------------------------------------------------------
+ */
 
 static void put_u32(uint8_t *p, uint32_t x)
 {
@@ -41,12 +42,12 @@ static size_t rows_at_once(const struct weight *w)
 }
 
 /* A part of a weight as a section "moment1 NAME": f32, logical row-major. */
-static int put_part(struct arena *a, struct file_writer *out, const struct weight *w, enum weight_part part, const char *what,
-                    struct error *err)
+static int put_part(struct arena *a, struct file_writer *out, const struct weight *w, enum weight_part part,
+                    const char *what, struct error *err)
 {
   struct arena_mark mark = arena_mark(a);
   size_t rows = weight_rows(w), cols = weight_cols(w), step = rows_at_once(w);
-  float *buffer = ARENA_NEW(a, float, step * cols, "checkpoint", err);
+  float *buffer = ARENA_NEW(a, float, step *cols, "checkpoint", err);
   char *name = arena_printf(a, "checkpoint", err, "%s %s", what, weight_name(w));
   if (!buffer || !name) return err->code;
   TRY(put_section(out, name, (uint64_t)rows * cols * sizeof(float), err));
@@ -62,8 +63,10 @@ static int put_part(struct arena *a, struct file_writer *out, const struct weigh
 static int put_meta(struct file_writer *w, const struct checkpoint *c, struct error *err)
 {
   struct text t = {0};
-  text_printf(&t, "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"weight_version\":%" PRId64 ",\"data_position\":%" PRId64 ",\"identity\":\"%s\"}", c->step,
-              c->updates, c->weight_version, c->data_position, c->identity);
+  text_printf(&t,
+              "{\"step\":%" PRId64 ",\"updates\":%" PRId64 ",\"weight_version\":%" PRId64 ",\"data_position\":%" PRId64
+              ",\"identity\":\"%s\"}",
+              c->step, c->updates, c->weight_version, c->data_position, c->identity);
   int rc = text_finish(&t, err);
   if (!rc) rc = put_section(w, "meta", t.size, err);
   if (!rc) rc = file_writer_write(w, t.bytes, t.size, err);
@@ -71,7 +74,8 @@ static int put_meta(struct file_writer *w, const struct checkpoint *c, struct er
   return rc;
 }
 
-static int write_state(struct arena *a, const char *path, const struct model *m, const struct checkpoint *c, bool masters, struct error *err)
+static int write_state(struct arena *a, const char *path, const struct model *m, const struct checkpoint *c,
+                       bool masters, struct error *err)
 {
   struct file_writer *w;
   TRY(file_writer_open(a, path, &w, err));
@@ -89,7 +93,8 @@ static int write_state(struct arena *a, const char *path, const struct model *m,
   return file_writer_commit(w, err);
 }
 
-/* ---- checksums -------------------------------------------------------------------------------------------------------- */
+/* ---- checksums
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Read, not mapped: pages of a mapped file would count as this process's memory. */
 static int hash_file(struct arena *a, const char *path, char hex[65], struct error *err)
@@ -98,14 +103,18 @@ static int hash_file(struct arena *a, const char *path, char hex[65], struct err
   uint8_t *buffer = ARENA_NEW(a, uint8_t, ROWS_BYTES, "checkpoint", err), digest[32];
   if (!buffer) return err->code;
   FILE *f = fopen(path, "rb");
-  if (!f) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "cannot be read (%s); expected a file of this checkpoint; use an older one", strerror(errno));
+  if (!f)
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "cannot be read (%s); expected a file of this checkpoint; use an older one", strerror(errno));
   struct sha256 s;
   size_t n;
   sha256_start(&s);
   while ((n = fread(buffer, 1, ROWS_BYTES, f)) > 0) sha256_add(&s, buffer, n);
   bool bad = ferror(f);
   fclose(f);
-  if (bad) FAIL_AT(err, ERROR_RESOURCE, path, 0, NULL, "could not be read to its end; expected a sound disk; use an older checkpoint");
+  if (bad)
+    FAIL_AT(err, ERROR_RESOURCE, path, 0, NULL,
+            "could not be read to its end; expected a sound disk; use an older checkpoint");
   sha256_finish(&s, digest);
   sha256_hex(digest, hex);
   arena_release(a, mark);
@@ -122,7 +131,7 @@ static int write_checksums(struct arena *a, const char *folder, char state_hash[
   if (!path) return err->code;
   TRY(file_writer_open(a, path, &w, err));
   for (size_t i = 0; i < count; i++) {
-    if (!strncmp(names[i], "checksums.txt", 13)) continue; // itself, and its temporary
+    if (!strncmp(names[i], "checksums.txt", 13)) continue;  // itself, and its temporary
     char *file = path_join(a, folder, names[i], err);
     if (!file) return err->code;
     TRY(hash_file(a, file, hex, err));
@@ -144,20 +153,27 @@ static int check_checksums(struct arena *a, const char *folder, struct error *er
     TRY(line_reader_next(r, &line, &n, &number, err));
     if (!line) return 0;
     if (n < 67 || line[64] != ' ' || strchr(line + 66, '/'))
-      FAIL_AT(err, ERROR_INPUT, path, number, NULL, "found a line that is no checksum; expected \"SHA-256  FILE\"; use an older checkpoint");
-    char *name = arena_strndup(a, line + 66, n - 66, "checkpoint", err), *want = arena_strndup(a, line, 64, "checkpoint", err);
+      FAIL_AT(err, ERROR_INPUT, path, number, NULL,
+              "found a line that is no checksum; expected \"SHA-256  FILE\"; use an older checkpoint");
+    char *name = arena_strndup(a, line + 66, n - 66, "checkpoint", err),
+         *want = arena_strndup(a, line, 64, "checkpoint", err);
     char *file = name ? path_join(a, folder, name, err) : NULL;
     if (!file || !want) return err->code;
     TRY(hash_file(a, file, hex, err));
     if (strcmp(hex, want))
-      FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "its SHA-256 is %.12s...; expected %.12s... as when it was written; the file was changed or damaged: use an older checkpoint", hex, want);
+      FAIL_AT(err, ERROR_INPUT, file, 0, NULL,
+              "its SHA-256 is %.12s...; expected %.12s... as when it was written; the file was changed or damaged: use "
+              "an older checkpoint",
+              hex, want);
   }
 }
 
-/* ---- saving --------------------------------------------------------------------------------------------------------------- */
+/* ---- saving
+ * --------------------------------------------------------------------------------------------------------------- */
 
-static int write_whole(struct arena *a, const char *folder, const struct model *m, const struct model_source *source, const struct tokenizer *tokenizer,
-                       const struct checkpoint *c, enum save_type type, char state_hash[65], struct error *err)
+static int write_whole(struct arena *a, const char *folder, const struct model *m, const struct model_source *source,
+                       const struct tokenizer *tokenizer, const struct checkpoint *c, enum save_type type,
+                       char state_hash[65], struct error *err)
 {
   TRY(file_make_folder(folder, err));
   TRY(model_save(m, source, folder, type, err));
@@ -169,8 +185,9 @@ static int write_whole(struct arena *a, const char *folder, const struct model *
   return file_sync_folder(folder, err);
 }
 
-int checkpoint_save(struct arena *a, const char *run, const struct model *m, const struct model_source *source, const struct tokenizer *tokenizer,
-                    const struct checkpoint *c, enum save_type type, char state_hash[65], struct error *err)
+int checkpoint_save(struct arena *a, const char *run, const struct model *m, const struct model_source *source,
+                    const struct tokenizer *tokenizer, const struct checkpoint *c, enum save_type type,
+                    char state_hash[65], struct error *err)
 {
   struct arena_mark mark = arena_mark(a);
   char *writing = arena_printf(a, "checkpoint", err, "%s/checkpoints/.writing-%06" PRId64, run, c->step);
@@ -219,7 +236,7 @@ int checkpoint_prune(struct arena *a, const char *run, int keep, int64_t best, s
   size_t count;
   if (!all) return err->code;
   if (!file_is_folder(all)) return 0;
-  TRY(file_list(a, all, &names, &count, err)); // sorted: newest last, as steps have leading zeros
+  TRY(file_list(a, all, &names, &count, err));  // sorted: newest last, as steps have leading zeros
   int kept = 0;
   for (size_t i = count; i-- > 0;) {
     bool step = is_step(names[i]), rest = !strncmp(names[i], ".writing-", 9);
@@ -239,7 +256,8 @@ int checkpoint_state_hash(struct arena *a, const char *folder, char hex[65], str
   return path ? hash_file(a, path, hex, err) : err->code;
 }
 
-/* ---- loading --------------------------------------------------------------------------------------------------------------- */
+/* ---- loading
+ * --------------------------------------------------------------------------------------------------------------- */
 
 struct section {
   const char *name;
@@ -259,7 +277,8 @@ static int next_section(struct arena *a, struct cursor *c, struct section *out, 
   return cursor_bytes(c, out->size, &out->bytes, out->name, err);
 }
 
-static int read_meta(struct arena *a, const struct section *s, const char *file, struct checkpoint *out, struct error *err)
+static int read_meta(struct arena *a, const struct section *s, const char *file, struct checkpoint *out,
+                     struct error *err)
 {
   json_t *o;
   const char *identity;
@@ -269,7 +288,8 @@ static int read_meta(struct arena *a, const struct section *s, const char *file,
   TRY(json_need_int(o, "weight_version", 0, INT64_MAX, &out->weight_version, file, err));
   TRY(json_need_int(o, "data_position", 0, INT64_MAX, &out->data_position, file, err));
   TRY(json_need_string(o, "identity", &identity, file, err));
-  if (strlen(identity) >= sizeof out->identity) FAIL_AT(err, ERROR_INPUT, file, 0, "identity", "found a text of %zu bytes; expected 64", strlen(identity));
+  if (strlen(identity) >= sizeof out->identity)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "identity", "found a text of %zu bytes; expected 64", strlen(identity));
   memcpy(out->identity, identity, strlen(identity) + 1);
   return 0;
 }
@@ -279,7 +299,7 @@ static int write_rows(struct arena *a, const uint8_t *bytes, struct weight *w, e
 {
   struct arena_mark mark = arena_mark(a);
   size_t rows = weight_rows(w), cols = weight_cols(w), step = rows_at_once(w);
-  float *buffer = ARENA_NEW(a, float, step * cols, "checkpoint", err);
+  float *buffer = ARENA_NEW(a, float, step *cols, "checkpoint", err);
   if (!buffer) return err->code;
   for (size_t r = 0; r < rows; r += step) {
     size_t n = rows - r < step ? rows - r : step;
@@ -291,17 +311,23 @@ static int write_rows(struct arena *a, const uint8_t *bytes, struct weight *w, e
 }
 
 /* Puts a section "moment1 NAME" where it belongs; *known is false for a section that is not of a weight. */
-static int read_part(struct arena *a, const struct section *s, const char *file, struct model *m, bool *known, struct error *err)
+static int read_part(struct arena *a, const struct section *s, const char *file, struct model *m, bool *known,
+                     struct error *err)
 {
-  static const struct { const char *prefix; enum weight_part part; } parts[] = {
-      {"master ", WEIGHT_MASTER}, {"moment1 ", WEIGHT_MOMENT1}, {"moment2 ", WEIGHT_MOMENT2}};
+  static const struct {
+    const char *prefix;
+    enum weight_part part;
+  } parts[] = {{"master ", WEIGHT_MASTER}, {"moment1 ", WEIGHT_MOMENT1}, {"moment2 ", WEIGHT_MOMENT2}};
   *known = false;
   for (size_t i = 0; i < 3; i++) {
     size_t n = strlen(parts[i].prefix);
     if (strncmp(s->name, parts[i].prefix, n)) continue;
     struct weight *w = model_find(m, s->name + n);
     if (!w || s->size != (uint64_t)weight_rows(w) * weight_cols(w) * sizeof(float))
-      FAIL_AT(err, ERROR_INPUT, file, 0, s->name + n, "found a state of %" PRIu64 " bytes for it; expected one for this model's weights; this checkpoint belongs to another model", s->size);
+      FAIL_AT(err, ERROR_INPUT, file, 0, s->name + n,
+              "found a state of %" PRIu64
+              " bytes for it; expected one for this model's weights; this checkpoint belongs to another model",
+              s->size);
     TRY(write_rows(a, s->bytes, w, parts[i].part, err));
     *known = true;
   }
@@ -320,7 +346,8 @@ static int add_blob(struct arena *a, const struct section *s, struct checkpoint 
   return 0;
 }
 
-int checkpoint_load(struct arena *a, const char *folder, const char *identity, struct model *m, struct checkpoint *out, struct error *err)
+int checkpoint_load(struct arena *a, const char *folder, const char *identity, struct model *m, struct checkpoint *out,
+                    struct error *err)
 {
   struct file_map map;
   size_t parts = 0;
@@ -332,7 +359,9 @@ int checkpoint_load(struct arena *a, const char *folder, const char *identity, s
   struct cursor c = cursor_over(map.bytes, map.size, path);
   const uint8_t *magic;
   TRY(cursor_bytes(&c, sizeof MAGIC, &magic, "the magic number", err));
-  if (memcmp(magic, MAGIC, sizeof MAGIC)) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "found no \"ASSAYST1\" at its start; expected a state.bin of this program");
+  if (memcmp(magic, MAGIC, sizeof MAGIC))
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "found no \"ASSAYST1\" at its start; expected a state.bin of this program");
   while (cursor_left(&c)) {
     struct section s;
     bool known;
@@ -340,12 +369,18 @@ int checkpoint_load(struct arena *a, const char *folder, const char *identity, s
     TRY(read_part(a, &s, path, m, &known, err));
     parts += known;
     if (known) continue;
-    if (!strcmp(s.name, "meta")) TRY(read_meta(a, &s, path, out, err));
-    else TRY(add_blob(a, &s, out, err));
+    if (!strcmp(s.name, "meta"))
+      TRY(read_meta(a, &s, path, out, err));
+    else
+      TRY(add_blob(a, &s, out, err));
   }
   if (parts < 2 * m->weight_count)
-    FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "found the state of %zu weights; expected %zu; this checkpoint belongs to another model", parts / 2, m->weight_count);
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "found the state of %zu weights; expected %zu; this checkpoint belongs to another model", parts / 2,
+            m->weight_count);
   if (identity && strcmp(identity, out->identity))
-    FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "belongs to a run with another recipe (%.12s..., here %.12s...); expected a checkpoint of this run", out->identity, identity);
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "belongs to a run with another recipe (%.12s..., here %.12s...); expected a checkpoint of this run",
+            out->identity, identity);
   return 0;
 }

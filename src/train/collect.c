@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* ---- which problems ------------------------------------------------------------------------------------------------- */
+/* ---- which problems -------------------------------------------------------------------------------------------------
+ */
 
 struct drawing {
   struct run *run;
@@ -49,7 +50,8 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
   const struct recipe *recipe = r->recipe;
   int32_t room = (int32_t)recipe->rollout.problems;
   struct drawing d = {r, s};
-  struct selection selection = {.number = s->number, .total = s->total, .room = room, .arg = &d, .draw = draw, .history = history_of};
+  struct selection selection = {
+      .number = s->number, .total = s->total, .room = room, .arg = &d, .draw = draw, .history = history_of};
   selection.picks = ARENA_NEW(s->arena, struct pick, (size_t)room, "problems", err);
   if (!selection.picks) return err->code;
   for (int32_t i = 0; i < room; i++) {
@@ -63,9 +65,11 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
   return 0;
 }
 
-/* ---- rollouts and verdicts -------------------------------------------------------------------------------------------- */
+/* ---- rollouts and verdicts
+ * -------------------------------------------------------------------------------------------- */
 
-int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n, struct error *err)
+int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
+                 struct error *err)
 {
   const struct segment *s = &t->segments[leaf];
   const struct recipe_texts *stop = &r->recipe->rollout.stop;
@@ -87,10 +91,11 @@ struct collecting {
   const struct generate_job *jobs;   /* [groups] */
   const struct verifier **verifiers; /* [groups] */
   int64_t tokens;
-  struct error err;                  /* first failure inside a callback */
+  struct error err; /* first failure inside a callback */
 };
 
-/* Called as soon as a rollout is complete: its verdict is made while others still generate. Job j is group j; its rollouts follow each other in the step. */
+/* Called as soon as a rollout is complete: its verdict is made while others still generate. Job j is group j; its
+ * rollouts follow each other in the step. */
 static void finished(void *arg, int32_t job, int32_t rollout)
 {
   struct collecting *c = arg;
@@ -136,7 +141,8 @@ static struct generate_job *make_jobs(struct run *r, struct step *s, struct erro
         .count = group->wanted,
         .at = {.purpose = RNG_TRAIN, .step = (uint32_t)s->number, .group = (uint32_t)group->ordinal},
         .seed = s->seed,
-        .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p, (int32_t)recipe->rollout.top_k},
+        .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p,
+                     (int32_t)recipe->rollout.top_k},
         .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
         .stop = recipe->rollout.stop.items,
         .stop_count = recipe->rollout.stop.count,
@@ -160,7 +166,8 @@ static int find_verifiers(struct collecting *c, struct error *err)
 }
 
 /* A verifier that failed is no wrong answer: the recipe says what it is. */
-static int settle(struct run *r, struct step *s, int32_t index, struct verdict *v, const struct verifier *verifier, struct error *err)
+static int settle(struct run *r, struct step *s, int32_t index, struct verdict *v, const struct verifier *verifier,
+                  struct error *err)
 {
   struct rollout *o = &s->rollouts[index];
   if (v->status == VERDICT_FAILED && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) {
@@ -180,7 +187,8 @@ static int settle(struct run *r, struct step *s, int32_t index, struct verdict *
   return 0;
 }
 
-static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts, const struct collecting *c, struct error *err)
+static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts, const struct collecting *c,
+                         struct error *err)
 {
   for (int32_t i = 0; i < s->rollout_count; i++) {
     int32_t g = s->rollouts[i].group;
@@ -201,7 +209,8 @@ int collect_rollouts(struct run *r, struct step *s, struct error *err)
   c.jobs = jobs;
   TRY(find_verifiers(&c, err));
   verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
-  int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks, &counts, err);
+  int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks,
+                         &counts, err);
   double generated = clock_seconds();
   struct error waited = {0};
   int wait_rc = verify_queue_wait(r->verify, &waited);

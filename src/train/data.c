@@ -3,14 +3,15 @@
 
 #include "core/log.h"
 
-int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out, struct error *err)
+int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,
+                     struct error *err)
 {
   out->items = ARENA_NEW(r->arena, struct source *, count, "data", err);
   out->count = count;
   if (!out->items) return err->code;
   for (size_t i = 0; i < count; i++) {
     struct source_options o = data[i].source;
-    if (r->recipe->kind == RECIPE_SFT && !o.verifier && o.path) o.verifier = "string"; // nothing is judged
+    if (r->recipe->kind == RECIPE_SFT && !o.verifier && o.path) o.verifier = "string";  // nothing is judged
     TRY(source_open(r->arena, &o, (int)i, (uint64_t)r->recipe->top.seed, &out->items[i], err));
   }
   return 0;
@@ -24,8 +25,11 @@ static int short_enough(void *arg, const struct problem *p, bool *keep, struct e
   bool sft = r->recipe->kind == RECIPE_SFT;
   int64_t most = sft ? r->recipe->train.max_tokens : r->recipe->rollout.max_prompt_tokens;
   int64_t model = r->session.config.max_positions - (sft ? 0 : r->recipe->rollout.max_new_tokens);
-  int rc = sft ? sft_tokens(r, p, &ids, &loss, err) : session_problem_ids(&r->session, p, r->template_variables, &ids, err);
-  if (!rc && ids.count == 0) rc = error_fail(err, ERROR_INPUT, p->source, p->line, NULL, "the prompt of problem %s has no token; expected text", p->id);
+  int rc =
+      sft ? sft_tokens(r, p, &ids, &loss, err) : session_problem_ids(&r->session, p, r->template_variables, &ids, err);
+  if (!rc && ids.count == 0)
+    rc = error_fail(err, ERROR_INPUT, p->source, p->line, NULL, "the prompt of problem %s has no token; expected text",
+                    p->id);
   *keep = !rc && (int64_t)ids.count <= most && (int64_t)ids.count <= model;
   token_list_free(&ids);
   token_list_free(&loss);
@@ -40,6 +44,7 @@ int run_open_stream(struct run *r, struct error *err)
   TRY(stream_open(r->arena, &sources, (uint64_t)r->recipe->top.seed, &filter, &r->stream, err));
   if (stream_left_out(r->stream))
     log_info("left out %llu of %llu problems: longer than %s", (unsigned long long)stream_left_out(r->stream),
-             (unsigned long long)(stream_left_out(r->stream) + stream_size(r->stream)), r->recipe->kind == RECIPE_SFT ? "train.max_tokens" : "rollout.max_prompt_tokens");
+             (unsigned long long)(stream_left_out(r->stream) + stream_size(r->stream)),
+             r->recipe->kind == RECIPE_SFT ? "train.max_tokens" : "rollout.max_prompt_tokens");
   return 0;
 }

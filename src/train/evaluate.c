@@ -1,5 +1,5 @@
-/* Evaluation inside a run: problems that training never sees, answered by the policy as it is. The random numbers are the same each time, so that two evaluations
- * of one run are compared on the same draws. */
+/* Evaluation inside a run: problems that training never sees, answered by the policy as it is. The random numbers are
+ * the same each time, so that two evaluations of one run are compared on the same draws. */
 #include "train/run.h"
 
 #include "core/file.h"
@@ -11,7 +11,8 @@
 
 enum { CHUNK = 64 /* problems at a time: bounds memory */, ENDLESS_COUNT = 256 };
 
-/* ---- the sets -------------------------------------------------------------------------------------------------------- */
+/* ---- the sets
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int add_problem(struct run *r, struct eval_set *set, const struct problem *p, struct error *err)
 {
@@ -46,7 +47,9 @@ static int open_set(struct run *r, const struct source *source, int64_t wanted, 
     TRY(source_problem(source, r->arena, i, &p, err));
     TRY(add_problem(r, set, &p, err));
   }
-  if (!set->count) FAIL(err, ERROR_INPUT, "evaluation data %s has no problem of at most rollout.max_prompt_tokens tokens; expected one", set->name);
+  if (!set->count)
+    FAIL(err, ERROR_INPUT,
+         "evaluation data %s has no problem of at most rollout.max_prompt_tokens tokens; expected one", set->name);
   return 0;
 }
 
@@ -63,7 +66,8 @@ int evaluate_open(struct run *r, struct error *err)
   return 0;
 }
 
-/* ---- one evaluation -------------------------------------------------------------------------------------------------------- */
+/* ---- one evaluation
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct answers {
   struct run *run;
@@ -71,8 +75,8 @@ struct answers {
   struct generate_job *jobs;
   const struct eval_set *set;
   const struct verifier **verifiers;
-  int32_t first;               /* problem of job 0 */
-  int32_t per_problem;         /* jobs of a problem: samples come in jobs of at most the group's size */
+  int32_t first;       /* problem of job 0 */
+  int32_t per_problem; /* jobs of a problem: samples come in jobs of at most the group's size */
   int64_t samples, done, total;
   struct error err;
 };
@@ -89,8 +93,10 @@ static void finished(void *arg, int32_t job, int32_t rollout)
   char *text;
   size_t n;
   log_progress("evaluation", (double)++w->done, (double)w->total, "answers");
-  if (w->err.code || collect_text(w->run, w->run->step_arena, w->tree, w->jobs[job].leaf[rollout], &text, &n, &w->err)) return;
-  verify_queue_submit(w->run->verify, w->verifiers[w->first + job / w->per_problem], p, text, n, slot_of(w, job, rollout));
+  if (w->err.code || collect_text(w->run, w->run->step_arena, w->tree, w->jobs[job].leaf[rollout], &text, &n, &w->err))
+    return;
+  verify_queue_submit(w->run->verify, w->verifiers[w->first + job / w->per_problem], p, text, n,
+                      slot_of(w, job, rollout));
 }
 
 static bool cancelled(void *arg)
@@ -113,18 +119,19 @@ static int make_jobs(struct answers *w, int32_t problems, struct error *err)
     int32_t segment;
     TRY(tree_add_segment(w->tree, -1, SEGMENT_PROMPT, w->set->id_counts[problem], &segment, err));
     TRY(tree_append_ids(w->tree, segment, w->set->ids[problem], w->set->id_counts[problem], 0, err));
-    w->jobs[j] = (struct generate_job){
-        .segment = segment,
-        .count = (int32_t)count,
-        .first_rollout = first,
-        .at = {.purpose = RNG_EVAL, .group = (uint32_t)problem},
-        .seed = (uint64_t)recipe->top.seed,
-        .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p, (int32_t)recipe->rollout.top_k},
-        .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
-        .stop = recipe->rollout.stop.items,
-        .stop_count = recipe->rollout.stop.count,
-        .leaf = ARENA_NEW(r->step_arena, int32_t, (size_t)count, "evaluation", err),
-        .finish = ARENA_NEW(r->step_arena, enum finish, (size_t)count, "evaluation", err)};
+    w->jobs[j] =
+        (struct generate_job){.segment = segment,
+                              .count = (int32_t)count,
+                              .first_rollout = first,
+                              .at = {.purpose = RNG_EVAL, .group = (uint32_t)problem},
+                              .seed = (uint64_t)recipe->top.seed,
+                              .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p,
+                                           (int32_t)recipe->rollout.top_k},
+                              .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
+                              .stop = recipe->rollout.stop.items,
+                              .stop_count = recipe->rollout.stop.count,
+                              .leaf = ARENA_NEW(r->step_arena, int32_t, (size_t)count, "evaluation", err),
+                              .finish = ARENA_NEW(r->step_arena, enum finish, (size_t)count, "evaluation", err)};
     if (!w->jobs[j].leaf || !w->jobs[j].finish) return err->code;
   }
   return 0;
@@ -142,11 +149,14 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int
   struct verdict *verdicts = ARENA_NEW(r->step_arena, struct verdict, slots, "evaluation", err);
   if (!verdicts) return err->code;
   verify_queue_start(r->verify, verdicts, slots);
-  int rc = generator_run(r->generator, w->tree, w->jobs, problems * w->per_problem, r->recipe->train.temperature, r->trainer->weight_version, &hooks, NULL, err);
+  int rc = generator_run(r->generator, w->tree, w->jobs, problems * w->per_problem, r->recipe->train.temperature,
+                         r->trainer->weight_version, &hooks, NULL, err);
   struct error waited = {0};
   int wait_rc = verify_queue_wait(r->verify, &waited);
-  if (w->err.code) *err = w->err;
-  else if (!rc && wait_rc) *err = waited;
+  if (w->err.code)
+    *err = w->err;
+  else if (!rc && wait_rc)
+    *err = waited;
   TRY(w->err.code ? w->err.code : rc ? rc : wait_rc);
   for (size_t i = 0; i < slots; i++) right[(size_t)w->first + i / (size_t)w->samples] += verdicts[i].correct;
   for (int32_t j = 0; j < problems * w->per_problem; j++)
@@ -155,7 +165,8 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int
 }
 
 /* 95 % interval of the accuracy; samples of one problem are not independent. */
-static int interval(struct run *r, const int32_t *right, int32_t problems, int64_t samples, struct eval_result *out, struct error *err)
+static int interval(struct run *r, const int32_t *right, int32_t problems, int64_t samples, struct eval_result *out,
+                    struct error *err)
 {
   double *rates = ARENA_NEW(r->step_arena, double, (size_t)problems, "evaluation", err);
   if (!rates) return err->code;
@@ -166,7 +177,8 @@ static int interval(struct run *r, const int32_t *right, int32_t problems, int64
 
 static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_result *out, struct error *err)
 {
-  struct answers w = {.run = r, .set = set, .samples = r->recipe->eval.samples, .total = (int64_t)set->count * r->recipe->eval.samples};
+  struct answers w = {
+      .run = r, .set = set, .samples = r->recipe->eval.samples, .total = (int64_t)set->count * r->recipe->eval.samples};
   double start = clock_seconds();
   int64_t tokens = 0, sum = 0, solved = 0;
   w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
@@ -184,7 +196,10 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_r
     solved += right[i] > 0;
   }
   if (!rc) {
-    *out = (struct eval_result){.accuracy = (double)sum / (double)w.total, .pass = (double)solved / set->count, .length = (double)tokens / (double)w.total, .seconds = clock_seconds() - start};
+    *out = (struct eval_result){.accuracy = (double)sum / (double)w.total,
+                                .pass = (double)solved / set->count,
+                                .length = (double)tokens / (double)w.total,
+                                .seconds = clock_seconds() - start};
     rc = interval(w.run, right, set->count, w.samples, out, err);
   }
   memory_free(right);
@@ -197,13 +212,17 @@ static void report(struct run *r, const struct eval_set *set, const struct eval_
   char name[64];
   const char *base = strncmp(set->name, "task:", 5) ? path_base(set->name) : set->name + 5;
   int n = (int)strcspn(base, ".");
-  const struct { const char *what; double value; } rows[] = {{"accuracy", e->accuracy}, {"low", e->low}, {"high", e->high}, {"pass@k", e->pass}};
+  const struct {
+    const char *what;
+    double value;
+  } rows[] = {{"accuracy", e->accuracy}, {"low", e->low}, {"high", e->high}, {"pass@k", e->pass}};
   for (size_t i = 0; i < 4; i++) {
     snprintf(name, sizeof name, "eval/%.*s/%s", n > 40 ? 40 : n, base, rows[i].what);
     metrics_set(&r->metrics, name, rows[i].value);
   }
-  log_info("evaluation %.*s: %.1f %% (95 %%: %.1f to %.1f) of %d problems, %lld answers each, %.1f tokens, %.1f s", n, base, 100 * e->accuracy, 100 * e->low,
-           100 * e->high, set->count, (long long)r->recipe->eval.samples, e->length, e->seconds);
+  log_info("evaluation %.*s: %.1f %% (95 %%: %.1f to %.1f) of %d problems, %lld answers each, %.1f tokens, %.1f s", n,
+           base, 100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, (long long)r->recipe->eval.samples,
+           e->length, e->seconds);
 }
 
 int evaluate_run(struct run *r, struct error *err)

@@ -11,7 +11,10 @@ static void add(struct plan *p, const char *what, size_t bytes)
   p->total += bytes;
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t least(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
 
 /* Most paths that a training batch of the recipe can have. */
 static int64_t most_leaves(const struct recipe *r, bool generates)
@@ -23,7 +26,8 @@ static int64_t most_leaves(const struct recipe *r, bool generates)
 static void set_options(const struct plan_input *in, struct plan *p)
 {
   const struct recipe *r = in->recipe;
-  int prompt = (int)(in->generates ? r->rollout.max_prompt_tokens : r->train.max_tokens), answer = (int)(in->generates ? r->rollout.max_new_tokens : 0);
+  int prompt = (int)(in->generates ? r->rollout.max_prompt_tokens : r->train.max_tokens),
+      answer = (int)(in->generates ? r->rollout.max_new_tokens : 0);
   int path = (int)least((int64_t)prompt + answer, in->config->max_positions);
   if (prompt > path) prompt = path;
   p->generate = (struct generate_options){.slots = p->slots,
@@ -51,7 +55,8 @@ static void set_options(const struct plan_input *in, struct plan *p)
 /* Host bytes of a step: records, path tokens, coefficients; and the text of its rollouts while they are written. */
 static size_t step_bytes(const struct plan_input *in, const struct plan *p)
 {
-  size_t tokens = (size_t)most_leaves(in->recipe, in->generates) * (size_t)(in->generates ? p->train.max_new : p->train.max_path);
+  size_t tokens =
+      (size_t)most_leaves(in->recipe, in->generates) * (size_t)(in->generates ? p->train.max_new : p->train.max_path);
   return tokens * 400;
 }
 
@@ -89,10 +94,12 @@ static int check_knobs(const struct recipe *r, struct error *err)
 {
   if (r->compute.vocab_chunk % 32) {
     char buf[300];
-    FAIL(err, ERROR_INPUT, "compute.vocab_chunk is %d (%s); expected a multiple of 32", (int)r->compute.vocab_chunk, recipe_origin_text(r, "compute.vocab_chunk", buf, sizeof buf));
+    FAIL(err, ERROR_INPUT, "compute.vocab_chunk is %d (%s); expected a multiple of 32", (int)r->compute.vocab_chunk,
+         recipe_origin_text(r, "compute.vocab_chunk", buf, sizeof buf));
   }
   int64_t b = r->compute.kv_block;
-  if (b && (b < 2 || (b & (b - 1)))) FAIL(err, ERROR_INPUT, "compute.kv_block is %d; expected a power of two from 2", (int)b);
+  if (b && (b < 2 || (b & (b - 1))))
+    FAIL(err, ERROR_INPUT, "compute.kv_block is %d; expected a power of two from 2", (int)b);
   return 0;
 }
 
@@ -103,7 +110,8 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->threads = in->threads;
   p->limit = in->limit;
   p->kv_block = r->compute.kv_block ? (int)r->compute.kv_block : KV_BLOCK;
-  p->vocab_chunk = r->compute.vocab_chunk ? (int)r->compute.vocab_chunk : (int)least(VOCAB_CHUNK, (in->config->vocab + 31) / 32 * 32);
+  p->vocab_chunk = r->compute.vocab_chunk ? (int)r->compute.vocab_chunk
+                                          : (int)least(VOCAB_CHUNK, (in->config->vocab + 31) / 32 * 32);
   p->slots = r->compute.slots ? (int)r->compute.slots : (int)least(rollouts, SLOTS);
   p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch : (int)least(MICRO_ROWS, useful_rows(in));
   p->recompute = r->compute.recompute == 1;
@@ -113,15 +121,23 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
 /* Turns one more knob towards less memory; false where none is left. */
 static bool turn(const struct recipe *r, struct plan *p)
 {
-  if (!r->compute.micro_batch && p->micro_rows > BATCH_UNIT_ROWS) p->micro_rows = p->micro_rows / 2 < BATCH_UNIT_ROWS ? BATCH_UNIT_ROWS : p->micro_rows / 2;
-  else if (r->compute.recompute < 0 && !p->recompute) p->recompute = true;
-  else if (!r->compute.slots && p->slots > 4) p->slots /= 2;
-  else if (!r->compute.vocab_chunk && p->vocab_chunk > 512) p->vocab_chunk /= 2;
-  else return false;
+  if (!r->compute.micro_batch && p->micro_rows > BATCH_UNIT_ROWS)
+    p->micro_rows = p->micro_rows / 2 < BATCH_UNIT_ROWS ? BATCH_UNIT_ROWS : p->micro_rows / 2;
+  else if (r->compute.recompute < 0 && !p->recompute)
+    p->recompute = true;
+  else if (!r->compute.slots && p->slots > 4)
+    p->slots /= 2;
+  else if (!r->compute.vocab_chunk && p->vocab_chunk > 512)
+    p->vocab_chunk /= 2;
+  else
+    return false;
   return true;
 }
 
-static double mib(size_t bytes) { return (double)bytes / 1048576; }
+static double mib(size_t bytes)
+{
+  return (double)bytes / 1048576;
+}
 
 int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
 {
@@ -135,7 +151,8 @@ int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
   for (int i = 1; i < out->count; i++)
     if (out->lines[i].bytes > out->lines[largest].bytes) largest = i;
   FAIL(err, ERROR_RESOURCE,
-       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower rollout.max_new_tokens, rollout.group, compute.slots or compute.micro_batch, "
+       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower rollout.max_new_tokens, "
+       "rollout.group, compute.slots or compute.micro_batch, "
        "choose a smaller model, or raise compute.memory",
        mib(out->total), out->lines[largest].what, mib(out->lines[largest].bytes), mib(out->limit));
 }
@@ -144,6 +161,6 @@ void plan_print(const struct plan *p, struct text *out)
 {
   for (int i = 0; i < p->count; i++) text_printf(out, "  %-44s %9.1f MiB\n", p->lines[i].what, mib(p->lines[i].bytes));
   text_printf(out, "  %-44s %9.1f MiB of %.1f MiB\n", "peak", mib(p->total), mib(p->limit));
-  text_printf(out, "  threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d\n", p->threads, p->slots, p->micro_rows,
-              p->recompute ? "on" : "off", p->vocab_chunk, p->kv_block);
+  text_printf(out, "  threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d\n",
+              p->threads, p->slots, p->micro_rows, p->recompute ? "on" : "off", p->vocab_chunk, p->kv_block);
 }

@@ -1,7 +1,8 @@
 /* train/plan: memory is known before step 0 (law 4).
  *
- * From the recipe, the model's configuration and a limit follow the memory knobs that are `auto` and a table of what the run will take at its peak. Every part is
- * allocated at the start and stays, so the sum is the peak. A run that cannot fit is refused, with the knob to turn.
+ * From the recipe, the model's configuration and a limit follow the memory knobs that are `auto` and a table of what
+ * the run will take at its peak. Every part is allocated at the start and stays, so the sum is the peak. A run that
+ * cannot fit is refused, with the knob to turn.
  */
 #ifndef ASSAY_TRAIN_PLAN_H
 #define ASSAY_TRAIN_PLAN_H
@@ -16,12 +17,15 @@ struct plan {
   /* the knobs, resolved */
   int threads, micro_rows, vocab_chunk, kv_block, slots;
   bool recompute;
-  bool reference;          /* a second model is kept */
+  bool reference; /* a second model is kept */
   struct generate_options generate;
   struct trainer_options train, score; /* score: the reference's */
   /* the table, bytes */
   int count;
-  struct { const char *what; size_t bytes; } lines[PLAN_LINES];
+  struct {
+    const char *what;
+    size_t bytes;
+  } lines[PLAN_LINES];
   size_t total, limit;
 };
 
@@ -29,11 +33,11 @@ struct plan_input {
   const struct recipe *recipe;
   const struct model_config *config;
   const struct needs *needs;
-  size_t base;             /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
-  size_t limit;            /* --memory, compute.memory or what is free */
+  size_t base;  /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
+  size_t limit; /* --memory, compute.memory or what is free */
   size_t real_size;
   int threads;
-  bool generates;          /* false for sft */
+  bool generates; /* false for sft */
 };
 
 /* ERROR_RESOURCE where even the smallest setting does not fit: says what is needed, what there is, and what to turn. */

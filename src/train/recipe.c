@@ -417,31 +417,33 @@ static int read_methods(struct reader *d, struct error *err)
   return n && d->r->method_count == 0 ? bad_method(n, err) : 0;
 }
 
-/* reward.combine: [reward, {length: -0.1}] */
+static int read_term(const struct yaml_node *n, struct combine_term *out, struct error *err)
+{
+  bool plain = n->kind == YAML_SCALAR && *n->text;
+  double weight = 1.0;
+  bool weighed = n->kind == YAML_MAP && n->count == 1 && yaml_as_real(n->items[0], &weight) && math_is_finite(weight);
+  if (!plain && !weighed) {
+    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "reward.combine",
+            "reward.combine: found \"%s\"; expected a list of channels, each with its weight if it is not 1, like "
+            "[reward, {format: 0.1}]",
+            found(n));
+  }
+  *out = (struct combine_term){plain ? n->text : n->keys[0], weight};
+  return 0;
+}
+
+/* reward.combine: [reward, {length: -0.1}]; the reward alone where it is absent. */
 static int read_combine(struct reader *d, struct error *err)
 {
   const struct yaml_node *n = yaml_get(yaml_get(d->root, "reward"), "combine");
-  size_t count = n && n->kind == YAML_LIST && n->count ? n->count : 1;
-  struct combine_term *terms = ARENA_NEW(d->a, struct combine_term, count, "recipe", err);
-  if (!terms) return err->code;
-  terms[0] = (struct combine_term){"reward", 1.0};
-  d->r->combine = terms;
-  d->r->combine_count = count;
+  bool list = n && n->kind == YAML_LIST && n->count;
+  d->r->combine_count = list ? n->count : 1;
+  d->r->combine = ARENA_NEW(d->a, struct combine_term, d->r->combine_count, "recipe", err);
+  if (!d->r->combine) return err->code;
+  d->r->combine[0] = (struct combine_term){"reward", 1.0};
   if (!n || yaml_is_null(n)) return 0;
-  for (size_t i = 0; i < count; i++) {
-    const struct yaml_node *item = n->kind == YAML_LIST && n->count ? n->items[i] : n;
-    bool plain = item->kind == YAML_SCALAR && *item->text;
-    double weight = 1.0;
-    bool weighed =
-        item->kind == YAML_MAP && item->count == 1 && yaml_as_real(item->items[0], &weight) && math_is_finite(weight);
-    if (!plain && !weighed) {
-      FAIL_AT(err, ERROR_INPUT, item->file, item->line, "reward.combine",
-              "reward.combine: found \"%s\"; expected a list of channels, each with its weight if it is not 1, like "
-              "[reward, {format: 0.1}]",
-              found(item));
-    }
-    terms[i] = (struct combine_term){plain ? item->text : item->keys[0], weight};
-  }
+  if (!list) return read_term(n, &d->r->combine[0], err);
+  for (size_t i = 0; i < n->count; i++) TRY(read_term(n->items[i], &d->r->combine[i], err));
   return 0;
 }
 

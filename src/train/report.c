@@ -8,7 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- metrics -------------------------------------------------------------------------------------------------------- */
+/* ---- metrics --------------------------------------------------------------------------------------------------------
+ */
 
 /* Mean and standard deviation (n - 1) of a channel over the kept rollouts, in canonical order. */
 static void channel_mean(const struct step *s, int channel, double *mean, double *std)
@@ -47,9 +48,12 @@ static void report_groups(struct metrics *m, const struct step *s)
     int64_t n = 0;
     for (int32_t i = 0; i < s->groups[g].count; i++) n += s->rollouts[s->order[s->groups[g].first + i]].verdict.correct;
     solved += n;
-    if (s->groups[g].count && n == s->groups[g].count) right++;
-    else if (n) mixed++;
-    else wrong++;
+    if (s->groups[g].count && n == s->groups[g].count)
+      right++;
+    else if (n)
+      mixed++;
+    else
+      wrong++;
   }
   metrics_set(m, "solved", s->kept ? (double)solved / s->kept : 0);
   metrics_set_int(m, "groups/mixed", mixed);
@@ -107,9 +111,11 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
   (void)err;
   struct metrics *m = &r->metrics;
   metrics_set_int(m, "step", r->step);
-  report_rewards(m, s);
-  report_groups(m, s);
-  report_lengths(m, s);
+  if (r->recipe->kind == RECIPE_TRAIN) {
+    report_rewards(m, s);
+    report_groups(m, s);
+    report_lengths(m, s);
+  }
   report_update(r, u);
   for (size_t i = 0; i < compose_metrics(r->methods); i++) {
     const char *name;
@@ -127,10 +133,19 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
 static void say(const struct run *r)
 {
   const struct metrics *m = &r->metrics;
-  log_info("step %3lld/%lld  solved %5.1f %%  reward %.3f  entropy %.3f  length %.1f  grad %.3g  %.0f tok/s  %.2f s  mismatch %.0f of %.0f", (long long)r->step,
-           (long long)r->recipe->train.steps, 100 * metrics_get(m, "solved"), metrics_get(m, "reward/mean"), metrics_get(m, "entropy"),
-           metrics_get(m, "length/mean"), metrics_get(m, "grad_norm"), metrics_get(m, "tok_s/generate"), metrics_get(m, "time_s"), metrics_get(m, "mismatch"),
-           metrics_get(m, "mismatch/of"));
+  if (r->recipe->kind == RECIPE_SFT) {
+    log_info("step %3lld/%lld  loss %.4f  grad %.3g  lr %.3g  %.0f tok/s  %.2f s", (long long)r->step,
+             (long long)r->recipe->train.steps, metrics_get(m, "loss"), metrics_get(m, "grad_norm"),
+             metrics_get(m, "lr"), metrics_get(m, "tok_s/train"), metrics_get(m, "time_s"));
+    return;
+  }
+  log_info(
+      "step %3lld/%lld  solved %5.1f %%  reward %.3f  entropy %.3f  length %.1f  grad %.3g  %.0f tok/s  %.2f s  "
+      "mismatch %.0f of %.0f",
+      (long long)r->step, (long long)r->recipe->train.steps, 100 * metrics_get(m, "solved"),
+      metrics_get(m, "reward/mean"), metrics_get(m, "entropy"), metrics_get(m, "length/mean"),
+      metrics_get(m, "grad_norm"), metrics_get(m, "tok_s/generate"), metrics_get(m, "time_s"),
+      metrics_get(m, "mismatch"), metrics_get(m, "mismatch/of"));
 }
 
 int report_write(struct run *r, struct error *err)
@@ -140,11 +155,12 @@ int report_write(struct run *r, struct error *err)
   int rc = text_finish(&line, err);
   if (!rc) rc = run_folder_append_metrics(r->folder, line.bytes, line.size, err);
   text_free(&line);
-  if (!rc && !math_is_nan(metrics_get(&r->metrics, "solved"))) say(r);
+  if (!rc && !math_is_nan(metrics_get(&r->metrics, "time_s"))) say(r);
   return rc;
 }
 
-/* ---- rollouts ----------------------------------------------------------------------------------------------------------- */
+/* ---- rollouts
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void put_records(struct text *t, const char *name, const struct segment *s, int which)
 {
@@ -179,8 +195,10 @@ static void put_advantage(struct text *t, const struct step *s, const struct rol
   bool same = true;
   for (int32_t i = 1; i < o->path_count; i++) same = same && s->advantage[o->path + i] == s->advantage[o->path];
   text_puts(t, ",\"advantage\":");
-  if (!o->path_count) text_puts(t, "0");
-  else if (same) json_put_f64(t, s->advantage[o->path]);
+  if (!o->path_count)
+    text_puts(t, "0");
+  else if (same)
+    json_put_f64(t, s->advantage[o->path]);
   for (int32_t i = 0; !same && i < o->path_count; i++) {
     text_puts(t, i ? "," : "[");
     json_put_f64(t, s->advantage[o->path + i]);
@@ -188,7 +206,10 @@ static void put_advantage(struct text *t, const struct step *s, const struct rol
   if (!same) text_puts(t, "]");
 }
 
-static const char *finish_name(enum finish f) { return f == FINISH_STOP ? "stop" : f == FINISH_LENGTH ? "length" : "none"; }
+static const char *finish_name(enum finish f)
+{
+  return f == FINISH_STOP ? "stop" : f == FINISH_LENGTH ? "length" : "none";
+}
 
 static int put_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err)
 {
@@ -205,7 +226,8 @@ static int put_rollout(struct run *r, struct text *t, const struct step *s, int3
   TRY(collect_text(r, s->arena, s->tree, o->leaf, &text, &n, err));
   text_printf(t, "{\"step\":%" PRId64 ",\"problem\":", r->step);
   json_put_string(t, id, strlen(id));
-  text_printf(t, ",\"group\":%" PRId32 ",\"attempt\":%" PRId32 ",\"rollout\":%" PRId32 ",\"ids\":[", s->groups[o->group].ordinal, o->attempt, o->ordinal);
+  text_printf(t, ",\"group\":%" PRId32 ",\"attempt\":%" PRId32 ",\"rollout\":%" PRId32 ",\"ids\":[",
+              s->groups[o->group].ordinal, o->attempt, o->ordinal);
   for (int32_t i = 0; i < length; i++) text_printf(t, i ? ",%" PRId32 : "%" PRId32, ids[i]);
   text_printf(t, "],\"from\":%" PRId32, leaf->start);
   put_records(t, "logp", leaf, 0);
@@ -220,8 +242,10 @@ static int put_rollout(struct run *r, struct text *t, const struct step *s, int3
   text_printf(t, ",\"finish\":\"%s\",\"verdict\":{\"reward\":", finish_name(o->finish));
   json_put_f64(t, v->reward);
   text_printf(t, ",\"correct\":%s,\"extracted\":", v->correct ? "true" : "false");
-  if (v->extracted) json_put_string(t, v->extracted, strlen(v->extracted));
-  else text_puts(t, "null");
+  if (v->extracted)
+    json_put_string(t, v->extracted, strlen(v->extracted));
+  else
+    text_puts(t, "null");
   text_puts(t, ",\"reason\":");
   json_put_string(t, v->reason ? v->reason : "", v->reason ? strlen(v->reason) : 0);
   text_puts(t, "}}\n");

@@ -11,19 +11,23 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- opening: recipe, session, methods -------------------------------------------------------------------------------- */
+/* ---- opening: recipe, session, methods
+ * -------------------------------------------------------------------------------- */
 
 static int read_recipe(struct run *r, const struct run_options *o, struct error *err)
 {
   struct recipe *recipe;
-  TRY(recipe_read(r->arena, o->recipe, o->sft ? RECIPE_SFT : RECIPE_TRAIN, o->overrides, o->override_count, &recipe, err));
+  TRY(recipe_read(r->arena, o->recipe, o->sft ? RECIPE_SFT : RECIPE_TRAIN, o->overrides, o->override_count, &recipe,
+                  err));
   if (o->seed >= 0) recipe->top.seed = o->seed;
   if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
   if (o->resume) {
     struct recipe *saved;
     char *path = path_join(r->arena, o->folder, "recipe.yaml", err);
     if (!path) return err->code;
-    if (!file_exists(path)) FAIL_AT(err, ERROR_INPUT, o->folder, 0, NULL, "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
+    if (!file_exists(path))
+      FAIL_AT(err, ERROR_INPUT, o->folder, 0, NULL,
+              "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
     TRY(recipe_read(r->arena, path, o->sft ? RECIPE_SFT : RECIPE_TRAIN, NULL, 0, &saved, err));
     if (!recipe->template.now) recipe->template.now = saved->template.now;
     TRY(recipe_check_resume(saved, recipe, err));
@@ -37,9 +41,13 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
     recipe->template.now = arena_strdup(r->arena, now, "run", err);
     if (!recipe->template.now) return err->code;
   }
-  if (recipe->compute.device != RECIPE_DEVICE_CPU) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device", "found cuda; this build computes on: cpu");
-  if (recipe->compute.type != RECIPE_F32) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "found bf16; this build computes in: f32");
-  if (!recipe->top.model) FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model", "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");
+  if (recipe->compute.device != RECIPE_DEVICE_CPU)
+    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device", "found cuda; this build computes on: cpu");
+  if (recipe->compute.type != RECIPE_F32)
+    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "found bf16; this build computes in: f32");
+  if (!recipe->top.model)
+    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model",
+            "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");
   r->recipe = recipe;
   return 0;
 }
@@ -48,7 +56,11 @@ static int open_session(struct run *r, const struct run_options *o, struct error
 {
   const struct recipe *recipe = r->recipe;
   int threads = o->threads ? o->threads : recipe->compute.threads ? (int)recipe->compute.threads : 0;
-  struct session_options s = {.model = recipe->top.model, .threads = threads, .now = recipe->template.now, .allow_random = true, .seed = (uint64_t)recipe->top.seed};
+  struct session_options s = {.model = recipe->top.model,
+                              .threads = threads,
+                              .now = recipe->template.now,
+                              .allow_random = true,
+                              .seed = (uint64_t)recipe->top.seed};
   TRY(session_open(r->arena, &s, &r->session, err));
   if (recipe->template.enable_thinking >= 0) {
     r->template_variables = json_pack("{s:b}", "enable_thinking", recipe->template.enable_thinking);
@@ -60,7 +72,9 @@ static int open_session(struct run *r, const struct run_options *o, struct error
 static int open_methods(struct run *r, struct error *err)
 {
   const struct recipe *recipe = r->recipe;
-  struct compose_options o = {.seed = (uint64_t)recipe->top.seed, .epochs = (int32_t)recipe->train.epochs, .minibatches = (int32_t)recipe->train.minibatches};
+  struct compose_options o = {.seed = (uint64_t)recipe->top.seed,
+                              .epochs = (int32_t)recipe->train.epochs,
+                              .minibatches = (int32_t)recipe->train.minibatches};
   return compose_open(r->arena, recipe->methods, recipe->method_count, &o, &r->methods, err);
 }
 
@@ -70,15 +84,18 @@ static int make_identity(struct run *r, struct error *err)
   struct text t = {0};
   for (size_t i = 0; i < recipe_key_count(); i++) {
     const struct recipe_key *k = recipe_key_at(i);
-    bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") || (!strcmp(k->group, "train") && !strcmp(k->name, "steps")) ||
-                      (!strcmp(k->group, "compute") && (!strcmp(k->name, "threads") || !strcmp(k->name, "memory")));
+    bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") ||
+                      (!strcmp(k->group, "train") && !strcmp(k->name, "steps")) ||
+                      (!strcmp(k->group, "compute") && strcmp(k->name, "type")) ||  // memory knobs move no bit
+                      (!strcmp(k->group, "template") && !strcmp(k->name, "now"));   // a time
     if (may_change) continue;
     text_printf(&t, "%s.%s=", k->group, k->name);
     recipe_value_text(r->recipe, k, &t);
     text_puts(&t, "\n");
   }
   for (size_t i = 0; i < r->recipe->data_count; i++)
-    text_printf(&t, "data %s\n", r->recipe->data[i].source.path ? r->recipe->data[i].source.path : r->recipe->data[i].source.task);
+    text_printf(&t, "data %s\n",
+                r->recipe->data[i].source.path ? r->recipe->data[i].source.path : r->recipe->data[i].source.task);
   for (size_t i = 0; i < r->recipe->method_count; i++) text_printf(&t, "method %s\n", r->recipe->methods[i].name);
   int rc = text_finish(&t, err);
   struct sha256 s;
@@ -106,15 +123,18 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
   return plan_make(&in, &r->plan, err);
 }
 
-/* ---- opening: weights and workspaces ----------------------------------------------------------------------------------------- */
+/* ---- opening: weights and workspaces
+ * ----------------------------------------------------------------------------------------- */
 
 static int open_engines(struct run *r, struct error *err)
 {
   struct session *s = &r->session;
   TRY(model_make_trainable(s->model, err));
   if (r->recipe->kind == RECIPE_TRAIN) {
-    TRY(generator_create(r->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &r->plan.generate, &r->generator, err));
-    struct verify_queue_options q = {.workers = r->plan.threads};
+    TRY(generator_create(r->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &r->plan.generate,
+                         &r->generator, err));
+    struct verify_queue_options q = {
+        .workers = r->plan.threads, .before = r->hooks.before_verdict, .arg = r->hooks.arg};
     TRY(verify_queue_create(r->arena, &q, &r->verify, err));
   }
   TRY(trainer_create(r->arena, s->model, &r->plan.train, &r->trainer, err));
@@ -130,7 +150,8 @@ static int open_reference(struct run *r, struct error *err)
   if (!r->plan.reference) return 0;
   TRY(model_source_open(r->arena, path, &source, &config, err));
   if (config.vocab != r->session.config.vocab)
-    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has", config.vocab, r->session.config.vocab);
+    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has",
+            config.vocab, r->session.config.vocab);
   TRY(model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->reference, err));
   return trainer_create(r->arena, r->reference, &r->plan.score, &r->reference_trainer, err);
 }
@@ -139,13 +160,18 @@ static int restore_blobs(struct run *r, const struct checkpoint *c, const char *
 {
   for (size_t i = 0; i < c->blob_count; i++) {
     const struct checkpoint_blob *b = &c->blobs[i];
-    if (!strcmp(b->name, "methods")) TRY(compose_restore(r->methods, b->bytes, b->size, err));
-    else if (!strcmp(b->name, "history")) TRY(history_load(r->history, b->bytes, b->size, err));
+    if (!strcmp(b->name, "methods"))
+      TRY(compose_restore(r->methods, b->bytes, b->size, err));
+    else if (!strcmp(b->name, "history"))
+      TRY(history_load(r->history, b->bytes, b->size, err));
     else if (!strcmp(b->name, "best") && b->size == sizeof(double) + sizeof(int64_t)) {
       memcpy(&r->best, b->bytes, sizeof r->best);
       memcpy(&r->best_step, (const char *)b->bytes + sizeof(double), sizeof r->best_step);
     } else {
-      FAIL_AT(err, ERROR_INPUT, folder, 0, b->name, "found an unknown part of %zu bytes in state.bin; expected methods, history, best; was it written by a newer program?", b->size);
+      FAIL_AT(err, ERROR_INPUT, folder, 0, b->name,
+              "found an unknown part of %zu bytes in state.bin; expected methods, history, best; was it written by a "
+              "newer program?",
+              b->size);
     }
   }
   return 0;
@@ -217,6 +243,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   if (!r) return err->code;
   r->arena = a;
   r->stop = o->stop;
+  if (o->hooks) r->hooks = *o->hooks;
   r->best = (double)__builtin_nanf("");
   r->best_step = r->last_saved = -1;
   r->step_arena = arena_create("step", 1 << 20, err);
@@ -241,24 +268,38 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
 void run_describe(const struct run *r, struct text *out)
 {
   const struct model_config *c = &r->session.config;
-  text_printf(out, "model %s: %s, %.1f M parameters, %d layers, vocabulary %d\n", r->recipe->top.model, c->architecture, (double)model_parameters(c) / 1e6, c->layers, c->vocab);
+  text_printf(out, "model %s: %s, %.1f M parameters, %d layers, vocabulary %d\n", r->recipe->top.model, c->architecture,
+              (double)model_parameters(c) / 1e6, c->layers, c->vocab);
   if (stream_size(r->stream)) text_printf(out, "data: %llu problems\n", (unsigned long long)stream_size(r->stream));
   text_puts(out, "memory at the peak:\n");
   plan_print(&r->plan, out);
 }
 
-/* ---- saving ------------------------------------------------------------------------------------------------------------------ */
+const char *run_weights_hash(const struct run *r)
+{
+  return r->weights_hash;
+}
+const char *run_state_hash(const struct run *r)
+{
+  return r->state_hash;
+}
+
+/* ---- saving
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static int save_best_link(struct run *r, struct error *err)
 {
   if (r->best_step < 0) return 0;
   char *target = arena_printf(r->step_arena, "run", err, "%06" PRId64, r->best_step);
   char *full = arena_printf(r->step_arena, "run", err, "%s/checkpoints/%06" PRId64, r->folder->path, r->best_step);
-  char *link = path_join(r->step_arena, r->folder->path, "checkpoints/best", err), *temporary = path_join(r->step_arena, r->folder->path, "checkpoints/.best", err);
+  char *link = path_join(r->step_arena, r->folder->path, "checkpoints/best", err),
+       *temporary = path_join(r->step_arena, r->folder->path, "checkpoints/.best", err);
   if (!target || !full || !link || !temporary) return err->code;
   if (!file_exists(full)) return 0;
   unlink(temporary);
-  if (symlink(target, temporary)) FAIL_AT(err, ERROR_RESOURCE, temporary, 0, NULL, "the link to the best checkpoint could not be made; expected a file system with links");
+  if (symlink(target, temporary))
+    FAIL_AT(err, ERROR_RESOURCE, temporary, 0, NULL,
+            "the link to the best checkpoint could not be made; expected a file system with links");
   return file_rename(temporary, link, err);
 }
 
@@ -272,7 +313,9 @@ static int save_now(struct run *r, struct error *err)
   int rc = compose_save(r->methods, &methods, err);
   history_save(r->history, &history);
   if (!rc) rc = text_finish(&history, err);
-  struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size}, {"history", history.bytes ? history.bytes : "", history.size}, {"best", best, sizeof best}};
+  struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size},
+                                    {"history", history.bytes ? history.bytes : "", history.size},
+                                    {"best", best, sizeof best}};
   struct checkpoint c = {.step = r->step,
                          .updates = r->trainer->updates,
                          .weight_version = r->trainer->weight_version,
@@ -282,7 +325,9 @@ static int save_now(struct run *r, struct error *err)
   memcpy(c.identity, r->identity, sizeof c.identity);
   static const enum save_type types[] = {[RECIPE_F32] = SAVE_F32, [RECIPE_BF16] = SAVE_BF16, [RECIPE_F16] = SAVE_F16};
   arena_reset(r->step_arena);
-  if (!rc) rc = checkpoint_save(r->step_arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer, &c, types[r->recipe->save.type], r->state_hash, err);
+  if (!rc)
+    rc = checkpoint_save(r->step_arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer, &c,
+                         types[r->recipe->save.type], r->state_hash, err);
   text_free(&methods);
   text_free(&history);
   TRY(rc);
@@ -294,21 +339,27 @@ static int save_now(struct run *r, struct error *err)
   return 0;
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 double run_learning_rate(const struct recipe *r, int64_t step)
 {
   double lr = r->train.lr, warmup = (double)r->train.warmup, total = (double)r->train.steps, at = (double)step;
   if (at < warmup) return lr * (at + 1) / warmup;
-  double left = total > warmup ? (total - at) / (total - warmup) : 1; // 1 at the height, towards 0 at the end
+  double left = total > warmup ? (total - at) / (total - warmup) : 1;  // 1 at the height, towards 0 at the end
   if (r->train.schedule == RECIPE_LINEAR) return lr * left;
   if (r->train.schedule == RECIPE_COSINE) return lr * 0.5 * (1 + math_cos(3.14159265358979323846 * (1 - left)));
   return lr;
 }
 
-static bool due(int64_t step, int64_t every, int64_t last) { return step == last || (every > 0 && step % every == 0); }
+static bool due(int64_t step, int64_t every, int64_t last)
+{
+  return step == last || (every > 0 && step % every == 0);
+}
 
-/* An orderly end: what the unfinished step took from the data is given back, and a checkpoint says where the run stands. */
+/* An orderly end: what the unfinished step took from the data is given back, and a checkpoint says where the run
+ * stands. */
 static int stop_orderly(struct run *r, int64_t position, struct error *err)
 {
   struct error saved = *err;
@@ -346,7 +397,8 @@ int run_train(struct run *r, struct error *err)
   while (!rc && r->step < r->recipe->train.steps) {
     int64_t position = (int64_t)stream_position(r->stream), step = r->step;
     rc = r->stop && r->stop() ? error_fail(err, ERROR_STOPPED, NULL, 0, NULL, "stopped by a signal") : one_step(r, err);
-    if (rc == ERROR_STOPPED && r->step > step) position = (int64_t)stream_position(r->stream); // the step itself was finished
+    if (rc == ERROR_STOPPED && r->step > step)
+      position = (int64_t)stream_position(r->stream);  // the step itself was finished
     if (rc == ERROR_STOPPED) return stop_orderly(r, position, err);
   }
   if (rc == ERROR_STOPPED) return stop_orderly(r, (int64_t)stream_position(r->stream), err);

@@ -1,6 +1,7 @@
 /* train/run: what a run is made of, for the files of this folder. Others open one through train/train.h.
  *
- * All state that a resume needs is in checkpoints: weights, moments, counters, data position, history, methods. Random numbers have no state.
+ * All state that a resume needs is in checkpoints: weights, moments, counters, data position, history, methods. Random
+ * numbers have no state.
  */
 #ifndef ASSAY_TRAIN_RUN_H
 #define ASSAY_TRAIN_RUN_H
@@ -20,9 +21,9 @@
 
 /* Problems set aside for evaluation, with their prompts. */
 struct eval_set {
-  const char *name;          /* of the source: metric eval/<name>/accuracy */
+  const char *name; /* of the source: metric eval/<name>/accuracy */
   struct problem *problems;
-  int32_t **ids;             /* prompts */
+  int32_t **ids; /* prompts */
   int32_t *id_counts;
   int32_t count;
 };
@@ -35,8 +36,8 @@ struct eval_result {
 };
 
 struct run {
-  struct arena *arena;        /* the run */
-  struct arena *step_arena;   /* reset after each step */
+  struct arena *arena;      /* the run */
+  struct arena *step_arena; /* reset after each step */
   const struct recipe *recipe;
   struct session session;     /* device, model, tokenizer, template */
   const char *now;            /* what templates take for the time: the run's first start */
@@ -53,17 +54,19 @@ struct run {
   struct eval_set *eval_sets;
   size_t eval_set_count;
   char identity[65];
-  int64_t step;               /* steps finished */
-  int64_t last_saved;         /* step of the last checkpoint, -1: none */
-  double best;                /* accuracy of the best evaluation so far, NaN: none */
+  int64_t step;       /* steps finished */
+  int64_t last_saved; /* step of the last checkpoint, -1: none */
+  double best;        /* accuracy of the best evaluation so far, NaN: none */
   int64_t best_step;
-  struct metrics metrics;     /* of the step that is running */
-  double save_seconds;        /* of the last checkpoint, for the next step's metrics */
-  bool (*stop)(void);         /* a signal asked for an orderly end; may be NULL */
+  struct metrics metrics;                /* of the step that is running */
+  double save_seconds;                   /* of the last checkpoint, for the next step's metrics */
+  bool (*stop)(void);                    /* a signal asked for an orderly end; may be NULL */
+  struct run_hooks hooks;                /* tests; zero elsewhere */
   char weights_hash[65], state_hash[65]; /* of the last checkpoint */
 };
 
-/* ---- parts of a run (train/step.c and its helpers) -------------------------------------------------------------------------- */
+/* ---- parts of a run (train/step.c and its helpers)
+ * -------------------------------------------------------------------------- */
 
 int run_step(struct run *r, struct error *err) MUST_USE;
 double run_learning_rate(const struct recipe *r, int64_t step);
@@ -72,7 +75,8 @@ double run_learning_rate(const struct recipe *r, int64_t step);
 int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err) MUST_USE;
 int collect_rollouts(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* The response as text: special tokens left out, cut before a stop string. In arena a. */
-int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n, struct error *err) MUST_USE;
+int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
+                 struct error *err) MUST_USE;
 
 /* report.c: metrics and rollouts of a finished step. */
 int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err) MUST_USE;
@@ -86,10 +90,12 @@ int evaluate_run(struct run *r, struct error *err) MUST_USE; /* all sets; metric
 /* sft.c: a step of supervised training on examples of {messages}, {prompt, completion} or a task's {prompt, answer}. */
 int sft_collect(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* Tokens of one example: ids, and which of them carry loss. */
-int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss, struct error *err) MUST_USE;
+int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss,
+               struct error *err) MUST_USE;
 
 /* data.c: the recipe's data as streams. */
 int run_open_stream(struct run *r, struct error *err) MUST_USE;
-int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out, struct error *err) MUST_USE;
+int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,
+                     struct error *err) MUST_USE;
 
 #endif

@@ -25,10 +25,14 @@ static int take_lock(struct run_folder *r, struct error *err)
   if (!path) return err->code;
   r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (r->lock < 0)
-    FAIL_AT(err, ERROR_RESOURCE, r->path, 0, NULL, "cannot be written (%s); expected a folder that this user may write; choose another with --run", strerror(errno));
+    FAIL_AT(err, ERROR_RESOURCE, r->path, 0, NULL,
+            "cannot be written (%s); expected a folder that this user may write; choose another with --run",
+            strerror(errno));
   TRY(arena_on_reset(r->arena, unlock, r, err));
   if (flock(r->lock, LOCK_EX | LOCK_NB))
-    FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL, "another process is writing this run; expected to be the only one; wait for it or choose another folder with --run");
+    FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL,
+            "another process is writing this run; expected to be the only one; wait for it or choose another folder "
+            "with --run");
   return 0;
 }
 
@@ -37,13 +41,19 @@ int run_folder_open(struct arena *a, const char *path, bool resume, struct run_f
   struct run_folder *r = ARENA_NEW(a, struct run_folder, 1, "run folder", err);
   if (!r) return err->code;
   *r = (struct run_folder){.arena = a, .lock = -1, .path = arena_strdup(a, path, "run folder", err)};
-  char *recipe = path_join(a, path, "recipe.yaml", err), *rollouts = path_join(a, path, "rollouts", err), *checkpoints = path_join(a, path, "checkpoints", err);
+  char *recipe = path_join(a, path, "recipe.yaml", err), *rollouts = path_join(a, path, "rollouts", err),
+       *checkpoints = path_join(a, path, "checkpoints", err);
   if (!r->path || !recipe || !rollouts || !checkpoints) return err->code;
   bool holds = file_exists(recipe);
-  if (resume && !holds) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
+  if (resume && !holds)
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
   TRY(file_make_folder(path, err));
   TRY(take_lock(r, err));
-  if (!resume && holds) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "holds a run already; expected a new or empty folder; add --resume to go on with it, or choose another with --run");
+  if (!resume && holds)
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "holds a run already; expected a new or empty folder; add --resume to go on with it, or choose another "
+            "with --run");
   TRY(file_make_folder(rollouts, err));
   TRY(file_make_folder(checkpoints, err));
   *out = r;
@@ -114,10 +124,13 @@ int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *li
   struct arena *a = r->arena;
   struct arena_mark mark = arena_mark(a);
   size_t room = ZSTD_compressBound(n);
-  char *packed = ARENA_NEW(a, char, room, "rollouts", err), *path = arena_printf(a, "rollouts", err, "%s/rollouts/%06" PRId64 ".jsonl.zst", r->path, step);
+  char *packed = ARENA_NEW(a, char, room, "rollouts", err),
+       *path = arena_printf(a, "rollouts", err, "%s/rollouts/%06" PRId64 ".jsonl.zst", r->path, step);
   if (!packed || !path) return err->code;
   size_t size = ZSTD_compress(packed, room, lines, n, 3);
-  if (ZSTD_isError(size)) FAIL_AT(err, ERROR_RESOURCE, path, 0, NULL, "could not be compressed (%s); expected memory for it", ZSTD_getErrorName(size));
+  if (ZSTD_isError(size))
+    FAIL_AT(err, ERROR_RESOURCE, path, 0, NULL, "could not be compressed (%s); expected memory for it",
+            ZSTD_getErrorName(size));
   struct file_writer *w;
   TRY(file_writer_open(a, path, &w, err));
   TRY(file_writer_write(w, packed, size, err));
@@ -126,7 +139,8 @@ int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *li
   return 0;
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------------------------------ */
+/* ---- metrics
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int find(const struct metrics *m, const char *name)
 {
@@ -147,8 +161,14 @@ static void set(struct metrics *m, const char *name, double value, bool whole)
   m->rows[i].whole = whole;
 }
 
-void metrics_set(struct metrics *m, const char *name, double value) { set(m, name, value, false); }
-void metrics_set_int(struct metrics *m, const char *name, int64_t value) { set(m, name, (double)value, true); }
+void metrics_set(struct metrics *m, const char *name, double value)
+{
+  set(m, name, value, false);
+}
+void metrics_set_int(struct metrics *m, const char *name, int64_t value)
+{
+  set(m, name, (double)value, true);
+}
 
 double metrics_get(const struct metrics *m, const char *name)
 {
@@ -163,8 +183,10 @@ void metrics_write_line(const struct metrics *m, struct text *out)
     if (i) text_puts(out, ",");
     json_put_string(out, m->rows[i].name, strlen(m->rows[i].name));
     text_puts(out, ":");
-    if (m->rows[i].whole) json_put_int(out, (int64_t)m->rows[i].value);
-    else json_put_f64(out, m->rows[i].value);
+    if (m->rows[i].whole)
+      json_put_int(out, (int64_t)m->rows[i].value);
+    else
+      json_put_f64(out, m->rows[i].value);
   }
   text_puts(out, "}\n");
 }

@@ -1,4 +1,5 @@
-/* train/run_folder: the files of a run (CONTRACT.md, "A run folder"): one writer at a time, nothing half-written, cut back on resume. */
+/* train/run_folder: the files of a run (CONTRACT.md, "A run folder"): one writer at a time, nothing half-written, cut
+ * back on resume. */
 #ifndef ASSAY_TRAIN_RUN_FOLDER_H
 #define ASSAY_TRAIN_RUN_FOLDER_H
 
@@ -7,19 +8,21 @@
 struct run_folder {
   const char *path;
   struct arena *arena;
-  int lock;            /* held until the arena resets */
+  int lock; /* held until the arena resets */
 };
 
-/* Makes the folder (resume: expects it) and takes its lock. ERROR_INPUT: it holds a run already, it is not there on resume, another process writes it;
-   ERROR_RESOURCE: it cannot be written. */
-int run_folder_open(struct arena *a, const char *path, bool resume, struct run_folder **out, struct error *err) MUST_USE;
+/* Makes the folder (resume: expects it) and takes its lock. ERROR_INPUT: it holds a run already, it is not there on
+   resume, another process writes it; ERROR_RESOURCE: it cannot be written. */
+int run_folder_open(struct arena *a, const char *path, bool resume, struct run_folder **out,
+                    struct error *err) MUST_USE;
 /* A path for a run without a name: runs/<recipe>-<n>, the first n that is free. */
 int run_folder_next(struct arena *a, const char *recipe_path, char **out, struct error *err) MUST_USE;
 /* metrics.jsonl and rollouts/ as they were after `step`. */
 int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err) MUST_USE;
 int run_folder_append_metrics(struct run_folder *r, const char *line, size_t n, struct error *err) MUST_USE;
 /* rollouts/STEP.jsonl.zst */
-int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *lines, size_t n, struct error *err) MUST_USE;
+int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *lines, size_t n,
+                              struct error *err) MUST_USE;
 
 /* The numbers of one step, in order of first mention. */
 enum { METRICS_MOST = 256 };
@@ -28,12 +31,12 @@ struct metrics {
   struct {
     char name[64];
     double value;
-    bool whole;        /* printed as an integer */
+    bool whole; /* printed as an integer */
   } rows[METRICS_MOST];
 };
 void metrics_set(struct metrics *m, const char *name, double value);
 void metrics_set_int(struct metrics *m, const char *name, int64_t value);
-double metrics_get(const struct metrics *m, const char *name); /* NaN if absent */
+double metrics_get(const struct metrics *m, const char *name);      /* NaN if absent */
 void metrics_write_line(const struct metrics *m, struct text *out); /* {"step":1,...}\n */
 
 #endif

@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Appends ids of text; loss says whether the model is to learn to write them. */
-static int add_text(const struct run *r, const char *text, size_t n, int flags, bool learn, struct token_list *ids, struct token_list *loss, struct error *err)
+static int add_text(const struct run *r, const char *text, size_t n, int flags, bool learn, struct token_list *ids,
+                    struct token_list *loss, struct error *err)
 {
   TRY(tokenizer_encode(r->session.tokenizer, text, n, flags, ids, err));
   while (loss->count < ids->count) TRY(token_list_push(loss, learn, err));
@@ -15,7 +16,8 @@ static int add_end(const struct run *r, struct token_list *ids, struct token_lis
 {
   int32_t eos = tokenizer_eos(r->session.tokenizer);
   if (eos < 0 && r->session.end_id_count) eos = r->session.end_ids[0];
-  if (eos < 0) FAIL(err, ERROR_INPUT, "the model names no end token; expected eos_token_id in its config.json or tokenizer");
+  if (eos < 0)
+    FAIL(err, ERROR_INPUT, "the model names no end token; expected eos_token_id in its config.json or tokenizer");
   TRY(token_list_push(ids, eos, err));
   return token_list_push(loss, 1, err);
 }
@@ -40,7 +42,8 @@ static int render(const struct run *r, const json_t *messages, size_t n, bool as
 }
 
 /* What the template adds for each assistant message behind its opening is learnt; everything else is read. */
-static int conversation(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss, struct error *err)
+static int conversation(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss,
+                        struct error *err)
 {
   const json_t *messages = json_object_get(p->fields, "messages");
   struct text before = {0}, after = {0};
@@ -54,23 +57,32 @@ static int conversation(const struct run *r, const struct problem *p, struct tok
     rc = render(r, messages, i, true, &before, err);
     if (!rc) rc = render(r, messages, i + 1, false, &after, err);
     if (!rc && (after.size < before.size || before.size < done || memcmp(before.bytes, after.bytes, before.size)))
-      rc = error_fail(err, ERROR_INPUT, p->source, p->line, "messages", "the chat template rewrites earlier turns, so the assistant's part of message %zu cannot be told; give {prompt, completion}", i + 1);
+      rc = error_fail(err, ERROR_INPUT, p->source, p->line, "messages",
+                      "the chat template rewrites earlier turns, so the assistant's part of message %zu cannot be "
+                      "told; give {prompt, completion}",
+                      i + 1);
     if (!rc) rc = add_text(r, before.bytes + done, before.size - done, TOKENIZER_SPECIAL, false, ids, loss, err);
-    if (!rc) rc = add_text(r, after.bytes + before.size, after.size - before.size, TOKENIZER_SPECIAL, true, ids, loss, err);
+    if (!rc)
+      rc = add_text(r, after.bytes + before.size, after.size - before.size, TOKENIZER_SPECIAL, true, ids, loss, err);
     done = after.size;
   }
   text_free(&before);
   text_free(&after);
-  if (!rc && !any) rc = error_fail(err, ERROR_INPUT, p->source, p->line, "messages", "found no message of the assistant; expected one to learn from");
+  if (!rc && !any)
+    rc = error_fail(err, ERROR_INPUT, p->source, p->line, "messages",
+                    "found no message of the assistant; expected one to learn from");
   return rc;
 }
 
-int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss, struct error *err)
+int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss,
+               struct error *err)
 {
   const json_t *completion = json_object_get(p->fields, "completion");
   if (!completion && json_object_get(p->fields, "messages")) return conversation(r, p, ids, loss, err);
   const char *answer = completion ? json_string_value(completion) : p->answer;
-  if (!answer) FAIL_AT(err, ERROR_INPUT, p->source, p->line, "completion", "found neither messages nor a completion; expected {messages} or {prompt, completion}");
+  if (!answer)
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "completion",
+            "found neither messages nor a completion; expected {messages} or {prompt, completion}");
   TRY(session_problem_ids(&r->session, p, r->template_variables, ids, err));
   while (loss->count < ids->count) TRY(token_list_push(loss, 0, err));
   TRY(add_text(r, answer, completion ? json_string_length(completion) : strlen(answer), 0, true, ids, loss, err));
@@ -87,7 +99,8 @@ static int add_example(struct run *r, struct step *s, const struct problem *p, s
   if (!rc) rc = tree_add_segment(s->tree, -1, SEGMENT_PROMPT, 1, &prompt, err);
   if (!rc) rc = tree_append_ids(s->tree, prompt, ids.ids, 1, 0, err);
   if (!rc) rc = tree_add_segment(s->tree, prompt, SEGMENT_OWN, (int32_t)ids.count - 1, &leaf, err);
-  for (size_t i = 1; !rc && i < ids.count; i++) rc = tree_append_ids(s->tree, leaf, &ids.ids[i], 1, loss.ids[i] ? TOKEN_OWN : 0, err);
+  for (size_t i = 1; !rc && i < ids.count; i++)
+    rc = tree_append_ids(s->tree, leaf, &ids.ids[i], 1, loss.ids[i] ? TOKEN_OWN : 0, err);
   token_list_free(&ids);
   token_list_free(&loss);
   if (rc) return error_context(err, "problem %s", p->id);
@@ -95,7 +108,8 @@ static int add_example(struct run *r, struct step *s, const struct problem *p, s
   TRY(step_add_rollout(s, group, context, 0, 0, &rollout, err));
   s->rollouts[rollout].leaf = leaf;
   s->rollouts[rollout].finish = FINISH_STOP;
-  struct verdict v = {.status = VERDICT_OK, .reward = 1, .correct = true, .readable = true, .reason = "an example to learn from"};
+  struct verdict v = {
+      .status = VERDICT_OK, .reward = 1, .correct = true, .readable = true, .reason = "an example to learn from"};
   return step_set_verdict(s, rollout, &v, err);
 }
 

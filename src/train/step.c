@@ -27,9 +27,14 @@ static int open_step(struct run *r, struct step **out, struct error *err)
 /* What remains of a step whose update was vouched for: methods look at it, and it is written down. */
 static int close_step(struct run *r, struct step *s, const struct update_result *u, struct error *err)
 {
-  struct observation seen = {.loss = u->loss, .kl = u->kl, .entropy = u->entropy, .grad_norm = u->grad_norm, .solved = metrics_get(&r->metrics, "solved")};
+  struct observation seen = {.loss = u->loss,
+                             .kl = u->kl,
+                             .entropy = u->entropy,
+                             .grad_norm = u->grad_norm,
+                             .solved = metrics_get(&r->metrics, "solved")};
   TRY(compose_observe(r->methods, s, &seen, err));
-  if (r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL) TRY(report_rollouts(r, s, err));
+  if (r->recipe->kind == RECIPE_TRAIN && r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL)
+    TRY(report_rollouts(r, s, err));
   return 0;
 }
 
@@ -51,6 +56,7 @@ int run_step(struct run *r, struct error *err)
 
     // a tree of tokens for each group, verdicts while others still generate
     TRY(collect_rollouts(r, s, err));
+    if (r->hooks.after_rollouts) r->hooks.after_rollouts(r->hooks.arg, r);
   }
 
   // named scores, then one number a rollout, then credit per token
@@ -81,8 +87,11 @@ int run_step(struct run *r, struct error *err)
   compose_clear_metrics(r->methods);
   if (result.mismatch) {
     TRY(report_write(r, err));
-    FAIL(err, ERROR_LAW, "step %lld: %lld of %lld tokens have another log-probability in training than when they were sampled (%s); expected the same bits; the weights were "
-         "not moved: resume from the last checkpoint and report this", (long long)r->step, (long long)result.mismatch, (long long)result.mismatch_of, result.first_mismatch);
+    FAIL(err, ERROR_LAW,
+         "step %lld: %lld of %lld tokens have another log-probability in training than when they were sampled (%s); "
+         "expected the same bits; the weights were "
+         "not moved: resume from the last checkpoint and report this",
+         (long long)r->step, (long long)result.mismatch, (long long)result.mismatch_of, result.first_mismatch);
   }
   return 0;
 }

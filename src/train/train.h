@@ -1,7 +1,8 @@
 /* train/train: a run from recipe to last checkpoint.
  *
  *     run_open     recipe, model, data, methods, plan, folder (or, with resume, the last checkpoint)
- *     run_train    steps until train.steps: each is run_step (step.c, the story), then what was due: evaluation, checkpoint
+ *     run_train    steps until train.steps: each is run_step (step.c, the story), then what was due: evaluation,
+ * checkpoint
  */
 #ifndef ASSAY_TRAIN_TRAIN_H
 #define ASSAY_TRAIN_TRAIN_H
@@ -10,18 +11,26 @@
 
 struct run;
 
+/* Where tests reach into a run: NULL elsewhere. */
+struct run_hooks {
+  void (*before_verdict)(void *arg, size_t slot);     /* on a verifier's thread, before it judges */
+  void (*after_rollouts)(void *arg, struct run *run); /* sampled and judged, not yet trained */
+  void *arg;
+};
+
 struct run_options {
-  const char *recipe;              /* file */
-  bool sft;                        /* `assay sft`: examples instead of rollouts */
-  const char *const *overrides;    /* key=value */
+  const char *recipe;           /* file */
+  bool sft;                     /* `assay sft`: examples instead of rollouts */
+  const char *const *overrides; /* key=value */
   size_t override_count;
-  const char *folder;              /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
+  const char *folder; /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
   bool resume, plan_only;
-  int threads;                     /* --threads, 0: the recipe's */
-  int64_t memory;                  /* --memory in bytes, 0: the recipe's */
-  int64_t seed;                    /* --seed, -1: the recipe's */
-  const char *compute;             /* --compute, NULL: the recipe's */
+  int threads;         /* --threads, 0: the recipe's */
+  int64_t memory;      /* --memory in bytes, 0: the recipe's */
+  int64_t seed;        /* --seed, -1: the recipe's */
+  const char *compute; /* --compute, NULL: the recipe's */
   bool (*stop)(void);
+  const struct run_hooks *hooks; /* tests; NULL */
 };
 
 /* Opens everything; with plan_only stops after the plan (no weights, no folder). The run lives in the arena. */
@@ -30,5 +39,9 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
 int run_train(struct run *r, struct error *err) MUST_USE;
 /* The plan as text. */
 void run_describe(const struct run *r, struct text *out);
+
+/* The hashes of the last checkpoint, 64 hexadecimal digits each. */
+const char *run_weights_hash(const struct run *r);
+const char *run_state_hash(const struct run *r);
 
 #endif

@@ -7,16 +7,20 @@
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
-static int smaller(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+static int smaller(int64_t a, int64_t b)
+{
+  return (int)(a < b ? a : b);
+}
 
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, struct trainer_sizes *out)
 {
   int64_t leaves = o->max_leaves, rows = o->micro_rows;
-  int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new); // no sharing at all: the most there can be
+  int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new);  // no sharing at all: the most there can be
   int64_t micro = rows < batch_rows ? rows : batch_rows;
   if (micro < smaller(batch_rows, BATCH_UNIT_ROWS)) micro = smaller(batch_rows, BATCH_UNIT_ROWS);
-  int64_t nodes = smaller(micro, 2 * leaves + micro / BATCH_UNIT_ROWS + 1); // nodes of a micro-batch: leaves, prompts, pieces
-  int64_t ahead = 2 * (int64_t)o->max_path + 2 * BATCH_UNIT_ROWS;           // two groups' ancestors may overlap, and holes
+  int64_t nodes =
+      smaller(micro, 2 * leaves + micro / BATCH_UNIT_ROWS + 1);    // nodes of a micro-batch: leaves, prompts, pieces
+  int64_t ahead = 2 * (int64_t)o->max_path + 2 * BATCH_UNIT_ROWS;  // two groups' ancestors may overlap, and holes
   *out = (struct trainer_sizes){0};
   out->decoder = (struct decoder_options){.max_rows = (int)micro,
                                           .max_head_rows = (int)micro,
@@ -40,7 +44,8 @@ size_t trainer_bytes(const struct model_config *c, const struct trainer_options 
   return bytes + (o->train ? decoder_gradients_bytes(c, s.kv_slots, s.embed_slots, real_size) : 0);
 }
 
-int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out, struct error *err)
+int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
+                   struct error *err)
 {
   struct trainer *t = ARENA_NEW(a, struct trainer, 1, "trainer", err);
   if (!t) return err->code;
@@ -56,19 +61,20 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   return 0;
 }
 
-/* ---- one run over a batch -------------------------------------------------------------------------------------------- */
+/* ---- one run over a batch
+ * -------------------------------------------------------------------------------------------- */
 
 /* Where a node's K, V (path) and dK, dV (slot) are while it is alive. */
 struct place {
   struct kv_path path;
-  int32_t slot;        /* -1: none */
-  bool ready;          /* K and V are there */
+  int32_t slot; /* -1: none */
+  bool ready;   /* K and V are there */
 };
 
 struct run {
   struct trainer *t;
   const struct batch *b;
-  struct place *places;       /* [nodes] */
+  struct place *places;                       /* [nodes] */
   int32_t *ahead_from, *ahead_to, ahead_live; /* slot ranges of nodes forwarded ahead, ascending */
   // the pass
   struct rows rows;
@@ -124,7 +130,12 @@ static int open_pass(struct run *r, struct arena *a, struct error *err)
 
 static void start_pass(struct run *r)
 {
-  r->rows = (struct rows){.token = r->token, .position = r->position, .runs = r->runs, .blocks = r->blocks, .copies = r->copies, .spans = r->spans};
+  r->rows = (struct rows){.token = r->token,
+                          .position = r->position,
+                          .runs = r->runs,
+                          .blocks = r->blocks,
+                          .copies = r->copies,
+                          .spans = r->spans};
   r->head = (struct head_rows){.row = r->head_row, .pair_row = r->pair_row, .pair_target = r->pair_target};
   r->block_count = r->span_count = 0;
 }
@@ -137,7 +148,8 @@ static int take_storage(struct run *r, int32_t node, struct error *err)
   if (p->ready) return 0;
   if (n->parent >= 0) {
     bool copied;
-    TRY(kv_path_fork(r->t->kv, &r->places[n->parent].path, n->position, &p->path, &r->copies[r->rows.copy_count], &copied, err));
+    TRY(kv_path_fork(r->t->kv, &r->places[n->parent].path, n->position, &p->path, &r->copies[r->rows.copy_count],
+                     &copied, err));
     r->rows.copy_count += copied;
   }
   TRY(kv_path_extend(r->t->kv, &p->path, n->position + n->count, err));
@@ -145,14 +157,15 @@ static int take_storage(struct run *r, int32_t node, struct error *err)
   return 0;
 }
 
-/* Gradient slots for a node that outlives this micro-batch: the first gap that is wide enough, behind the micro-batch's own slots. */
+/* Gradient slots for a node that outlives this micro-batch: the first gap that is wide enough, behind the micro-batch's
+ * own slots. */
 static int take_ahead_slots(struct run *r, int32_t node, struct error *err)
 {
   int32_t count = r->b->nodes[node].count, base = r->t->sizes.kv_slots - r->t->sizes.ahead_slots, at = base, i = 0;
   for (; i < r->ahead_live && r->ahead_from[i] - at < count; i++) at = r->ahead_to[i];
   if (at + count > r->t->sizes.kv_slots)
-    FAIL(err, ERROR_RESOURCE, "%d token positions stay open at once; expected at most %d; raise compute.micro_batch", at + count - base,
-         r->t->sizes.ahead_slots);
+    FAIL(err, ERROR_RESOURCE, "%d token positions stay open at once; expected at most %d; raise compute.micro_batch",
+         at + count - base, r->t->sizes.ahead_slots);
   memmove(r->ahead_from + i + 1, r->ahead_from + i, (size_t)(r->ahead_live - i) * sizeof(int32_t));
   memmove(r->ahead_to + i + 1, r->ahead_to + i, (size_t)(r->ahead_live - i) * sizeof(int32_t));
   r->ahead_from[i] = at;
@@ -178,7 +191,8 @@ static void give_back(struct run *r, int32_t node)
   p->slot = -1;
 }
 
-/* ---- rows and head of a pass ----------------------------------------------------------------------------------------- */
+/* ---- rows and head of a pass
+ * ----------------------------------------------------------------------------------------- */
 
 static void add_node(struct run *r, int32_t node)
 {
@@ -186,7 +200,8 @@ static void add_node(struct run *r, int32_t node)
   const struct segment *s = &r->b->tree->segments[n->segment];
   const struct kv_path *path = &r->places[node].path;
   struct rows *rows = &r->rows;
-  r->runs[rows->run_count++] = (struct rows_run){.row = rows->count, .count = n->count, .position = n->position, .table = r->block_count};
+  r->runs[rows->run_count++] =
+      (struct rows_run){.row = rows->count, .count = n->count, .position = n->position, .table = r->block_count};
   memcpy(r->blocks + r->block_count, path->table, (size_t)path->count * sizeof(int32_t));
   r->block_count += path->count;
   for (int32_t i = 0; i < n->count; i++) {
@@ -224,8 +239,10 @@ static void add_pair(struct run *r, int32_t row, int32_t segment, int32_t index)
 static void add_child_pairs(struct run *r, int32_t row, int32_t segment)
 {
   for (int32_t c = r->b->first_child[segment]; c >= 0; c = r->b->next_sibling[c]) {
-    if (r->b->tree->segments[c].count) add_pair(r, row, c, 0);
-    else add_child_pairs(r, row, c);
+    if (r->b->tree->segments[c].count)
+      add_pair(r, row, c, 0);
+    else
+      add_child_pairs(r, row, c);
   }
 }
 
@@ -236,13 +253,16 @@ static void add_heads(struct run *r, const struct batch_micro *m)
     const struct batch_node *n = &r->b->nodes[node];
     int32_t last = r->b->tree->segments[n->segment].count - 1;
     for (int32_t i = n->offset; i < n->offset + n->count; i++, row++) {
-      if (i < last) add_pair(r, row, n->segment, i + 1);
-      else add_child_pairs(r, row, n->segment);
+      if (i < last)
+        add_pair(r, row, n->segment, i + 1);
+      else
+        add_child_pairs(r, row, n->segment);
     }
   }
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------------ */
+/* ---- passes
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* K and V of ancestors whose own turn comes later. */
 static int run_ahead(struct run *r, const struct batch_micro *m, struct error *err)
@@ -270,7 +290,8 @@ static int build_micro(struct run *r, const struct batch_micro *m, struct error 
   for (int32_t node = m->node + m->node_count - 1; node >= m->node; node--) TRY(take_storage(r, node, err));
   int32_t row = 0;
   for (int32_t node = m->node; node < m->node + m->node_count; node++) {
-    if (r->places[node].slot < 0) r->places[node].slot = row; // lives and dies in this micro-batch: its rows are its slots
+    if (r->places[node].slot < 0)
+      r->places[node].slot = row;  // lives and dies in this micro-batch: its rows are its slots
     row += r->b->nodes[node].count;
   }
   if (r->coef) decoder_gradients_clear_slots(r->t->gradients, 0, row);
@@ -325,10 +346,10 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
 {
   const struct batch *b = r->b;
   const struct trainer_sizes *s = &r->t->sizes;
-  if (b->max_micro_rows > s->decoder.max_rows || b->max_micro_pairs > s->decoder.max_pairs || b->peak_blocks > s->kv_blocks ||
-      b->embed_count > s->embed_slots)
-    FAIL(err, ERROR_BUG, "a batch needs %d rows, %d pairs, %d KV blocks; planned were %d, %d, %d", b->max_micro_rows, b->max_micro_pairs,
-         b->peak_blocks, s->decoder.max_rows, s->decoder.max_pairs, s->kv_blocks);
+  if (b->max_micro_rows > s->decoder.max_rows || b->max_micro_pairs > s->decoder.max_pairs ||
+      b->peak_blocks > s->kv_blocks || b->embed_count > s->embed_slots)
+    FAIL(err, ERROR_BUG, "a batch needs %d rows, %d pairs, %d KV blocks; planned were %d, %d, %d", b->max_micro_rows,
+         b->max_micro_pairs, b->peak_blocks, s->decoder.max_rows, s->decoder.max_pairs, s->kv_blocks);
   for (int32_t i = 0; i < b->target_count; i++) {
     if (r->logp) r->logp[i] = (double)__builtin_nanf("");
     if (r->entropy) r->entropy[i] = (double)__builtin_nanf("");
@@ -336,14 +357,15 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   struct arena_mark mark = arena_mark(a);
   int rc = open_pass(r, a, err);
   for (int32_t m = 0; !rc && m < b->micro_count; m++) rc = run_micro(r, &b->micros[m], err);
-  for (int32_t n = 0; r->places && n < b->node_count; n++) kv_path_release(r->t->kv, &r->places[n].path); // after a failure
+  for (int32_t n = 0; r->places && n < b->node_count; n++)
+    kv_path_release(r->t->kv, &r->places[n].path);  // after a failure
   if (!rc && r->coef) rc = decoder_gradients_join(r->t->gradients, r->t->trained, b->embed_ids, b->embed_count, err);
   arena_release(a, mark);
   return rc;
 }
 
-int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp, double *entropy,
-                  struct error *err)
+int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp,
+                  double *entropy, struct error *err)
 {
   struct run r = {.t = t, .b = b, .temperature = temperature, .logp = logp, .entropy = entropy};
   return run_batch(&r, a, err);
@@ -353,11 +375,18 @@ int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, 
                      const double *entropy_coef, double *logp, double *entropy, struct error *err)
 {
   ASSAY_BUG_IF(!t->trained || !coef);
-  struct run r = {.t = t, .b = b, .temperature = temperature, .coef = coef, .entropy_coef = entropy_coef, .logp = logp, .entropy = entropy};
+  struct run r = {.t = t,
+                  .b = b,
+                  .temperature = temperature,
+                  .coef = coef,
+                  .entropy_coef = entropy_coef,
+                  .logp = logp,
+                  .entropy = entropy};
   return run_batch(&r, a, err);
 }
 
-/* ---- the update -------------------------------------------------------------------------------------------------------- */
+/* ---- the update
+ * -------------------------------------------------------------------------------------------------------- */
 
 int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err)
 {
@@ -368,7 +397,10 @@ int trainer_update(struct trainer *t, const struct optimiser *o, double lr, doub
   *norm = math_sqrt(sum);
   if (!math_is_finite(sum)) {
     for (size_t i = 0; i < t->trained->weight_count; i++) ops->weight_zero_grad(d, t->trained->weights[i]);
-    FAIL(err, ERROR_INPUT, "the gradient's norm is %g; expected a finite number; lower train.lr or set train.clip_norm, and look at rewards and weights", *norm);
+    FAIL(err, ERROR_INPUT,
+         "the gradient's norm is %g; expected a finite number; lower train.lr or set train.clip_norm, and look at "
+         "rewards and weights",
+         *norm);
   }
   // beta^t by repeated multiplication: exact in its order, and updates are few
   double power1 = 1, power2 = 1;

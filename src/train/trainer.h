@@ -1,10 +1,12 @@
 /* train/trainer: forward, backward and update of a training batch, micro-batch by micro-batch.
  *
  *     batch_build     -> trainer_score      log-probabilities of the targets (no gradients)
- *                     -> trainer_backward   gradients of sum_targets coef * logp + sum_targets entropy_coef * entropy, and the log-probabilities on the way
+ *                     -> trainer_backward   gradients of sum_targets coef * logp + sum_targets entropy_coef * entropy,
+ * and the log-probabilities on the way
  *                     -> trainer_update     global norm, clipping, AdamW; the weights' version moves on
  *
- * The trainer owns its decoder workspace, its KV pool and the gradients that outlive a pass; all are sized when it is made, by trainer_sizes.
+ * The trainer owns its decoder workspace, its KV pool and the gradients that outlive a pass; all are sized when it is
+ * made, by trainer_sizes.
  */
 #ifndef ASSAY_TRAIN_TRAINER_H
 #define ASSAY_TRAIN_TRAINER_H
@@ -13,13 +15,13 @@
 #include "train/batch.h"
 
 struct trainer_options {
-  int micro_rows;     /* rows of a micro-batch: a multiple of BATCH_UNIT_ROWS (memory knob) */
-  int max_path;       /* positions of the longest path */
-  int max_leaves;     /* most paths of a batch */
+  int micro_rows;          /* rows of a micro-batch: a multiple of BATCH_UNIT_ROWS (memory knob) */
+  int max_path;            /* positions of the longest path */
+  int max_leaves;          /* most paths of a batch */
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
   int kv_block, vocab_chunk;
-  bool recompute;     /* memory knobs */
-  bool train;         /* false: only trainer_score will be called */
+  bool recompute; /* memory knobs */
+  bool train;     /* false: only trainer_score will be called */
 };
 
 struct trainer_sizes {
@@ -29,7 +31,7 @@ struct trainer_sizes {
 
 struct optimiser {
   double beta1, beta2, eps, weight_decay;
-  double clip_norm;   /* 0: off */
+  double clip_norm; /* 0: off */
 };
 
 /* What has been done, for metrics. */
@@ -39,30 +41,32 @@ struct trainer_counts {
 
 struct trainer {
   const struct model *model;
-  struct model *trained;          /* the same, writable; NULL where train is off */
+  struct model *trained; /* the same, writable; NULL where train is off */
   struct trainer_options options;
   struct trainer_sizes sizes;
   struct decoder *decoder;
   struct kv_space *kv;
   struct decoder_gradients *gradients;
-  int64_t weight_version;         /* moves by one with every update */
-  int64_t updates;                /* AdamW's t */
-  struct trainer_counts counts;   /* since trainer_clear_counts */
+  int64_t weight_version;       /* moves by one with every update */
+  int64_t updates;              /* AdamW's t */
+  struct trainer_counts counts; /* since trainer_clear_counts */
 };
 
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, struct trainer_sizes *out);
 /* Workspace, KV and gradients that outlive a pass; weights, their gradients and moments are the model's. */
 size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, size_t real_size);
-int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out, struct error *err) MUST_USE;
+int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
+                   struct error *err) MUST_USE;
 
 /* logp, entropy: [batch->target_count], f64 holding f32 values; NaN where not wanted. entropy may be NULL. */
-int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp, double *entropy,
-                  struct error *err) MUST_USE;
-/* coef: [target_count] dL/dlogp; entropy_coef: [target_count] dL/dentropy of the distribution before each target, or NULL. Gradients are added to the weights'. */
+int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp,
+                  double *entropy, struct error *err) MUST_USE;
+/* coef: [target_count] dL/dlogp; entropy_coef: [target_count] dL/dentropy of the distribution before each target, or
+ * NULL. Gradients are added to the weights'. */
 int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, double temperature, const double *coef,
                      const double *entropy_coef, double *logp, double *entropy, struct error *err) MUST_USE;
-/* One AdamW step with the gradients gathered; *norm: the global norm before clipping (sqrt of the sum over weights in name order). A norm that is
-   not finite is ERROR_INPUT: the weights have not moved. Gradients are zero afterwards. */
+/* One AdamW step with the gradients gathered; *norm: the global norm before clipping (sqrt of the sum over weights in
+   name order). A norm that is not finite is ERROR_INPUT: the weights have not moved. Gradients are zero afterwards. */
 int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err) MUST_USE;
 
 #endif

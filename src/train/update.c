@@ -3,7 +3,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-static double nan64(void) { return (double)__builtin_nanf(""); }
+static double nan64(void)
+{
+  return (double)__builtin_nanf("");
+}
 
 struct work {
   struct composed *methods;
@@ -14,7 +17,8 @@ struct work {
   double *reference_logp; /* [path_count] */
 };
 
-/* ---- law 1 --------------------------------------------------------------------------------------------------------- */
+/* ---- law 1 ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool same_bits(float a, float b)
 {
@@ -39,7 +43,8 @@ static void check_rollout(struct work *w, int32_t rollout, const struct batch *b
       if (same_bits(record->logp, (float)logp[target])) continue;
       char name[128];
       if (!w->result->mismatch++)
-        snprintf(w->result->first_mismatch, sizeof w->result->first_mismatch, "%s, token %" PRId32 ": sampled with logp %.9g, computed again as %.9g",
+        snprintf(w->result->first_mismatch, sizeof w->result->first_mismatch,
+                 "%s, token %" PRId32 ": sampled with logp %.9g, computed again as %.9g",
                  step_rollout_name(w->step, rollout, name, sizeof name), i, (double)record->logp, logp[target]);
     }
   }
@@ -58,10 +63,14 @@ static bool comparable(struct work *w, const struct rollout *r)
 {
   const struct step *s = w->step;
   int64_t version = s->tree->segments[r->leaf].weight_version;
-  if (version < 0) w->result->skipped_imported += own_tokens(s, r);
-  else if (version != w->policy->weight_version) w->result->skipped_stale += own_tokens(s, r);
-  else if (r->generating != r->training) w->result->skipped_context += own_tokens(s, r);
-  else return true;
+  if (version < 0)
+    w->result->skipped_imported += own_tokens(s, r);
+  else if (version != w->policy->weight_version)
+    w->result->skipped_stale += own_tokens(s, r);
+  else if (r->generating != r->training)
+    w->result->skipped_context += own_tokens(s, r);
+  else
+    return true;
   return false;
 }
 
@@ -77,7 +86,8 @@ static int check_by_scoring(struct work *w, const bool *which, struct error *err
   for (int32_t i = 0; i < s->rollout_count; i++)
     if (which[i]) paths[n++].leaf = s->rollouts[i].leaf;
   if (!n) return 0;
-  TRY(batch_build(a, s->tree, paths, n, w->policy->model->config.vocab, w->policy->options.micro_rows, w->policy->options.kv_block, &b, err));
+  TRY(batch_build(a, s->tree, paths, n, w->policy->model->config.vocab, w->policy->options.micro_rows,
+                  w->policy->options.kv_block, &b, err));
   double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
   if (!logp) return err->code;
   TRY(trainer_score(w->policy, a, b, s->temperature, logp, NULL, err));
@@ -86,9 +96,11 @@ static int check_by_scoring(struct work *w, const bool *which, struct error *err
   return 0;
 }
 
-/* ---- one mini-batch -------------------------------------------------------------------------------------------------- */
+/* ---- one mini-batch
+ * -------------------------------------------------------------------------------------------------- */
 
-static int minibatch_batch(struct work *w, const struct minibatch *m, const struct trainer *t, struct arena *a, struct batch **out, struct error *err)
+static int minibatch_batch(struct work *w, const struct minibatch *m, const struct trainer *t, struct arena *a,
+                           struct batch **out, struct error *err)
 {
   struct step *s = w->step;
   int32_t n = 0;
@@ -100,7 +112,8 @@ static int minibatch_batch(struct work *w, const struct minibatch *m, const stru
     const struct rollout *r = &s->rollouts[m->rollouts[i]];
     for (int32_t k = 0; k < r->row_count; k++) paths[n++].leaf = r->rows[k].leaf;
   }
-  return batch_build(a, s->tree, paths, n, t->model->config.vocab, t->options.micro_rows, t->options.kv_block, out, err);
+  return batch_build(a, s->tree, paths, n, t->model->config.vocab, t->options.micro_rows, t->options.kv_block, out,
+                     err);
 }
 
 static int32_t target_of(const struct work *w, const struct batch *b, int32_t path_token)
@@ -114,11 +127,13 @@ static bool records_are_current(const struct work *w, const struct minibatch *m)
 {
   bool same = true;
   for (int32_t i = 0; i < m->rollout_count; i++)
-    same = same && w->step->tree->segments[w->step->rollouts[m->rollouts[i]].leaf].weight_version == w->policy->weight_version;
+    same = same &&
+           w->step->tree->segments[w->step->rollouts[m->rollouts[i]].leaf].weight_version == w->policy->weight_version;
   return same;
 }
 
-/* The current policy's log-probabilities: the records while the weights are the sampler's, otherwise by a scoring pass. */
+/* The current policy's log-probabilities: the records while the weights are the sampler's, otherwise by a scoring pass.
+ */
 static int current(struct work *w, struct minibatch *m, const struct batch *b, struct arena *a, struct error *err)
 {
   if (records_are_current(w, m)) {
@@ -129,7 +144,8 @@ static int current(struct work *w, struct minibatch *m, const struct batch *b, s
     }
     return 0;
   }
-  double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err), *entropy = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
+  double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err),
+         *entropy = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
   if (!logp || !entropy) return err->code;
   TRY(trainer_score(w->policy, a, b, w->step->temperature, logp, entropy, err));
   for (int32_t i = 0; i < m->count; i++) {
@@ -140,7 +156,8 @@ static int current(struct work *w, struct minibatch *m, const struct batch *b, s
 }
 
 /* A token on several paths gets the sum of its coefficients, in double. */
-static double *to_targets(const struct work *w, const struct minibatch *m, const struct batch *b, const double *coef, struct arena *a, struct error *err)
+static double *to_targets(const struct work *w, const struct minibatch *m, const struct batch *b, const double *coef,
+                          struct arena *a, struct error *err)
 {
   double *sum = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
   for (int32_t i = 0; sum && i < m->count; i++) sum[target_of(w, b, m->token[i])] += coef[i];
@@ -169,7 +186,8 @@ static int train_minibatch(struct work *w, struct minibatch *m, bool check, stru
   TRY(minibatch_batch(w, m, w->policy, a, &b, err));
   TRY(current(w, m, b, a, err));
   TRY(compose_objective(w->methods, m, a, &loss, err));
-  double *coef = to_targets(w, m, b, loss.coef, a, err), *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
+  double *coef = to_targets(w, m, b, loss.coef, a, err),
+         *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
   double *entropy_coef = coef && loss.entropy_coef ? to_targets(w, m, b, loss.entropy_coef, a, err) : NULL;
   if (!coef || !logp || (loss.entropy_coef && !entropy_coef)) return err->code;
   TRY(trainer_backward(w->policy, a, b, w->step->temperature, coef, entropy_coef, logp, NULL, err));
@@ -182,7 +200,8 @@ static int train_minibatch(struct work *w, struct minibatch *m, bool check, stru
   return 0;
 }
 
-/* ---- the step ---------------------------------------------------------------------------------------------------------- */
+/* ---- the step
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool moves_once(const struct update_list *list)
 {
@@ -249,11 +268,12 @@ static void finish(struct update_result *r)
   if (!r->updates) r->ratio_min = r->ratio_max = nan64();
 }
 
-int update_step(struct composed *methods, struct step *s, struct trainer *policy, struct trainer *reference, const struct update_options *o,
-                struct update_result *out, struct error *err)
+int update_step(struct composed *methods, struct step *s, struct trainer *policy, struct trainer *reference,
+                const struct update_options *o, struct update_result *out, struct error *err)
 {
   *out = (struct update_result){0};
-  struct work w = {.methods = methods, .step = s, .policy = policy, .reference = reference, .options = o, .result = out};
+  struct work w = {
+      .methods = methods, .step = s, .policy = policy, .reference = reference, .options = o, .result = out};
   struct update_list list = {0};
   bool *done = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "update", err);
   if (!done) return err->code;

@@ -1,5 +1,6 @@
-/* links: train. Laws 1 to 3 on whole rollouts: slots, threads, KV blocks, instruction sets, micro-batches, recomputation and chunks of the LM head move no bit, the
-   training forward gives the sampler's log-probabilities, and what is computed is the distinct tokens that have a successor. */
+/* links: train. Laws 1 to 3 on whole rollouts: slots, threads, KV blocks, instruction sets, micro-batches,
+   recomputation and chunks of the LM head move no bit, the training forward gives the sampler's log-probabilities, and
+   what is computed is the distinct tokens that have a successor. */
 #include "check.h"
 
 #include "model/model.h"
@@ -8,9 +9,23 @@
 
 enum { GROUPS = 3, GROUP = 5, MAX_NEW = 40, MAX_PATH = 128, VOCAB = 70 };
 
-static const struct model_config CONFIG = {.architecture = "Qwen2ForCausalLM", .model_type = "qwen2", .vocab = VOCAB, .hidden = 48, .layers = 3, .heads = 6,
-                                           .kv_heads = 2, .head_dim = 8, .ffn = 80, .max_positions = MAX_PATH, .norm_eps = 1e-5, .rope_theta = 10000,
-                                           .qkv_bias = true, .tied = true, .bos = -1, .eos = 1, .pad = -1};
+static const struct model_config CONFIG = {.architecture = "Qwen2ForCausalLM",
+                                           .model_type = "qwen2",
+                                           .vocab = VOCAB,
+                                           .hidden = 48,
+                                           .layers = 3,
+                                           .heads = 6,
+                                           .kv_heads = 2,
+                                           .head_dim = 8,
+                                           .ffn = 80,
+                                           .max_positions = MAX_PATH,
+                                           .norm_eps = 1e-5,
+                                           .rope_theta = 10000,
+                                           .qkv_bias = true,
+                                           .tied = true,
+                                           .bos = -1,
+                                           .eos = 1,
+                                           .pad = -1};
 
 struct setting {
   const char *isa;
@@ -69,7 +84,12 @@ static void close_world(struct world *w)
 static void generate(struct world *w, const struct setting *s)
 {
   static const int end_ids[] = {1};
-  struct generate_options o = {.slots = s->slots, .prefill_rows = s->prefill_rows, .max_group = GROUP, .max_path = MAX_PATH, .kv_block = s->kv_block, .kv_blocks = s->kv_blocks};
+  struct generate_options o = {.slots = s->slots,
+                               .prefill_rows = s->prefill_rows,
+                               .max_group = GROUP,
+                               .max_path = MAX_PATH,
+                               .kv_block = s->kv_block,
+                               .kv_blocks = s->kv_blocks};
   struct generator *g;
   CHECK_OK(generator_create(w->arena, w->model, NULL, end_ids, 1, &o, &g, &w->err), &w->err);
   CHECK_OK(tree_create(w->arena, &w->tree, &w->err), &w->err);
@@ -80,9 +100,14 @@ static void generate(struct world *w, const struct setting *s)
       int32_t id = (i * 31 + j * 7) % VOCAB;
       CHECK_OK(tree_append_ids(w->tree, segment, &id, 1, 0, &w->err), &w->err);
     }
-    w->jobs[j] = (struct generate_job){.segment = segment, .count = GROUP, .seed = 11, .at = {.purpose = RNG_TRAIN, .step = 3, .group = (uint32_t)j},
-                                       .sampling = {.temperature = 0.9, .top_p = 1}, .max_new_tokens = MAX_NEW - 9 * j,
-                                       .leaf = w->leaves + j * GROUP, .finish = w->finishes + j * GROUP};
+    w->jobs[j] = (struct generate_job){.segment = segment,
+                                       .count = GROUP,
+                                       .seed = 11,
+                                       .at = {.purpose = RNG_TRAIN, .step = 3, .group = (uint32_t)j},
+                                       .sampling = {.temperature = 0.9, .top_p = 1},
+                                       .max_new_tokens = MAX_NEW - 9 * j,
+                                       .leaf = w->leaves + j * GROUP,
+                                       .finish = w->finishes + j * GROUP};
   }
   CHECK_OK(generator_run(g, w->tree, w->jobs, GROUPS, 0.9, 0, NULL, &w->counts, &w->err), &w->err);
 }
@@ -99,19 +124,31 @@ static int32_t collect(const struct world *w, struct token_record *out)
   return n;
 }
 
-/* Gradients of all weights after a backward pass with coefficients that differ from token to token; checks logp against the records. */
-static void train(struct world *w, const struct setting *s, float *gradients, size_t room, struct trainer_counts *counts)
+/* Gradients of all weights after a backward pass with coefficients that differ from token to token; checks logp against
+ * the records. */
+static void train(struct world *w, const struct setting *s, float *gradients, size_t room,
+                  struct trainer_counts *counts)
 {
-  struct trainer_options o = {.micro_rows = s->micro_rows, .max_path = MAX_PATH, .max_leaves = GROUPS * GROUP, .max_prompt = 40, .max_new = MAX_NEW,
-                              .kv_block = s->kv_block, .vocab_chunk = s->vocab_chunk, .recompute = s->recompute, .train = true};
+  struct trainer_options o = {.micro_rows = s->micro_rows,
+                              .max_path = MAX_PATH,
+                              .max_leaves = GROUPS * GROUP,
+                              .max_prompt = 40,
+                              .max_new = MAX_NEW,
+                              .kv_block = s->kv_block,
+                              .vocab_chunk = s->vocab_chunk,
+                              .recompute = s->recompute,
+                              .train = true};
   struct batch_path paths[GROUPS * GROUP];
   struct trainer *t;
   struct batch *b;
   for (int32_t i = 0; i < GROUPS * GROUP; i++) paths[i].leaf = w->leaves[i];
   CHECK_OK(trainer_create(w->arena, w->model, &o, &t, &w->err), &w->err);
-  CHECK_OK(batch_build(w->arena, w->tree, paths, GROUPS * GROUP, VOCAB, s->micro_rows, s->kv_block, &b, &w->err), &w->err);
-  double *coef = memory_alloc((size_t)b->target_count, 8, "test", &w->err), *logp = memory_alloc((size_t)b->target_count, 8, "test", &w->err);
-  double *again = memory_alloc((size_t)b->target_count, 8, "test", &w->err), *entropy = memory_alloc((size_t)b->target_count, 8, "test", &w->err);
+  CHECK_OK(batch_build(w->arena, w->tree, paths, GROUPS * GROUP, VOCAB, s->micro_rows, s->kv_block, &b, &w->err),
+           &w->err);
+  double *coef = memory_alloc((size_t)b->target_count, 8, "test", &w->err),
+         *logp = memory_alloc((size_t)b->target_count, 8, "test", &w->err);
+  double *again = memory_alloc((size_t)b->target_count, 8, "test", &w->err),
+         *entropy = memory_alloc((size_t)b->target_count, 8, "test", &w->err);
   for (int32_t i = 0; i < b->target_count; i++) coef[i] = b->wanted[i] ? (i % 7 - 3) / 64.0 : 0;
   CHECK_OK(trainer_score(t, w->arena, b, 0.9, again, entropy, &w->err), &w->err);
   t->counts = (struct trainer_counts){0};
@@ -150,9 +187,15 @@ static void test_no_knob_moves_a_bit(void **state)
 {
   (void)state;
   static const struct setting settings[] = {
-      {"ref", 1, 1, 512, 32, 0, 512, 96, false},    {"ref", 2, 16, 512, 32, 0, 512, 32, true},  {NULL, 1, 2, 1, 32, 0, 512, 96, false},
-      {NULL, 2, 3, 5, 2, 0, 512, 96, false},        {NULL, 3, 7, 64, 16, 0, 2048, 64, true},    {NULL, 5, 8, 20, 64, 0, 1024, 32, false},
-      {NULL, 2, 64, 512, 32, 0, 4096, 96, true},    {"avx2", 2, 17, 512, 32, 0, 512, 96, false}, {"avx512", 2, 15, 512, 8, 0, 512, 96, false},
+      {"ref", 1, 1, 512, 32, 0, 512, 96, false},
+      {"ref", 2, 16, 512, 32, 0, 512, 32, true},
+      {NULL, 1, 2, 1, 32, 0, 512, 96, false},
+      {NULL, 2, 3, 5, 2, 0, 512, 96, false},
+      {NULL, 3, 7, 64, 16, 0, 2048, 64, true},
+      {NULL, 5, 8, 20, 64, 0, 1024, 32, false},
+      {NULL, 2, 64, 512, 32, 0, 4096, 96, true},
+      {"avx2", 2, 17, 512, 32, 0, 512, 96, false},
+      {"avx512", 2, 15, 512, 8, 0, 512, 96, false},
       {NULL, 2, 15, 512, 32, 9, 512, 96, false} /* KV for hardly more than one rollout at a time */};
   int32_t first_count = 0, runs = 0;
   struct trainer_counts first_counts = {0};
@@ -180,7 +223,7 @@ static void test_no_knob_moves_a_bit(void **state)
     // distinct tokens with a successor: prompts whole, answers without their last token
     uint64_t rows = 0;
     for (int32_t j = 0; j < GROUPS; j++) rows += (uint64_t)w.tree->segments[w.jobs[j].segment].count;
-    CHECK_INT(w.counts.prompt_rows, rows); // a prompt is computed once per group
+    CHECK_INT(w.counts.prompt_rows, rows);  // a prompt is computed once per group
     for (int32_t k = 0; k < GROUPS * GROUP; k++) rows += (uint64_t)w.tree->segments[w.leaves[k]].count - 1;
     CHECK_INT(counts.rows_forward, rows);
     CHECK_INT(counts.rows_backward, rows);
@@ -196,7 +239,12 @@ static void test_flipped_bit_is_seen(void **state)
   (void)state;
   struct world w;
   const struct setting s = {NULL, 2, 15, 512, 32, 0, 512, 96, false};
-  struct trainer_options o = {.micro_rows = 512, .max_path = MAX_PATH, .max_leaves = GROUPS * GROUP, .max_prompt = 40, .max_new = MAX_NEW, .kv_block = 32};
+  struct trainer_options o = {.micro_rows = 512,
+                              .max_path = MAX_PATH,
+                              .max_leaves = GROUPS * GROUP,
+                              .max_prompt = 40,
+                              .max_new = MAX_NEW,
+                              .kv_block = 32};
   struct batch_path paths[GROUPS * GROUP];
   struct trainer *t;
   struct batch *b;
@@ -228,6 +276,7 @@ static void test_flipped_bit_is_seen(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_flipped_bit_is_seen)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit),
+                                     cmocka_unit_test(test_flipped_bit_is_seen)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,10 +45,11 @@ static void test_post_order(void **state)
   struct fixture f;
   start(&f);
   int32_t p0 = add(&f, -1, SEGMENT_PROMPT, 5, 0), p1 = add(&f, -1, SEGMENT_PROMPT, 4, 50);
-  int32_t l[4] = {add(&f, p0, SEGMENT_OWN, 3, 10), add(&f, p0, SEGMENT_OWN, 2, 20), add(&f, p1, SEGMENT_OWN, 1, 30), add(&f, p1, SEGMENT_OWN, 6, 40)};
+  int32_t l[4] = {add(&f, p0, SEGMENT_OWN, 3, 10), add(&f, p0, SEGMENT_OWN, 2, 20), add(&f, p1, SEGMENT_OWN, 1, 30),
+                  add(&f, p1, SEGMENT_OWN, 6, 40)};
   struct batch *b = build(&f, l, 4, 512);
   const int32_t segments[] = {l[0], l[1], p0, l[3], p1}, counts[] = {2, 1, 5, 5, 4};
-  CHECK_INT(b->node_count, 5); // the leaf of one token has no row of its own
+  CHECK_INT(b->node_count, 5);  // the leaf of one token has no row of its own
   for (int32_t i = 0; i < 5; i++) {
     CHECK_INT(b->nodes[i].segment, segments[i]);
     CHECK_INT(b->nodes[i].count, counts[i]);
@@ -59,8 +60,8 @@ static void test_post_order(void **state)
   CHECK_INT(b->rows_ahead, 0);
   CHECK_INT(b->nodes[0].parent, 2);
   CHECK_INT(b->nodes[3].parent, 4);
-  CHECK_INT(b->max_micro_pairs, 12); // every own token
-  CHECK_INT(b->max_micro_head, 2 + 1 + 5 + 2); // and the last row of each prompt once
+  CHECK_INT(b->max_micro_pairs, 12);            // every own token
+  CHECK_INT(b->max_micro_head, 2 + 1 + 5 + 2);  // and the last row of each prompt once
   arena_destroy(f.arena);
 }
 
@@ -70,7 +71,8 @@ static void test_pieces_and_ahead(void **state)
   (void)state;
   struct fixture f;
   start(&f);
-  int32_t p = add(&f, -1, SEGMENT_PROMPT, 10, 0), l[2] = {add(&f, p, SEGMENT_OWN, 1300, 0), add(&f, p, SEGMENT_OWN, 100, 7)};
+  int32_t p = add(&f, -1, SEGMENT_PROMPT, 10, 0),
+          l[2] = {add(&f, p, SEGMENT_OWN, 1300, 0), add(&f, p, SEGMENT_OWN, 100, 7)};
   struct batch *b = build(&f, l, 2, 512);
   CHECK_INT(b->rows, 10 + 1299 + 99);
   CHECK_INT(b->node_count, 5);
@@ -79,9 +81,9 @@ static void test_pieces_and_ahead(void **state)
   CHECK_INT(b->nodes[2].offset, 0);
   CHECK_INT(b->nodes[0].parent, 1);
   CHECK_INT(b->nodes[2].parent, 4);
-  CHECK_INT(b->unit_count, 4); // 275 | 512 | 512 | 99 + 10
+  CHECK_INT(b->unit_count, 4);  // 275 | 512 | 512 | 99 + 10
   CHECK_INT(b->micro_count, 4);
-  CHECK_INT(b->micros[0].ahead_count, 3); // prompt, first and second piece, parents first
+  CHECK_INT(b->micros[0].ahead_count, 3);  // prompt, first and second piece, parents first
   CHECK_INT(b->ahead[0], 4);
   CHECK_INT(b->ahead[1], 2);
   CHECK_INT(b->ahead[2], 1);
@@ -89,7 +91,7 @@ static void test_pieces_and_ahead(void **state)
   struct batch *whole = build(&f, l, 2, 1 << 20);
   CHECK_INT(whole->micro_count, 1);
   CHECK_INT(whole->rows_ahead, 0);
-  CHECK_INT(whole->unit_count, b->unit_count); // memory does not move units
+  CHECK_INT(whole->unit_count, b->unit_count);  // memory does not move units
   arena_destroy(f.arena);
 }
 
@@ -100,7 +102,8 @@ static void test_odd_trees(void **state)
   struct fixture f;
   start(&f);
   int32_t p = add(&f, -1, SEGMENT_PROMPT, 3, 0), unused = add(&f, -1, SEGMENT_PROMPT, 3, 9);
-  int32_t empty = add(&f, p, SEGMENT_OWN, 0, 0), middle = add(&f, p, SEGMENT_OBSERVATION, 0, 0), deep = add(&f, middle, SEGMENT_OWN, 2, 5);
+  int32_t empty = add(&f, p, SEGMENT_OWN, 0, 0), middle = add(&f, p, SEGMENT_OBSERVATION, 0, 0),
+          deep = add(&f, middle, SEGMENT_OWN, 2, 5);
   int32_t l[2] = {empty, deep};
   struct batch *b = build(&f, l, 2, 512);
   CHECK_INT(b->rows, 3 + 1);
@@ -112,13 +115,14 @@ static void test_odd_trees(void **state)
   CHECK_INT(b->wanted[batch_target(b, deep, 0)], 1);
   int32_t only_empty[1] = {empty};
   b = build(&f, only_empty, 1, 512);
-  CHECK_INT(b->rows, 2); // the prompt's last token has no successor
+  CHECK_INT(b->rows, 2);  // the prompt's last token has no successor
   CHECK_INT(b->max_micro_pairs, 0);
   arena_destroy(f.arena);
 }
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_post_order), cmocka_unit_test(test_pieces_and_ahead), cmocka_unit_test(test_odd_trees)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_post_order), cmocka_unit_test(test_pieces_and_ahead),
+                                     cmocka_unit_test(test_odd_trees)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,182 @@
+/* links: train. Law 2 and 3 on whole runs: the same two hashes whatever the threads, micro-batch, recomputation,
+   chunks, blocks, slots and verifiers' delays; a stop and a resume change nothing; a weight that moves between sampling
+   and training ends the run with exit 4. */
+#include "check.h"
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/rng.h"
+#include "train/run.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static const char RECIPE[] = "model: random:" ASSAY_SOURCE_DIR
+                             "/models/tiny\n"
+                             "data: [{task: addition, format: plain, held_out: 0.2}]\n"
+                             "eval: {data: [{task: addition, format: plain}], every: 2, problems: 4, samples: 2}\n"
+                             "rollout: {problems: 4, group: 3, max_new_tokens: 24, max_prompt_tokens: 16}\n"
+                             "train: {steps: 4, lr: 1.0e-3, minibatches: 2, epochs: 2}\n"
+                             "save: {every: 2, keep: 2}\n"
+                             "seed: 5\n";
+
+static void setup(struct arena *a, const char *name, char recipe[128], char run[128])
+{
+  struct error err = {0};
+  struct file_writer *w;
+  snprintf(recipe, 128, "%s/recipe.yaml", folder);
+  snprintf(run, 128, "%s/%s", folder, name);
+  CHECK_OK(file_writer_open(a, recipe, &w, &err), &err);
+  CHECK_OK(file_writer_write(w, RECIPE, sizeof RECIPE - 1, &err), &err);
+  CHECK_OK(file_writer_commit(w, &err), &err);
+}
+
+struct result {
+  int rc;
+  struct error err;
+  char weights[65], state[65];
+};
+
+static struct result run_it(const char *name, const char *const *overrides, size_t count, int threads, bool resume,
+                            bool (*stop)(void), const struct run_hooks *hooks)
+{
+  struct result out = {0};
+  struct arena *a = arena_create("run", 0, &out.err);
+  char recipe[128], run[128];
+  struct run *r;
+  setup(a, name, recipe, run);
+  struct run_options o = {.recipe = recipe,
+                          .overrides = overrides,
+                          .override_count = count,
+                          .folder = run,
+                          .resume = resume,
+                          .threads = threads,
+                          .seed = -1,
+                          .stop = stop,
+                          .hooks = hooks};
+  out.rc = run_open(a, &o, &r, &out.err);
+  if (!out.rc) out.rc = run_train(r, &out.err);
+  if (!out.rc) {
+    memcpy(out.weights, run_weights_hash(r), 65);
+    memcpy(out.state, run_state_hash(r), 65);
+  }
+  arena_destroy(a);
+  return out;
+}
+
+static void delay(void *arg, size_t slot)
+{
+  const struct rng_at at = {.purpose = RNG_TEST, .position = (uint32_t)slot};
+  usleep((unsigned)(3000 * rng_uniform((uint64_t)(uintptr_t)arg, &at)));
+}
+
+static void test_no_knob_moves_a_hash(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *overrides[4];
+    int threads;
+    bool delays;
+  } cases[] = {{{"compute.slots=64"}, 1, false},
+               {{"compute.slots=1"}, 2, false},
+               {{"compute.slots=3", "compute.kv_block=4"}, 3, true},
+               {{"compute.micro_batch=512"}, 2, false},
+               {{"compute.recompute=true"}, 5, true},
+               {{"compute.vocab_chunk=32", "compute.kv_block=64"}, 2, false},
+               {{"compute.memory=600M"}, 2, true}};
+  struct result first = run_it("first", NULL, 0, 2, false, NULL, NULL);
+  CHECK_OK(first.rc, &first.err);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char name[32];
+    size_t n = 0;
+    struct run_hooks hooks = {.before_verdict = delay, .arg = (void *)(uintptr_t)(i + 1)};
+    while (n < 4 && cases[i].overrides[n]) n++;
+    snprintf(name, sizeof name, "case%zu", i);
+    struct result r =
+        run_it(name, cases[i].overrides, n, cases[i].threads, false, NULL, cases[i].delays ? &hooks : NULL);
+    CHECK_OK(r.rc, &r.err);
+    CHECK_STR(r.weights, first.weights);
+    CHECK_STR(r.state, first.state);
+  }
+  const char *other[] = {"seed=6"};
+  struct result r = run_it("other", other, 1, 2, false, NULL, NULL);
+  CHECK_OK(r.rc, &r.err);
+  CHECK(strcmp(r.weights, first.weights) != 0);
+}
+
+static int stop_after;
+static bool stop_now(void)
+{
+  return stop_after-- <= 0;
+}
+
+static void test_stop_and_resume_change_nothing(void **state)
+{
+  (void)state;
+  struct result whole = run_it("whole", NULL, 0, 2, false, NULL, NULL);
+  CHECK_OK(whole.rc, &whole.err);
+  int stops = 0;
+  struct result r = {.rc = ERROR_STOPPED};
+  // `stop` is asked once a pass: each turn goes a little further
+  for (int turn = 0; r.rc == ERROR_STOPPED; turn++) {
+    stop_after = 30 + 37 * turn;
+    r = run_it("stopped", NULL, 0, 1 + turn % 3, turn > 0, stop_now, NULL);
+    stops += r.rc == ERROR_STOPPED;
+    CHECK(turn < 60);
+  }
+  CHECK_OK(r.rc, &r.err);
+  CHECK(stops >= 3);
+  CHECK_STR(r.weights, whole.weights);
+  CHECK_STR(r.state, whole.state);
+}
+
+static void flip(void *arg, struct run *run)
+{
+  (void)arg;
+  if (run->step != 1) return;
+  struct weight *w = model_find(run->session.model, "model.layers.2.mlp.up_proj.weight");
+  float row[128];
+  uint32_t bits;
+  weight_read(w, WEIGHT_MASTER, 3, 1, row, HOST_F32);
+  memcpy(&bits, &row[5], sizeof bits);
+  bits ^= 1u << 22;
+  memcpy(&row[5], &bits, sizeof bits);
+  weight_write(w, WEIGHT_MASTER, 3, 1, row, HOST_F32);
+}
+
+static void test_a_moved_weight_is_caught(void **state)
+{
+  (void)state;
+  struct run_hooks hooks = {.after_rollouts = flip};
+  struct result r = run_it("flipped", NULL, 0, 2, false, NULL, &hooks);
+  CHECK_ERROR(r.rc, &r.err, ERROR_LAW, "step 2");
+  // the mini-batches of one update check on the way
+  const char *once[] = {"train.minibatches=1", "train.epochs=1"};
+  r = run_it("flipped-once", once, 2, 2, false, NULL, &hooks);
+  CHECK_ERROR(r.rc, &r.err, ERROR_LAW, "another log-probability in training");
+}
+
+static int make_folder(void **state)
+{
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/assay-law-XXXXXX");
+  log_set_quiet(true);
+  return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  return file_remove_tree(folder, &err);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_hash),
+                                     cmocka_unit_test(test_stop_and_resume_change_nothing),
+                                     cmocka_unit_test(test_a_moved_weight_is_caught)};
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
