@@ -1,11 +1,12 @@
 /* method/compose: from a recipe's list of methods to what each stage runs.
  *
- *     compose_open       names and options -> who owns or contributes to each stage; errors name file, line and the cure
- *     compose_select ... compose_observe   one call a stage, as train/step.c tells the story; no method is known there by name
- *     compose_save, compose_restore        state of all methods as named blobs, for checkpoints
+ *     compose_open                    names and options -> who owns or contributes to each stage
+ *     compose_select .. _observe      one call a stage, as train/step.c tells the story; no method is known there by
+ * name compose_save, compose_restore   state of all methods as named blobs, for checkpoints
  *
- * The rules for several methods are in method.h (METHOD_STAGES). A method's base belongs to the set even where the recipe doesn't name it. Table order is the order
- * of names. What a stage wrote is checked once here: a NaN in rewards, advantages, weights, losses or coefficients is an error that names method, problem and rollout.
+ * The rules for several methods are in method.h (METHOD_STAGES). A method's base belongs to the set even where the
+ * recipe doesn't name it. Table order is the order of names. What a stage wrote is checked once here: a NaN in rewards,
+ * advantages, weights, losses or coefficients is an error that names method, problem and rollout.
  */
 #ifndef ASSAY_METHOD_COMPOSE_H
 #define ASSAY_METHOD_COMPOSE_H
@@ -23,52 +24,60 @@ struct method_choice {
 
 struct composed;
 
-/* The set lives in the run's arena. epochs and minibatches: of the main update. The needs of all members are in *needs (may be NULL). */
+/* The set lives in the run's arena. epochs and minibatches: of the main update. The needs of all members are in *needs
+ * (may be NULL). */
 struct compose_options {
   uint64_t seed;
   int32_t epochs, minibatches;
 };
-int compose_open(struct arena *run, const struct method_choice *choices, size_t count, const struct compose_options *o, struct composed **out,
-                 struct error *err) MUST_USE;
+int compose_open(struct arena *run, const struct method_choice *choices, size_t count, const struct compose_options *o,
+                 struct composed **out, struct error *err) MUST_USE;
 const struct needs *compose_needs(const struct composed *set);
 
-/* Members in the recipe's order, a base that the recipe doesn't name just before the first method that brings it. owner NULL: not an owner's stage. */
+/* Members in the recipe's order, a base that the recipe doesn't name just before the first method that brings it. owner
+ * NULL: not an owner's stage. */
 size_t compose_members(const struct composed *set);
 const struct method_call *compose_member(const struct composed *set, size_t i);
 const struct method_call *compose_owner(const struct composed *set, enum method_stage stage);
 /* Contributors in the order in which they run. Returns how many; at most max are written. */
-size_t compose_contributors(const struct composed *set, enum method_stage stage, const struct method_call **out, size_t max);
-/* The option's value as it would be written in a recipe, and where it came from ("default", "FILE:LINE", "command line"). */
-int compose_option_text(const struct composed *set, size_t member, size_t option, struct text *out, const char **origin, struct error *err) MUST_USE;
+size_t compose_contributors(const struct composed *set, enum method_stage stage, const struct method_call **out,
+                            size_t max);
+/* The option's value as it would be written in a recipe, and where it came from ("default", "FILE:LINE", "command
+ * line"). */
+int compose_option_text(const struct composed *set, size_t member, size_t option, struct text *out, const char **origin,
+                        struct error *err) MUST_USE;
 
-/* ---- the stages ------------------------------------------------------------------------------------------------------- */
+/* ---- the stages ----------------------------------------------------------------------------------------------- */
 
 int compose_select(struct composed *set, struct selection *selection, struct error *err) MUST_USE;
 /* After the verdicts of a wave. */
 int compose_reward(struct composed *set, struct step *s, struct error *err) MUST_USE;
-/* After step_gather: step->reward, then advantage, then weight, counted and the denominators. Rollouts that `advantage` drops leave the step (gathered again). */
+/* After step_gather: step->reward, then advantage, then weight, counted and the denominators. Rollouts that `advantage`
+ * drops leave the step (gathered again). */
 int compose_shape(struct composed *set, struct step *s, struct error *err) MUST_USE;
 int compose_advantage(struct composed *set, struct step *s, struct error *err) MUST_USE;
 int compose_weight(struct composed *set, struct step *s, struct error *err) MUST_USE;
 /* The list lives in the step's arena; the first item is "main" before methods change the list. */
 int compose_updates(struct composed *set, struct step *s, struct update_list *out, struct error *err) MUST_USE;
-/* Mini-batch `index` of an update, in arena a: whole groups, contiguous in canonical order, as equal in number as possible; may be empty (count 0). old is filled from the
-   records, logp with a copy of it (right while the weights are still the sampler's); entropy and reference are allocated, as NaN, where compose_needs asks for them.
-   Without NEED_ALWAYS a rollout whose coefficients all come out as 0 needs no forward and no backward. */
-int compose_minibatch(struct composed *set, const struct step *s, const struct update *u, int32_t epoch, int32_t index, struct arena *a,
-                      struct minibatch **out, struct error *err) MUST_USE;
+/* Mini-batch `index` of an update, in arena a: whole groups, contiguous in canonical order, as equal in number as
+   possible; may be empty (count 0). old is filled from the records, logp with a copy of it (right while the weights are
+   still the sampler's); entropy and reference are allocated, as NaN, where compose_needs asks for them. Without
+   NEED_ALWAYS a rollout whose coefficients all come out as 0 needs no forward and no backward. */
+int compose_minibatch(struct composed *set, const struct step *s, const struct update *u, int32_t epoch, int32_t index,
+                      struct arena *a, struct minibatch **out, struct error *err) MUST_USE;
 
 /* The whole loss of a mini-batch: objective times update->factor, plus regularisers. Arrays in arena a, [count]. */
 struct composed_loss {
-  double loss;            /* sum over tokens, in order */
+  double loss; /* sum over tokens, in order */
   double policy_loss, regulariser_loss;
-  double *coef;           /* dL/dlogp */
-  double *entropy_coef;   /* dL/dentropy, or NULL where nothing needs it */
-  double kl;              /* mean of the KL estimator over the tokens; NaN: nobody measures it */
-  double clip;            /* fraction of tokens whose gradient a clip took away */
+  double *coef;                         /* dL/dlogp */
+  double *entropy_coef;                 /* dL/dentropy, or NULL where nothing needs it */
+  double kl;                            /* mean of the KL estimator over the tokens; NaN: nobody measures it */
+  double clip;                          /* fraction of tokens whose gradient a clip took away */
   double ratio_min, ratio_max, entropy; /* of exp(logp - old); mean entropy, NaN unless given */
 };
-int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out, struct error *err) MUST_USE;
+int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
+                      struct error *err) MUST_USE;
 int compose_observe(struct composed *set, const struct step *s, struct observation *seen, struct error *err) MUST_USE;
 
 /* Metrics that methods wrote since the last clear: "<method>/<name>", in table order. */
@@ -76,7 +85,8 @@ size_t compose_metrics(const struct composed *set);
 void compose_metric(const struct composed *set, size_t i, const char **name, double *value);
 void compose_clear_metrics(struct composed *set);
 
-/* One blob for the whole set: each method's name, each field's name, size and bytes. Little-endian. Restoring needs the same methods (ERROR_INPUT names the difference). */
+/* One blob for the whole set: each method's name, each field's name, size and bytes. Little-endian. Restoring needs the
+ * same methods (ERROR_INPUT names the difference). */
 int compose_save(const struct composed *set, struct text *out, struct error *err) MUST_USE;
 int compose_restore(struct composed *set, const void *bytes, size_t size, struct error *err) MUST_USE;
 
@@ -84,8 +94,8 @@ int compose_restore(struct composed *set, const void *bytes, size_t size, struct
 int compose_describe(const struct composed *set, struct text *out, struct error *err) MUST_USE;
 /* One line: {"stages": {stage: [method]}, "options": [{method, option, value, origin}], "needs": [word]}. */
 int compose_json(const struct composed *set, struct text *out, struct error *err) MUST_USE;
-int method_describe(const struct method *m, struct text *out, struct error *err) MUST_USE;  /* help of one method */
-int method_markdown(struct text *out, struct error *err) MUST_USE;                          /* docs/methods.md */
-int method_json(const struct method *m, struct text *out, struct error *err) MUST_USE;      /* one line */
+int method_describe(const struct method *m, struct text *out, struct error *err) MUST_USE; /* help of one method */
+int method_markdown(struct text *out, struct error *err) MUST_USE;                         /* docs/methods.md */
+int method_json(const struct method *m, struct text *out, struct error *err) MUST_USE;     /* one line */
 
 #endif

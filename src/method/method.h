@@ -1,23 +1,26 @@
 /* method/method: what a published method is. This is the page to read before writing one.
  *
- * A method is one file, src/method/<name>.c, that defines `const struct method method_<name>`; the registry is made from the file names.
- * grpo.c is the example. The way of a step, and who may do what at each stage:
+ * A method is one file, src/method/<name>.c, that defines `const struct method method_<name>`; the registry is made
+ * from the file names. grpo.c is the example. The way of a step, and who may do what at each stage:
  *
- *     problem -> select -> guide -> rollout (sample) -> reward -> revise -> shape -> advantage -> weight -> updates: objective, regularise, extra -> observe
+ *     problem -> select -> guide -> rollout (sample) -> reward -> revise -> shape -> advantage -> weight
+ *             -> updates: objective, regularise, extra -> observe
  *
- * A hook is NULL where the method leaves a stage alone. It gets its own state and options (`self`), the step as const, and one writable result;
- * it never calls a model or the outside: it declares what it needs (`declare`), or asks by returning requests and is called again with the answers.
- * A scope is token, path, group or mini-batch, never micro-batch: no memory knob may reach a formula.
+ * A hook is NULL where the method leaves a stage alone. It gets its own state and options (`self`), the step as const,
+ * and one writable result; it never calls a model or the outside: it declares what it needs (`declare`), or asks by
+ * returning requests and is called again with the answers. A scope is token, path, group or mini-batch, never
+ * micro-batch: no memory knob may reach a formula.
  *
  *     #define OPTIONS(X) X(REAL, beta, 1.0, 0, 1e3, NULL, "weight of the regulariser; 0 turns the method off")
  *     #define STATE(X)   X(double, mean, [8], "running means, one a domain")
  *     struct self { OPTIONS(OPTION_FIELD) STATE(STATE_FIELD) };
  *     static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
  *     static const struct state_field state[] = {STATE(STATE_ROW)};
- *     const struct method method_lp_reg = {.name = "lp_reg", .number = 28, .base = "grpo", .neutral = "beta=0", METHOD_OPTIONS(options), ...};
+ *     const struct method method_lp_reg = {.name = "lp_reg", .number = 28, .base = "grpo", .neutral = "beta=0",
+ *                                          METHOD_OPTIONS(options), ...};
  *
- * Statistics are f64 of R - R_1 (part_group.h): equal rewards give exactly 0. Loops walk step->order, so a permuted storage gives the same bits.
- * Randomness comes from method_rng alone: adding a method does not shift another's draws.
+ * Statistics are f64 of R - R_1 (part_group.h): equal rewards give exactly 0. Loops walk step->order, so a permuted
+ * storage gives the same bits. Randomness comes from method_rng alone: adding a method does not shift another's draws.
  */
 #ifndef ASSAY_METHOD_METHOD_H
 #define ASSAY_METHOD_METHOD_H
@@ -25,67 +28,68 @@
 #include "method/step.h"
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------
- * X(stage, rule, run, what): rule says what several methods mean; run: whether this build executes it. compose refuses a method whose hook is not
- * run, with one sentence, rather than ignore it.
- *   CHAIN    in the recipe's order, each sees the result of the one before
- *   ADD      appended; a duplicate name is an error
- *   OWNER    exactly one; a method whose base is the present owner replaces it; two unrelated owners or none are errors
- *   PRODUCT  multiplied in table order
- *   SUM      added in table order
- *   ALL      all run, in table order; the first failure stops the run */
-#define METHOD_STAGES(X)                                                                                               \
-  X(prepare, CHAIN, 0, "build or filter problems before the run")                                                      \
-  X(select, CHAIN, 1, "choose problems and rollouts per problem")                                                      \
-  X(guide, CHAIN, 0, "set the contexts that generate and that train")                                                  \
-  X(sample, CHAIN, 0, "temperature, forced tokens, forks and stops while sampling")                                    \
-  X(reward, ADD, 1, "add named channels")                                                                              \
-  X(revise, CHAIN, 0, "replace, re-roll or append rollouts after their rewards")                                       \
-  X(shape, OWNER, 1, "channels to one scalar a rollout, or rewards per token")                                         \
-  X(advantage, OWNER, 1, "credit per rollout or token")                                                                \
-  X(weight, PRODUCT, 1, "factors >= 0 per token, and the denominator that they mean")                                  \
-  X(updates, CHAIN, 1, "which optimiser steps are made")                                                               \
-  X(objective, OWNER, 1, "the policy loss and its derivative by each log-probability")                                 \
-  X(regularise, SUM, 1, "further terms per token: KL to a reference, entropy")                                         \
-  X(extra, SUM, 0, "auxiliary sequences with their own loss")                                                          \
-  X(evaluate, ALL, 0, "metrics from stored evaluation records")                                                        \
+ * X(stage, rule, run, what): rule says what several methods mean; run: whether this build executes it. compose refuses
+ * a method whose hook is not run, with one sentence, rather than ignore it.
+ *
+ * - CHAIN    in the recipe's order, each sees the result of the one before
+ * - ADD      appended
+ * - OWNER    exactly one; a method whose base is the present owner replaces it; two unrelated owners or none are errors
+ * - PRODUCT  multiplied in table order
+ * - SUM      added in table order
+ * - ALL      all run, in table order; the first failure stops the run */
+#define METHOD_STAGES(X)                                                               \
+  X(prepare, CHAIN, 0, "build or filter problems before the run")                      \
+  X(select, CHAIN, 1, "choose problems and rollouts per problem")                      \
+  X(guide, CHAIN, 0, "set the contexts that generate and that train")                  \
+  X(sample, CHAIN, 0, "temperature, forced tokens, forks and stops while sampling")    \
+  X(reward, ADD, 1, "add named channels")                                              \
+  X(revise, CHAIN, 0, "replace, re-roll or append rollouts after their rewards")       \
+  X(shape, OWNER, 1, "channels to one scalar a rollout, or rewards per token")         \
+  X(advantage, OWNER, 1, "credit per rollout or token")                                \
+  X(weight, PRODUCT, 1, "factors >= 0 per token, and the denominator that they mean")  \
+  X(updates, CHAIN, 1, "which optimiser steps are made")                               \
+  X(objective, OWNER, 1, "the policy loss and its derivative by each log-probability") \
+  X(regularise, SUM, 1, "further terms per token: KL to a reference, entropy")         \
+  X(extra, SUM, 0, "auxiliary sequences with their own loss")                          \
+  X(evaluate, ALL, 0, "metrics from stored evaluation records")                        \
   X(observe, ALL, 1, "look at the finished step: state for the next one, metrics")
 
 enum method_stage {
 #define METHOD_STAGE_ENUM(name, rule, run, what) STAGE_##name,
   METHOD_STAGES(METHOD_STAGE_ENUM)
 #undef METHOD_STAGE_ENUM
-  STAGE_COUNT
+      STAGE_COUNT
 };
 enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RULE_ALL };
 
 /* ---- needs ----------------------------------------------------------------------------------------------------------
- * The only way to obtain costly things: the planner and the number of forwards follow from the union. X(NAME, bit, run, word, what).
- * Not a need: the current log-probabilities and the sampler's records, which are always there. */
-#define METHOD_NEEDS(X)                                                                                                \
-  X(ENTROPY, 0, 1, "entropy", "entropy of the current policy per trained token (records have the sampler's anyway)")   \
-  X(REFERENCE_LOGP, 1, 1, "reference_logp", "log-probabilities of own tokens under the reference")                     \
-  X(ALWAYS, 2, 1, "always", "groups without advantage are trained too (regularisers, entropy)")                        \
-  X(HIDDEN, 3, 0, "hidden", "hidden states of a layer per token")                                                      \
-  X(CURRENT_HIDDEN, 4, 0, "current_hidden", "hidden states under the weights of the mini-batch")                       \
-  X(REFERENCE_LOGITS, 5, 0, "reference_logits", "whole distributions of the reference")                                \
-  X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored in another context")                               \
-  X(EMA, 7, 0, "ema", "a moving average of the weights")                                                               \
-  X(POLICY, 8, 0, "policy", "a further named policy, frozen or trained")                                               \
-  X(REPLAY, 9, 0, "replay", "scored rollouts of earlier steps")                                                        \
-  X(GENERATE, 10, 0, "generate", "generation beside the rollouts (probes, second passes)")                             \
-  X(JUDGE, 11, 0, "judge", "a judge over HTTP")                                                                        \
-  X(EMBED, 12, 0, "embed", "text embeddings")                                                                          \
-  X(ENVIRONMENT, 13, 0, "environment", "tools, simulated users, games")                                                \
-  X(IMAGES, 14, 0, "images", "pictures in prompts")                                                                    \
-  X(PROMPT_LOGP, 15, 0, "prompt_logp", "log-probabilities of the prompt's tokens")                                     \
-  X(SPANS, 16, 0, "spans", "text spans such as think and answer")                                                      \
-  X(LAST_STATE, 17, 0, "last_state", "the state at the last token: one row more")                                      \
-  X(TOKEN_STAT, 18, 0, "token_stat", "a named function of a policy's full logits row")                                 \
-  X(VALUE, 19, 0, "value", "a value head with its own optimiser")                                                      \
-  X(HEAD, 20, 0, "head", "a small trained network (reward, probe, flow)")                                              \
-  X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                       \
-  X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                          \
-  X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                                                   \
+ * The only way to obtain costly things: the planner and the number of forwards follow from the union. X(NAME, bit, run,
+ * word, what). Not a need: the current log-probabilities and the sampler's records, which are always there. */
+#define METHOD_NEEDS(X)                                                                                              \
+  X(ENTROPY, 0, 1, "entropy", "entropy of the current policy per trained token (records have the sampler's anyway)") \
+  X(REFERENCE_LOGP, 1, 1, "reference_logp", "log-probabilities of own tokens under the reference")                   \
+  X(ALWAYS, 2, 1, "always", "groups without advantage are trained too (regularisers, entropy)")                      \
+  X(HIDDEN, 3, 0, "hidden", "hidden states of a layer per token")                                                    \
+  X(CURRENT_HIDDEN, 4, 0, "current_hidden", "hidden states under the weights of the mini-batch")                     \
+  X(REFERENCE_LOGITS, 5, 0, "reference_logits", "whole distributions of the reference")                              \
+  X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored in another context")                             \
+  X(EMA, 7, 0, "ema", "a moving average of the weights")                                                             \
+  X(POLICY, 8, 0, "policy", "a further named policy, frozen or trained")                                             \
+  X(REPLAY, 9, 0, "replay", "scored rollouts of earlier steps")                                                      \
+  X(GENERATE, 10, 0, "generate", "generation beside the rollouts (probes, second passes)")                           \
+  X(JUDGE, 11, 0, "judge", "a judge over HTTP")                                                                      \
+  X(EMBED, 12, 0, "embed", "text embeddings")                                                                        \
+  X(ENVIRONMENT, 13, 0, "environment", "tools, simulated users, games")                                              \
+  X(IMAGES, 14, 0, "images", "pictures in prompts")                                                                  \
+  X(PROMPT_LOGP, 15, 0, "prompt_logp", "log-probabilities of the prompt's tokens")                                   \
+  X(SPANS, 16, 0, "spans", "text spans such as think and answer")                                                    \
+  X(LAST_STATE, 17, 0, "last_state", "the state at the last token: one row more")                                    \
+  X(TOKEN_STAT, 18, 0, "token_stat", "a named function of a policy's full logits row")                               \
+  X(VALUE, 19, 0, "value", "a value head with its own optimiser")                                                    \
+  X(HEAD, 20, 0, "head", "a small trained network (reward, probe, flow)")                                            \
+  X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                     \
+  X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                        \
+  X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                              \
   X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")
 
 enum {
@@ -106,19 +110,27 @@ struct needs {
   const char *spans[NEEDS_NAMED + 1];       /* NEED_SPANS */
 };
 
-/* ---- options, state, metrics: one list each, which makes both the struct and its table ----------------------------------
- * X(TYPE, name, default, low, high, text, help): TYPE one of REAL INT BOOL ENUM STRING. Both bounds are allowed values (OPTION_INF for none). text: for
- * ENUM the words, "k1|k2|k3", of which the default is the ordinal; for STRING the default; else NULL. */
-enum method_option_type { METHOD_OPTION_REAL, METHOD_OPTION_INT, METHOD_OPTION_BOOL, METHOD_OPTION_ENUM, METHOD_OPTION_STRING };
-#define OPTION_INF __builtin_inf()
-#define OPTION_C_REAL   double
-#define OPTION_C_INT    int64_t
-#define OPTION_C_BOOL   bool
-#define OPTION_C_ENUM   int32_t
-#define OPTION_C_STRING const char *
+/* ---- options, state, metrics: one list each makes both the struct and its table -----------------------------------
+ * X(TYPE, name, default, low, high, text, help): TYPE one of REAL INT BOOL ENUM STRING. Both bounds are allowed values
+ * (OPTION_INF for none). text: for ENUM the words, "k1|k2|k3", of which the default is the ordinal; for STRING the
+ * default; else NULL. */
+enum method_option_type {
+  METHOD_OPTION_REAL,
+  METHOD_OPTION_INT,
+  METHOD_OPTION_BOOL,
+  METHOD_OPTION_ENUM,
+  METHOD_OPTION_STRING
+};
+#define OPTION_INF                                                __builtin_inf()
+#define OPTION_C_REAL                                             double
+#define OPTION_C_INT                                              int64_t
+#define OPTION_C_BOOL                                             bool
+#define OPTION_C_ENUM                                             int32_t
+#define OPTION_C_STRING                                           const char *
 #define OPTION_FIELD(type, name, fallback, low, high, text, help) OPTION_C_##type name;
-#define OPTION_ROW(type, name, fallback, low, high, text, help)                                                        \
-  {#name, METHOD_OPTION_##type, offsetof(struct self, name), (double)(fallback), (double)(low), (double)(high), text, help},
+#define OPTION_ROW(type, name, fallback, low, high, text, help)                                                       \
+  {#name, METHOD_OPTION_##type, offsetof(struct self, name), (double)(fallback), (double)(low), (double)(high), text, \
+   help},
 
 struct method_option {
   const char *name;
@@ -129,8 +141,10 @@ struct method_option {
   const char *help; /* one line */
 };
 
-/* X(type, name, array, help): array is [N] or empty. Saved in checkpoints and restored by name; a field that changed its size is an error on resume. */
+/* X(type, name, array, help): array is [N] or empty. Saved in checkpoints and restored by name; a field that changed
+ * its size is an error on resume. */
 #define STATE_FIELD(type, name, array, help) type name array;
+
 #define STATE_ROW(type, name, array, help) {#name, offsetof(struct self, name), sizeof(((struct self *)0)->name), help},
 struct state_field {
   const char *name;
@@ -143,7 +157,7 @@ struct metric {
   const char *name, *unit, *help;
 };
 
-/* ---- a call ---------------------------------------------------------------------------------------------------------- */
+/* ---- a call --------------------------------------------------------------------------------------------------- */
 
 struct method;
 struct report; /* the step's metrics, see method_report */
@@ -151,9 +165,9 @@ struct report; /* the step's metrics, see method_report */
 /* What a hook gets beside the step. */
 struct method_call {
   const struct method *method;
-  void *self;                 /* options, then state: the method's struct self */
-  struct method_call *base;   /* the base method with its own options, so that its hook can be called; NULL: none */
-  struct arena *scratch;      /* of this call: released when the hook returns */
+  void *self;               /* options, then state: the method's struct self */
+  struct method_call *base; /* the base method with its own options, so that its hook can be called; NULL: none */
+  struct arena *scratch;    /* of this call: released when the hook returns */
   struct report *report;
   uint64_t seed;
 };
@@ -161,66 +175,76 @@ struct method_call {
 /* A metric that the method declares. Written twice in a step: the last value stays. */
 void method_report(struct method_call *c, const char *metric, double value);
 /* The method's own stream (law 2): purpose is made from the method's name. */
-struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t group, int32_t attempt, int32_t rollout, int32_t position);
+struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t group, int32_t attempt, int32_t rollout,
+                         int32_t position);
 
-/* ---- asking ----------------------------------------------------------------------------------------------------------
- * A hook that needs a model or the outside returns requests and is called again with the answers, in waves, until it asks nothing or the recipe's
- * budget (rollout.max_attempts, rollout.max_tokens) is spent. The core batches, journals, prices and mismatch-checks them. What they generate (probes)
- * is outside group statistics, denominators and the main update unless a hook attaches it. No need of this kind is run by this build. */
-enum request_kind { REQUEST_GENERATE, REQUEST_SCORE, REQUEST_HIDDEN, REQUEST_JUDGE, REQUEST_EMBED, REQUEST_ENVIRONMENT };
+/* ---- asking ---------------------------------------------------------------------------------------------------------
+ * A hook that needs a model or the outside returns requests and is called again with the answers, in waves, until it
+ * asks nothing or the recipe's budget (rollout.max_attempts, rollout.max_tokens) is spent. The core batches, journals,
+ * prices and mismatch-checks them. What they generate (probes) is outside group statistics, denominators and the main
+ * update unless a hook attaches it. No need of this kind is run by this build. */
+enum request_kind {
+  REQUEST_GENERATE,
+  REQUEST_SCORE,
+  REQUEST_HIDDEN,
+  REQUEST_JUDGE,
+  REQUEST_EMBED,
+  REQUEST_ENVIRONMENT
+};
 struct request {
   enum request_kind kind;
-  const char *policy;         /* named policy; generate, score, hidden */
-  const char *purpose;        /* for metrics and random addresses */
-  int32_t context;            /* context to read, or -1 */
-  int32_t segment, cut;       /* or the path that ends after `cut` tokens of `segment` */
-  int32_t count;              /* generate: rollouts */
+  const char *policy;   /* named policy; generate, score, hidden */
+  const char *purpose;  /* for metrics and random addresses */
+  int32_t context;      /* context to read, or -1 */
+  int32_t segment, cut; /* or the path that ends after `cut` tokens of `segment` */
+  int32_t count;        /* generate: rollouts */
   int32_t max_new_tokens;
   struct sampling sampling;
-  const int32_t *ids;         /* score, hidden: tokens given [id_count] */
+  const int32_t *ids; /* score, hidden: tokens given [id_count] */
   int32_t id_count;
-  int32_t layer;              /* hidden */
-  const char *text;           /* judge, embed, environment: what is sent */
+  int32_t layer;    /* hidden */
+  const char *text; /* judge, embed, environment: what is sent */
 };
 struct answer {
-  const int32_t *leaves;      /* generate: segments [count] */
-  const float *logp;          /* score: [id_count] */
-  const float *hidden;        /* hidden: [id_count, width] */
-  const json_t *reply;        /* judge, embed, environment */
-  const char *failed;         /* why there is no answer, or NULL */
+  const int32_t *leaves; /* generate: segments [count] */
+  const float *logp;     /* score: [id_count] */
+  const float *hidden;   /* hidden: [id_count, width] */
+  const json_t *reply;   /* judge, embed, environment */
+  const char *failed;    /* why there is no answer, or NULL */
 };
 struct asking {
-  struct request *requests;   /* what is asked now */
+  struct request *requests; /* what is asked now */
   int32_t request_count, request_room;
   const struct answer *answers; /* to the requests of the wave before; NULL in wave 0 */
   int32_t answer_count;
   int32_t wave;
 };
 
-/* ---- results, one for each stage ---------------------------------------------------------------------------------------- */
+/* ---- results, one for each stage ------------------------------------------------------------------------------ */
 
 /* prepare: an item of data in, items out; run as a resumable job. */
 struct preparation {
   const struct problem *problem;
-  json_t *items;              /* array of problem objects that take its place; empty: left out */
+  json_t *items; /* array of problem objects that take its place; empty: left out */
   struct asking asking;
 };
 
-/* select: the picks of this step. The core proposes the next problems of the shuffled data, `rollout.group` rollouts each. */
+/* select: the picks of this step. The core proposes the next problems of the shuffled data, `rollout.group` rollouts
+ * each. */
 struct problem_history {
-  int64_t tried, solved;      /* rollouts in earlier steps, dropped groups too */
-  int64_t steps;              /* steps in which it was picked */
-  int64_t last_step;          /* -1: never */
+  int64_t tried, solved; /* rollouts in earlier steps, dropped groups too */
+  int64_t steps;         /* steps in which it was picked */
+  int64_t last_step;     /* -1: never */
 };
 struct pick {
   const struct problem *problem;
-  int32_t rollouts;           /* >= 1 */
+  int32_t rollouts; /* >= 1 */
 };
 struct selection {
-  int64_t number, total;      /* step number; steps of the run */
-  struct pick *picks;         /* [count], room for `room` */
+  int64_t number, total; /* step number; steps of the run */
+  struct pick *picks;    /* [count], room for `room` */
   int32_t count, room;
-  bool end_run;               /* true: the run is over; nothing is picked */
+  bool end_run; /* true: the run is over; nothing is picked */
   void *arg;
   int (*draw)(void *arg, const struct problem **out, struct error *err); /* the next problem of the data */
   struct problem_history (*history)(void *arg, const struct problem *p);
@@ -236,28 +260,29 @@ struct guidance {
 /* sample: one row before its token is drawn. */
 struct sample_row {
   const struct row_at *at;
-  const int32_t *top_ids;     /* [top_count] raw distribution: before temperature and filters */
+  const int32_t *top_ids; /* [top_count] raw distribution: before temperature and filters */
   const float *top_logits;
   int32_t top_count;
-  float entropy, mass;        /* of it; mass of the top */
+  float entropy, mass; /* of it; mass of the top */
   struct sample_params *params;
-  int32_t fork;               /* copies to make of this row, 0: none */
+  int32_t fork; /* copies to make of this row, 0: none */
   bool stop;
 };
 
 /* reward: values of named channels for rollouts. */
 struct channels {
-  struct step *step;          /* through reward_add alone */
+  struct step *step; /* through reward_add alone */
   struct method_call *call;
   struct asking asking;
 };
 /* Adds "<name>" (or another method's channel that it names: a rewrite) for one rollout. */
-int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value, struct error *err) MUST_USE;
+int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
+               struct error *err) MUST_USE;
 
 /* revise: what happens to scored groups before they are trained on. */
 struct revision {
-  bool *drop;                 /* [rollout_count] leaves statistics and denominators */
-  struct pick *again;         /* further attempts */
+  bool *drop;         /* [rollout_count] leaves statistics and denominators */
+  struct pick *again; /* further attempts */
   int32_t again_count, again_room;
   struct asking asking;
 };
@@ -276,45 +301,55 @@ struct credit {
 };
 
 /* weight: factors of one method. */
-enum denominator { COUNT_ALL /* every token */, COUNT_KEPT /* tokens with factor > 0 */, COUNT_FACTOR /* the sum of the factors */ };
+enum denominator {
+  COUNT_ALL /* every token */,
+  COUNT_KEPT /* tokens with factor > 0 */,
+  COUNT_FACTOR /* the sum of the factors */
+};
 struct factors {
-  double *factor;             /* [path_count], 1 at first */
+  double *factor; /* [path_count], 1 at first */
   enum denominator denominator;
 };
 
 /* updates: the optimiser steps of this step, run in list order. */
 enum old_source { OLD_RECORD /* the sampler's record */, OLD_SCORED /* a scoring pass at the step's start */ };
 struct update {
-  const char *name;           /* "main", or the method's */
+  const char *name; /* "main", or the method's */
   bool on;
-  const struct step *batch;   /* whose rollouts: this step's, or a replayed one */
-  const char *policy;         /* who is moved: "policy" */
+  const struct step *batch; /* whose rollouts: this step's, or a replayed one */
+  const char *policy;       /* who is moved: "policy" */
   enum old_source old;
   const struct method_call *objective; /* NULL: the owner */
-  double factor;              /* on the policy loss */
-  const char *optimiser;      /* "policy": the policy's own AdamW */
-  int32_t epochs, minibatches; /* of whole groups, contiguous in canonical order */
+  double factor;                       /* on the policy loss */
+  const char *optimiser;               /* "policy": the policy's own AdamW */
+  int32_t epochs, minibatches;         /* of whole groups, contiguous in canonical order */
 };
 struct update_list {
   struct update *items;
   int32_t count, room;
 };
 
-/* objective, regularise: per token of the mini-batch, already divided by the denominators (part_aggregate.h): the loss is the sum of `loss`,
-   dL/dlogp is coef. All [count], zero at first. For derivatives the log-probabilities in advantages, ratios' denominators and so on are frozen copies. */
+/* objective, regularise: per token of the mini-batch, already divided by the denominators (part_aggregate.h): the loss
+   is the sum of `loss`, dL/dlogp is coef. All [count], zero at first. For derivatives the log-probabilities in
+   advantages, ratios' denominators and so on are frozen copies. */
 struct loss {
   double *loss;
-  double *coef;               /* dL/dlogp */
-  double *entropy_coef;       /* dL/dentropy; only with NEED_ENTROPY, else NULL */
-  uint8_t *clipped;           /* 1 where a clip took the gradient away: metric `clip` */
-  double *kl;                 /* value of the KL estimator, for metric `kl`; uses_kl says that it was written */
+  double *coef;         /* dL/dlogp */
+  double *entropy_coef; /* dL/dentropy; only with NEED_ENTROPY, else NULL */
+  uint8_t *clipped;     /* 1 where a clip took the gradient away: metric `clip` */
+  double *kl;           /* value of the KL estimator, for metric `kl`; uses_kl says that it was written */
   bool uses_kl;
 };
 
 /* extra: auxiliary sequences with coefficients of their own. */
+struct auxiliary_sequence {
+  int32_t context, segment;
+  const double *coef; /* [coef_count] dL/dlogp of the segment's tokens */
+  int32_t coef_count;
+};
 struct auxiliary {
   int32_t count, room;
-  struct { int32_t context, segment; const double *coef; int32_t coef_count; } *sequences;
+  struct auxiliary_sequence *sequences; /* [count] */
   double loss;
 };
 
@@ -326,25 +361,25 @@ struct evaluation {
 
 /* observe: state is written in self. What else it may set is a need. */
 struct observation {
-  double loss, kl, entropy, grad_norm; /* of the step's main update; NaN where nothing was trained */
-  double solved;              /* fraction of kept rollouts with full reward */
+  double loss, kl, entropy, grad_norm;   /* of the step's main update; NaN where nothing was trained */
+  double solved;                         /* fraction of kept rollouts with full reward */
   bool reset_reference, reset_optimiser; /* NEED_RESET */
 };
 
-/* ---- the method ------------------------------------------------------------------------------------------------------- */
+/* ---- the method ----------------------------------------------------------------------------------------------- */
 
 struct method {
-  const char *name;           /* "grpo": the file's name */
+  const char *name; /* "grpo": the file's name */
   const char *title;
-  const char *paper;          /* where it comes from, with equations */
-  int number;                 /* row of the list of methods; 0: a baseline */
-  const char *base;           /* the method that it refines and may replace, or NULL */
+  const char *paper;            /* where it comes from, with equations */
+  int number;                   /* row of the list of methods; 0: a baseline */
+  const char *base;             /* the method that it refines and may replace, or NULL */
   const char *const *conflicts; /* names that it must not meet, NULL-terminated, or NULL */
-  const char *neutral;        /* "beta=0": the setting under which the base's bits come out, or NULL */
-  uint32_t needs;             /* NEED_*: all that it may need under some options, for the docs */
+  const char *neutral;          /* "beta=0": the setting under which the base's bits come out, or NULL */
+  uint32_t needs;               /* NEED_*: all that it may need under some options, for the docs */
   const struct method_option *options;
   size_t option_count;
-  size_t self_size;           /* sizeof(struct self): zeroed, options set */
+  size_t self_size; /* sizeof(struct self): zeroed, options set */
   const struct state_field *state;
   size_t state_count;
   const struct metric *metrics;
@@ -373,7 +408,8 @@ struct method {
   int (*observe)(struct method_call *c, const struct step *s, struct observation *out, struct error *err);
 };
 
-#define METHOD_OPTIONS(rows) .options = (rows), .option_count = sizeof(rows) / sizeof((rows)[0]), .self_size = sizeof(struct self)
+#define METHOD_OPTIONS(rows) \
+  .options = (rows), .option_count = sizeof(rows) / sizeof((rows)[0]), .self_size = sizeof(struct self)
 #define METHOD_STATE(rows)   .state = (rows), .state_count = sizeof(rows) / sizeof((rows)[0])
 #define METHOD_METRICS(rows) .metrics = (rows), .metric_count = sizeof(rows) / sizeof((rows)[0])
 
@@ -384,7 +420,7 @@ const struct method *method_find(const char *name); /* NULL: none */
 bool method_has(const struct method *m, enum method_stage stage);
 const char *method_stage_name(enum method_stage stage);
 enum method_rule method_stage_rule(enum method_stage stage);
-bool method_stage_run(enum method_stage stage); /* this build executes it */
+bool method_stage_run(enum method_stage stage);         /* this build executes it */
 const char *method_stage_what(enum method_stage stage); /* one line */
 const char *method_rule_name(enum method_rule rule);
 

@@ -10,10 +10,10 @@ struct option_origin {
 };
 
 struct member {
-  struct method_call call;       /* first: a method_call of the set is its member */
-  size_t rank;                   /* place in the registry */
+  struct method_call call;            /* first: a method_call of the set is its member */
+  size_t rank;                        /* place in the registry */
   const struct method_choice *choice; /* NULL: brought by a method that names it as base */
-  struct option_origin *origins; /* [option_count] */
+  struct option_origin *origins;      /* [option_count] */
 };
 
 /* Metrics of a step, one slot for each metric that a member declares. */
@@ -25,7 +25,7 @@ struct report {
     const char *name; /* "<method>/<metric>" */
     double value;
     bool written;
-  } *slots;
+  } * slots;
 };
 
 struct composed {

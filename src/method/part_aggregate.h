@@ -1,23 +1,31 @@
 /* method/part_aggregate: how losses per token become one number: loss = sum over tokens of scale * L.
  *
- * With counted c (1, or less where a weight says so), sequences i with n_i = sum_t c_it, N = sum_i n_i, B sequences (methods sheet 00, section 9):
+ * With counted c (1, or less where a weight says so), sequences i with n_i = sum_t c_it, N = sum_i n_i, B sequences
+ * (methods sheet 00, section 9):
  *
  *     token_mean            1 / N                      (DAPO, arXiv 2503.14476)
  *     seq_mean_token_mean   1 / (B n_i)                (GRPO, arXiv 2402.03300, eq. 3)
  *     seq_mean_token_sum    1 / B
  *     constant              1 / (B constant)           (Dr.GRPO, arXiv 2503.20783)
  *
- * Denominators are those of the mini-batch. A sequence is a rollout; B leaves out rollouts with n_i = 0, as verl does. An empty denominator gives scale 0.
+ * Denominators are those of the mini-batch. A sequence is a rollout; B leaves out rollouts with n_i = 0, as verl does.
+ * An empty denominator gives scale 0.
  */
 #ifndef ASSAY_METHOD_PART_AGGREGATE_H
 #define ASSAY_METHOD_PART_AGGREGATE_H
 
 #include "method/step.h"
 
-enum aggregation { AGGREGATE_TOKEN_MEAN, AGGREGATE_SEQ_MEAN_TOKEN_MEAN, AGGREGATE_SEQ_MEAN_TOKEN_SUM, AGGREGATE_CONSTANT };
+enum aggregation {
+  AGGREGATE_TOKEN_MEAN,
+  AGGREGATE_SEQ_MEAN_TOKEN_MEAN,
+  AGGREGATE_SEQ_MEAN_TOKEN_SUM,
+  AGGREGATE_CONSTANT
+};
 #define AGGREGATE_WORDS "token_mean|seq_mean_token_mean|seq_mean_token_sum|constant"
 
 /* scale: [m->count]. counted: [m->count], m->counted for the policy loss; NULL: every token counts 1 (regularisers). */
-void aggregate_scale(const struct minibatch *m, enum aggregation mode, double constant, const double *counted, double *scale);
+void aggregate_scale(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
+                     double *scale);
 
 #endif

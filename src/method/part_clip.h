@@ -1,4 +1,5 @@
-/* method/part_clip: the clipped surrogate of PPO (arXiv 1707.06347, eq. 7), with two sides (DAPO, arXiv 2503.14476, eq. 10) and dual clip (arXiv 1912.09729, eq. 5).
+/* method/part_clip: the clipped surrogate of PPO (arXiv 1707.06347, eq. 7), with two sides (DAPO, arXiv 2503.14476, eq.
+ * 10) and dual clip (arXiv 1912.09729, eq. 5).
  *
  *     r = exp(clamp(logp - old, -20, 20))
  *     L = max(-A r, -A clip(r, 1 - low, 1 + high));   A < 0 and dual > 0: L = min(L, -A dual)
@@ -18,7 +19,7 @@ struct clip_bounds {
 struct clip_value {
   double loss, coef; /* coef: dloss/dlogp */
   double ratio;
-  bool clipped;      /* the clip took the gradient away */
+  bool clipped; /* the clip took the gradient away */
 };
 double clip_ratio(double logp, double old);
 struct clip_value clip_surrogate(double logp, double old, double advantage, const struct clip_bounds *b);

@@ -1,7 +1,8 @@
 /* method/part_group: statistics of the rewards of a group, and what advantages are made of.
  *
- * All sums are f64 of d_i = R_i - R_1 in the given order: equal rewards give d = 0 exactly, hence advantages of exactly 0, whatever the value. (Frameworks that
- * subtract a rounded float32 mean give 0.001 to 0.93 for eight rewards of 1.4: fixtures/rl, grpo_equal.)
+ * All sums are f64 of d_i = R_i - R_1 in the given order: equal rewards give d = 0 exactly, hence advantages of exactly
+ * 0, whatever the value. (Frameworks that subtract a rounded float32 mean give 0.001 to 0.93 for eight rewards of 1.4:
+ * fixtures/rl, grpo_equal.)
  */
 #ifndef ASSAY_METHOD_PART_GROUP_H
 #define ASSAY_METHOD_PART_GROUP_H
@@ -18,11 +19,12 @@ struct group_statistics {
 /* unbiased: divide by n - 1, else by n. */
 struct group_statistics group_statistics(const double *reward, int32_t n, bool unbiased);
 
-/* A_i = (R_i - mean) / (std + eps); eps < 0: no division (Dr.GRPO, arXiv 2503.20783). A group of one: A = R / (1 + eps) as in verl (mean 0, std 1), R without division.
-   GRPO: arXiv 2402.03300, eq. 3 and section 4.1.2. */
+/* A_i = (R_i - mean) / (std + eps); eps < 0: no division (Dr.GRPO, arXiv 2503.20783). A group of one: A = R / (1 + eps)
+   as in verl (mean 0, std 1), R without division. GRPO: arXiv 2402.03300, eq. 3 and section 4.1.2. */
 void group_normalised(const double *reward, int32_t n, bool unbiased, double eps, double *advantage);
 
-/* A_i = R_i - mean of the others, the others summed one by one (arXiv 2402.14740; total minus own would leave a trace of the own rollout). A group of one: A = R. */
+/* A_i = R_i - mean of the others, the others summed one by one (arXiv 2402.14740; total minus own would leave a trace
+ * of the own rollout). A group of one: A = R. */
 void group_leave_one_out(const double *reward, int32_t n, double *advantage);
 
 #endif

@@ -1,21 +1,22 @@
 /* method/step: what one step knows. Every stage reads what the stages before it wrote here; methods get it as const.
  *
- *     problem -> group -> rollout (one attempt: a path of segments) -> training row (context, token range) -> path token
+ *     problem -> group -> rollout (one attempt: a path of segments) -> training row (context, range) -> path token
  *
  * The step lives in its own arena and is filled from left to right:
  *
- *     step_create                    number, total, seed, budget
- *     step_add_group, _context,      who is asked, and what the model reads
- *     step_add_rollout               an attempt, when it is asked for; leaf, finish and verdict are written when it has finished
- *     step_set_channel               named scores
- *     step_gather                    once the attempts are complete: canonical order, training rows, path tokens, and room for all that follows
- *     reward, advantage, weight      written by compose, from the owners' results
+ *     step_create                 number, total, seed, budget
+ *     step_add_group, _context    who is asked, and what the model reads
+ *     step_add_rollout            an attempt, when it is asked for; leaf, finish and verdict follow when it has
+ * finished step_set_channel            named scores step_gather                 once the attempts are complete:
+ * canonical order, training rows, path tokens reward, advantage, weight   written by compose, from the owners' results
  *
- * Identities, not storage: rollouts stand in `rollouts` in the order in which they were asked for; `order` lists the kept ones by (group ordinal,
- * attempt, ordinal). Whatever sums or chooses walks `order` or a group's `members`, so that no arrival order moves a bit (law 2).
+ * Identities, not storage: rollouts stand in `rollouts` in the order in which they were asked for; `order` lists the
+ * kept ones by (group ordinal, attempt, ordinal). Whatever sums or chooses walks `order` or a group's `members`, so
+ * that no arrival order moves a bit (law 2).
  *
- * A path token is a token of a training row that carries loss: flag TOKEN_OWN without TOKEN_MASKED. One tree token that lies on several paths
- * is several path tokens: advantages may differ, denominators count it per path, its row is computed once.
+ * A path token is a token of a training row that carries loss: flag TOKEN_OWN without TOKEN_MASKED. One tree token that
+ * lies on several paths is several path tokens: advantages may differ, denominators count it per path, its row is
+ * computed once.
  */
 #ifndef ASSAY_METHOD_STEP_H
 #define ASSAY_METHOD_STEP_H
@@ -28,14 +29,15 @@
 
 enum { STEP_CHANNELS = 64 }; /* distinct channel names in a step */
 
-/* All rollouts that are compared with each other. A group id is not a problem id: one problem may have several groups in a step. */
+/* All rollouts that are compared with each other. A group id is not a problem id: one problem may have several groups
+ * in a step. */
 struct group {
   const struct problem *problem;
-  int32_t ordinal;  /* the group's address in random numbers and metrics: 0, 1, ... in the order of selection */
-  int32_t context;  /* the plain context of the problem; a rollout may have been guided to another one */
-  int32_t wanted;   /* rollouts per attempt */
-  int32_t first;    /* members are order[first .. first + count - 1]; set by step_gather */
-  int32_t count;    /* kept rollouts */
+  int32_t ordinal; /* the group's address in random numbers and metrics: 0, 1, ... in the order of selection */
+  int32_t context; /* the plain context of the problem; a rollout may have been guided to another one */
+  int32_t wanted;  /* rollouts per attempt */
+  int32_t first;   /* members are order[first .. first + count - 1]; set by step_gather */
+  int32_t count;   /* kept rollouts */
 };
 
 /* What a policy reads before it writes: the path that ends in `segment`. */
@@ -46,42 +48,46 @@ struct context {
   int32_t segment;    /* segment of the tree in which the prompt ends */
 };
 
-enum rollout_status { ROLLOUT_OK, ROLLOUT_FAILED /* the verifier, tool or judge failed: not "wrong"; reason in the verdict */ };
+enum rollout_status {
+  ROLLOUT_OK,
+  ROLLOUT_FAILED /* the verifier, tool or judge failed: not "wrong"; reason in the verdict */
+};
 
-/* A part of a rollout that is trained on: tokens begin .. end-1 (absolute positions) of the path that ends in leaf. Rows of one rollout share its advantage. */
+/* A part of a rollout that is trained on: tokens begin .. end-1 (absolute positions) of the path that ends in leaf.
+ * Rows of one rollout share its advantage. */
 struct training_row {
-  int32_t context;     /* the context that the model reads when trained; leaf's path begins with it */
-  int32_t leaf;        /* segment */
-  int32_t begin, end;  /* absolute positions; own, unmasked tokens among them are path tokens */
+  int32_t context;    /* the context that the model reads when trained; leaf's path begins with it */
+  int32_t leaf;       /* segment */
+  int32_t begin, end; /* absolute positions; own, unmasked tokens among them are path tokens */
 };
 
 struct rollout {
-  int32_t group;       /* index into groups */
-  int32_t attempt;     /* wave in which it was made: 0, or later where a method revised */
-  int32_t ordinal;     /* its number among the group's rollouts of this attempt */
-  int32_t generating;  /* context that it was sampled from */
-  int32_t training;    /* context that it is trained in; the same unless a method guided it */
-  int32_t leaf;        /* segment in which the path ends, under `generating`; -1 until it was generated */
+  int32_t group;      /* index into groups */
+  int32_t attempt;    /* wave in which it was made: 0, or later where a method revised */
+  int32_t ordinal;    /* its number among the group's rollouts of this attempt */
+  int32_t generating; /* context that it was sampled from */
+  int32_t training;   /* context that it is trained in; the same unless a method guided it */
+  int32_t leaf;       /* segment in which the path ends, under `generating`; -1 until it was generated */
   enum finish finish;
   enum rollout_status status;
-  bool kept;           /* false: replaced, failed or dropped: visible to metrics, in no statistic and no denominator */
+  bool kept; /* false: replaced, failed or dropped: visible to metrics, in no statistic and no denominator */
   struct verdict verdict; /* strings in the step's arena */
-  double *channel;     /* [STEP_CHANNELS] values; absent where the bit in `present` is 0 */
+  double *channel;        /* [STEP_CHANNELS] values; absent where the bit in `present` is 0 */
   uint64_t present;
   struct training_row *rows; /* [row_count]; step_add_rollout's default is one: everything after the training context */
   int32_t row_count;
   /* Set by step_gather. */
-  int32_t length;      /* own tokens of the path to leaf, trained or not */
+  int32_t length;           /* own tokens of the path to leaf, trained or not */
   int32_t path, path_count; /* its path tokens: path .. path + path_count - 1; 0 where not kept */
 };
 
 /* One token that carries loss, on one path. */
 struct path_token {
-  int32_t rollout;     /* index into rollouts */
-  int32_t row;         /* training row of that rollout */
-  int32_t segment;     /* where its record is: tree->segments[segment].tokens[index] */
+  int32_t rollout; /* index into rollouts */
+  int32_t row;     /* training row of that rollout */
+  int32_t segment; /* where its record is: tree->segments[segment].tokens[index] */
   int32_t index;
-  int32_t position;    /* absolute position on its path */
+  int32_t position; /* absolute position on its path */
 };
 
 /* How channels become the scalar: sum of weight * channel (recipe: reward.combine). */
@@ -93,10 +99,10 @@ struct combine_term {
 struct step {
   struct arena *arena;
   uint64_t seed;
-  int64_t number, total;   /* 0-based number of this step; steps of the run */
-  double temperature;      /* of the records' logp (train.temperature) */
-  int32_t max_new_tokens;  /* budget of one rollout */
-  int64_t weight_version;  /* of the policy's weights when the step began */
+  int64_t number, total;  /* 0-based number of this step; steps of the run */
+  double temperature;     /* of the records' logp (train.temperature) */
+  int32_t max_new_tokens; /* budget of one rollout */
+  int64_t weight_version; /* of the policy's weights when the step began */
   struct tree *tree;
   const struct combine_term *combine; /* [combine_count] */
   int32_t combine_count;
@@ -109,21 +115,22 @@ struct step {
   int32_t rollout_count, rollout_room;
   const char *channel_names[STEP_CHANNELS];
   bool channel_metric_only[STEP_CHANNELS]; /* never read by shape */
-  int32_t channel_count;   /* channel 0 is "reward", the verdict's */
-  int32_t wave;            /* attempts made so far, from 0 */
+  int32_t channel_count;                   /* channel 0 is "reward", the verdict's */
+  int32_t wave;                            /* attempts made so far, from 0 */
 
   /* Set by step_gather, filled by the stages. */
-  int32_t *order;          /* [kept] rollouts in canonical order */
+  int32_t *order; /* [kept] rollouts in canonical order */
   int32_t kept;
   struct path_token *path; /* [path_count], in the order of `order`, rows and positions ascending */
   int32_t path_count;
-  double *reward;          /* [rollout_count] shaped; 0 where not kept */
-  double *dense;           /* [path_count] shaped reward per token beside it, or NULL */
-  double *advantage;       /* [path_count] */
-  double *weight;          /* [path_count] product of the factors, >= 0 */
-  double *counted;         /* [path_count] what a token adds to the denominators of the policy loss: 1, or less where a weight says so */
-  double tokens;           /* sum of counted */
-  int32_t sequences;       /* kept rollouts with counted > 0 somewhere */
+  double *reward;    /* [rollout_count] shaped; 0 where not kept */
+  double *dense;     /* [path_count] shaped reward per token beside it, or NULL */
+  double *advantage; /* [path_count] */
+  double *weight;    /* [path_count] product of the factors, >= 0 */
+  double *counted;   /* [path_count] what a token adds to the denominators of the policy loss: 1, or less where a weight
+                        says so */
+  double tokens;     /* sum of counted */
+  int32_t sequences; /* kept rollouts with counted > 0 somewhere */
 };
 
 /* total: steps of the run. The tree is made here. combine NULL: channel "reward" with weight 1. */
@@ -153,11 +160,13 @@ int step_find_channel(const struct step *s, const char *name); /* -1: none */
 /* NaN is an error that names problem, rollout and channel. */
 int step_set_channel(struct step *s, int32_t rollout, int32_t channel, double value, struct error *err) MUST_USE;
 bool step_get_channel(const struct step *s, int32_t rollout, int32_t channel, double *value); /* false: absent */
-/* Copies a verdict into the step's arena and sets channel "reward" and the verdict's own channels. A failed verdict sets status and no channel. */
+/* Copies a verdict into the step's arena and sets channel "reward" and the verdict's own channels. A failed verdict
+ * sets status and no channel. */
 int step_set_verdict(struct step *s, int32_t rollout, const struct verdict *v, struct error *err) MUST_USE;
 
-/* After the last rollout: canonical order, members of groups, training rows, path tokens; arrays for the stages (advantage 0, weight and counted 1).
-   Every kept rollout must have a leaf. May be called again after rollouts were added or dropped; what the stages wrote is then cleared. */
+/* After the last rollout: canonical order, members of groups, training rows, path tokens; arrays for the stages
+   (advantage 0, weight and counted 1). Every kept rollout must have a leaf. May be called again after rollouts were
+   added or dropped; what the stages wrote is then cleared. */
 int step_gather(struct step *s, struct error *err) MUST_USE;
 
 const struct token_record *step_record(const struct step *s, int32_t path_token);
@@ -166,11 +175,12 @@ void step_spread(const struct step *s, int32_t rollout, double x, double *per_to
 /* "problem ID, rollout ATTEMPT.ORDINAL", for messages; in buf. */
 const char *step_rollout_name(const struct step *s, int32_t rollout, char *buf, size_t size);
 
-/* ---- mini-batches ---------------------------------------------------------------------------------------------------- */
+/* ---- mini-batches --------------------------------------------------------------------------------------------- */
 
 struct update;
 
-/* The tokens of one optimiser step, in canonical order; gathered by compose_minibatch. Denominators are the mini-batch's, whatever the micro-batch (law 3). */
+/* The tokens of one optimiser step, in canonical order; gathered by compose_minibatch. Denominators are the
+ * mini-batch's, whatever the micro-batch (law 3). */
 struct minibatch {
   const struct step *step;
   const struct update *update;
@@ -182,7 +192,7 @@ struct minibatch {
   int32_t sequence_count;  /* rollouts with tokens */
   const struct minibatch_sequence {
     int32_t rollout, first, count; /* its tokens: first .. first + count - 1 of the mini-batch */
-  } *sequences;
+  } * sequences;
   const double *advantage, *weight, *counted; /* [count] */
   /* [count], written by the trainer before compose_objective; f32 values in f64. */
   double *logp;      /* current policy */

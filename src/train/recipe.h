@@ -17,10 +17,20 @@
 #include "method/compose.h"
 
 /* X(group, TYPE, name, default, low, high, words, help)
- *   INT  int64_t          REAL double         BOOL bool        ENUM int32_t, ordinal in words "a|b"     TEXT const char
- * *, NULL where the default is null AUTO int64_t, 0: auto SIZE int64_t bytes, 0: auto ("4G", "512M")   SWITCH int32_t,
- * -1: auto, else 0 or 1 REAL_AUTO double, NaN: auto (resolved by the reader)               PAIR double[2]      TEXTS
- * list of strings Defaults are written as in a recipe; both bounds are allowed. */
+ *
+ *     INT        int64_t
+ *     REAL       double
+ *     BOOL       bool
+ *     ENUM       int32_t, the ordinal in words "a|b"
+ *     TEXT       const char *, NULL where the default is null
+ *     AUTO       int64_t, 0: auto
+ *     SIZE       int64_t bytes, 0: auto ("4G", "512M")
+ *     SWITCH     int32_t, -1: auto, else 0 or 1
+ *     REAL_AUTO  double, NaN: auto (resolved by the reader)
+ *     PAIR       struct recipe_pair
+ *     TEXTS      struct recipe_texts
+ *
+ * Defaults are written as in a recipe; both bounds are allowed. */
 #define RECIPE_TOP(X)                                                                                                  \
   X(top, TEXT, model, "null", 0, 0, NULL, "model to train: a Hugging Face folder, a GGUF file, a run or a checkpoint") \
   X(top, TEXT, reference, "null", 0, 0, NULL,                                                                          \
