@@ -60,7 +60,7 @@ static void check_all(const double *got, const double *want, int n)
 static void advantage_row(const struct row *row)
 {
   double rewards[MOST], want[MOST], got[MOST];
-  struct case_rollout rollouts[MOST];
+  struct case_rollout rollouts[MOST] = {0};
   struct error err = {0};
   int n = numbers(row->field[2], rewards, NULL, NULL);
   CHECK_INT(numbers(row->field[3], want, NULL, NULL), n);
@@ -108,7 +108,7 @@ static void kl_row(const struct row *row)
 /* A step whose rollouts have so many tokens; cuts: where each ends. */
 static struct step *ragged(const int *cuts, int rows)
 {
-  struct case_rollout rollouts[MOST];
+  struct case_rollout rollouts[MOST] = {0};
   for (int i = 0; i < rows; i++) rollouts[i] = (struct case_rollout){0, i, 0, cuts[i] - (i ? cuts[i - 1] : 0)};
   return case_step(rollouts, (size_t)rows, NULL);
 }

@@ -90,7 +90,7 @@ static size_t group_of(const json_t *index, size_t row)
 static void check_advantages(const char *options, const json_t *rewards, const json_t *index, size_t size,
                              const json_t *want)
 {
-  struct case_rollout rollouts[ROWS];
+  struct case_rollout rollouts[ROWS] = {0};
   int32_t in_group[ROWS] = {0};
   size_t rows = json_array_size(rewards);
   struct error err = {0};
@@ -182,7 +182,7 @@ struct tensors {
 /* Unmasked tokens become path tokens; the gradient is compared on them. */
 static void check_loss(const char *options, const struct tensors *t)
 {
-  struct case_rollout rollouts[ROWS];
+  struct case_rollout rollouts[ROWS] = {0};
   size_t rows = json_array_size(t->logp), width = json_array_size(json_array_get(t->logp, 0)), n = 0;
   double logp[MOST], old[MOST], advantage[MOST], weight[MOST], want[MOST], largest = 0;
   for (size_t r = 0; r < rows; r++) {

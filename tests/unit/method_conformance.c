@@ -70,7 +70,7 @@ static void test_permuted(void **state)
   (void)state;
   for (size_t i = 0; i < method_count(); i++) {
     struct outcome straight, turned;
-    struct case_rollout order[COUNT];
+    struct case_rollout order[COUNT] = {0};
     run_default(method_at(i), "", STEP, COUNT, &straight);
     for (size_t shift = 1; shift < COUNT; shift++) {
       for (size_t k = 0; k < COUNT; k++) order[k] = STEP[(k * 5 + shift) % COUNT]; /* 5 and 9 have no common factor */
@@ -152,7 +152,7 @@ static void test_equal_rewards(void **state)
       "", "dialect: verl", "dialect: trl", "dialect: openrlhf", "dialect: rloo", "dialect: dr_grpo"};
   for (size_t d = 0; d < sizeof DIALECTS / sizeof DIALECTS[0]; d++) {
     for (size_t v = 0; v < sizeof VALUES / sizeof VALUES[0]; v++) {
-      struct case_rollout equal[COUNT];
+      struct case_rollout equal[COUNT] = {0};
       struct outcome out;
       for (size_t k = 0; k < COUNT; k++) {
         equal[k] = STEP[k];
