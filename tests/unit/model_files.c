@@ -444,6 +444,8 @@ static void test_faults(void **state)
         break;
       }
       failures++;
+      if (!rc || rc != err.code)
+        print_error("fault %ld of kind %d: rc %d, %d %s\n", n, kind, rc, err.code, err.message);
       CHECK(rc != 0 && rc == err.code && rc != ERROR_BUG && err.message[0]);
     }
     print_message("%ld faults of kind %d\n", failures, kind);
