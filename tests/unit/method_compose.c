@@ -113,6 +113,14 @@ static int reward(struct method_call *c, const struct step *s, struct channels *
   return 0;
 }
 
+static int pull(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
+{
+  (void)c;
+  (void)err;
+  for (int32_t i = 0; i < m->count; i++) out->loss[i] = out->coef[i] = 0.25;
+  return 0;
+}
+
 static const char *const NOT_BETA[] = {"beta", NULL};
 static const struct method alpha = {
     .name = "alpha", .base = "grpo", METHOD_OPTIONS(options), .advantage = alpha_advantage};
@@ -132,10 +140,12 @@ static const struct method masks = {.name = "masks",
                                     .weight = weight,
                                     .observe = observe};
 static const struct method third = {.name = "third", .weight = third_weight};
+static const struct method pulls = {.name = "pulls", .regularise = pull};
+static const struct method pushes = {.name = "pushes", .regularise = pull};
 static const struct method twice = {.name = "twice", .updates = update_twice};
 
-static const struct method *const TABLE[] = {&alpha,       &beta,   &bonus,  &declares, &extras, &gamma_method,
-                                             &method_grpo, &judged, &lonely, &masks,    &third,  &twice};
+static const struct method *const TABLE[] = {&alpha,  &beta,   &bonus, &declares, &extras, &gamma_method, &method_grpo,
+                                             &judged, &lonely, &masks, &pulls,    &pushes, &third,        &twice};
 
 size_t method_count(void)
 {
@@ -321,6 +331,53 @@ static void test_weights(void **state)
   CHECK_ERROR(compose_weight(set, s, &err), &err, ERROR_INPUT, "third gives NaN in stage 'weight'");
 }
 
+/* Masked tokens and rollouts leave the denominators: losses of p at path token p, of which 1 | - | 3, 5 | 7 count. */
+static void test_denominators(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *mode;
+    double loss;
+  } CASES[] = {{"token_mean", (1.0 + 3 + 5 + 7) / 4},
+               {"seq_mean_token_mean", (1.0 + (3.0 + 5) / 2 + 7) / 3},
+               {"seq_mean_token_sum", (1.0 + 3 + 5 + 7) / 3},
+               {"constant, constant: 5", (1.0 + 3 + 5 + 7) / 15}};
+  for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    char text[128];
+    struct composed *set = NULL;
+    struct composed_loss loss;
+    struct error err = {0};
+    struct step *s = case_step(FOUR, 4, NULL);
+    snprintf(text, sizeof text, "[{grpo: {aggregation: %s}}, {masks: {factor: 1, loud: true}}]", CASES[i].mode);
+    CHECK_OK(case_open(text, 1, &set, &err), &err);
+    CHECK_OK(compose_weight(set, s, &err), &err);
+    for (int32_t p = 0; p < s->path_count; p++) s->advantage[p] = -p;
+    CHECK_OK(compose_objective(set, case_minibatch(set, s, &err), case_arena, &loss, &err), &err);
+    CHECK_CLOSE(loss.loss, CASES[i].loss, 1e-14, "sums of eight");
+  }
+}
+
+/* Regularisers add up; the factor of an update is the policy loss's alone. */
+static void test_regularisers(void **state)
+{
+  (void)state;
+  struct composed *set = NULL;
+  struct composed_loss loss;
+  struct error err = {0};
+  struct step *s = case_step(FOUR, 4, NULL);
+  CHECK_OK(case_open("[pushes, grpo, pulls]", 1, &set, &err), &err);
+  for (int32_t p = 0; p < s->path_count; p++) s->advantage[p] = -3;
+  struct minibatch *m = case_minibatch(set, s, &err);
+  struct update doubled = *m->update;
+  doubled.factor = 2;
+  m->update = &doubled;
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  CHECK_CLOSE(loss.policy_loss, 6, 1e-14, "a mean of eight");
+  CHECK_CLOSE(loss.regulariser_loss, 8 * 0.5, 0, "exact");
+  CHECK_CLOSE(loss.loss, 10, 1e-14, "a mean of eight");
+  CHECK_CLOSE(loss.coef[3], 6.0 / 8 + 0.5, 1e-15, "one sum");
+}
+
 static void test_channels(void **state)
 {
   (void)state;
@@ -465,10 +522,11 @@ int main(void)
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_owners),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_option_values),
-      cmocka_unit_test(test_base_call), cmocka_unit_test(test_drop),     cmocka_unit_test(test_weights),
-      cmocka_unit_test(test_channels),  cmocka_unit_test(test_updates),  cmocka_unit_test(test_minibatches),
-      cmocka_unit_test(test_state),     cmocka_unit_test(test_streams),  cmocka_unit_test(test_describe)};
+      cmocka_unit_test(test_owners),    cmocka_unit_test(test_refusals),     cmocka_unit_test(test_option_values),
+      cmocka_unit_test(test_base_call), cmocka_unit_test(test_drop),         cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_channels),  cmocka_unit_test(test_updates),      cmocka_unit_test(test_minibatches),
+      cmocka_unit_test(test_state),     cmocka_unit_test(test_denominators), cmocka_unit_test(test_regularisers),
+      cmocka_unit_test(test_streams),   cmocka_unit_test(test_describe)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
