@@ -426,10 +426,7 @@ static int eval_slice(struct jinja *r, const struct value *v, const struct node 
   if (n->b) TRY(jinja_eval(r, n->b, &parts[1]));
   if (n->c) TRY(jinja_eval(r, n->c, &parts[2]));
   if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
-  if (!is_sequence(v) && v->kind != VALUE_RANGE) {
-    *out = value_undefined("slice");
-    return 0;
-  }
+  if (!is_sequence(v) && v->kind != VALUE_RANGE) return jinja_fail(r, "'%s' object cannot be sliced", value_type(v));
   size_t size = 0, count = 0;
   wide start = 0, step = 1;
   TRY(value_length(r, v, &size));
@@ -437,6 +434,13 @@ static int eval_slice(struct jinja *r, const struct value *v, const struct node 
   TRY(jinja_step(r, count / 8));
   if (v->kind == VALUE_STRING && step == 1) {
     *out = string_part(v, (size_t)start, count);
+    return 0;
+  }
+  if (v->kind == VALUE_RANGE) {
+    struct value_range *part = jinja_alloc(r, 1, sizeof *part);
+    if (!part) return r->rc;
+    *part = (struct value_range){v->as.range->start + start * v->as.range->step, v->as.range->step * step, count};
+    *out = (struct value){.kind = VALUE_RANGE, .as.range = part};
     return 0;
   }
   struct value_list items;

@@ -1,5 +1,5 @@
-/* Expressions of templates, by recursive descent; the order of binding is Jinja's, which is not Python's in places: filters bind
- * tighter than any operator, ~ tighter than +, a sign tighter than **. */
+/* Expressions of templates, by recursive descent; the order of binding is Jinja's, which is not Python's in places:
+ * filters bind tighter than any operator, ~ tighter than +, a sign tighter than **. */
 #include "text/template_ast.h"
 
 #include <string.h>

@@ -265,15 +265,16 @@ static int filter_truncate(struct filter_call *c)
 {
   struct value s, end;
   long length, leeway;
-  TRY(as_string(c, &s));
   TRY(jinja_argument_integer(c->r, c->args, 0, "length", 255, &length));
   TRY(jinja_argument_string(c->r, c->args, 2, "end", value_text("..."), &end));
   TRY(jinja_argument_integer(c->r, c->args, 3, "leeway", 5, &leeway));
-  size_t n = string_length(&s), tail = string_length(&end);
+  size_t n, tail = string_length(&end);
   if (length < 0 || leeway < 0 || (size_t)length < tail)
     return jinja_fail(c->r, "expected length >= %zu, got %ld", tail, length);
-  *c->out = s;
+  TRY(value_length(c->r, c->v, &n));
+  *c->out = *c->v;
   if (n <= (size_t)length + (size_t)leeway) return 0;
+  TRY(as_string(c, &s));
   struct value part = string_part(&s, 0, (size_t)length - tail);
   if (!jinja_argument_truth(c->args, 1, "killwords", false)) {
     size_t at = part.as.string.size;
@@ -338,7 +339,8 @@ static int filter_indent(struct filter_call *c)
   struct value_list lines;
   const struct value *width = jinja_argument(c->args, 0, "width");
   struct value four = value_int(4);
-  TRY(as_string(c, &s));
+  s = *c->v;
+  if (s.kind != VALUE_STRING) return jinja_fail(c->r, "the filter indent needs a string; found '%s'", value_type(&s));
   if (width && width->kind == VALUE_STRING)
     indent = *width;
   else
@@ -382,12 +384,6 @@ static int filter_json(struct filter_call *c)
   return jinja_tojson(c->r, c->v, c->args, c->out);
 }
 
-static int filter_safe(struct filter_call *c)
-{
-  *c->out = *c->v;
-  return 0;
-}
-
 static const struct filter filters[] = {{"upper", filter_case},
                                         {"lower", filter_case},
                                         {"title", filter_case},
@@ -417,7 +413,7 @@ static const struct filter filters[] = {{"upper", filter_case},
                                         {"items", filter_items},
                                         {"attr", filter_attr},
                                         {"tojson", filter_json},
-                                        {"safe", filter_safe}};
+                                        {"safe", filter_string}};
 
 static const struct filter *find_filter(const char *name)
 {

@@ -92,7 +92,8 @@ static int push_text(struct lexer *l, size_t from, size_t to)
   return push(l, (struct token){.kind = LEX_TEXT, .line = l->line, .value = value_string(l->s + from, to - from)});
 }
 
-/* The end of a tag or comment at `at` ("%}" or "#}", with a sign or without): where the text goes on; 0: no end here. */
+/* The end of a tag or comment at `at` ("%}" or "#}", with a sign or without): where the text goes on; 0: no end here.
+ */
 static size_t end_of(const struct lexer *l, size_t at, const char *end)
 {
   if (has(l, at, "-") && has(l, at + 1, end)) return skip_spaces(l, at + 3);

@@ -14,7 +14,10 @@ int value_sort(struct jinja *r, struct value *keys, struct value *items, size_t 
       size_t left = from, right = mid;
       for (size_t to = from; to < end; to++) {
         int order = 0;
-        if (left < mid && right < end) TRY(value_compare(r, &keys[right], &keys[left], &order));
+        bool both = left < mid && right < end;
+        /* Two missing attributes are equal, as they are to Jinja, which compares lists of keys. */
+        if (both && (keys[right].kind != VALUE_UNDEFINED || keys[left].kind != VALUE_UNDEFINED))
+          TRY(value_compare(r, &keys[right], &keys[left], &order));
         bool take_right = left == mid || (right < end && (reverse ? order > 0 : order < 0));
         size_t at = take_right ? right++ : left++;
         spare_keys[to] = keys[at];
@@ -232,6 +235,13 @@ static int name_of(struct filter_call *c, const struct value *v, char *name, siz
   return 0;
 }
 
+/* What is false (None, 0, "") has no items for map, select and their kin. */
+static int iterate_if_true(struct filter_call *c, struct value_list *items)
+{
+  *items = (struct value_list){NULL, 0};
+  return value_truth(c->v) ? value_iterate(c->r, c->v, items) : 0;
+}
+
 /* map(attribute=...), or map("filter", its arguments). */
 static int filter_map(struct filter_call *c)
 {
@@ -243,7 +253,7 @@ static int filter_map(struct filter_call *c)
   struct arguments rest = arguments_from(c->args, 1);
   if (!path && !c->args->count) return jinja_fail(c->r, "map requires a filter argument");
   if (!path) TRY(name_of(c, &c->args->items[0], name, sizeof name));
-  TRY(value_iterate(c->r, c->v, &items));
+  TRY(iterate_if_true(c, &items));
   TRY(value_list_new(c->r, VALUE_ITERATOR, items.count, c->out, &out));
   for (size_t i = 0; i < items.count; i++) {
     if (!path) {
@@ -268,7 +278,7 @@ static int filter_select(struct filter_call *c)
   const struct value *test = jinja_argument(c->args, attribute, NULL);
   struct arguments rest = arguments_from(c->args, (size_t)attribute + 1);
   if (test) TRY(name_of(c, test, name, sizeof name));
-  TRY(value_iterate(c->r, c->v, &items));
+  TRY(iterate_if_true(c, &items));
   for (size_t i = 0; i < items.count; i++) {
     TRY(item_key(c, &items.items[i], attribute ? &c->args->items[0] : NULL, false, &key));
     pass = value_truth(&key);

@@ -1,4 +1,5 @@
-/* Methods of everything but strings, and the global functions. What would change a value is missing, as in Jinja's immutable sandbox. */
+/* Methods of everything but strings, and the global functions. What would change a value is missing, as in Jinja's
+ * immutable sandbox. */
 #include "text/template_run.h"
 
 #include "core/math.h"

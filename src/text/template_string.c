@@ -60,8 +60,8 @@ int string_case(struct jinja *r, const struct value *s, bool upper, struct value
   return jinja_take(&b, out);
 }
 
-/* Python's str.title: a letter behind something that is no letter starts a word; Jinja's filter: words are what stands between
-   white space, dashes and opening brackets. */
+/* Python's str.title: a letter behind something that is no letter starts a word; Jinja's filter: words are what stands
+   between white space, dashes and opening brackets. */
 int string_title(struct jinja *r, const struct value *s, bool jinja, struct value *out)
 {
   struct jinja_text b = {.r = r};

@@ -59,7 +59,7 @@ static int test_number(struct test_call *c, bool *out)
   TRY(jinja_eval_binary(c->r, "%", c->v, by, &rest));
   if (!value_is_number(&rest))
     return jinja_fail(c->r, "the test %s needs a number; found '%s'", c->name, value_type(c->v));
-  *out = (value_as_real(&rest) == 0) != !strcmp(c->name, "odd");
+  *out = value_as_real(&rest) == (!strcmp(c->name, "odd") ? 1 : 0);
   return 0;
 }
 

@@ -77,6 +77,19 @@ static void test_printing(void **state)
   check_render("{{ strftime_now('%d %b %Y') }}", "15 Jan 2025");
 }
 
+/* Found by comparing random expressions with jinja2 3.1.6. */
+static void test_corners(void **state)
+{
+  (void)state;
+  check_render("{{ tools | map('upper') | list }}{{ 0 | select | list }}", "[][]");
+  check_render("{{ range(9)[2:8:3] }} {{ 2.5 is odd }} {{ 3 is odd }} {{ l | truncate(5) }}",
+               "range(2, 8, 3) False True [3, 1, 2]");
+  check_render("{{ l | safe | length }}", "9");
+  check_fails("{{ d[1:] }}", 1, "cannot be sliced");
+  check_fails("{{ l | indent }}", 1, "needs a string");
+  check_fails("{{ n | map('upper') | list }}", 1, "not iterable");
+}
+
 static void test_scopes(void **state)
 {
   (void)state;
@@ -159,7 +172,8 @@ static void test_bounds(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-  const struct CMUnitTest tests[] = {TEST(test_chatml), TEST(test_printing), TEST(test_scopes), TEST(test_white_space),
-                                     TEST(test_errors), TEST(test_raised),   TEST(test_bounds)};
+  const struct CMUnitTest tests[] = {TEST(test_chatml), TEST(test_printing),    TEST(test_corners),
+                                     TEST(test_scopes), TEST(test_white_space), TEST(test_errors),
+                                     TEST(test_raised), TEST(test_bounds)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
