@@ -1,4 +1,5 @@
-/* What the tests of model files share: a device, folders for fixtures and for what a test writes, and loading in one call. */
+/* What the tests of model files share: a device, folders for fixtures and for what a test writes, loading in one call.
+ */
 #ifndef ASSAY_TESTS_MODEL_FIXTURE_H
 #define ASSAY_TESTS_MODEL_FIXTURE_H
 

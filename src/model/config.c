@@ -21,7 +21,7 @@ const struct model_family *model_family_find(const char *model_type)
   return NULL;
 }
 
-/* ---- options that are refused ----------------------------------------------------------------------------------------- */
+/* ---- options that are refused -------------------------------------------------------------------------------- */
 
 /* Options of other models that change the result. Null and false are harmless, and so is the neutral number. */
 static const struct {
@@ -81,7 +81,7 @@ static int refuse_true(const json_t *o, const char *key, const char *where, stru
   return 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------- */
 
 static int need_size(const json_t *o, const char *key, int *out, const char *where, struct error *err)
 {
@@ -204,7 +204,7 @@ static int read_token_id(const json_t *o, const char *key, int *out, const char 
   return 0;
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------------------------- */
+/* ---- windows ------------------------------------------------------------------------------------------------- */
 
 /* sliding_window and its switches, as the family reads them without layer_types. */
 static int read_window(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
@@ -225,16 +225,11 @@ static int read_window(const json_t *o, const struct model_family *f, struct mod
   return 0;
 }
 
-/* layer_types (transformers 5) overrides: full layers first, then sliding ones, is what this decoder can do. */
-static int read_layer_types(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
-                            struct error *err)
+/* Index of the first sliding layer; the number of layers if there is none. */
+static int find_first_sliding(const json_t *types, int layers, int *out, const char *where, struct error *err)
 {
-  const json_t *types = json_object_get(o, "layer_types"), *type;
-  if (!types || json_is_null(types)) return 0;
-  if (!json_is_array(types) || json_array_size(types) != (size_t)c->layers)
-    FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types", "layer_types must be a list of %d names, one for each layer",
-            c->layers);
-  int first_sliding = c->layers;
+  const json_t *type;
+  int first_sliding = layers;
   size_t i;
   json_array_foreach(types, i, type)
   {
@@ -243,12 +238,27 @@ static int read_layer_types(const json_t *o, const struct model_family *f, struc
     if (!sliding && strcmp(name, "full_attention"))
       FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types",
               "entry %zu of layer_types is not supported; supported are full_attention and sliding_attention", i);
-    if (sliding && first_sliding == c->layers) first_sliding = (int)i;
-    if (!sliding && first_sliding < c->layers)
+    if (sliding && first_sliding == layers) first_sliding = (int)i;
+    if (!sliding && first_sliding < layers)
       FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types",
               "layer %zu has full attention behind a sliding one; supported are full layers first, then sliding ones",
               i);
   }
+  *out = first_sliding;
+  return 0;
+}
+
+/* layer_types (transformers 5) overrides: full layers first, then sliding ones, is what this decoder can do. */
+static int read_layer_types(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
+                            struct error *err)
+{
+  const json_t *types = json_object_get(o, "layer_types");
+  if (!types || json_is_null(types)) return 0;
+  if (!json_is_array(types) || json_array_size(types) != (size_t)c->layers)
+    FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types", "layer_types must be a list of %d names, one for each layer",
+            c->layers);
+  int first_sliding;
+  TRY(find_first_sliding(types, c->layers, &first_sliding, where, err));
   int window;
   TRY(size_or(o, "sliding_window", 0, &window, where, err));
   if (first_sliding < c->layers && (window == 0 || f->window == WINDOW_NONE))
@@ -303,7 +313,7 @@ int model_config_read(struct arena *a, const char *path, struct model_config *ou
   return rc ? error_place(err, path, 0) : 0;
 }
 
-/* ---- end tokens ------------------------------------------------------------------------------------------------------------ */
+/* ---- end tokens ---------------------------------------------------------------------------------------------- */
 
 /* Adds the ids of one value; ids has room for all of them. */
 static int add_end_ids(const json_t *v, const char *where, int *ids, size_t *count, struct error *err)
@@ -345,7 +355,7 @@ int model_config_end_ids(struct arena *a, const char *folder, int **ids, size_t 
   return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------- */
 
 static void put_key(struct text *t, const char *key)
 {

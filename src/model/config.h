@@ -1,9 +1,9 @@
-/* model/config: config.json and generation_config.json, read in the spelling of transformers 4 (rope_theta, rope_scaling, torch_dtype) and 5
- * (rope_parameters, dtype), and written in one that both read.
+/* model/config: config.json and generation_config.json, read in the spelling of transformers 4 (rope_theta,
+ * rope_scaling, torch_dtype) and 5 (rope_parameters, dtype), and written in one that both read.
  *
- * What is absent takes the default of the family's configuration class in transformers. An option that would change the result and is not
- * supported is refused by name; options that only concern training or storage elsewhere are passed over.
- */
+ * What is absent takes the default of the family's configuration class in transformers. An option that would change
+ * the result and is not supported is refused by name; options that only concern training or storage elsewhere are
+ * passed over. */
 #ifndef ASSAY_MODEL_CONFIG_H
 #define ASSAY_MODEL_CONFIG_H
 
@@ -31,7 +31,8 @@ const struct model_family *model_family_find(const char *model_type);
 /* Reads and checks FOLDER's config.json (path is the file). */
 int model_config_read(struct arena *a, const char *path, struct model_config *out, struct error *err) MUST_USE;
 
-/* End tokens: eos_token_id (a number or a list) of config.json and, where it exists, generation_config.json; each once, in order of appearance. */
+/* End tokens: eos_token_id (a number or a list) of config.json and, where it exists, generation_config.json; each once,
+   in order of appearance. */
 int model_config_end_ids(struct arena *a, const char *folder, int **ids, size_t *count, struct error *err) MUST_USE;
 
 /* dtype: "float32", "bfloat16", "float16". With several end ids eos_token_id becomes a list. */

@@ -29,7 +29,7 @@ const char *gguf_type_name(enum gguf_type type)
   return (unsigned)type < GGUF_TYPES ? value_types[type].name : "unknown";
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------------------- */
 
 #define FAIL_HERE(err, c, ...) FAIL_AT((err), ERROR_INPUT, (c)->file, 0, NULL, "at byte %zu: " __VA_ARGS__)
 
@@ -191,7 +191,7 @@ static int read_pairs(struct arena *a, struct cursor *c, uint64_t count, struct 
   return 0;
 }
 
-/* ---- tensors --------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------------------------- */
 
 static int read_tensor(struct arena *a, struct cursor *c, struct gguf_tensor *t, struct error *err)
 {
@@ -293,7 +293,7 @@ static int read_tensors(struct arena *a, struct cursor *c, uint64_t count, struc
   return 0;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------------------------ */
 
 static int check_version(const struct gguf *g, struct error *err)
 {
@@ -342,7 +342,7 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *nam
   return found ? *found : NULL;
 }
 
-/* ---- metadata ------------------------------------------------------------------------------------------ */
+/* ---- metadata ------------------------------------------------------------------------------------------------ */
 
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key)
 {

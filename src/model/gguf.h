@@ -1,10 +1,11 @@
 /* model/gguf: a bounded reader of GGUF, versions 2 and 3, little-endian.
  *
- *     "GGUF" | u32 version | u64 tensors | u64 pairs | pairs: key, type, value | tensors: name, dims, type, offset | padding | data
+ *     "GGUF" | u32 version | u64 tensors | u64 pairs | pairs: key, type, value
+ *            | tensors: name, dims, type, offset | padding | data
  *
- * All of it is checked on opening: no count is believed before it was compared with the bytes left, keys and names are unique UTF-8 without NUL,
- * rows are whole blocks, and data is aligned, inside the file and without overlap. Strings and data point into the map: they carry a length and no NUL.
- */
+ * All of it is checked on opening: no count is believed before it was compared with the bytes left, keys and names are
+ * unique UTF-8 without NUL, rows are whole blocks, and data is aligned, inside the file and without overlap. Strings
+ * and data point into the map: they carry a length and no NUL. */
 #ifndef ASSAY_MODEL_GGUF_H
 #define ASSAY_MODEL_GGUF_H
 
@@ -109,7 +110,7 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *nam
 const char *gguf_tensor_type_name(uint32_t type);                                   /* "Q4_1" */
 bool gguf_can_read(const struct gguf_tensor *t);
 #define GGUF_READABLE "F32, F16, BF16, Q8_0, Q4_0, Q4_1"
-/* Values first .. first+n-1, dequantised as ggml does; both multiples of the type's block (32 for the quantised types). */
+/* Values first .. first+n-1, dequantised as ggml does; both multiples of the type's block (32 if quantised). */
 void gguf_read_f32(const struct gguf_tensor *t, uint64_t first, size_t n, float *to);
 /* Elements and bytes of one block; false for an unknown type. */
 bool gguf_block(uint32_t type, uint32_t *elements, uint32_t *bytes);

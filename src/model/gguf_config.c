@@ -1,4 +1,5 @@
-/* A model's configuration from GGUF metadata. Every key under the architecture's name is either read here, known to be harmless, or refused by name. */
+/* A model's configuration from GGUF metadata. Every key under the architecture's name is either read here, known to be
+ * harmless, or refused by name. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ static int size_or(const struct reader *r, const char *key, int fallback, int *o
   return 0;
 }
 
-/* The format stores f32 where config.json has a decimal: the shortest decimal of the f32 is what was meant (1e-5 and not 9.99999975e-06). */
+/* The format stores f32 where config.json has a decimal: the shortest decimal of the f32 is what was meant (1e-5 and
+   not 9.99999975e-06). */
 static int meant_real(const struct reader *r, const char *key, double fallback, double *out, struct error *err)
 {
   char buffer[128];

@@ -1,5 +1,5 @@
-/* Tensor types of GGUF and their values. The block formats are those of ggml's ggml-common.h; values come out with the same operations as ggml's reference
- * (product and sum rounded one after the other), so bits are equal. */
+/* Tensor types of GGUF and their values. The block formats are those of ggml's ggml-common.h; values come out with the
+ * same operations as ggml's reference (product and sum rounded one after the other), so bits are equal. */
 #include <string.h>
 
 #include "core/math.h"

@@ -1,7 +1,6 @@
-/* model/layout: the one list of a decoder's weights: their names in both file formats, shapes, and place in struct model.
- *
- * Everything that walks over weights (creation, loading, byte counts) walks over this list, so that a weight cannot be counted and not loaded.
- */
+/* model/layout: the one list of a decoder's weights: their names in both file formats, shapes, and place in struct
+ * model. Everything that walks over weights (creation, loading, byte counts) walks over this list, so that a weight
+ * cannot be counted and not loaded. */
 #ifndef ASSAY_MODEL_LAYOUT_H
 #define ASSAY_MODEL_LAYOUT_H
 

@@ -1,5 +1,5 @@
-/* From files to weights. First everything is found and its shape compared, and only then the model is created: a configuration that claims more than
- * the files hold costs nothing. */
+/* From files to weights. First everything is found and its shape compared, and only then the model is created: a
+ * configuration that claims more than the files hold costs nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ struct stored {
   const struct gguf_tensor *gguf;
 };
 
-/* ---- opening --------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------------- */
 
 static bool leaves_folder(const char *name)
 {
@@ -97,7 +97,7 @@ static int open_folder(struct store *s, const char *folder, struct error *err)
   return safetensors_open(s->arena, single, s->shards, err);
 }
 
-/* ---- finding ------------------------------------------------------------------------------------------ */
+/* ---- finding ------------------------------------------------------------------------------------------------- */
 
 static int missing(const struct store *s, const char *name, struct error *err)
 {
@@ -172,7 +172,7 @@ static int find_weight(const struct store *s, const struct model_tensor *t, stru
   return check_gguf(t, out, err);
 }
 
-/* ---- nothing else ----------------------------------------------------------------------------------------- */
+/* ---- nothing else -------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -267,7 +267,7 @@ static int check_store(const struct store *s, const struct model_config *c, stru
   return refuse_unknown(s, c, names, count, err);
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------------ */
+/* ---- filling ------------------------------------------------------------------------------------------------- */
 
 /* Row of GGUF's llama that holds row r: a head's two halves are interleaved there (llama.cpp's LlamaModel.permute). */
 static size_t interleaved(size_t r, size_t head_dim)
@@ -298,6 +298,21 @@ static int check_finite(const struct stored *at, const struct model_tensor *t, c
   return 0;
 }
 
+/* Rows row .. row+count-1 of the weight, in the order of Hugging Face. whole: room for a vector that is permuted. */
+static void read_rows(const struct stored *at, const struct model_tensor *t, bool permute, size_t row, size_t count,
+                      float *whole, float *to)
+{
+  if (!permute) {
+    read_stored(at, (uint64_t)row * t->k, count * t->k, to);
+  } else if (t->kind == WEIGHT_VECTOR) {
+    read_stored(at, 0, t->n, whole);
+    for (size_t i = 0; i < t->n; i++) to[i] = whole[interleaved(i, t->rotary_dim)];
+  } else {
+    for (size_t i = 0; i < count; i++)
+      read_stored(at, (uint64_t)interleaved(row + i, t->rotary_dim) * t->k, t->k, to + i * t->k);
+  }
+}
+
 /* Rows are copied in chunks; a vector is one stored row. */
 static int fill_weight(struct weight *w, const struct model_tensor *t, const struct stored *at, bool permute,
                        struct error *err)
@@ -305,19 +320,11 @@ static int fill_weight(struct weight *w, const struct model_tensor *t, const str
   size_t chunk = t->kind == WEIGHT_VECTOR ? t->n : CHUNK_REALS / t->k + 1;
   if (chunk > t->n) chunk = t->n;
   float *values = memory_alloc(chunk * t->k, sizeof *values, "model.load", err);
-  float *whole = permute && t->kind == WEIGHT_VECTOR ? memory_alloc(t->n, sizeof *whole, "model.load", err) : NULL;
-  int rc = values && (whole || !permute || t->kind == WEIGHT_MATRIX) ? 0 : ERROR_RESOURCE;
+  float *whole = memory_alloc(t->kind == WEIGHT_VECTOR ? t->n : 1, sizeof *whole, "model.load", err);
+  int rc = values && whole ? 0 : ERROR_RESOURCE;
   for (size_t row = 0; row < t->n && !rc; row += chunk) {
     size_t count = t->n - row < chunk ? t->n - row : chunk;
-    if (!permute) {
-      read_stored(at, (uint64_t)row * t->k, count * t->k, values);
-    } else if (whole) {
-      read_stored(at, 0, t->n, whole);
-      for (size_t i = 0; i < t->n; i++) values[i] = whole[interleaved(i, t->rotary_dim)];
-    } else {
-      for (size_t i = 0; i < count; i++)
-        read_stored(at, (uint64_t)interleaved(row + i, t->rotary_dim) * t->k, t->k, values + i * t->k);
-    }
+    read_rows(at, t, permute, row, count, whole, values);
     rc = check_finite(at, t, values, row * t->k, count * t->k, err);
     if (!rc) weight_write(w, WEIGHT_MASTER, row, count, values, HOST_F32);
   }

@@ -10,7 +10,7 @@
 
 enum { CHUNK_REALS = 1 << 16 }; /* host numbers held at a time while a weight is filled */
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration ------------------------------------------------------------------------------------------- */
 
 static int check_relations(const struct model_config *c, const char *file, struct error *err)
 {
@@ -79,7 +79,7 @@ size_t model_part_bytes(const struct model_config *c, size_t real_size)
   return total;
 }
 
-/* ---- creation ------------------------------------------------------------------------------------------------------ */
+/* ---- creation ------------------------------------------------------------------------------------------------ */
 
 static void model_close(void *arg)
 {
@@ -183,7 +183,7 @@ struct weight *model_find(const struct model *m, const char *name)
   return NULL;
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------------------- */
+/* ---- filling ------------------------------------------------------------------------------------------------- */
 
 static bool is_bias(const struct weight *w)
 {

@@ -18,7 +18,8 @@ static int64_t number_of(const char *name)
   return x;
 }
 
-/* The checkpoint with the highest number that is whole: files appear in a temporary folder that is renamed when all are written. */
+/* The checkpoint with the highest number that is whole: files appear in a temporary folder that is renamed when all are
+   written. */
 static int last_checkpoint(struct arena *a, const char *run, const char **out, struct error *err)
 {
   char **names;

@@ -5,7 +5,8 @@
 #include "model/gguf.h"
 #include "model/model.h"
 
-/* Finds out what a path is: sets path and folder or gguf_path, reads nothing. A folder without config.json is taken for a run if it has checkpoints/, else it is an error. */
+/* Finds out what a path is: sets path and folder or gguf_path, reads nothing. A folder without config.json is taken for
+   a run if it has checkpoints/, else it is an error. */
 int model_source_locate(struct arena *a, const char *path, struct model_source *out, struct error *err) MUST_USE;
 
 int model_config_from_gguf(const struct gguf *g, struct model_config *out, struct error *err) MUST_USE;
@@ -16,8 +17,9 @@ int model_end_ids_from_gguf(struct arena *a, const struct gguf *g, int **ids, si
 int model_save_sharded(const struct model *m, const struct model_source *source, const char *folder,
                        enum save_type type, uint64_t limit, struct error *err) MUST_USE;
 
-/* Loads SRC and saves it into the folder DST, which is made. A DST ending in .gguf is refused: writing GGUF is not supported. source, if not NULL, is set
-   to what was opened (in arena a), for whoever writes the tokenizer of a GGUF source. */
+/* Loads SRC and saves it into the folder DST, which is made. A DST ending in .gguf is refused: writing GGUF is not
+   supported. source, if not NULL, is set to what was opened (in arena a), for whoever writes the tokenizer of a GGUF
+   source. */
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,
                   struct model_source *source, struct error *err) MUST_USE;
 

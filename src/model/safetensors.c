@@ -212,7 +212,7 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
   return NULL;
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------------------- */
 
 bool safetensors_is_float(const struct safetensors_tensor *t)
 {

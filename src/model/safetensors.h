@@ -1,10 +1,11 @@
 /* model/safetensors: a bounded reader of the safetensors format, version of safetensors 0.8.
  *
- *     u64 header length n | n bytes of JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {...}} | data
+ *     u64 header length n | n bytes of JSON | data
+ *     JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {...}}
  *
- * All of it is checked on opening: the header is one JSON object from its first byte (blanks may follow it), names are unique and free of NUL, types are known, sizes do not
- * overflow, and the tensors cover the data without hole or overlap. Tensors point into the map: nothing is copied. Data may lie at odd addresses.
- */
+ * All of it is checked on opening: the header is one JSON object from its first byte (blanks may follow it), names are
+ * unique and free of NUL, types are known, sizes do not overflow, and the tensors cover the data without hole or
+ * overlap. Tensors point into the map: nothing is copied. Data may lie at odd addresses. */
 #ifndef ASSAY_MODEL_SAFETENSORS_H
 #define ASSAY_MODEL_SAFETENSORS_H
 

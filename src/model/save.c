@@ -35,7 +35,7 @@ struct saving {
   uint64_t total_bytes;
 };
 
-/* ---- values ------------------------------------------------------------------------------------------ */
+/* ---- values -------------------------------------------------------------------------------------------------- */
 
 static void put_le(uint8_t *to, uint32_t x, size_t bytes)
 {
@@ -88,7 +88,7 @@ static int write_weight(struct file_writer *out, const struct weight *w, enum sa
   return rc;
 }
 
-/* ---- shards -------------------------------------------------------------------------------------------- */
+/* ---- shards -------------------------------------------------------------------------------------------------- */
 
 static uint64_t weight_bytes(const struct saving *s, size_t i)
 {
@@ -208,7 +208,7 @@ static int write_weights(struct saving *s, uint64_t limit, struct error *err)
   return s->shard_count > 1 ? write_index(s, err) : 0;
 }
 
-/* ---- everything beside the weights ------------------------------------------------------------------------ */
+/* ---- everything beside the weights --------------------------------------------------------------------------- */
 
 static int copy_file(const struct saving *s, const char *from, const char *name, bool *copied, struct error *err)
 {

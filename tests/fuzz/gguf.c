@@ -1,5 +1,6 @@
 /* links: model
- * Any bytes as a GGUF file: refused in order, or whole: then every value can be read, and a configuration comes out or an error. */
+ * Any bytes as a GGUF file: refused in order, or whole: then every value can be read, and a configuration comes out or
+ * an error. */
 #include <stdlib.h>
 #include <string.h>
 

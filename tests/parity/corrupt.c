@@ -1,6 +1,7 @@
 /* links: model
- * The damaged files of fixtures/corrupt: each is refused in one sentence that names file and place, quickly and without memory out of proportion. Where the
- * fixtures' page says "may be accepted", the choice made here is in the table, with its reason. */
+ * The damaged files of fixtures/corrupt: each is refused in one sentence that names file and place, quickly and without
+ * memory out of proportion. Where the fixtures' page says "may be accepted", the choice made here is in the table, with
+ * its reason. */
 #include "model_fixture.h"
 
 #include <time.h>

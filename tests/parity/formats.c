@@ -1,6 +1,7 @@
 /* links: model
- * File formats against what other software wrote and read: every legal file of fixtures/safetensors and fixtures/gguf/valid value for value, every tensor type of
- * GGUF bit for bit, configurations in both spellings, hashes of whole models, and the real model where ASSAY_SMOLLM2 names its GGUF file. */
+ * File formats against what other software wrote and read: every legal file of fixtures/safetensors and
+ * fixtures/gguf/valid value for value, every tensor type of GGUF bit for bit, configurations in both spellings, hashes
+ * of whole models, and the real model where ASSAY_SMOLLM2 names its GGUF file. */
 #include "model_fixture.h"
 
 #include "core/json.h"

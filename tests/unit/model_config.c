@@ -160,7 +160,8 @@ static void test_round_trip(void **state)
 {
   (void)state;
   static const char *const texts[] = {
-      BASE("llama") ", \"rms_norm_eps\": 1e-05, \"rope_theta\": 1234567.25, \"attention_bias\": true, \"eos_token_id\": 3}",
+      BASE("llama") ", \"rms_norm_eps\": 1e-05, \"rope_theta\": 1234567.25, \"attention_bias\": true, "
+                    "\"eos_token_id\": 3}",
       BASE("mistral") ", \"sliding_window\": 4, \"head_dim\": 10, \"bos_token_id\": 1}",
       BASE("mistral") ", \"sliding_window\": null}",
       BASE("qwen2") ", \"use_sliding_window\": true, \"sliding_window\": 4, \"max_window_layers\": 1}",

@@ -185,7 +185,7 @@ static void test_refusals(void **state)
   CHECK_STR(err.file, "f");
   c = small_config();
   error_clear(&err);
-  c.rope_theta = NAN;
+  c.rope_theta = (double)NAN;
   CHECK_ERROR(model_config_check(&c, NULL, &err), &err, ERROR_INPUT, "rope_theta is");
   c = small_config();
   error_clear(&err);
