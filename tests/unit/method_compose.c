@@ -481,6 +481,9 @@ static void test_state(void **state)
     struct error cut = {0};
     CHECK(compose_restore(other, saved.bytes, n, &cut) == ERROR_INPUT);
   }
+  text_add(&saved, "x", 1);
+  error_clear(&err);
+  CHECK_ERROR(compose_restore(other, saved.bytes, saved.size, &err), &err, ERROR_INPUT, "1 bytes stand behind");
   text_free(&saved);
   text_free(&again);
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/fault.h"
 #include "core/file.h"
 #include "train/recipe.h"
 
@@ -285,14 +286,44 @@ static void test_shipped(void **state)
   }
 }
 
+#ifdef ASSAY_HOSTILE
+/* The n-th allocation fails, whichever it is: an error that says so, and nothing lost. */
+static void test_no_memory(void **state)
+{
+  (void)state;
+  static const char TEXT[] = LEAST "methods: [{grpo: {kl_coef: 0.1}}]\nrollout: {stop: [a, b]}\n";
+  static const char *const OVERRIDES[] = {"methods.grpo.clip_low=0.1", "train.lr=1e-3"};
+  int rc = 1;
+  for (long n = 1; rc; n++) {
+    struct error err = {0};
+    struct composed *set = NULL;
+    struct text t = {0};
+    struct arena *a = arena_create("hostile", 0, &err);
+    struct compose_options o = {.seed = 1, .epochs = 1, .minibatches = 1};
+    fault_set(FAULT_ALLOC, n);
+    rc = recipe_read_text(a, TEXT, sizeof TEXT - 1, "r.yaml", RECIPE_TRAIN, OVERRIDES, 2, &r, &err);
+    if (!rc) rc = compose_open(a, r->methods, r->method_count, &o, &set, &err);
+    if (!rc) rc = recipe_write(r, set, &t, &err);
+    fault_set(FAULT_ALLOC, 0);
+    if (rc) CHECK_ERROR(rc, &err, ERROR_RESOURCE, "memory");
+    text_free(&t);
+    arena_destroy(a);
+  }
+}
+#endif
+
 int main(void)
 {
   struct error err = {0};
   arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),        cmocka_unit_test(test_values), cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_override_errors), cmocka_unit_test(test_sft),    cmocka_unit_test(test_write_reads_back),
-      cmocka_unit_test(test_resume),          cmocka_unit_test(test_table),  cmocka_unit_test(test_shipped)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults),  cmocka_unit_test(test_values),
+                                     cmocka_unit_test(test_errors),    cmocka_unit_test(test_override_errors),
+                                     cmocka_unit_test(test_sft),       cmocka_unit_test(test_write_reads_back),
+                                     cmocka_unit_test(test_resume),    cmocka_unit_test(test_table),
+#ifdef ASSAY_HOSTILE
+                                     cmocka_unit_test(test_no_memory),
+#endif
+                                     cmocka_unit_test(test_shipped)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(arena);
   return failed;
