@@ -3,6 +3,8 @@
  * are checked in parity/models, grad/decoder and law/forward. */
 #include "decoder_rig.h"
 
+#include "core/fault.h"
+
 static const struct model_config *const llama = &variants[0].config;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -115,6 +117,36 @@ static void test_no_allocation_in_a_pass(void **state)
     rig_close(&rig);
   }
 }
+
+#ifdef ASSAY_HOSTILE
+/* Creating a workspace while the n-th allocation or device call fails: a sentence, and nothing left behind. */
+static void test_creation_without_memory(void **state)
+{
+  (void)state;
+  static const enum fault_kind kinds[] = {FAULT_ALLOC, FAULT_DEVICE};
+  const struct decoder_options o = {.max_rows = 9, .max_head_rows = 9, .max_pairs = 9, .train = true};
+  for (int k = 0; k < 2; k++) {
+    int rc = ERROR_RESOURCE, failures = 0;
+    for (long n = 1; rc; n++) {
+      struct decoder_rig rig;
+      struct decoder *d;
+      struct decoder_gradients *g;
+      struct error err = {0};
+      CHECK(rig_open(&rig, "cpu", NULL, 1, llama));
+      fault_set(kinds[k], n);
+      rc = decoder_create(rig.arena, rig.model, &o, &d, &err);
+      if (!rc) rc = decoder_gradients_create(rig.arena, rig.model, 5, 5, &g, &err);
+      fault_set(kinds[k], 0);
+      if (rc) CHECK_ERROR(rc, &err, ERROR_RESOURCE, " ");
+      failures += rc != 0;
+      rig_close(&rig);
+      CHECK_INT(bytes_of("decoder"), 0);
+      CHECK_INT(bytes_of("decoder gradients"), 0);
+    }
+    CHECK(failures >= 2);
+  }
+}
+#endif
 
 /* ---- what comes out -------------------------------------------------------------------------- */
 
@@ -428,15 +460,19 @@ static void test_options_and_kv_that_do_not_fit(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bytes_are_those_of_the_counters),
-                                     cmocka_unit_test(test_knobs_lower_bytes),
-                                     cmocka_unit_test(test_no_allocation_in_a_pass),
-                                     cmocka_unit_test(test_sample_and_top_agree_with_score),
-                                     cmocka_unit_test(test_hidden_states),
-                                     cmocka_unit_test(test_second_minibatch_starts_clean),
-                                     cmocka_unit_test(test_frozen_weights_are_left_out),
-                                     cmocka_unit_test(test_rows_that_do_not_fit),
-                                     cmocka_unit_test(test_calls_out_of_order),
-                                     cmocka_unit_test(test_options_and_kv_that_do_not_fit)};
+  const struct CMUnitTest tests[] = {
+#ifdef ASSAY_HOSTILE
+      cmocka_unit_test(test_creation_without_memory),
+#endif
+      cmocka_unit_test(test_bytes_are_those_of_the_counters),
+      cmocka_unit_test(test_knobs_lower_bytes),
+      cmocka_unit_test(test_no_allocation_in_a_pass),
+      cmocka_unit_test(test_sample_and_top_agree_with_score),
+      cmocka_unit_test(test_hidden_states),
+      cmocka_unit_test(test_second_minibatch_starts_clean),
+      cmocka_unit_test(test_frozen_weights_are_left_out),
+      cmocka_unit_test(test_rows_that_do_not_fit),
+      cmocka_unit_test(test_calls_out_of_order),
+      cmocka_unit_test(test_options_and_kv_that_do_not_fit)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
