@@ -17,12 +17,13 @@ static const struct option options[] = {
 /* "1,8,64", ascending. */
 static int read_ks(const char *text, int64_t ks[EVAL_MAX_K], size_t *count, struct error *err)
 {
+  const char *all = text;
   for (*count = 0; text && *text;) {
     char *end;
     long long k = strtoll(text, &end, 10);
     if (end == text || (*end && *end != ',') || k < 1 || *count == EVAL_MAX_K || (*count && k <= ks[*count - 1]))
       FAIL_AT(err, ERROR_INPUT, NULL, 0, "--k",
-              "found --k \"%s\"; expected at most %d whole numbers in ascending order, like 1,8,64", text, EVAL_MAX_K);
+              "found --k \"%s\"; expected at most %d whole numbers in ascending order, like 1,8,64", all, EVAL_MAX_K);
     ks[(*count)++] = k;
     text = *end ? end + 1 : end;
   }

@@ -7,6 +7,7 @@
 struct render {
   struct session session;
   struct template *template; /* FILE.jinja, or NULL: the session's */
+  bool failed;               /* a template failed on a line */
 };
 
 static bool is_template_file(const char *path)
@@ -71,6 +72,7 @@ static int answer(void *arg, struct arena *a, const json_t *line, struct text *o
   if (!rc) rc = text_finish(&text, &failure);
   if (rc == ERROR_INPUT) {
     put_failure(out, &failure, raised);
+    r->failed = true;
     rc = 0;
   } else if (rc) {
     *err = failure;
@@ -94,7 +96,8 @@ static int run(struct cli *c, struct error *err)
   if (!r.template && !r.session.template)
     FAIL_AT(err, ERROR_INPUT, c->arguments[0], 0, "chat_template",
             "found no chat template; expected one in tokenizer_config.json or chat_template.jinja, or give FILE.jinja");
-  return answer_lines(c, answer, &r, err);
+  int rc = answer_lines(c, answer, &r, err);
+  return rc ? rc : r.failed ? ERROR_INPUT : 0;
 }
 
 const struct command command_render = {
@@ -108,7 +111,10 @@ const struct command command_render = {
         "\"2025-01-15T14:30:05\".\n"
         "Writes {text}, or {error: {message, raised}}: raised is true where the template itself called "
         "raise_exception.",
-    .example = "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}' | assay render models/tiny",
+    .example =
+        "echo '{{ messages[0].content }}!' > /tmp/hi.jinja; echo '{\"messages\": [{\"role\": \"user\", \"content\": "
+        "\"hi\"}]}' "
+        "| assay render /tmp/hi.jinja",
     .least = 1,
     .most = 1,
     .run = run,
