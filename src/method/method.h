@@ -275,9 +275,12 @@ struct channels {
   struct method_call *call;
   struct asking asking;
 };
-/* Adds "<name>" (or another method's channel that it names: a rewrite) for one rollout. */
+/* Adds a channel of the method's own and sets it for one rollout. A name that a verifier or another method uses is
+ * ERROR_INPUT. */
 int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
                struct error *err) MUST_USE;
+/* Sets a channel that is there already, whoever added it (noise on rewards). */
+int reward_rewrite(struct channels *c, const char *channel, int32_t rollout, double value, struct error *err) MUST_USE;
 
 /* revise: what happens to scored groups before they are trained on. */
 struct revision {

@@ -51,6 +51,7 @@ int compose_select(struct composed *set, struct selection *selection, struct err
     const struct member *m = &set->members[i];
     if (!contributes(m, STAGE_select)) continue;
     RUN(m, select, selection, err);
+    ASSAY_BUG_IF(selection->count < 0 || selection->count > selection->room);
     for (int32_t k = 0; k < selection->count; k++) {
       if (selection->picks[k].problem && selection->picks[k].rollouts >= 1) continue;
       FAIL(err, ERROR_INPUT,
@@ -64,9 +65,28 @@ int compose_select(struct composed *set, struct selection *selection, struct err
 int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
                struct error *err)
 {
+  const char *name = c->call->method->name;
+  bool exists = step_find_channel(c->step, channel) >= 0;
   int32_t at;
   TRY(step_channel(c->step, channel, &at, err));
+  const char *owner = c->step->channel_owner[at];
+  if (exists && (!owner || strcmp(owner, name))) {
+    FAIL(err, ERROR_INPUT, "%s adds the channel \"%s\", which %s has; names are used once; leave one of the two out",
+         name, channel, owner ? owner : "a verifier");
+  }
+  c->step->channel_owner[at] = name;
   c->step->channel_metric_only[at] = metric_only;
+  return step_set_channel(c->step, rollout, at, value, err);
+}
+
+int reward_rewrite(struct channels *c, const char *channel, int32_t rollout, double value, struct error *err)
+{
+  int at = step_find_channel(c->step, channel);
+  if (at < 0) {
+    FAIL(err, ERROR_INPUT,
+         "%s rewrites the channel \"%s\", which nobody has; expected a channel of a verifier or of another method",
+         c->call->method->name, channel);
+  }
   return step_set_channel(c->step, rollout, at, value, err);
 }
 

@@ -114,9 +114,10 @@ struct step {
   struct rollout *rollouts;
   int32_t rollout_count, rollout_room;
   const char *channel_names[STEP_CHANNELS];
-  bool channel_metric_only[STEP_CHANNELS]; /* never read by shape */
-  int32_t channel_count;                   /* channel 0 is "reward", the verdict's */
-  int32_t wave;                            /* attempts made so far, from 0 */
+  bool channel_metric_only[STEP_CHANNELS];  /* never read by shape */
+  const char *channel_owner[STEP_CHANNELS]; /* method that added it; NULL: the verifiers' */
+  int32_t channel_count;                    /* channel 0 is "reward", the verdict's */
+  int32_t wave;                             /* attempts made so far, from 0 */
 
   /* Set by step_gather, filled by the stages. */
   int32_t *order; /* [kept] rollouts in canonical order */

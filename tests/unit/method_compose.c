@@ -121,12 +121,29 @@ static int pull(struct method_call *c, const struct minibatch *m, struct loss *o
   return 0;
 }
 
+/* A verifier's channel under a method's name, and a rewrite of it. */
+static int clash(struct method_call *c, const struct step *s, struct channels *out, struct error *err)
+{
+  (void)c;
+  (void)s;
+  return reward_add(out, "reward", false, 0, 1, err);
+}
+
+static int noise(struct method_call *c, const struct step *s, struct channels *out, struct error *err)
+{
+  (void)c;
+  for (int32_t i = 0; i < s->rollout_count; i++) TRY(reward_rewrite(out, "reward", i, 0.5, err));
+  return pass > 0 ? reward_rewrite(out, "nothing", 0, 1, err) : 0;
+}
+
 static const char *const NOT_BETA[] = {"beta", NULL};
 static const struct method alpha = {
     .name = "alpha", .base = "grpo", METHOD_OPTIONS(options), .advantage = alpha_advantage};
 static const struct method beta = {
     .name = "beta", .base = "grpo", METHOD_OPTIONS(options), .advantage = alpha_advantage};
 static const struct method bonus = {.name = "bonus", .reward = reward};
+static const struct method clashes = {.name = "clashes", .reward = clash};
+static const struct method noisy = {.name = "noisy", .reward = noise};
 static const struct method declares = {.name = "declares", METHOD_OPTIONS(options), .declare = declare_fails};
 static const struct method extras = {.name = "extras", .extra = extra};
 static const struct method gamma_method = {
@@ -144,8 +161,9 @@ static const struct method pulls = {.name = "pulls", .regularise = pull};
 static const struct method pushes = {.name = "pushes", .regularise = pull};
 static const struct method twice = {.name = "twice", .updates = update_twice};
 
-static const struct method *const TABLE[] = {&alpha,  &beta,   &bonus, &declares, &extras, &gamma_method, &method_grpo,
-                                             &judged, &lonely, &masks, &pulls,    &pushes, &third,        &twice};
+static const struct method *const TABLE[] = {&alpha,        &beta,        &bonus,  &clashes, &declares, &extras,
+                                             &gamma_method, &method_grpo, &judged, &lonely,  &masks,    &noisy,
+                                             &pulls,        &pushes,      &third,  &twice};
 
 size_t method_count(void)
 {
@@ -285,6 +303,25 @@ static void test_base_call(void **state)
   for (int32_t p = 0; p < a->path_count; p++)
     CHECK_CLOSE(b->advantage[p], 2 * a->advantage[p], 0, "a factor of 2 is exact");
   CHECK_CLOSE(a->advantage[0], 0.5, 0, "1 - mean of 1 and 0");
+}
+
+/* A channel has one author; only a rewrite touches another's. */
+static void test_channel_authors(void **state)
+{
+  (void)state;
+  struct composed *set = NULL;
+  struct error err = {0};
+  struct step *s = case_step(FOUR, 4, NULL);
+  CHECK_OK(case_open("[grpo, clashes]", 1, &set, &err), &err);
+  CHECK_ERROR(compose_reward(set, s, &err), &err, ERROR_INPUT,
+              "clashes adds the channel \"reward\", which a verifier has");
+  error_clear(&err);
+  pass = 0;
+  CHECK_OK(case_open("[grpo, noisy]", 1, &set, &err), &err);
+  CHECK_OK(compose_reward(set, s, &err), &err);
+  CHECK_CLOSE(s->rollouts[2].channel[0], 0.5, 0, "rewritten");
+  pass = 1;
+  CHECK_ERROR(compose_reward(set, s, &err), &err, ERROR_INPUT, "which nobody has");
 }
 
 /* A dropped rollout leaves path, denominators and its group; what was written for the others stays theirs. */
@@ -524,12 +561,21 @@ int main(void)
 {
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_owners),    cmocka_unit_test(test_refusals),     cmocka_unit_test(test_option_values),
-      cmocka_unit_test(test_base_call), cmocka_unit_test(test_drop),         cmocka_unit_test(test_weights),
-      cmocka_unit_test(test_channels),  cmocka_unit_test(test_updates),      cmocka_unit_test(test_minibatches),
-      cmocka_unit_test(test_state),     cmocka_unit_test(test_denominators), cmocka_unit_test(test_regularisers),
-      cmocka_unit_test(test_streams),   cmocka_unit_test(test_describe)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_owners),
+                                     cmocka_unit_test(test_refusals),
+                                     cmocka_unit_test(test_option_values),
+                                     cmocka_unit_test(test_base_call),
+                                     cmocka_unit_test(test_drop),
+                                     cmocka_unit_test(test_weights),
+                                     cmocka_unit_test(test_channels),
+                                     cmocka_unit_test(test_updates),
+                                     cmocka_unit_test(test_minibatches),
+                                     cmocka_unit_test(test_state),
+                                     cmocka_unit_test(test_channel_authors),
+                                     cmocka_unit_test(test_denominators),
+                                     cmocka_unit_test(test_regularisers),
+                                     cmocka_unit_test(test_streams),
+                                     cmocka_unit_test(test_describe)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
