@@ -2,11 +2,11 @@
 #ifndef ASSAY_BENCH_KERNEL_BENCH_H
 #define ASSAY_BENCH_KERNEL_BENCH_H
 
-#include "compute/backend.h"
-#include "core/pool.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include "compute/backend.h"
+#include "core/pool.h"
 
 static inline void bench_stop_on(int rc, const struct error *err)
 {
@@ -18,14 +18,16 @@ static inline void bench_stop_on(int rc, const struct error *err)
 /* Arguments: [isa [threads]]. */
 static inline struct device *bench_device(int argc, char **argv)
 {
-  const struct device_options options = {"cpu", argc > 1 ? argv[1] : "auto", argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2};
+  const struct device_options options = {"cpu", argc > 1 ? argv[1] : "auto",
+                                         argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2};
   struct device *d = NULL;
   struct error err = {0};
   bench_stop_on(device_open(&options, &d, &err), &err);
   return d;
 }
 
-/* With one thread the processor time of the program, which others on the machine do not disturb; else the time of day. */
+/* With one thread the processor time of the program, which others on the machine do not disturb; else the time of day.
+ */
 static inline double bench_clock(const struct device *d)
 {
   struct timespec t;
@@ -52,7 +54,8 @@ static inline struct view bench_buffer(struct device *d, const float *from, size
   return v;
 }
 
-static inline struct weight *bench_weight(struct device *d, enum weight_kind kind, const float *from, size_t n, size_t k)
+static inline struct weight *bench_weight(struct device *d, enum weight_kind kind, const float *from, size_t n,
+                                          size_t k)
 {
   struct weight *w = NULL;
   struct error err = {0};

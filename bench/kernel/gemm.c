@@ -2,8 +2,9 @@
  *
  *     bench_kernel_gemm [ISA [THREADS]]
  *
- * Per shape: GFLOP/s (median of REPEATS, taken in turn with OpenBLAS so that both meet the same disturbances), the share of OpenBLAS, and of the peak of fused
- * multiply-adds measured beforehand on all threads at once; for gemm also the bytes of W per second, the floor at small M.
+ * Per shape: GFLOP/s (median of REPEATS, taken in turn with OpenBLAS so that both meet the same disturbances), the
+ * share of OpenBLAS, and of the peak of fused multiply-adds measured beforehand on all threads at once; for gemm also
+ * the bytes of W per second, the floor at small M.
  */
 #include "bench.h"
 
@@ -14,7 +15,7 @@ void openblas_set_num_threads(int threads);
 
 enum { REPEATS = 9 };
 
-/* ---- the peak: twelve independent chains of multiply-adds in registers -------------------------------------------------- */
+/* ---- the peak: twelve independent chains of multiply-adds in registers ---- */
 
 enum { PEAK_STEPS = 20000000, PEAK_CHAINS = 12 };
 #define PEAK_ALL(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
@@ -25,14 +26,18 @@ static void peak_zmm(void *arg, int thread, size_t begin, size_t end)
 {
   (void)arg, (void)thread, (void)begin, (void)end;
   for (int i = 0; i < PEAK_STEPS; i++)
-    __asm__ volatile(PEAK_ALL(PEAK_ZMM)::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+    __asm__ volatile(PEAK_ALL(PEAK_ZMM)::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                           "xmm11");
 }
 
 static void peak_ymm(void *arg, int thread, size_t begin, size_t end)
 {
   (void)arg, (void)thread, (void)begin, (void)end;
   for (int i = 0; i < PEAK_STEPS; i++)
-    __asm__ volatile(PEAK_ALL(PEAK_YMM)::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+    __asm__ volatile(PEAK_ALL(PEAK_YMM)::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                           "xmm11");
 }
 
 /* FLOP/s of all threads. */
@@ -48,7 +53,7 @@ static double peak_measure(struct device *d)
   return 2.0 * PEAK_STEPS * PEAK_CHAINS * (wide ? 16 : 8) * device_threads(d) / bench_median(seconds, 5);
 }
 
-/* ---- one shape ------------------------------------------------------------------------------------------------------------- */
+/* ---- one shape ---- */
 
 enum op { OP_GEMM, OP_DX, OP_DW, OPS };
 
@@ -72,9 +77,12 @@ static bool run_openblas(const struct problem *p, enum op op)
 {
 #ifdef BENCH_OPENBLAS
   const int m = (int)p->m, n = (int)p->n, k = (int)p->k;
-  if (op == OP_GEMM) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, p->host_x, k, p->host_w, k, 0, p->host_y, n);
-  if (op == OP_DX) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, p->host_y, n, p->host_w, k, 0, p->host_dx, k);
-  if (op == OP_DW) cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, k, m, 1e-6f, p->host_y, n, p->host_x, k, 1, p->host_w, k);
+  if (op == OP_GEMM)
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, p->host_x, k, p->host_w, k, 0, p->host_y, n);
+  if (op == OP_DX)
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, k, n, 1, p->host_y, n, p->host_w, k, 0, p->host_dx, k);
+  if (op == OP_DW)
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, k, m, 1e-6f, p->host_y, n, p->host_x, k, 1, p->host_w, k);
   return true;
 #else
   (void)p, (void)op;

@@ -1,14 +1,26 @@
-/* bench/kernel/operations: the operations beside the matrix products at the sizes of SmolLM2-135M, in microseconds per call (median) with the rate
- * that their nearer floor is stated in: GFLOP/s of multiply-adds for attention, numbers per second for what is bound by exp, GB/s for the rest.
+/* bench/kernel/operations: the operations beside the matrix products at the sizes of SmolLM2-135M, in microseconds per
+ * call (median) with the rate that their nearer floor is stated in: GFLOP/s of multiply-adds for attention, numbers per
+ * second for what is bound by exp, GB/s for the rest.
  *
  *     bench_kernel_operations [ISA [THREADS [PART-OF-THE-NAME]]]
  */
-#include "bench.h"
 #include <string.h>
+#include "bench.h"
 
-enum { REPEATS = 9, C = 576, F = 1536, HEADS = 9, KV_HEADS = 3, DIM = 64, VOCAB = 49152, BLOCK = 32, HIDDEN_ROWS = 64, MOST = 1024 * 2048 * 2 };
+enum {
+  REPEATS = 9,
+  C = 576,
+  F = 1536,
+  HEADS = 9,
+  KV_HEADS = 3,
+  DIM = 64,
+  VOCAB = 49152,
+  BLOCK = 32,
+  HIDDEN_ROWS = 64,
+  MOST = 1024 * 2048 * 2
+};
 
-static float *noise; /* MOST numbers */
+static float *noise;            /* MOST numbers */
 static const char *wanted = ""; /* part of the names to run */
 
 struct bench {
@@ -32,16 +44,16 @@ static void report(const char *name, double *seconds, double work, const char *u
   fflush(stdout);
 }
 
-#define TIME(name, work, unit, call)              \
-  do {                                            \
-    double seconds[REPEATS];                      \
-    if (!strstr(name, wanted)) break;             \
-    for (int r_ = 0; r_ < REPEATS; r_++) {        \
-      const double begin = bench_clock(t->d);     \
-      call;                                       \
-      seconds[r_] = bench_clock(t->d) - begin;    \
-    }                                             \
-    report(name, seconds, (double)(work), unit);  \
+#define TIME(name, work, unit, call)             \
+  do {                                           \
+    double seconds[REPEATS];                     \
+    if (!strstr(name, wanted)) break;            \
+    for (int r_ = 0; r_ < REPEATS; r_++) {       \
+      const double begin = bench_clock(t->d);    \
+      call;                                      \
+      seconds[r_] = bench_clock(t->d) - begin;   \
+    }                                            \
+    report(name, seconds, (double)(work), unit); \
   } while (0)
 
 static void bench_elementwise(struct bench *t)
@@ -51,7 +63,8 @@ static void bench_elementwise(struct bench *t)
   const size_t m = 1024, n = m * F;
   TIME("add 1024 x 576", m * C * 12, "GB/s", t->ops->add(d, m * C, t->a, t->b));
   TIME("rmsnorm 1024 x 576", m * C * 8, "GB/s", t->ops->rmsnorm(d, t->norm, 1e-5, (int32_t)m, t->a, t->b, t->small));
-  TIME("rmsnorm_backward 1024 x 576", m * C * 24, "GB/s", t->ops->rmsnorm_backward(d, t->norm, (int32_t)m, t->a, t->small, t->b, t->c, true));
+  TIME("rmsnorm_backward 1024 x 576", m * C * 24, "GB/s",
+       t->ops->rmsnorm_backward(d, t->norm, (int32_t)m, t->a, t->small, t->b, t->c, true));
   TIME("swiglu 1024 x 1536", n, "Gnumbers/s", t->ops->swiglu(d, n, t->a, t->b, t->c));
   TIME("swiglu_backward 1024 x 1536", n, "Gnumbers/s", t->ops->swiglu_backward(d, n, t->a, t->b, t->c, t->e, t->f));
   TIME("rope 1024 x 9 x 64", m * C * 8, "GB/s", t->ops->rope(d, (int32_t)m, t->token, HEADS, DIM, t->b, false, t->a));
@@ -61,7 +74,8 @@ static void bench_elementwise(struct bench *t)
 }
 
 /* `runs` runs of `count` rows that end at position length-1 of a path of their own. */
-static void bench_attention(struct bench *t, const char *name, int32_t runs, int32_t count, int32_t length, bool backward)
+static void bench_attention(struct bench *t, const char *name, int32_t runs, int32_t count, int32_t length,
+                            bool backward)
 {
   static struct rows_run run[64];
   static struct rows_span span[64];
@@ -94,12 +108,16 @@ static void bench_head(struct bench *t)
   struct sample_result out[HIDDEN_ROWS];
   for (int i = 0; i < rows; i++) coef[i] = 0.01 * (i + 1);
   TIME("gemm of the head, 64 rows", work, "GFLOP/s", t->ops->gemm(t->d, t->head, NULL, rows, t->a, t->e));
-  TIME("head_score 64 rows", work, "GFLOP/s", t->ops->head_score(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, t->b, t->c));
+  TIME("head_score 64 rows", work, "GFLOP/s",
+       t->ops->head_score(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, t->b, t->c));
   TIME("head_backward 64 rows", 3 * work, "GFLOP/s",
        t->ops->head_backward(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, coef, NULL, t->b));
   for (int filters = 0; filters < 3; filters++) {
-    static const char *const names[] = {"head_sample 64 rows", "head_sample 64 rows, top_p 0.9", "head_sample 64 rows, top_k 20, top_p 0.8"};
-    for (int i = 0; i < rows; i++) t->params[i] = (struct sample_params){1, filters == 1 ? 0.9f : filters == 2 ? 0.8f : 1, 0, filters == 2 ? 20 : 0, -1, i / 64.0};
+    static const char *const names[] = {"head_sample 64 rows", "head_sample 64 rows, top_p 0.9",
+                                        "head_sample 64 rows, top_k 20, top_p 0.8"};
+    for (int i = 0; i < rows; i++)
+      t->params[i] = (struct sample_params){
+          1, filters == 1 ? 0.9f : filters == 2 ? 0.8f : 1, 0, filters == 2 ? 20 : 0, -1, i / 64.0};
     TIME(names[filters], work, "GFLOP/s", t->ops->head_sample(t->d, t->head, 1, rows, t->a, t->e, t->params, out));
   }
 }

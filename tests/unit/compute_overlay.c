@@ -1,18 +1,20 @@
-/* Every slot of every instruction set against the plain C reference: the same bits for any shape, for infinities, NaN and denormals, and for 1, 2 and 3
- * threads. A case builds its inputs from a seed, runs one operation on the device given, and writes all that the operation may touch into `out`. */
+/* Every slot of every instruction set against the plain C reference: the same bits for any shape, for infinities, NaN
+ * and denormals, and for 1, 2 and 3 threads. A case builds its inputs from a seed, runs one operation on the device
+ * given, and writes all that the operation may touch into `out`. */
 #include "check.h"
 
+#include <stdlib.h>
 #include "compute/cpu/cpu.h"
 #include "core/arena.h"
-#include <stdlib.h>
 
 enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
 
-/* ---- random inputs ------------------------------------------------------------------------------------------------------- */
+/* ---- random inputs ---- */
 
 struct source {
   uint64_t state;
-  int wild; /* 1: denormals, zeros of both signs, huge and tiny numbers now and then; 2: also infinities and NaN; 3: all near 2^-126; 0: none of them */
+  int wild; /* 1: denormals, zeros of both signs, huge and tiny numbers now and then; 2: also infinities and NaN; 3: all
+               near 2^-126; 0: none of them */
 };
 
 static uint64_t source_next(struct source *s) /* splitmix64 */
@@ -38,8 +40,8 @@ static size_t source_size(struct source *s, size_t most)
 
 static float source_real(struct source *s)
 {
-  static const float strange[] = {0.0f,    -0.0f,   1e-40f, -1e-40f, 3e38f, -3e38f, 1e-30f, -1e-30f, 1.17549435e-38f,
-                                  -1e-37f, 1e30f,   88.7f,  -87.3f,  -104.0f};
+  static const float strange[] = {0.0f,    -0.0f,           1e-40f,  -1e-40f, 3e38f, -3e38f, 1e-30f,
+                                  -1e-30f, 1.17549435e-38f, -1e-37f, 1e30f,   88.7f, -87.3f, -104.0f};
   uint64_t bits = source_next(s);
   float x = (float)(bits >> 40) * 0x1p-22f - 2.0f;
   if (s->wild == 3) return x * 0x1p-125f;
@@ -56,7 +58,7 @@ static void source_fill(struct source *s, float *x, size_t n)
   for (size_t i = 0; i < n; i++) x[i] = source_real(s);
 }
 
-/* ---- a device's things, built from a source and read back ------------------------------------------------------------------- */
+/* ---- a device's things, built from a source and read back ---- */
 
 static float *hand; /* OUT_MAX numbers on the way to and from a device */
 
@@ -124,7 +126,7 @@ static void take_number(double x, struct result *r)
   r->n += 2;
 }
 
-/* ---- matrix products --------------------------------------------------------------------------------------------------------- */
+/* ---- matrix products ---- */
 
 static void case_gemm(struct device *d, struct source *s, struct result *r)
 {
@@ -161,7 +163,7 @@ static void case_gemm_dw(struct device *d, struct source *s, struct result *r)
   drop_buffer(x);
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 static void case_rmsnorm(struct device *d, struct source *s, struct result *r)
 {
@@ -179,7 +181,8 @@ static void case_rmsnorm_backward(struct device *d, struct source *s, struct res
 {
   size_t m = source_size(s, 100), c = source_size(s, 700);
   struct weight *w = make_weight(d, s, WEIGHT_VECTOR, c, 1);
-  struct view x = make_buffer(d, s, m * c), scale = make_buffer(d, s, m), dy = make_buffer(d, s, m * c), dx = make_buffer(d, s, m * c);
+  struct view x = make_buffer(d, s, m * c), scale = make_buffer(d, s, m), dy = make_buffer(d, s, m * c),
+              dx = make_buffer(d, s, m * c);
   device_ops(d)->rmsnorm_backward(d, w, (int32_t)m, x, scale, dy, dx, source_below(s, 2));
   take_buffer(d, dx, m * c, r);
   take_weight(w, r);
@@ -190,7 +193,8 @@ static void case_rmsnorm_backward(struct device *d, struct source *s, struct res
 
 static void case_rope(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 60), heads = 1 + source_below(s, 5), half = source_size(s, 70), positions = 1 + source_below(s, 50);
+  size_t m = source_size(s, 60), heads = 1 + source_below(s, 5), half = source_size(s, 70),
+         positions = 1 + source_below(s, 50);
   int32_t position[60];
   for (size_t i = 0; i < m; i++) position[i] = (int32_t)source_below(s, positions);
   struct view table = make_buffer(d, s, positions * half * 2), x = make_buffer(d, s, m * heads * half * 2);
@@ -247,7 +251,8 @@ static void case_copies(struct device *d, struct source *s, struct result *r)
 
 static void case_embed(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 60), c = source_size(s, 300), vocab = source_size(s, 100), slots = 1 + source_below(s, vocab);
+  size_t m = source_size(s, 60), c = source_size(s, 300), vocab = source_size(s, 100),
+         slots = 1 + source_below(s, vocab);
   int32_t token[60], slot[60], id[100];
   for (size_t i = 0; i < m; i++) token[i] = (int32_t)source_below(s, vocab);
   for (size_t i = 0; i < m; i++) slot[i] = (int32_t)source_below(s, slots);
@@ -263,14 +268,21 @@ static void case_embed(struct device *d, struct source *s, struct result *r)
   drop_buffer(dy);
 }
 
-/* ---- a whole weight --------------------------------------------------------------------------------------------------------------- */
+/* ---- a whole weight ---- */
 
 static void case_adamw(struct device *d, struct source *s, struct result *r)
 {
   size_t n = source_size(s, 200), k = source_size(s, 100);
-  struct weight *w = source_below(s, 2) ? make_weight(d, s, WEIGHT_MATRIX, n, k) : make_weight(d, s, WEIGHT_VECTOR, n, 1);
-  struct adamw_params p = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .correction1 = 0.1,
-                           .correction2 = 0.001, .grad_scale = 0.37};
+  struct weight *w =
+      source_below(s, 2) ? make_weight(d, s, WEIGHT_MATRIX, n, k) : make_weight(d, s, WEIGHT_VECTOR, n, 1);
+  struct adamw_params p = {.lr = 1e-3,
+                           .beta1 = 0.9,
+                           .beta2 = 0.999,
+                           .eps = 1e-8,
+                           .weight_decay = 0.1,
+                           .correction1 = 0.1,
+                           .correction2 = 0.001,
+                           .grad_scale = 0.37};
   device_ops(d)->adamw(d, w, &p);
   take_weight(w, r);
 }
@@ -285,7 +297,7 @@ static void case_reduce(struct device *d, struct source *s, struct result *r)
   take_weight(w, r);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- attention ---- */
 
 enum { RUNS = 3, TABLE = 600, POSITIONS = 300 };
 
@@ -375,7 +387,7 @@ static void case_attention(struct device *d, struct source *s, struct result *r)
   kv_destroy(kv);
 }
 
-/* ---- head --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- head ---- */
 
 enum { PAIRS = 60 };
 
@@ -393,10 +405,12 @@ static void case_head(struct device *d, struct source *s, struct result *r)
   const struct head_rows rows = {(int32_t)h, NULL, (int32_t)pairs, pair_row, target};
   double inv = source_below(s, 2) ? 1.0 : 1.3;
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
-  struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, h * (size_t)chunk), stat = make_buffer(d, s, 3 * h);
+  struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, h * (size_t)chunk),
+              stat = make_buffer(d, s, 3 * h);
   struct view logp = make_buffer(d, s, pairs), entropy = make_buffer(d, s, h), dhidden = make_buffer(d, s, h * c);
   device_ops(d)->head_score(d, w, inv, &rows, hidden, chunk, scratch, stat, logp, entropy);
-  device_ops(d)->head_backward(d, w, inv, &rows, hidden, chunk, scratch, stat, coef, source_below(s, 2) ? entropy_coef : NULL, dhidden);
+  device_ops(d)->head_backward(d, w, inv, &rows, hidden, chunk, scratch, stat, coef,
+                               source_below(s, 2) ? entropy_coef : NULL, dhidden);
   take_buffer(d, stat, 3 * h, r);
   take_buffer(d, logp, pairs, r);
   take_buffer(d, entropy, h, r);
@@ -408,12 +422,14 @@ static void case_head(struct device *d, struct source *s, struct result *r)
 
 static void case_head_sample(struct device *d, struct source *s, struct result *r)
 {
-  size_t count = source_size(s, 20), c = source_size(s, 20), vocab = source_below(s, 4) ? source_size(s, 700) : 2000 + source_below(s, 9000);
+  size_t count = source_size(s, 20), c = source_size(s, 20),
+         vocab = source_below(s, 4) ? source_size(s, 700) : 2000 + source_below(s, 9000);
   struct sample_params params[20];
   struct sample_result result[20];
   for (size_t i = 0; i < count; i++) {
     static const float temperatures[] = {0, 1, 1, 0.7f, 1.5f};
-    params[i] = (struct sample_params){temperatures[source_below(s, 5)], 1, 0, 0, -1, (double)source_below(s, 1000) / 1000};
+    params[i] =
+        (struct sample_params){temperatures[source_below(s, 5)], 1, 0, 0, -1, (double)source_below(s, 1000) / 1000};
     if (source_below(s, 4) == 0) params[i].top_p = 0.3f + 0.1f * (float)source_below(s, 7);
     if (source_below(s, 4) == 0) params[i].min_p = 0.05f;
     if (source_below(s, 4) == 0) params[i].top_k = 1 + (int32_t)source_below(s, vocab + 5);
@@ -434,7 +450,8 @@ static void case_head_sample(struct device *d, struct source *s, struct result *
 
 static void case_head_top(struct device *d, struct source *s, struct result *r)
 {
-  size_t count = source_size(s, 20), c = source_size(s, 20), vocab = source_size(s, 700), k = 1 + source_below(s, vocab < 20 ? vocab : 20);
+  size_t count = source_size(s, 20), c = source_size(s, 20), vocab = source_size(s, 700),
+         k = 1 + source_below(s, vocab < 20 ? vocab : 20);
   int32_t ids[20 * 20];
   float logp[20 * 20];
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
@@ -449,7 +466,7 @@ static void case_head_top(struct device *d, struct source *s, struct result *r)
   weight_destroy(w);
 }
 
-/* ---- the comparison ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the comparison ---- */
 
 typedef void case_fn(struct device *d, struct source *s, struct result *r);
 static const struct {
@@ -496,7 +513,8 @@ static void compare_case(struct device *reference, struct device *d, size_t i, u
   CHECK_INT(g.n, w.n);
   const char *sentence = w.n ? check_bits_f32_at(got, want, w.n) : NULL;
   if (!sentence) return;
-  print_error("%s, seed %d, %s with %d threads: %s\n", cases[i].name, (int)seed, device_isa(d), device_threads(d), sentence);
+  print_error("%s, seed %d, %s with %d threads: %s\n", cases[i].name, (int)seed, device_isa(d), device_threads(d),
+              sentence);
   fail();
 }
 
@@ -513,7 +531,8 @@ static void compare_isa(const char *isa)
     }
     CHECK_STR(device_isa(d), isa);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-      for (uint64_t seed = (uint64_t)threads; seed < CASES_EACH; seed += 3) compare_case(reference, d, i, seed, want, got);
+      for (uint64_t seed = (uint64_t)threads; seed < CASES_EACH; seed += 3)
+        compare_case(reference, d, i, seed, want, got);
     device_close(d);
   }
   device_close(reference);
@@ -542,6 +561,7 @@ static void test_avx512(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2), cmocka_unit_test(test_avx512)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2),
+                                     cmocka_unit_test(test_avx512)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

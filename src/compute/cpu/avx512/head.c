@@ -2,8 +2,8 @@
 #include "compute/cpu/simd/f16_avx512.inc.h"
 
 #include "compute/cpu/simd/head.inc.h"
-#include "compute/cpu/simd/sample.inc.h"
 #include "compute/cpu/simd/overlay.h"
+#include "compute/cpu/simd/sample.inc.h"
 
 void overlay_head_avx512(struct backend_ops *ops)
 {

@@ -1,21 +1,22 @@
 /* compute/cpu/simd/attention: attention over paths, forward and backward, over tile.inc.h.
  *
- * A unit of work is a few (row, head) pairs that share a run and a KV head: the query heads of one decoded row, or of some neighbouring rows of a
- * longer run. Keys go by in blocks of KEY_BLOCK by absolute position. Scores have lanes across keys, straight from the [D][block] layout of K; outputs lanes
- * across D, from the rows of V. What a pair does not see differs only at the ends of its range, so a block that every pair sees alike is
- * one tile, and the others are walked pair by pair.
+ * A unit of work is a few (row, head) pairs that share a run and a KV head: the query heads of one decoded row, or of
+ * some neighbouring rows of a longer run. Keys go by in blocks of KEY_BLOCK by absolute position. Scores have lanes
+ * across keys, straight from the [D][block] layout of K; outputs lanes across D, from the rows of V. What a pair does
+ * not see differs only at the ends of its range, so a block that every pair sees alike is one tile, and the others are
+ * walked pair by pair.
  *
- * Floors, per (row, head, key): forward 4 D operations and one exp, 8 D bytes of K and V per unit and key; backward 10 D operations, one exp and one
- * division. At D = 64 exp, maximum and sums add about a quarter to the multiply-adds.
+ * Floors, per (row, head, key): forward 4 D operations and one exp, 8 D bytes of K and V per unit and key; backward 10
+ * D operations, one exp and one division. At D = 64 exp, maximum and sums add about a quarter to the multiply-adds.
  *
  * Head sizes off 16 are left to the reference.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_ATTENTION_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_INC_H
 
+#include <string.h>
 #include "compute/cpu/ref/path.h"
 #include "compute/cpu/simd/tile.inc.h"
-#include <string.h>
 
 TILE_TABLE(ROWS)
 TILE_TABLE(PAIRS)
@@ -25,26 +26,38 @@ enum { DIM_MAX = A_DEPTH };
 
 /* One row alone: more panels at once, or the multiply-adds wait for each other. */
 enum { LONE_PANELS = 4 };
-static void tile_lone_PAIRS(const struct tile *t) { tile_run(1, LONE_PANELS, ROW_AT_PAIRS, STEP_AT_PAIRS, t); }
-static void tile_lone_KEYS(const struct tile *t) { tile_run(1, LONE_PANELS, ROW_AT_KEYS, STEP_AT_KEYS, t); }
+static void tile_lone_PAIRS(const struct tile *t)
+{
+  tile_run(1, LONE_PANELS, ROW_AT_PAIRS, STEP_AT_PAIRS, t);
+}
+static void tile_lone_KEYS(const struct tile *t)
+{
+  tile_run(1, LONE_PANELS, ROW_AT_KEYS, STEP_AT_KEYS, t);
+}
 
-/* A tile over `panels` panels 16 floats apart in b and c. lone: the form's tile of one row and LONE_PANELS panels, or NULL. */
+/* A tile over `panels` panels 16 floats apart in b and c. lone: the form's tile of one row and LONE_PANELS panels, or
+ * NULL. */
 static void tile_across(struct tile t, const struct tile_table *table, tile_fn *lone, size_t rows, size_t panels)
 {
   t.b_panel = t.c_panel = t.lanes = PANEL;
   while (panels > 0) {
-    const size_t group = rows == 1 && lone && panels >= LONE_PANELS ? LONE_PANELS : panels >= TILE_PANELS ? TILE_PANELS : 1;
-    if (rows == 1 && lone && group == LONE_PANELS) lone(&t);
-    else table->run[group == TILE_PANELS][rows - 1](&t);
+    const size_t group = rows == 1 && lone && panels >= LONE_PANELS ? LONE_PANELS
+                         : panels >= TILE_PANELS                    ? TILE_PANELS
+                                                                    : 1;
+    if (rows == 1 && lone && group == LONE_PANELS)
+      lone(&t);
+    else
+      table->run[group == TILE_PANELS][rows - 1](&t);
     t.b += group * PANEL;
     t.c += group * PANEL;
     panels -= group;
   }
 }
 
-/* ---- units of work --------------------------------------------------------------------------------------------------- */
+/* ---- units of work ---- */
 
-/* Pairs of one unit: rows row .. row+rows-1 of the run, query heads head .. head+heads-1 of KV head kv_head; pair i is row + i / heads, head + i % heads. */
+/* Pairs of one unit: rows row .. row+rows-1 of the run, query heads head .. head+heads-1 of KV head kv_head; pair i is
+ * row + i / heads, head + i % heads. */
 struct unit {
   const struct rows_run *run;
   int32_t row, rows;
@@ -63,7 +76,10 @@ struct attention_call {
   size_t dim, items;
 };
 
-static size_t unit_pairs(const struct unit *u) { return (size_t)u->rows * (size_t)u->heads; }
+static size_t unit_pairs(const struct unit *u)
+{
+  return (size_t)u->rows * (size_t)u->heads;
+}
 /* [M, H] index of a pair. */
 static size_t pair_at(const struct attention_call *c, const struct unit *u, size_t i)
 {
@@ -77,44 +93,44 @@ static int32_t pair_position(const struct unit *u, size_t i)
 
 /* Calls fn for every unit of at most `pairs` pairs of one KV head and run, in the order of rows, then heads. */
 typedef void unit_fn(const struct attention_call *c, const struct unit *u, float *scratch);
-static void units_of_run(const struct attention_call *c, const struct rows_run *run, int kv_head, int pairs, size_t item, size_t *count,
-                         unit_fn *fn, float *scratch)
+static void units_of_run(const struct attention_call *c, const struct rows_run *run, int kv_head, int pairs,
+                         size_t item, size_t *count, unit_fn *fn, float *scratch)
 {
   const int group = c->shape->heads / c->shape->kv_heads, heads = group < pairs ? group : pairs, rows = pairs / heads;
   for (int32_t row = 0; row < run->count; row += rows)
     for (int head = 0; head < group; head += heads, ++*count) {
       if (*count % c->items != item) continue;
-      const struct unit u = {run,
-                             run->row + row,
-                             row + rows < run->count ? rows : run->count - row,
-                             kv_head,
-                             kv_head * group + head,
-                             head + heads < group ? heads : group - head};
+      const struct unit u = {run,     run->row + row,         row + rows < run->count ? rows : run->count - row,
+                             kv_head, kv_head * group + head, head + heads < group ? heads : group - head};
       fn(c, &u, scratch);
     }
 }
 
-/* ---- keys and values of a block ---------------------------------------------------------------------------------------- */
+/* ---- keys and values of a block ---- */
 
-/* K and V of some positions: key element d of position i is key[d * key_step + i], value element d is value[i * D + d]. */
+/* K and V of some positions: key element d of position i is key[d * key_step + i], value element d is value[i * D + d].
+ */
 struct piece {
   const float *key, *value;
   size_t key_step;
 };
 
-/* Positions that one piece covers: those of a storage block, at most KEY_BLOCK; storage blocks under 16 are copied together. */
+/* Positions that one piece covers: those of a storage block, at most KEY_BLOCK; storage blocks under 16 are copied
+ * together. */
 static int32_t piece_width(const struct kv *kv)
 {
   return kv->shape.block >= KEY_BLOCK ? KEY_BLOCK : PANEL;
 }
 
 /* The piece that begins at `position`. low .. high is what exists of the path here. copy: 2 * 16 * D floats. */
-static struct piece piece_load(const struct attention_call *c, const struct unit *u, int32_t position, int32_t low, int32_t high, float *copy)
+static struct piece piece_load(const struct attention_call *c, const struct unit *u, int32_t position, int32_t low,
+                               int32_t high, float *copy)
 {
   const int32_t *table = c->rows->blocks + u->run->table;
   const size_t dim = c->dim, step = (size_t)c->kv->shape.block;
   if (step >= PANEL) {
-    return (struct piece){path_key(c->kv, c->layer, u->kv_head, table, position), path_value(c->kv, c->layer, u->kv_head, table, position), step};
+    return (struct piece){path_key(c->kv, c->layer, u->kv_head, table, position),
+                          path_value(c->kv, c->layer, u->kv_head, table, position), step};
   }
   float *key = copy, *value = copy + PANEL * dim;
   memset(copy, 0, 2 * PANEL * dim * sizeof *copy);
@@ -127,7 +143,8 @@ static struct piece piece_load(const struct attention_call *c, const struct unit
   return (struct piece){key, value, PANEL};
 }
 
-/* The part from .. end-1 of a block of keys that a pair sees, or of a group's pairs that see a key; from >= end: none. */
+/* The part from .. end-1 of a block of keys that a pair sees, or of a group's pairs that see a key; from >= end: none.
+ */
 struct seen {
   int32_t from, end;
 };
@@ -142,22 +159,30 @@ static struct seen seen_of(const struct attention_call *c, int32_t position, int
   return (struct seen){first > 0 ? first : 0, end < KEY_BLOCK ? end : KEY_BLOCK};
 }
 
-/* Pairs' vectors of D, `from` by [M, H], as the broadcast side of a tile (ROWS), and as the other side with b_step A_STRIDE. */
+/* Pairs' vectors of D, `from` by [M, H], as the broadcast side of a tile (ROWS), and as the other side with b_step
+ * A_STRIDE. */
 static void pack_pairs(const struct attention_call *c, const struct unit *u, const float *from, float *to)
 {
-  for (size_t i = 0; i < unit_pairs(u); i++) memcpy(to + i * A_STRIDE, from + pair_at(c, u, i) * c->dim, c->dim * sizeof *to);
+  for (size_t i = 0; i < unit_pairs(u); i++)
+    memcpy(to + i * A_STRIDE, from + pair_at(c, u, i) * c->dim, c->dim * sizeof *to);
 }
 
 /* scores[i][0 ..] = chain over D of pair i's vector and 16 or 32 columns of b ([D], b_step apart). */
-static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const float *b, size_t b_step, size_t width, float *scores)
+static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const float *b, size_t b_step, size_t width,
+                          float *scores)
 {
   for (size_t i = 0; i < pairs; i += TILE_ROWS) {
-    const struct tile t = {.a = packed + i * A_STRIDE, .b = b, .c = scores + i * KEY_BLOCK, .b_step = b_step, .c_row = KEY_BLOCK, .depth = dim};
+    const struct tile t = {.a = packed + i * A_STRIDE,
+                           .b = b,
+                           .c = scores + i * KEY_BLOCK,
+                           .b_step = b_step,
+                           .c_row = KEY_BLOCK,
+                           .depth = dim};
     tile_across(t, &tiles_ROWS, NULL, size_min(TILE_ROWS, pairs - i), width / PANEL);
   }
 }
 
-/* ---- forward ------------------------------------------------------------------------------------------------------------ */
+/* ---- forward ---- */
 
 /* A unit's softmax state and buffers, all in the thread's scratch. */
 struct forward {
@@ -185,7 +210,8 @@ static void forward_largest(struct forward *w, size_t i, struct f16 scale)
   const struct f16 none = f16_set(-__builtin_inff());
   struct m16 low, high;
   seen_masks(w->seen[i], &low, &high);
-  const struct f16 a = f16_select(low, f16_mul(f16_load(s), scale), none), b = f16_select(high, f16_mul(f16_load(s + 16), scale), none);
+  const struct f16 a = f16_select(low, f16_mul(f16_load(s), scale), none),
+                   b = f16_select(high, f16_mul(f16_load(s + 16), scale), none);
   const float top = f16_largest(f16_max(b, f16_max(a, none)));
   f16_store(s, a);
   f16_store(s + 16, b);
@@ -221,9 +247,10 @@ static void forward_softmax(struct forward *w, size_t pairs, float scale, size_t
     if (w->seen[i].from < w->seen[i].end) forward_weights(w, i, dim);
 }
 
-/* o = o + sum_j e_j v_j over keys range.from .. range.end-1 of the block, for pairs first .. first+pairs-1. `at`: the piece's first key. */
-static void forward_values(const struct attention_call *c, struct forward *w, size_t first, size_t pairs, struct seen range, int32_t at,
-                           const struct piece *piece)
+/* o = o + sum_j e_j v_j over keys range.from .. range.end-1 of the block, for pairs first .. first+pairs-1. `at`: the
+ * piece's first key. */
+static void forward_values(const struct attention_call *c, struct forward *w, size_t first, size_t pairs,
+                           struct seen range, int32_t at, const struct piece *piece)
 {
   if (range.from >= range.end) return;
   const struct tile t = {.a = w->e + first * KEY_BLOCK + range.from,
@@ -243,29 +270,33 @@ static void forward_unseen(struct forward *w, size_t i, size_t dim)
   for (size_t d = 0; d < dim; d += 16) f16_store(o + d, f16_add(f16_load(o + d), f16_zero()));
 }
 
-/* The values of one piece for pairs first .. end-1, all of which see some of the block: as a tile what all see, pair by pair what is before and behind. */
-static void forward_piece(const struct attention_call *c, struct forward *w, size_t first, size_t end, int32_t at, int32_t width,
-                          const struct piece *piece)
+/* The values of one piece for pairs first .. end-1, all of which see some of the block: as a tile what all see, pair by
+ * pair what is before and behind. */
+static void forward_piece(const struct attention_call *c, struct forward *w, size_t first, size_t end, int32_t at,
+                          int32_t width, const struct piece *piece)
 {
   const struct seen held = {at, at + width};
   struct seen common = held;
   for (size_t i = first; i < end; i++) common = seen_both(common, w->seen[i]);
   if (common.from >= common.end) common.from = common.end = held.end;
   for (size_t i = first; i < end; i++) {
-    const struct seen own = seen_both(held, w->seen[i]), before = {own.from, own.end < common.from ? own.end : common.from};
+    const struct seen own = seen_both(held, w->seen[i]),
+                      before = {own.from, own.end < common.from ? own.end : common.from};
     if (own.from > held.from) forward_unseen(w, i, c->dim);
     forward_values(c, w, i, 1, before, at, piece);
   }
   forward_values(c, w, first, end - first, common, at, piece);
   for (size_t i = first; i < end; i++) {
-    const struct seen own = seen_both(held, w->seen[i]), behind = {own.from > common.end ? own.from : common.end, own.end};
+    const struct seen own = seen_both(held, w->seen[i]),
+                      behind = {own.from > common.end ? own.from : common.end, own.end};
     forward_values(c, w, i, 1, behind, at, piece);
     if (own.end < held.end) forward_unseen(w, i, c->dim);
   }
 }
 
 /* One block of keys, for all pairs of a unit. low .. high: what some pair sees. */
-static void forward_block(const struct attention_call *c, const struct unit *u, struct forward *w, int32_t start, int32_t low, int32_t high)
+static void forward_block(const struct attention_call *c, const struct unit *u, struct forward *w, int32_t start,
+                          int32_t low, int32_t high)
 {
   const size_t pairs = unit_pairs(u);
   const int32_t width = piece_width(c->kv);
@@ -298,10 +329,12 @@ static void forward_unit(const struct attention_call *c, const struct unit *u, f
     w->begun[i] = false;
   }
   pack_pairs(c, u, c->q, w->q);
-  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) forward_block(c, u, w, start, low, high);
+  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK)
+    forward_block(c, u, w, start, low, high);
   for (size_t i = 0; i < pairs; i++) {
     const size_t at = pair_at(c, u, i);
-    for (size_t d = 0; d < dim; d += 16) f16_store(c->o + at * dim + d, f16_div(f16_load(w->o + i * dim + d), f16_set(w->l[i])));
+    for (size_t d = 0; d < dim; d += 16)
+      f16_store(c->o + at * dim + d, f16_div(f16_load(w->o + i * dim + d), f16_set(w->l[i])));
     c->stat[2 * at] = w->m[i];
     c->stat[2 * at + 1] = w->l[i];
   }
@@ -325,8 +358,8 @@ static bool attention_fits(const struct attention_shape *shape)
   return shape->head_dim % PANEL == 0 && shape->head_dim <= DIM_MAX;
 }
 
-static void attention_run(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer, const struct rows *rows,
-                          struct view q, struct view o, struct view stat)
+static void attention_run(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer,
+                          const struct rows *rows, struct view q, struct view o, struct view stat)
 {
   if (rows->count <= 0) return;
   if (!attention_fits(shape)) {

@@ -1,8 +1,8 @@
-/* compute/cpu/simd/attention_backward: P again from (m, l), then dS, and three products with it: dq over keys ascending, dk and dv over (row, head) pairs
- * ascending. A thread has a KV head, or some panels of its D, for all rows, as
- * the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every
- * product has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: what a whole tile of pairs or keys has
- * in common is one tile, the rest is walked one by one.
+/* compute/cpu/simd/attention_backward: P again from (m, l), then dS, and three products with it: dq over keys
+ * ascending, dk and dv over (row, head) pairs ascending. A thread has a KV head, or some panels of its D, for all rows,
+ * as the chains of dk and dv want it. K and V of a block are transposed once per group of pairs, so that every product
+ * has its lanes along memory. Pairs and keys that do not see each other take no part in any chain: what a whole tile of
+ * pairs or keys has in common is one tile, the rest is walked one by one.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BACKWARD_INC_H
@@ -17,7 +17,7 @@ struct backward {
   size_t lane, lanes; /* the part of D whose gradients are this thread's */
   int32_t position[GROUP_PAIRS];
   struct seen seen[GROUP_PAIRS];
-  float p[GROUP_PAIRS * KEY_BLOCK], ds[GROUP_PAIRS * KEY_BLOCK];           /* scores and dP first */
+  float p[GROUP_PAIRS * KEY_BLOCK], ds[GROUP_PAIRS * KEY_BLOCK];               /* scores and dP first */
   float q[GROUP_PAIRS * A_STRIDE], dout[GROUP_PAIRS * A_STRIDE];               /* by pack_pairs */
   float dq[GROUP_PAIRS * GROUP_DIM];                                           /* [pair][D] */
   float key_rows[KEY_BLOCK * GROUP_DIM], value_columns[KEY_BLOCK * GROUP_DIM]; /* [32][D], [D][32] */
@@ -25,10 +25,11 @@ struct backward {
 };
 _Static_assert(sizeof(struct backward) <= 768 * 1024, "fits in a thread's scratch");
 
-/* ---- a block's weights -------------------------------------------------------------------------------------------------- */
+/* ---- a block's weights ---- */
 
 /* Scores and dP of all pairs against a block, and the block's transposes. */
-static void backward_scores(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
+static void backward_scores(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start,
+                            int32_t low, int32_t high)
 {
   const int32_t width = piece_width(c->kv);
   const size_t pairs = unit_pairs(u), dim = c->dim;
@@ -38,7 +39,8 @@ static void backward_scores(const struct attention_call *c, const struct unit *u
     for (size_t d = 0; d < dim; d += PANEL)
       for (size_t j = 0; j < (size_t)width; j += PANEL) {
         if (d >= w->lane && d < w->lane + w->lanes)
-          f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d, dim);
+          f16_transpose(piece.key + d * piece.key_step + j, piece.key_step, w->key_rows + ((size_t)at + j) * dim + d,
+                        dim);
         f16_transpose(piece.value + j * dim + d, dim, w->value_columns + d * KEY_BLOCK + (size_t)at + j, KEY_BLOCK);
       }
     pairs_by_keys(w->q, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
@@ -62,10 +64,11 @@ static void backward_weights(struct backward *w, size_t pairs, float scale)
   }
 }
 
-/* ---- the three products ------------------------------------------------------------------------------------------------- */
+/* ---- the three products ---- */
 
 /* dq of pairs first .. first+pairs-1 from keys range.from .. range.end-1. */
-static void backward_dq(const struct attention_call *c, struct backward *w, size_t first, size_t pairs, struct seen range)
+static void backward_dq(const struct attention_call *c, struct backward *w, size_t first, size_t pairs,
+                        struct seen range)
 {
   if (range.from >= range.end) return;
   const struct tile t = {.a = w->ds + first * KEY_BLOCK + range.from,
@@ -91,8 +94,10 @@ static void backward_dq_pairs(const struct attention_call *c, struct backward *w
     backward_dq(c, w, i, 1, seen_both(w->seen[i], (struct seen){common.end, KEY_BLOCK}));
 }
 
-/* dk and dv of keys first .. first+keys-1 of the block from pairs range.from .. range.end-1. at: of the first key's row in both. */
-static void backward_dkv(const struct attention_call *c, const struct backward *w, size_t first, size_t keys, struct seen range, size_t at)
+/* dk and dv of keys first .. first+keys-1 of the block from pairs range.from .. range.end-1. at: of the first key's row
+ * in both. */
+static void backward_dkv(const struct attention_call *c, const struct backward *w, size_t first, size_t keys,
+                         struct seen range, size_t at)
 {
   if (range.from >= range.end) return;
   const size_t pair = (size_t)range.from;
@@ -111,7 +116,8 @@ static void backward_dkv(const struct attention_call *c, const struct backward *
 }
 
 /* dk and dv of a tile of keys: from the pairs that see them all together, key by key from those before and behind. */
-static void backward_dkv_keys(const struct attention_call *c, const struct backward *w, int32_t pairs, size_t first, size_t keys, size_t at)
+static void backward_dkv_keys(const struct attention_call *c, const struct backward *w, int32_t pairs, size_t first,
+                              size_t keys, size_t at)
 {
   const size_t row = (size_t)c->shape->kv_heads * c->dim;
   struct seen by[TILE_ROWS], common = {0, pairs};
@@ -120,16 +126,20 @@ static void backward_dkv_keys(const struct attention_call *c, const struct backw
     /* The pairs that see a key follow each other, for a run's positions ascend. */
     by[j] = (struct seen){0, pairs};
     while (by[j].from < pairs && !(w->seen[by[j].from].from <= key && key < w->seen[by[j].from].end)) by[j].from++;
-    while (by[j].end > by[j].from && !(w->seen[by[j].end - 1].from <= key && key < w->seen[by[j].end - 1].end)) by[j].end--;
+    while (by[j].end > by[j].from && !(w->seen[by[j].end - 1].from <= key && key < w->seen[by[j].end - 1].end))
+      by[j].end--;
     common = seen_both(common, by[j]);
   }
   if (common.from >= common.end) common.from = common.end = pairs;
-  for (size_t j = 0; j < keys; j++) backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){0, common.from}), at + j * row);
+  for (size_t j = 0; j < keys; j++)
+    backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){0, common.from}), at + j * row);
   backward_dkv(c, w, first, keys, common, at);
-  for (size_t j = 0; j < keys; j++) backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){common.end, pairs}), at + j * row);
+  for (size_t j = 0; j < keys; j++)
+    backward_dkv(c, w, first + j, 1, seen_both(by[j], (struct seen){common.end, pairs}), at + j * row);
 }
 
-static void backward_block(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start, int32_t low, int32_t high)
+static void backward_block(const struct attention_call *c, const struct unit *u, struct backward *w, int32_t start,
+                           int32_t low, int32_t high)
 {
   const size_t pairs = unit_pairs(u), row = (size_t)c->shape->kv_heads * c->dim;
   bool whole = true;
@@ -137,7 +147,8 @@ static void backward_block(const struct attention_call *c, const struct unit *u,
     w->seen[i] = seen_of(c, w->position[i], start);
     whole = whole && w->seen[i].from == 0 && w->seen[i].end == KEY_BLOCK;
   }
-  const int32_t most = whole ? (int32_t)TILE_ROWS : EDGE_KEYS; /* where the mask is a staircase, fewer keys have more in common */
+  const int32_t most =
+      whole ? (int32_t)TILE_ROWS : EDGE_KEYS; /* where the mask is a staircase, fewer keys have more in common */
   backward_scores(c, u, w, start, low, high);
   backward_weights(w, pairs, c->scale);
   for (size_t i = 0; i < pairs; i += TILE_ROWS) backward_dq_pairs(c, w, i, size_min(TILE_ROWS, pairs - i));
@@ -149,12 +160,13 @@ static void backward_block(const struct attention_call *c, const struct unit *u,
     for (int32_t keys; j < span_end; j += keys) {
       keys = span_end - j < most ? span_end - j : most;
       const size_t slot = (size_t)(span->slot + j - span->position);
-      backward_dkv_keys(c, w, (int32_t)pairs, (size_t)(j - start), (size_t)keys, slot * row + (size_t)u->kv_head * c->dim);
+      backward_dkv_keys(c, w, (int32_t)pairs, (size_t)(j - start), (size_t)keys,
+                        slot * row + (size_t)u->kv_head * c->dim);
     }
   }
 }
 
-/* ---- a group of pairs ----------------------------------------------------------------------------------------------------- */
+/* ---- a group of pairs ---- */
 
 static void backward_unit(const struct attention_call *c, const struct unit *u, float *scratch)
 {
@@ -175,11 +187,14 @@ static void backward_unit(const struct attention_call *c, const struct unit *u, 
   }
   pack_pairs(c, u, c->q, w->q);
   pack_pairs(c, u, c->dout, w->dout);
-  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK) backward_block(c, u, w, start, low, high);
-  for (size_t i = 0; i < pairs; i++) memcpy(c->dq + pair_at(c, u, i) * dim + w->lane, w->dq + i * dim + w->lane, w->lanes * sizeof *w->dq);
+  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK)
+    backward_block(c, u, w, start, low, high);
+  for (size_t i = 0; i < pairs; i++)
+    memcpy(c->dq + pair_at(c, u, i) * dim + w->lane, w->dq + i * dim + w->lane, w->lanes * sizeof *w->dq);
 }
 
-static void backward_head(const struct attention_call *c, struct backward *w, size_t kv_head, size_t lane, size_t lane_end)
+static void backward_head(const struct attention_call *c, struct backward *w, size_t kv_head, size_t lane,
+                          size_t lane_end)
 {
   size_t count = 0;
   w->lane = lane;
@@ -188,24 +203,28 @@ static void backward_head(const struct attention_call *c, struct backward *w, si
     units_of_run(c, c->rows->runs + i, (int)kv_head, GROUP_PAIRS, 0, &count, backward_unit, (float *)(void *)w);
 }
 
-/* KV heads are dealt out evenly. Those left over are split by panels of D: each part computes the weights anew, two products of five. */
+/* KV heads are dealt out evenly. Those left over are split by panels of D: each part computes the weights anew, two
+ * products of five. */
 static void backward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct attention_call *c = arg;
-  struct backward *w = (struct backward *)(void *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
-  const size_t heads = (size_t)c->shape->kv_heads, threads = (size_t)pool_threads(c->device->pool), panels = c->dim / PANEL;
+  struct backward *w =
+      (struct backward *)(void *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  const size_t heads = (size_t)c->shape->kv_heads, threads = (size_t)pool_threads(c->device->pool),
+               panels = c->dim / PANEL;
   const size_t each = heads / threads, left = heads % threads, parts = left ? size_min(threads / left, panels) : 0;
   for (size_t item = begin; item < end; item++) {
     for (size_t head = item * each; head < (item + 1) * each; head++) backward_head(c, w, head, 0, c->dim);
     if (item >= left * parts) continue;
     const size_t part = item % parts;
-    backward_head(c, w, each * threads + item / parts, panels * part / parts * PANEL, panels * (part + 1) / parts * PANEL);
+    backward_head(c, w, each * threads + item / parts, panels * part / parts * PANEL,
+                  panels * (part + 1) / parts * PANEL);
   }
 }
 
-static void attention_backward_run(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer,
-                                   const struct rows *rows, struct view q, struct view o, struct view stat, struct view dout, struct view dq,
-                                   struct kv_grad_view grad)
+static void attention_backward_run(struct device *d, const struct attention_shape *shape, const struct kv *kv,
+                                   int layer, const struct rows *rows, struct view q, struct view o, struct view stat,
+                                   struct view dout, struct view dq, struct kv_grad_view grad)
 {
   if (rows->count <= 0) return;
   if (!attention_fits(shape) || shape->head_dim > GROUP_DIM) {

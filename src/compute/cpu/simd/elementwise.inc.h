@@ -1,8 +1,10 @@
-/* compute/cpu/simd/elementwise: add, swiglu and its backward, rope, adamw, and the reductions over a weight. The formulas are in backend.h.
+/* compute/cpu/simd/elementwise: add, swiglu and its backward, rope, adamw, and the reductions over a weight. The
+ * formulas are in backend.h.
  *
- * Floors: all but swiglu and rope move more bytes than they compute: add 12 bytes per element, adamw 28 (8 read and written parts of 4 bytes, less one
- * read), sum_squares 4. swiglu: 12 bytes and some 25 operations with exp; its backward 20 bytes and 30 operations: arithmetic while it is in
- * cache, memory beyond. Division is the dearest single operation (one per element; two with adamw's square root).
+ * Floors: all but swiglu and rope move more bytes than they compute: add 12 bytes per element, adamw 28 (8 read and
+ * written parts of 4 bytes, less one read), sum_squares 4. swiglu: 12 bytes and some 25 operations with exp; its
+ * backward 20 bytes and 30 operations: arithmetic while it is in cache, memory beyond. Division is the dearest single
+ * operation (one per element; two with adamw's square root).
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_ELEMENTWISE_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_ELEMENTWISE_INC_H
@@ -14,7 +16,7 @@ struct element_job {
   float *x, *dg, *du;
 };
 
-/* ---- x = x + y ------------------------------------------------------------------------------------------------------ */
+/* ---- x = x + y ---- */
 
 static void add_part(void *arg, int thread, size_t begin, size_t end)
 {
@@ -33,7 +35,7 @@ static void add_run(struct device *d, size_t n, struct view x, struct view y)
   pool_run_grain(d->pool, n, 16, add_part, &job);
 }
 
-/* ---- t = 1 / (1 + exp(-g)); y = (g t) u ----------------------------------------------------------------------------- */
+/* ---- t = 1 / (1 + exp(-g)); y = (g t) u ---- */
 
 INLINE struct f16 swiglu_gate(struct f16 g)
 {
@@ -67,21 +69,24 @@ static void swiglu_backward_part(void *arg, int thread, size_t begin, size_t end
   (void)thread;
   for (size_t i = begin; i < end; i += 16) {
     const struct m16 m = m16_first(end - i);
-    const struct f16 g = f16_load_mask(job->g + i, m), u = f16_load_mask(job->u + i, m), dy = f16_load_mask(job->dy + i, m);
+    const struct f16 g = f16_load_mask(job->g + i, m), u = f16_load_mask(job->u + i, m),
+                     dy = f16_load_mask(job->dy + i, m);
     const struct f16 t = swiglu_gate(g);
     f16_store_mask(job->du + i, m, f16_mul(dy, f16_mul(g, t)));
     f16_store_mask(job->dg + i, m, f16_mul(f16_mul(dy, u), f16_mul(t, f16_fma(g, f16_sub(one, t), one))));
   }
 }
 
-static void swiglu_backward_run(struct device *d, size_t n, struct view g, struct view u, struct view dy, struct view dg, struct view du)
+static void swiglu_backward_run(struct device *d, size_t n, struct view g, struct view u, struct view dy,
+                                struct view dg, struct view du)
 {
   if (!n) return;
-  struct element_job job = {.g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
+  struct element_job job = {
+      .g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
   pool_run_grain(d->pool, n, 16, swiglu_backward_part, &job);
 }
 
-/* ---- rope: a' = a c - b s, b' = b c + a s ---------------------------------------------------------------------------- */
+/* ---- rope: a' = a c - b s, b' = b c + a s ---- */
 
 struct rope_job {
   const int32_t *position;
@@ -112,8 +117,8 @@ static void rope_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-static void rope_run(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table, bool inverse,
-                     struct view x)
+static void rope_run(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
+                     bool inverse, struct view x)
 {
   if (m <= 0) return;
   ASSAY_BUG_IF(heads < 1 || head_dim < 2 || head_dim % 2);
@@ -121,7 +126,7 @@ static void rope_run(struct device *d, int32_t m, const int32_t *position, int h
   pool_run(d->pool, (size_t)m * job.heads, rope_part, &job);
 }
 
-/* ---- adamw ------------------------------------------------------------------------------------------------------------ */
+/* ---- adamw ---- */
 
 struct adamw_job {
   float *master, *grad, *moment1, *moment2;
@@ -132,7 +137,8 @@ struct adamw_job {
 static void adamw_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct adamw_job *job = arg;
-  const struct f16 b1 = f16_set(job->b1), not_b1 = f16_set(job->not_b1), b2 = f16_set(job->b2), not_b2 = f16_set(job->not_b2);
+  const struct f16 b1 = f16_set(job->b1), not_b1 = f16_set(job->not_b1), b2 = f16_set(job->b2),
+                   not_b2 = f16_set(job->not_b2);
   const struct f16 c1 = f16_set(job->c1), c2 = f16_set(job->c2), lr = f16_set(job->lr), decay = f16_set(job->decay);
   const struct f16 eps = f16_set(job->eps), scale = f16_set(job->grad_scale);
   (void)thread;
@@ -174,7 +180,7 @@ static void adamw_run(struct device *d, struct weight *w, const struct adamw_par
   pool_run(d->pool, w->padded / PANEL * w->k, adamw_part, &job);
 }
 
-/* ---- reductions over a weight: lanes are the 16 rows of a panel -------------------------------------------------------- */
+/* ---- reductions over a weight: lanes are the 16 rows of a panel ---- */
 
 enum { REDUCE_PANELS = 64 };
 

@@ -31,13 +31,19 @@ struct m16 {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-INLINE struct f16 f16_zero(void) { return (struct f16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE struct f16 f16_zero(void)
+{
+  return (struct f16){_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
 INLINE struct f16 f16_set(float x)
 {
   __m256 v = _mm256_set1_ps(x);
   return (struct f16){v, v};
 }
-INLINE struct f16 f16_load(const float *p) { return (struct f16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+INLINE struct f16 f16_load(const float *p)
+{
+  return (struct f16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
 INLINE void f16_store(float *p, struct f16 x)
 {
   _mm256_storeu_ps(p, x.lo);
@@ -48,18 +54,26 @@ INLINE struct m16 m16_first(size_t n)
 {
   const __m256i count = _mm256_set1_epi32(n >= 16 ? 16 : (int)n);
   const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), high = _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15);
-  return (struct m16){_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, low)), _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, high))};
+  return (struct m16){_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, low)),
+                      _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, high))};
 }
-INLINE struct m16 m16_and(struct m16 a, struct m16 b) { return (struct m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
+INLINE struct m16 m16_and(struct m16 a, struct m16 b)
+{
+  return (struct m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)};
+}
 INLINE struct m16 m16_range(size_t from, size_t end)
 {
   const struct m16 below = m16_first(from), in = m16_first(end);
   return (struct m16){_mm256_andnot_ps(below.lo, in.lo), _mm256_andnot_ps(below.hi, in.hi)};
 }
-INLINE unsigned m16_bits(struct m16 a) { return (unsigned)_mm256_movemask_ps(a.lo) | ((unsigned)_mm256_movemask_ps(a.hi) << 8); }
+INLINE unsigned m16_bits(struct m16 a)
+{
+  return (unsigned)_mm256_movemask_ps(a.lo) | ((unsigned)_mm256_movemask_ps(a.hi) << 8);
+}
 INLINE struct f16 f16_load_mask(const float *p, struct m16 m)
 {
-  return (struct f16){_mm256_maskload_ps(p, _mm256_castps_si256(m.lo)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.hi))};
+  return (struct f16){_mm256_maskload_ps(p, _mm256_castps_si256(m.lo)),
+                      _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.hi))};
 }
 INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x)
 {
@@ -67,8 +81,11 @@ INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x)
   _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.hi), x.hi);
 }
 
-#define F16_BINARY(name, instruction) \
-  INLINE struct f16 name(struct f16 a, struct f16 b) { return (struct f16){instruction(a.lo, b.lo), instruction(a.hi, b.hi)}; }
+#define F16_BINARY(name, instruction)                                      \
+  INLINE struct f16 name(struct f16 a, struct f16 b)                       \
+  {                                                                        \
+    return (struct f16){instruction(a.lo, b.lo), instruction(a.hi, b.hi)}; \
+  }
 F16_BINARY(f16_add, _mm256_add_ps)
 F16_BINARY(f16_sub, _mm256_sub_ps)
 F16_BINARY(f16_mul, _mm256_mul_ps)
@@ -77,7 +94,10 @@ F16_BINARY(f16_max, _mm256_max_ps)
 F16_BINARY(f16_min, _mm256_min_ps)
 #undef F16_BINARY
 
-INLINE struct f16 f16_sqrt(struct f16 a) { return (struct f16){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+INLINE struct f16 f16_sqrt(struct f16 a)
+{
+  return (struct f16){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)};
+}
 INLINE struct f16 f16_fma(struct f16 a, struct f16 b, struct f16 c)
 {
   return (struct f16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
@@ -129,7 +149,8 @@ INLINE float f16_largest(struct f16 a)
 /* math_exp_steps on eight lanes. */
 INLINE __m256 f16_exp8(__m256 x)
 {
-  const __m256 low = _mm256_set1_ps(MATH_EXP_LOW), high = _mm256_set1_ps(MATH_EXP_HIGH), round = _mm256_set1_ps(MATH_ROUND);
+  const __m256 low = _mm256_set1_ps(MATH_EXP_LOW), high = _mm256_set1_ps(MATH_EXP_HIGH),
+               round = _mm256_set1_ps(MATH_ROUND);
   const __m256i bias = _mm256_set1_epi32(127);
   __m256 c = _mm256_max_ps(low, _mm256_min_ps(high, x));
   __m256 t = _mm256_fmadd_ps(c, _mm256_set1_ps(MATH_LOG2E), round);
@@ -148,7 +169,10 @@ INLINE __m256 f16_exp8(__m256 x)
   y = _mm256_blendv_ps(y, _mm256_setzero_ps(), _mm256_cmp_ps(x, low, _CMP_LT_OQ));
   return _mm256_blendv_ps(y, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(x, high, _CMP_GT_OQ));
 }
-INLINE struct f16 f16_exp(struct f16 a) { return (struct f16){f16_exp8(a.lo), f16_exp8(a.hi)}; }
+INLINE struct f16 f16_exp(struct f16 a)
+{
+  return (struct f16){f16_exp8(a.lo), f16_exp8(a.hi)};
+}
 
 INLINE void f16_load_pairs(const float *p, size_t n, struct f16 *even, struct f16 *odd)
 {

@@ -1,5 +1,6 @@
-/* compute/cpu/simd/f16_avx512: sixteen f32 lanes in one 512-bit register. The same names as f16_avx2.inc.h; the kernels of this folder (*.inc.h) are
- * written once over them. Every function is one instruction or the scalar reference's steps in the reference's order.
+/* compute/cpu/simd/f16_avx512: sixteen f32 lanes in one 512-bit register. The same names as f16_avx2.inc.h; the kernels
+ * of this folder (*.inc.h) are written once over them. Every function is one instruction or the scalar reference's
+ * steps in the reference's order.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_F16_AVX512_H
 #define ASSAY_COMPUTE_CPU_SIMD_F16_AVX512_H
@@ -15,7 +16,10 @@
 
 /* Registers set the tile: 12 rows of 2 panels are 24 accumulators of 32. */
 enum { TILE_ROWS = 12, TILE_PANELS = 2 };
-#define TILE_ROW_LIST(X, form) X(1, form) X(2, form) X(3, form) X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) X(12, form)
+#define TILE_ROW_LIST(X, form) \
+  X(1, form)                   \
+  X(2, form)                   \
+  X(3, form) X(4, form) X(5, form) X(6, form) X(7, form) X(8, form) X(9, form) X(10, form) X(11, form) X(12, form)
 
 struct f16 {
   __m512 v;
@@ -33,40 +37,109 @@ struct m16 {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-INLINE struct f16 f16_zero(void) { return (struct f16){_mm512_setzero_ps()}; }
-INLINE struct f16 f16_set(float x) { return (struct f16){_mm512_set1_ps(x)}; }
-INLINE struct f16 f16_load(const float *p) { return (struct f16){_mm512_loadu_ps(p)}; }
-INLINE void f16_store(float *p, struct f16 x) { _mm512_storeu_ps(p, x.v); }
+INLINE struct f16 f16_zero(void)
+{
+  return (struct f16){_mm512_setzero_ps()};
+}
+INLINE struct f16 f16_set(float x)
+{
+  return (struct f16){_mm512_set1_ps(x)};
+}
+INLINE struct f16 f16_load(const float *p)
+{
+  return (struct f16){_mm512_loadu_ps(p)};
+}
+INLINE void f16_store(float *p, struct f16 x)
+{
+  _mm512_storeu_ps(p, x.v);
+}
 
 /* The first n lanes (0 <= n <= 16); n >= 16 is all. */
-INLINE struct m16 m16_first(size_t n) { return (struct m16){(__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u)}; }
-INLINE struct m16 m16_and(struct m16 a, struct m16 b) { return (struct m16){_kand_mask16(a.m, b.m)}; }
+INLINE struct m16 m16_first(size_t n)
+{
+  return (struct m16){(__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u)};
+}
+INLINE struct m16 m16_and(struct m16 a, struct m16 b)
+{
+  return (struct m16){_kand_mask16(a.m, b.m)};
+}
 /* Lanes from .. end - 1. */
-INLINE struct m16 m16_range(size_t from, size_t end) { return (struct m16){_kandn_mask16(m16_first(from).m, m16_first(end).m)}; }
-INLINE unsigned m16_bits(struct m16 a) { return (unsigned)a.m; }
+INLINE struct m16 m16_range(size_t from, size_t end)
+{
+  return (struct m16){_kandn_mask16(m16_first(from).m, m16_first(end).m)};
+}
+INLINE unsigned m16_bits(struct m16 a)
+{
+  return (unsigned)a.m;
+}
 /* Lanes off the mask are not touched in memory and read as +0. */
-INLINE struct f16 f16_load_mask(const float *p, struct m16 m) { return (struct f16){_mm512_maskz_loadu_ps(m.m, p)}; }
-INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x) { _mm512_mask_storeu_ps(p, m.m, x.v); }
+INLINE struct f16 f16_load_mask(const float *p, struct m16 m)
+{
+  return (struct f16){_mm512_maskz_loadu_ps(m.m, p)};
+}
+INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x)
+{
+  _mm512_mask_storeu_ps(p, m.m, x.v);
+}
 
-INLINE struct f16 f16_add(struct f16 a, struct f16 b) { return (struct f16){_mm512_add_ps(a.v, b.v)}; }
-INLINE struct f16 f16_sub(struct f16 a, struct f16 b) { return (struct f16){_mm512_sub_ps(a.v, b.v)}; }
-INLINE struct f16 f16_mul(struct f16 a, struct f16 b) { return (struct f16){_mm512_mul_ps(a.v, b.v)}; }
-INLINE struct f16 f16_div(struct f16 a, struct f16 b) { return (struct f16){_mm512_div_ps(a.v, b.v)}; }
-INLINE struct f16 f16_sqrt(struct f16 a) { return (struct f16){_mm512_sqrt_ps(a.v)}; }
-INLINE struct f16 f16_fma(struct f16 a, struct f16 b, struct f16 c) { return (struct f16){_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+INLINE struct f16 f16_add(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_add_ps(a.v, b.v)};
+}
+INLINE struct f16 f16_sub(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_sub_ps(a.v, b.v)};
+}
+INLINE struct f16 f16_mul(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_mul_ps(a.v, b.v)};
+}
+INLINE struct f16 f16_div(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_div_ps(a.v, b.v)};
+}
+INLINE struct f16 f16_sqrt(struct f16 a)
+{
+  return (struct f16){_mm512_sqrt_ps(a.v)};
+}
+INLINE struct f16 f16_fma(struct f16 a, struct f16 b, struct f16 c)
+{
+  return (struct f16){_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
 INLINE struct f16 f16_neg(struct f16 a)
 {
   return (struct f16){_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(INT32_MIN)))};
 }
 /* a > b ? a : b, as maxps does it: b where either is NaN. */
-INLINE struct f16 f16_max(struct f16 a, struct f16 b) { return (struct f16){_mm512_max_ps(a.v, b.v)}; }
-INLINE struct f16 f16_min(struct f16 a, struct f16 b) { return (struct f16){_mm512_min_ps(a.v, b.v)}; }
-INLINE struct m16 f16_lt(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
-INLINE struct m16 f16_gt(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
-INLINE struct m16 f16_equal(struct f16 a, struct f16 b) { return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
-INLINE struct m16 f16_is_nan(struct f16 a) { return (struct m16){_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+INLINE struct f16 f16_max(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_max_ps(a.v, b.v)};
+}
+INLINE struct f16 f16_min(struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_min_ps(a.v, b.v)};
+}
+INLINE struct m16 f16_lt(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
+}
+INLINE struct m16 f16_gt(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)};
+}
+INLINE struct m16 f16_equal(struct f16 a, struct f16 b)
+{
+  return (struct m16){_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
+INLINE struct m16 f16_is_nan(struct f16 a)
+{
+  return (struct m16){_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)};
+}
 /* m ? a : b */
-INLINE struct f16 f16_select(struct m16 m, struct f16 a, struct f16 b) { return (struct f16){_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
+INLINE struct f16 f16_select(struct m16 m, struct f16 a, struct f16 b)
+{
+  return (struct f16){_mm512_mask_blend_ps(m.m, b.v, a.v)};
+}
 
 /* sum16's tree: l[i] += l[i + 8], then 4, 2, 1. */
 INLINE float f16_sum(struct f16 a)
@@ -93,7 +166,8 @@ INLINE struct f16 f16_exp(struct f16 a)
 {
   const __m512 x = a.v, low = _mm512_set1_ps(MATH_EXP_LOW), high = _mm512_set1_ps(MATH_EXP_HIGH);
   __m512 c = _mm512_max_ps(low, _mm512_min_ps(high, x));
-  __m512 k = _mm512_sub_ps(_mm512_fmadd_ps(c, _mm512_set1_ps(MATH_LOG2E), _mm512_set1_ps(MATH_ROUND)), _mm512_set1_ps(MATH_ROUND));
+  __m512 k = _mm512_sub_ps(_mm512_fmadd_ps(c, _mm512_set1_ps(MATH_LOG2E), _mm512_set1_ps(MATH_ROUND)),
+                           _mm512_set1_ps(MATH_ROUND));
   __m512 r = _mm512_fmadd_ps(k, _mm512_set1_ps(-MATH_LN2_HIGH), c);
   r = _mm512_fmadd_ps(k, _mm512_set1_ps(-MATH_LN2_LOW), r);
   __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(MATH_EXP_C4), r, _mm512_set1_ps(MATH_EXP_C3));
@@ -119,7 +193,10 @@ INLINE void f16_load_pairs(const float *p, size_t n, struct f16 *even, struct f1
 struct d16 {
   __m512d lo, hi;
 };
-INLINE struct d16 d16_zero(void) { return (struct d16){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+INLINE struct d16 d16_zero(void)
+{
+  return (struct d16){_mm512_setzero_pd(), _mm512_setzero_pd()};
+}
 INLINE struct d16 d16_add_square(struct d16 acc, struct f16 a)
 {
   __m512d lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v)), hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));
@@ -138,8 +215,10 @@ INLINE void f16_transpose(const float *from, size_t from_stride, float *to, size
   for (size_t i = 0; i < 16; i++) r[i] = _mm512_loadu_ps(from + i * from_stride);
   /* Pairs, then fours, within 128 bits: s[4q + c] holds column 4l + c of rows 4q .. 4q+3 in its 128-bit lane l. */
   for (size_t q = 0; q < 16; q += 4) {
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[q], r[q + 1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(r[q], r[q + 1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[q + 2], r[q + 3])), d = _mm512_castps_pd(_mm512_unpackhi_ps(r[q + 2], r[q + 3]));
+    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[q], r[q + 1])),
+            b = _mm512_castps_pd(_mm512_unpackhi_ps(r[q], r[q + 1]));
+    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[q + 2], r[q + 3])),
+            d = _mm512_castps_pd(_mm512_unpackhi_ps(r[q + 2], r[q + 3]));
     s[q] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
     s[q + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
     s[q + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));

@@ -1,35 +1,47 @@
 /* compute/cpu/simd/gemm: gemm, gemm_dx and gemm_dw over tile.inc.h.
  *
- * All three are one loop nest: the outputs are split over threads as a grid of cells; a cell walks blocks of rows and of depth that stay in L2, copies the
- * broadcast operand of the block into the thread's scratch, then takes the panels of the other operand one group after the other over all row tiles.
+ * All three are one loop nest: the outputs are split over threads as a grid of cells; a cell walks blocks of rows and
+ * of depth that stay in L2, copies the broadcast operand of the block into the thread's scratch, then takes the panels
+ * of the other operand one group after the other over all row tiles.
  *
  *             rows (broadcast)   depth     panels (lanes)
  *   gemm      rows of x          K         panels of W, streamed as they are
  *   gemm_dx   rows of dy         N         16 inputs k each: W transposed into scratch, block by block
  *   gemm_dw   inputs k of x      rows m    panels of W's gradient; dy copied, 16 outputs each
  *
- * Floors: 2 M N K operations in each, 32 per cycle and core where a core has 16 lanes of multiply-add per cycle; 4 (N K + M K + M N) bytes (gemm_dw: N K twice).
- * Below some 8 rows gemm runs at the speed of memory, above at that of the multiply-adds.
+ * Floors: 2 M N K operations in each, 32 per cycle and core where a core has 16 lanes of multiply-add per cycle; 4 (N K
+ * + M K + M N) bytes (gemm_dw: N K twice). Below some 8 rows gemm runs at the speed of memory, above at that of the
+ * multiply-adds.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 
+#include <string.h>
 #include "compute/cpu/ref/ref.h"
 #include "compute/cpu/simd/tile.inc.h"
-#include <string.h>
 
 TILE_TABLE(ROWS)
 TILE_TABLE(STEPS)
 
 /* Few rows: more panels, or the multiply-adds wait for each other. STEPS. */
 enum { TILE_WIDE_ROWS = 3 };
-static void tile_wide_1(const struct tile *t) { tile_run(1, 4 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
-static void tile_wide_2(const struct tile *t) { tile_run(2, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
-static void tile_wide_3(const struct tile *t) { tile_run(3, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t); }
+static void tile_wide_1(const struct tile *t)
+{
+  tile_run(1, 4 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t);
+}
+static void tile_wide_2(const struct tile *t)
+{
+  tile_run(2, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t);
+}
+static void tile_wide_3(const struct tile *t)
+{
+  tile_run(3, 2 * TILE_PANELS, ROW_AT_STEPS, STEP_AT_STEPS, t);
+}
 static const struct {
   size_t panels;
   tile_fn *run;
-} tile_wide[TILE_WIDE_ROWS] = {{4 * TILE_PANELS, tile_wide_1}, {2 * TILE_PANELS, tile_wide_2}, {2 * TILE_PANELS, tile_wide_3}};
+} tile_wide[TILE_WIDE_ROWS] = {
+    {4 * TILE_PANELS, tile_wide_1}, {2 * TILE_PANELS, tile_wide_2}, {2 * TILE_PANELS, tile_wide_3}};
 
 enum {
   BLOCK_ROWS = 264,                         /* rows of a packed block: 22 tiles of 12, 44 of 6 */
@@ -37,14 +49,14 @@ enum {
   B_FLOATS = A_DEPTH * PANEL * TILE_PANELS, /* a packed group of panels: 48 KiB */
   GEMM_SCRATCH = (A_FLOATS + B_FLOATS) * 4
 };
-_Static_assert(BLOCK_ROWS * A_STRIDE <= A_FLOATS, "a block of rows fits");
+_Static_assert(BLOCK_ROWS *A_STRIDE <= A_FLOATS, "a block of rows fits");
 _Static_assert(A_DEPTH % PANEL == 0, "gemm_dx cuts the depth at panels");
 
 struct gemm_call {
   struct device *device;
-  const float *w, *bias;    /* gemm, gemm_dx */
-  const float *x, *dy;      /* broadcast operand of gemm; of gemm_dw; of gemm_dx */
-  float *out, *bias_grad;   /* y, dx, or the gradient */
+  const float *w, *bias;  /* gemm, gemm_dx */
+  const float *x, *dy;    /* broadcast operand of gemm; of gemm_dw; of gemm_dx */
+  float *out, *bias_grad; /* y, dx, or the gradient */
   size_t m, n, k;
   bool accumulate;
   size_t grid_rows, grid_columns;
@@ -52,16 +64,23 @@ struct gemm_call {
 
 /* A thread's part of the outputs and its scratch. */
 struct cell {
-  size_t row, row_end;     /* of the broadcast operand */
+  size_t row, row_end; /* of the broadcast operand */
   size_t panel, panel_end;
   float *a, *b;
 };
 
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t ceil_div(size_t a, size_t b)
+{
+  return (a + b - 1) / b;
+}
 /* Part i of `parts` of 0 .. total, cut at multiples of unit. */
-static size_t cut(size_t total, size_t unit, size_t parts, size_t i) { return size_min(ceil_div(total, unit) * i / parts * unit, total); }
+static size_t cut(size_t total, size_t unit, size_t parts, size_t i)
+{
+  return size_min(ceil_div(total, unit) * i / parts * unit, total);
+}
 
-/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and `pack_column` rows for every column. */
+/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and
+ * `pack_column` rows for every column. */
 static void grid_choose(struct gemm_call *c, size_t rows, size_t panels, size_t pack_row, size_t pack_column)
 {
   const size_t threads = (size_t)pool_threads(c->device->pool);
@@ -88,7 +107,7 @@ static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels
                        .b = scratch + A_FLOATS};
 }
 
-/* ---- packing ------------------------------------------------------------------------------------------------------- */
+/* ---- packing ---- */
 
 /* ROWS: rows of `depth` numbers, `stride` apart. */
 static void pack_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
@@ -110,11 +129,13 @@ static void pack_steps(float *a, const float *from, size_t stride, size_t rows, 
   for (size_t i = 0; i < tiles; i++, a += depth * TILE_ROWS) {
     const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
     const struct m16 mask = m16_first(count);
-    for (size_t t = 0; t < depth; t++) f16_store_mask(a + t * TILE_ROWS, mask, f16_load_mask(from + t * stride + first, mask));
+    for (size_t t = 0; t < depth; t++)
+      f16_store_mask(a + t * TILE_ROWS, mask, f16_load_mask(from + t * stride + first, mask));
   }
 }
 
-/* W[n .. n+depth-1, 16 p .. 16 p + 15] with lanes across k; n a multiple of 16. Past K: +0; a few rows past N are written too. */
+/* W[n .. n+depth-1, 16 p .. 16 p + 15] with lanes across k; n a multiple of 16. Past K: +0; a few rows past N are
+ * written too. */
 static void pack_transposed(float *b, const float *w, size_t k, size_t n, size_t depth, size_t p)
 {
   const size_t count = size_min(k - p * PANEL, PANEL);
@@ -133,7 +154,7 @@ static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size
   for (size_t t = 0; t < depth; t++) f16_store(b + t * PANEL, f16_load_mask(dy + t * n + p * PANEL, mask));
 }
 
-/* ---- the nest ------------------------------------------------------------------------------------------------------ */
+/* ---- the nest ---- */
 
 /* All row tiles of a packed block against one group of panels. t: a, c at the block's first row. */
 static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panels)
@@ -146,8 +167,10 @@ static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panel
     const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
     t.a = a + (steps ? i * t.depth * TILE_ROWS : first * A_STRIDE);
     t.c = c + first * t.c_row;
-    if (panels > TILE_PANELS) tile_wide[count - 1].run(&t);
-    else table->run[panels == TILE_PANELS][count - 1](&t);
+    if (panels > TILE_PANELS)
+      tile_wide[count - 1].run(&t);
+    else
+      table->run[panels == TILE_PANELS][count - 1](&t);
   }
 }
 
@@ -158,13 +181,16 @@ static size_t group_size(size_t left, size_t rows, bool wide)
   return left >= TILE_PANELS ? TILE_PANELS : 1;
 }
 
-/* ---- gemm ---------------------------------------------------------------------------------------------------------- */
+/* ---- gemm ---- */
 
-static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k, size_t depth)
+static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
+                       size_t depth)
 {
   const bool steps = rows <= TILE_ROWS;
-  if (steps) pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
-  else pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  if (steps)
+    pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
+  else
+    pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
     group = group_size(cell->panel_end - p, rows, true);
     const struct tile t = {.a = cell->a,
@@ -188,7 +214,8 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
-    /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per panel. */
+    /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per
+     * panel. */
     const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
@@ -200,7 +227,8 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x, struct view y)
+static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
+                     struct view y)
 {
   ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
   if (m <= 0) return;
@@ -216,9 +244,10 @@ static void gemm_run(struct device *d, const struct weight *w, const struct weig
   pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_cells, &c);
 }
 
-/* ---- gemm_dx ------------------------------------------------------------------------------------------------------- */
+/* ---- gemm_dx ---- */
 
-static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t n, size_t depth)
+static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t n,
+                          size_t depth)
 {
   pack_rows(cell->a, c->dy + m * c->n + n, c->n, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
@@ -243,7 +272,8 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
   const struct gemm_call *c = arg;
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
-    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS), depth_blocks = ceil_div(c->n, A_DEPTH);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS),
+                 depth_blocks = ceil_div(c->n, A_DEPTH);
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
       for (size_t d = 0; d < depth_blocks; d++) {
@@ -254,7 +284,8 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx, bool accumulate)
+static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
+                        bool accumulate)
 {
   ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
   if (m <= 0) return;
@@ -270,14 +301,16 @@ static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, str
   pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dx_cells, &c);
 }
 
-/* ---- gemm_dw ------------------------------------------------------------------------------------------------------- */
+/* ---- gemm_dw ---- */
 
-static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t k, size_t rows, size_t m, size_t depth)
+static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t k, size_t rows, size_t m,
+                          size_t depth)
 {
   pack_steps(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
     group = group_size(cell->panel_end - p, rows, false);
-    for (size_t i = 0; i < group; i++) pack_columns(cell->b + i * A_DEPTH * PANEL, c->dy + m * c->n, c->n, depth, p + i);
+    for (size_t i = 0; i < group; i++)
+      pack_columns(cell->b + i * A_DEPTH * PANEL, c->dy + m * c->n, c->n, depth, p + i);
     const struct tile t = {.a = cell->a,
                            .b = cell->b,
                            .b_step = PANEL,

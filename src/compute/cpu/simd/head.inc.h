@@ -1,22 +1,24 @@
 /* compute/cpu/simd/head: the softmax side of the LM head; its products are the gemms in force.
  *
- * Floors per row and token of the vocabulary: 4 bytes and one exp for a score, one exp and one division for the backward, beside 2 C operations of
- * the product: at C = 576 the softmax is about a tenth of it. Sampling: one exp for the statistics and one for the weights, which are added in token order in
- * f64: a chain of one addition per token, hidden by taking CHAINS rows at once.
+ * Floors per row and token of the vocabulary: 4 bytes and one exp for a score, one exp and one division for the
+ * backward, beside 2 C operations of the product: at C = 576 the softmax is about a tenth of it. Sampling: one exp for
+ * the statistics and one for the weights, which are added in token order in f64: a chain of one addition per token,
+ * hidden by taking CHAINS rows at once.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_HEAD_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_HEAD_INC_H
 
 #include "compute/cpu/ref/head_steps.h"
 
-/* ---- statistics -------------------------------------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
 /* One block of n <= VOCAB_BLOCK logits, as head_block. */
 static void block_step(struct head_state *s, bool first, const float *logit, size_t n, struct f16 inv)
 {
   const struct f16 none = f16_set(-__builtin_inff());
   const struct m16 low = m16_first(n), high = m16_first(n < 16 ? 0 : n - 16);
-  const struct f16 a = f16_mul(f16_load_mask(logit, low), inv), b = f16_mul(f16_load_mask(logit + (n < 16 ? 0 : 16), high), inv);
+  const struct f16 a = f16_mul(f16_load_mask(logit, low), inv),
+                   b = f16_mul(f16_load_mask(logit + (n < 16 ? 0 : 16), high), inv);
   const float top = f16_largest(f16_max(f16_select(high, b, none), f16_max(f16_select(low, a, none), none)));
   const float before = first ? -__builtin_inff() : s->m, m = (top > before ? top : before) + 0.0f; /* -0 becomes +0 */
   const struct f16 x = f16_sub(a, f16_set(m)), y = f16_sub(b, f16_set(m));
@@ -31,10 +33,11 @@ static void block_step(struct head_state *s, bool first, const float *logit, siz
 
 static void blocks_step(struct head_state *s, size_t at, const float *logit, size_t n, float inv)
 {
-  for (size_t i = 0; i < n; i += VOCAB_BLOCK) block_step(s, at + i == 0, logit + i, size_min(VOCAB_BLOCK, n - i), f16_set(inv));
+  for (size_t i = 0; i < n; i += VOCAB_BLOCK)
+    block_step(s, at + i == 0, logit + i, size_min(VOCAB_BLOCK, n - i), f16_set(inv));
 }
 
-/* ---- score ------------------------------------------------------------------------------------------------------------- */
+/* ---- score ---- */
 
 struct score_job {
   const struct head_rows *rows;
@@ -54,9 +57,11 @@ static void score_chunk(void *arg, int thread, size_t begin, size_t end)
     job->stat[3 * h] = s.m;
     job->stat[3 * h + 1] = s.l;
     job->stat[3 * h + 2] = s.u;
-    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++) {
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h);
+         p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++) {
       const size_t target = (size_t)job->rows->pair_target[p];
-      if (target >= job->at && target < job->at + job->width) job->logp[p] = head_z(logit[target - job->at], job->inv_temperature);
+      if (target >= job->at && target < job->at + job->width)
+        job->logp[p] = head_z(logit[target - job->at], job->inv_temperature);
     }
   }
 }
@@ -68,13 +73,15 @@ static void score_finish(void *arg, int thread, size_t begin, size_t end)
   for (size_t h = begin; h < end; h++) {
     const struct head_state s = {job->stat[3 * h], job->stat[3 * h + 1], job->stat[3 * h + 2]};
     job->entropy[h] = head_entropy(&s);
-    for (int32_t p = head_first_pair(job->rows, (int32_t)h); p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++)
+    for (int32_t p = head_first_pair(job->rows, (int32_t)h);
+         p < job->rows->pair_count && job->rows->pair_row[p] == (int32_t)h; p++)
       job->logp[p] = head_logp(&s, job->logp[p]);
   }
 }
 
-static void head_score_run(struct device *d, const struct weight *w, double inv_temperature, const struct head_rows *rows,
-                           struct view hidden, int32_t chunk, struct view scratch, struct view stat, struct view logp, struct view entropy)
+static void head_score_run(struct device *d, const struct weight *w, double inv_temperature,
+                           const struct head_rows *rows, struct view hidden, int32_t chunk, struct view scratch,
+                           struct view stat, struct view logp, struct view entropy)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);
@@ -93,7 +100,7 @@ static void head_score_run(struct device *d, const struct weight *w, double inv_
   pool_run(d->pool, (size_t)rows->count, score_finish, &job);
 }
 
-/* ---- backward: g = -(a p) [- b p (logp + entropy)] + coef at the targets; dz = g (1/T) ------------------------------------ */
+/* ---- backward: g = -(a p) [- b p (logp + entropy)] + coef at the targets; dz = g (1/T) ---- */
 
 struct head_grad_job {
   const struct head_rows *rows;
@@ -112,7 +119,8 @@ static void dz_row(const struct head_grad_job *job, size_t h)
   double sum = 0;
   for (; end < job->rows->pair_count && job->rows->pair_row[end] == (int32_t)h; end++) sum += job->coef[end];
   const float coef = job->entropy_coef ? (float)job->entropy_coef[h] : 0;
-  const struct f16 a = f16_set((float)sum), b = f16_set(coef), inv = f16_set(job->inv_temperature), m = f16_set(s.m), l = f16_set(s.l);
+  const struct f16 a = f16_set((float)sum), b = f16_set(coef), inv = f16_set(job->inv_temperature), m = f16_set(s.m),
+                   l = f16_set(s.l);
   const struct f16 log_l = f16_set(math_logf(s.l)), entropy = f16_set(head_entropy(&s));
   float *g = job->dz + h * job->width;
   for (size_t i = 0; i < job->width; i += 16) {
@@ -135,9 +143,9 @@ static void dz_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t h = begin; h < end; h++) dz_row(arg, h);
 }
 
-static void head_backward_run(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows, struct view hidden,
-                              int32_t chunk, struct view scratch, struct view stat, const double *coef, const double *entropy_coef,
-                              struct view dhidden)
+static void head_backward_run(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows,
+                              struct view hidden, int32_t chunk, struct view scratch, struct view stat,
+                              const double *coef, const double *entropy_coef, struct view dhidden)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);

@@ -1,5 +1,6 @@
-/* compute/cpu/simd/norm: root mean square norm and its backward. Floors: 8 bytes per element forward, 16 backward (20 with accumulate) and 8 more for the
- * scale's gradient; a handful of operations, so memory, or the latency of sum16 on short rows. */
+/* compute/cpu/simd/norm: root mean square norm and its backward. Floors: 8 bytes per element forward, 16 backward (20
+ * with accumulate) and 8 more for the scale's gradient; a handful of operations, so memory, or the latency of sum16 on
+ * short rows. */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_NORM_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_NORM_INC_H
 
@@ -23,7 +24,8 @@ static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
     float *y = job->y + m * job->c;
     struct f16 lane = f16_zero();
     for (size_t c = 0; c < job->c; c += 16) {
-      const struct f16 v = f16_load_mask(x + c, m16_first(job->c - c)); /* adding +0 to a sum of squares changes nothing */
+      const struct f16 v =
+          f16_load_mask(x + c, m16_first(job->c - c)); /* adding +0 to a sum of squares changes nothing */
       lane = f16_fma(v, v, lane);
     }
     const float r = 1 / math_sqrtf(f16_sum(lane) / (float)job->c + job->eps);
@@ -35,11 +37,17 @@ static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-static void rmsnorm_run(struct device *d, const struct weight *w, double eps, int32_t m, struct view x, struct view y, struct view r)
+static void rmsnorm_run(struct device *d, const struct weight *w, double eps, int32_t m, struct view x, struct view y,
+                        struct view r)
 {
   if (m <= 0) return;
-  struct norm_job job = {.x = view_reals(x), .w = weight_reals(w, WEIGHT_MASTER), .y = view_reals(y), .r = view_reals(r),
-                         .m = (size_t)m, .c = w->n, .eps = (float)eps};
+  struct norm_job job = {.x = view_reals(x),
+                         .w = weight_reals(w, WEIGHT_MASTER),
+                         .y = view_reals(y),
+                         .r = view_reals(r),
+                         .m = (size_t)m,
+                         .c = w->n,
+                         .eps = (float)eps};
   pool_run(d->pool, job.m, rmsnorm_part, &job);
 }
 
@@ -79,17 +87,24 @@ static void rmsnorm_dw_part(void *arg, int thread, size_t begin, size_t end)
     for (size_t c = begin; c < end; c += 16) {
       const struct m16 mask = m16_first(end - c);
       const struct f16 dw = f16_load_mask(job->dw + c, mask);
-      f16_store_mask(job->dw + c, mask, f16_fma(f16_load_mask(dy + c, mask), f16_mul(f16_load_mask(x + c, mask), r), dw));
+      f16_store_mask(job->dw + c, mask,
+                     f16_fma(f16_load_mask(dy + c, mask), f16_mul(f16_load_mask(x + c, mask), r), dw));
     }
   }
 }
 
-static void rmsnorm_backward_run(struct device *d, struct weight *w, int32_t m, struct view x, struct view r, struct view dy,
-                                 struct view dx, bool accumulate)
+static void rmsnorm_backward_run(struct device *d, struct weight *w, int32_t m, struct view x, struct view r,
+                                 struct view dy, struct view dx, bool accumulate)
 {
   if (m <= 0) return;
-  struct norm_job job = {.x = view_reals(x), .w = weight_reals(w, WEIGHT_MASTER), .dy = view_reals(dy), .r = view_reals(r),
-                         .dx = view_reals(dx), .dw = weight_reals(w, WEIGHT_GRAD), .m = (size_t)m, .c = w->n,
+  struct norm_job job = {.x = view_reals(x),
+                         .w = weight_reals(w, WEIGHT_MASTER),
+                         .dy = view_reals(dy),
+                         .r = view_reals(r),
+                         .dx = view_reals(dx),
+                         .dw = weight_reals(w, WEIGHT_GRAD),
+                         .m = (size_t)m,
+                         .c = w->n,
                          .accumulate = accumulate};
   if (job.dw) pool_run_grain(d->pool, job.c, 16, rmsnorm_dw_part, &job);
   pool_run(d->pool, job.m, rmsnorm_dx_part, &job);

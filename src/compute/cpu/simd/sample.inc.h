@@ -1,14 +1,15 @@
 /* compute/cpu/simd/sample: one token per row; what ref/sample.c says, with the vocabulary in lanes.
  *
- * The keys of a row (s as an integer that orders as s does) are written once into the thread's scratch, so that selecting a cut reads integers; the weights
- * e = exp(s - max s) are computed where they are wanted. Floors per row and token: 4 bytes and two exps without filters, one f64 addition in token order (the
- * longest chain: some 3 cycles a token); top_k and top_p add a histogram of all keys and then look at few.
+ * The keys of a row (s as an integer that orders as s does) are written once into the thread's scratch, so that
+ * selecting a cut reads integers; the weights e = exp(s - max s) are computed where they are wanted. Floors per row and
+ * token: 4 bytes and two exps without filters, one f64 addition in token order (the longest chain: some 3 cycles a
+ * token); top_k and top_p add a histogram of all keys and then look at few.
  */
 #ifndef ASSAY_COMPUTE_CPU_SIMD_SAMPLE_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_SAMPLE_INC_H
 
-#include "compute/cpu/simd/head.inc.h"
 #include <string.h>
+#include "compute/cpu/simd/head.inc.h"
 
 enum { CHUNK = 1024, CHUNKS_MAX = 256, BINS = 256 };
 
@@ -16,11 +17,11 @@ struct draw {
   const float *logit;
   uint32_t *key;
   size_t vocab;
-  float inv, top;     /* 1/T of the draw, and the largest s */
-  bool filtered;      /* cut and min_p hold */
-  uint32_t cut_key;   /* kept: keys above this one, and of this one the ids up to cut_last */
+  float inv, top;   /* 1/T of the draw, and the largest s */
+  bool filtered;    /* cut and min_p hold */
+  uint32_t cut_key; /* kept: keys above this one, and of this one the ids up to cut_last */
   size_t cut_last;
-  float min_p;        /* 0: off */
+  float min_p;               /* 0: off */
   double before[CHUNKS_MAX]; /* sum of the kept weights of the ids below CHUNK * i */
 };
 
@@ -60,7 +61,7 @@ static uint64_t weight_mass(float e)
   return (uint64_t)((double)e * 0x1p40);
 }
 
-/* ---- filters ---------------------------------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 /* Keys that order as s does: -0 as +0, NaN below all. */
 static void keys_store(struct draw *d)
@@ -76,7 +77,8 @@ static void keys_store(struct draw *d)
   }
 }
 
-/* Of the kept keys that agree with `prefix` above shift + 8, the bin of the eight bits at `shift` in which the running measure reaches need. */
+/* Of the kept keys that agree with `prefix` above shift + 8, the bin of the eight bits at `shift` in which the running
+ * measure reaches need. */
 static uint32_t cut_bin(const struct draw *d, bool by_mass, double need, uint32_t prefix, int shift, uint64_t *above)
 {
   uint64_t measure[BINS] = {0};
@@ -142,7 +144,7 @@ static void draw_filter(struct draw *d, const struct sample_params *params)
   d->min_p = params->min_p > 0 ? params->min_p : 0;
 }
 
-/* ---- the draw ----------------------------------------------------------------------------------------------------------- */
+/* ---- the draw ---- */
 
 /* e of kept ids, 0 of others. */
 static void kept_load(const struct draw *d, size_t v, size_t n, float e[16])
@@ -166,7 +168,8 @@ static double kept_total(struct draw *d)
   return total;
 }
 
-/* Inverse CDF in token-id order, from the last chunk that begins below the mark; *kept is the weight of what is drawn. */
+/* Inverse CDF in token-id order, from the last chunk that begins below the mark; *kept is the weight of what is drawn.
+ */
 static size_t draw_id(const struct draw *d, double mark, float *kept)
 {
   size_t chunk = (d->vocab - 1) / CHUNK, last = 0;
@@ -196,7 +199,8 @@ static bool filters_on(const struct sample_params *params, size_t vocab)
   return (params->top_k > 0 && (size_t)params->top_k < vocab) || params->top_p < 1 || params->min_p > 0;
 }
 
-/* Draws at the temperature of params; *behaviour is the log-probability of what was drawn, unless it is logp itself (returned true). */
+/* Draws at the temperature of params; *behaviour is the log-probability of what was drawn, unless it is logp itself
+ * (returned true). */
 static bool draw_token(struct draw *d, const struct sample_params *params, bool same, size_t *id, float *behaviour)
 {
   const size_t best = draw_best(d->logit, d->vocab, d->inv);
@@ -260,8 +264,9 @@ static void sample_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t row = begin; row < end; row++) sample_row(job, row, key);
 }
 
-static void head_sample_run(struct device *d, const struct weight *w, double record_temperature, int32_t count, struct view hidden,
-                            struct view scratch, const struct sample_params *params, struct sample_result *out)
+static void head_sample_run(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                            struct view hidden, struct view scratch, const struct sample_params *params,
+                            struct sample_result *out)
 {
   if (count <= 0) return;
   if (w->n > CHUNK * CHUNKS_MAX || w->n * sizeof(uint32_t) > d->scratch_each) { /* a vocabulary beyond the keys' room */
