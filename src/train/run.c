@@ -225,9 +225,7 @@ static int open_folder(struct run *r, const struct run_options *o, struct error 
   if (!path) TRY(run_folder_next(r->arena, o->recipe, &path, err));
   TRY(run_folder_open(r->arena, path, o->resume, &r->folder, err));
   char *log = path_join(r->arena, path, "log.txt", err);
-  if (!log) return err->code;
-  TRY(log_open(log, err));
-  return write_recipe(r, err);
+  return log ? log_open(log, err) : err->code;
 }
 
 static void close_log(void *unused)
@@ -260,9 +258,13 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   *out = r;
   if (o->plan_only) return 0;
   TRY(arena_on_reset(a, close_log, NULL, err));
-  TRY(open_folder(r, o, err));
+  // a model that cannot be loaded leaves no folder behind, and a run that cannot go on stays as it was
+  if (o->resume) TRY(open_folder(r, o, err));
+  if (!o->resume && o->folder) TRY(run_folder_check_new(a, o->folder, err));
   TRY(load_weights(r, o->resume, err));
-  return open_reference(r, err);
+  TRY(open_reference(r, err));
+  if (!o->resume) TRY(open_folder(r, o, err));
+  return write_recipe(r, err);
 }
 
 void run_describe(const struct run *r, struct text *out)

@@ -36,6 +36,17 @@ static int take_lock(struct run_folder *r, struct error *err)
   return 0;
 }
 
+int run_folder_check_new(struct arena *a, const char *path, struct error *err)
+{
+  char *recipe = path_join(a, path, "recipe.yaml", err);
+  if (!recipe) return err->code;
+  if (file_exists(recipe))
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "holds a run already; expected a new or empty folder; add --resume to go on with it, or choose another "
+            "with --run");
+  return 0;
+}
+
 int run_folder_open(struct arena *a, const char *path, bool resume, struct run_folder **out, struct error *err)
 {
   struct run_folder *r = ARENA_NEW(a, struct run_folder, 1, "run folder", err);
@@ -50,10 +61,7 @@ int run_folder_open(struct arena *a, const char *path, bool resume, struct run_f
             "holds no run to resume (no recipe.yaml); expected a run folder; leave out --resume to start one");
   TRY(file_make_folder(path, err));
   TRY(take_lock(r, err));
-  if (!resume && holds)
-    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
-            "holds a run already; expected a new or empty folder; add --resume to go on with it, or choose another "
-            "with --run");
+  if (!resume) TRY(run_folder_check_new(a, path, err));
   TRY(file_make_folder(rollouts, err));
   TRY(file_make_folder(checkpoints, err));
   *out = r;

@@ -15,6 +15,8 @@ struct run_folder {
    resume, another process writes it; ERROR_RESOURCE: it cannot be written. */
 int run_folder_open(struct arena *a, const char *path, bool resume, struct run_folder **out,
                     struct error *err) MUST_USE;
+/* The first of these errors, before anything is made: for callers that have much to do until they open it. */
+int run_folder_check_new(struct arena *a, const char *path, struct error *err) MUST_USE;
 /* A path for a run without a name: runs/<recipe>-<n>, the first n that is free. */
 int run_folder_next(struct arena *a, const char *recipe_path, char **out, struct error *err) MUST_USE;
 /* metrics.jsonl and rollouts/ as they were after `step`. */
