@@ -116,8 +116,8 @@ static int read_file(struct arena *a, struct source *s, struct error *err)
     TRY(problem_from_object(a, object, o, o->path, number, &p, err));
     if (!p.verifier)
       FAIL_AT(err, ERROR_INPUT, o->path, number, "verifier",
-              "found no verifier for this problem; expected `verifier: KIND` in the recipe's data entry (number, "
-              "string, task, ...)");
+              "found no verifier for this problem; expected `verifier: KIND` in the recipe's data entry, or --verifier "
+              "KIND: number, string, task");
     p.source_index = s->index;
     TRY(on_side(o, &p, &keep, err));
     if (keep) TRY(add_problem(a, s, &p, err));

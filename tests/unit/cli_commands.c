@@ -295,6 +295,35 @@ static void test_eval(void **state)
   CHECK_STR(run(arena_printf(arena, "test", &err, "%s|--k|2,1", words), "", ERROR_INPUT), "");
 }
 
+/* Attempts of a model: slots and threads move no bit, and the stored ones give the same report. */
+static void test_eval_model(void **state)
+{
+  (void)state;
+  const char *problems = path_of("problems.jsonl");
+  struct text t = {0};
+  for (int i = 0; i < 70; i++) text_printf(&t, "{\"prompt\": \"%d+%d=\", \"answer\": \"%d\"}\n", i % 3, i % 5, i % 4);
+  write_file(problems, t.bytes);
+  text_free(&t);
+  const char *words = arena_printf(arena, "test", &err, "%s|--data|%s|--verifier|number|--samples|3|--max-new-tokens|5",
+                                   on_model("eval"), problems);
+  const char *attempts = run(words, "", 0);
+  CHECK_INT(count_lines(attempts), 210);
+  CHECK_STR(run(arena_printf(arena, "test", &err, "%s|--slots|1|--threads|2", words), "", 0), attempts);
+  CHECK(strcmp(run(arena_printf(arena, "test", &err, "%s|--seed|2", words), "", 0), attempts) != 0);
+  const char *head = arena_printf(arena, "test", &err, "%s|--problems|2", words);
+  CHECK(!strncmp(attempts, run(head, "", 0), strlen(run(head, "", 0))));
+  write_file(path_of("attempts.jsonl"), attempts);
+  const char *report =
+      run(arena_printf(arena, "test", &err, "eval|--json|--from|%s", path_of("attempts.jsonl")), "", 0);
+  CHECK(strstr(report, "{\"problems\": 70, \"attempts\": 210,"));
+  run(arena_printf(arena, "test", &err, "%s|--k|4", words), "", ERROR_INPUT);
+  run(arena_printf(arena, "test", &err, "%s|--verifier|maths", words), "", ERROR_INPUT);
+  run(on_model("eval"), "", ERROR_INPUT);
+  run("eval", "", ERROR_INPUT);
+  run(arena_printf(arena, "test", &err, "%s|--data|%s", on_model("eval"), problems), "", ERROR_INPUT); /* no verifier */
+  run(arena_printf(arena, "test", &err, "%s|--data|task:addtion", on_model("eval")), "", ERROR_INPUT);
+}
+
 static void test_convert(void **state)
 {
   (void)state;
@@ -330,8 +359,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_tokenize),   cmocka_unit_test(test_render),      cmocka_unit_test(test_score_alone),
       cmocka_unit_test(test_score_long), cmocka_unit_test(test_score_forms), cmocka_unit_test(test_verify),
-      cmocka_unit_test(test_tasks),      cmocka_unit_test(test_eval),        cmocka_unit_test(test_convert),
-      cmocka_unit_test(test_doctor),
+      cmocka_unit_test(test_tasks),      cmocka_unit_test(test_eval),        cmocka_unit_test(test_eval_model),
+      cmocka_unit_test(test_convert),    cmocka_unit_test(test_doctor),
   };
   return cmocka_run_group_tests(tests, make_model, remove_model);
 }
