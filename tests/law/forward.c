@@ -122,7 +122,7 @@ static void test_sampler_is_scorer_is_trainer(void **state)
   static const int32_t counts[] = {1, 2, 3, 7, 8, 16, 17, 64};
   for (int v = 0; v < VARIANTS; v++) {
     struct decoder_rig rig;
-    CHECK(rig_open(&rig, "cpu", NULL, 2, &variants[v].config));
+    CHECK(rig_open(&rig, "cpu", NULL, v ? 1 : 2, &variants[v].config));  // threads: see the knobs
     for (int32_t s = 0; s < 64; s++) generate(&rig, s, 1, false, &alone[s]);
     CHECK(memcmp(alone[0].logp, alone[1].logp, sizeof alone[0].logp) != 0);  // they differ among themselves
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
@@ -161,7 +161,7 @@ static void test_prefill_in_pieces(void **state)
     struct decoder_rig rig;
     struct forest f;
     double want[2][LONG], got[2][LONG];
-    CHECK(rig_open(&rig, "cpu", NULL, 2, &variants[v].config));
+    CHECK(rig_open(&rig, "cpu", NULL, v ? 1 : 2, &variants[v].config));  // threads: see the knobs
     forest_open(&f, rig.arena, 16);
     random_branch(&f, -1, LONG, variants[v].config.vocab, 3);
     score_in_pieces(&rig, &f, LONG, want[0], want[1]);
@@ -282,7 +282,7 @@ static void test_trees_are_their_sequences(void **state)
       struct decoder_rig rig;
       struct forest tree, paths;
       struct run r, s;
-      CHECK(rig_open(&rig, "cpu", NULL, 2, &variants[v].config));
+      CHECK(rig_open(&rig, "cpu", NULL, v ? 1 : 2, &variants[v].config));  // threads: see the knobs
       random_forest(&tree, rig.arena, 16, variants[v].config.vocab, 2, 40, 70 + seed);
       forest_open(&paths, rig.arena, 4);
       run_open(&r, &rig, &tree, (struct run_options){0});
