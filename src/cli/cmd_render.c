@@ -1,4 +1,5 @@
 #include <string.h>
+#include <time.h>
 #include "cli/cli.h"
 #include "core/file.h"
 #include "rollout/session.h"
@@ -7,6 +8,7 @@
 struct render {
   struct session session;
   struct template *template; /* FILE.jinja, or NULL: the session's */
+  char now[32];              /* the time that lines without `now` see, UTC */
   bool failed;               /* a template failed on a line */
 };
 
@@ -64,11 +66,11 @@ static int answer(void *arg, struct arena *a, const json_t *line, struct text *o
             "found variables that are no object; expected {\"tools\": [...], ...}");
   if (!json_is_object(variables)) variables = NULL;
   TRY(json_bool_or(line, "add_generation_prompt", false, &add_generation_prompt, NULL, err));
-  TRY(json_string_or(line, "now", r->session.now, &now, NULL, err));
-  r->session.now = now;
-  int rc = r->template
-               ? render_file(r, messages, variables, add_generation_prompt, now, &text, &raised, &failure)
-               : session_render(&r->session, messages, variables, add_generation_prompt, &text, &raised, &failure);
+  TRY(json_string_or(line, "now", r->now, &now, NULL, err));
+  struct session session = r->session; /* with the line's own time */
+  session.now = now;
+  int rc = r->template ? render_file(r, messages, variables, add_generation_prompt, now, &text, &raised, &failure)
+                       : session_render(&session, messages, variables, add_generation_prompt, &text, &raised, &failure);
   if (!rc) rc = text_finish(&text, &failure);
   if (rc == ERROR_INPUT) {
     put_failure(out, &failure, raised);
@@ -85,9 +87,18 @@ static int answer(void *arg, struct arena *a, const json_t *line, struct text *o
   return rc;
 }
 
+static void set_now(struct render *r)
+{
+  time_t seconds = time(NULL);
+  struct tm parts;
+  snprintf(r->now, sizeof r->now, "1970-01-01T00:00:00");
+  if (gmtime_r(&seconds, &parts)) strftime(r->now, sizeof r->now, "%Y-%m-%dT%H:%M:%S", &parts);
+}
+
 static int run(struct cli *c, struct error *err)
 {
   struct render r = {0};
+  set_now(&r);
   if (is_template_file(c->arguments[0]))
     TRY(open_template(c, &r, err));
   else

@@ -93,8 +93,7 @@ static int add_problem(struct evaluation *e, uint64_t index, struct error *err)
   return rc;
 }
 
-/* ---- answers to verdicts -------------------------------------------------------------------------------------------
- */
+/* ---- answers to verdicts ----------------------------------------------------------------------------------------- */
 
 /* The answer as text: special tokens left out, cut in front of a stop string. */
 static int take_text(struct evaluation *e, const struct item *item, int32_t sample, struct error *err)
@@ -184,8 +183,7 @@ static int put_attempt(struct evaluation *e, const struct item *item, int32_t sa
   return rc ? rc : attempt_list_add(e->cli->arena, e->attempts, &attempt, err);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------
- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static int run_chunk(struct evaluation *e, uint64_t first, uint64_t count, struct error *err)
 {

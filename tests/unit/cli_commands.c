@@ -169,6 +169,8 @@ static void test_render(void **state)
             "\"2025-01-15T14:30:05\"}\n{\"messages\": [{}]}\n{}",
             ERROR_INPUT);
   CHECK_STR(line_of(out, 0), "{\"text\": \"2025 x\"}");
+  /* A line's `now` is not the next line's. */
+  CHECK(!strncmp(line_of(out, 1), "{\"text\": \"20", 12) && !strstr(line_of(out, 1), "2025 "));
   CHECK(strstr(line_of(out, 2), "no messages"));
 }
 
