@@ -1,9 +1,12 @@
 /* The estimators against sums over all draws, and the report against numbers worked by hand. */
 #include <stdlib.h>
 #include "check.h"
+#include "core/fault.h"
 #include "core/file.h"
 #include "core/math.h"
+#include "data/stream.h"
 #include "eval/report.h"
+#include "reward/verify_queue.h"
 
 static struct arena *arena;
 static struct error err;
@@ -200,11 +203,72 @@ static void test_stored(void **state)
   remove(path);
 }
 
+#ifdef ASSAY_HOSTILE
+/* Problems from tasks and a line, judged, stored, read back and reported. */
+static int whole_line(struct arena *a, const char *path, struct error *e)
+{
+  static const char *const texts[] = {"task:addition,digits=1", "task:multiplication,min=2,max=12,held_out_count=30"};
+  struct attempt_list list = {0};
+  struct eval_report report;
+  struct text t = {0};
+  for (size_t i = 0; i < 2; i++) {
+    struct source_options o;
+    struct source *source;
+    struct stream *stream;
+    struct problem p;
+    struct verdict v;
+    TRY(source_options_from_text(a, texts[i], SPLIT_TRAIN, &o, e));
+    o.system = "s";
+    o.suffix = "!";
+    TRY(source_open(a, &o, 0, 1, &source, e));
+    TRY(stream_open(a, &(struct source_list){&source, 1}, 1, NULL, &stream, e));
+    TRY(stream_next(stream, a, &p, e));
+    TRY(verify_now(a, verifier_find("task", e), &p, "it is 12", 8, &v, e));
+    TRY(verify_now(a, verifier_find("number", e), &p, "it is 12", 8, &v, e));
+    TRY(verify_now(a, verifier_find("string", e), &p, "it is 12", 8, &v, e));
+  }
+  TRY(attempts_read(a, path, &list, e));
+  TRY(eval_report_make(a, &list, NULL, 0, &report, e));
+  eval_report_put_json(&t, &report);
+  int rc = text_finish(&t, e);
+  text_free(&t);
+  return rc;
+}
+
+/* The n-th allocation fails, whichever it is: an error that says so, and nothing lost. */
+static void test_no_memory(void **state)
+{
+  (void)state;
+  char path[] = "/tmp/assay-eval-XXXXXX";
+  const char *lines =
+      "{\"problem\": \"a\", \"correct\": true}\n{\"problem\": \"a\", \"correct\": false, \"extracted\": \"1\"}\n";
+  CHECK(mkstemp(path) >= 0);
+  CHECK_OK(file_append(path, lines, strlen(lines), false, &err), &err);
+  int rc = 1;
+  for (long n = 1; rc; n++) {
+    struct error e = {0};
+    fault_set(FAULT_ALLOC, n);
+    struct arena *a = arena_create("hostile", 0, &e);
+    rc = a ? whole_line(a, path, &e) : e.code;
+    arena_destroy(a);
+    fault_set(FAULT_ALLOC, 0);
+    CHECK_INT(rc, e.code);
+    CHECK(!rc || rc == ERROR_RESOURCE);
+    CHECK(n < 100000 && (rc || n > 100));
+  }
+  remove(path);
+}
+#endif
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {TEST(test_all_draws), TEST(test_large), TEST(test_intervals), TEST(test_report),
-                                     TEST(test_stored)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_all_draws), TEST(test_large), TEST(test_intervals), TEST(test_report), TEST(test_stored),
+#ifdef ASSAY_HOSTILE
+      TEST(test_no_memory),
+#endif
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
