@@ -275,7 +275,11 @@ int file_make_folder(const char *path, struct error *err)
     if (part[i] != '/' && part[i] != '\0') continue;
     char kept = part[i];
     part[i] = '\0';
-    if (mkdir(part, 0777) != 0 && !file_is_folder(part)) return fail_errno(err, part, "the folder cannot be made");
+    int made = mkdir(part, 0777), why = errno;
+    if (made != 0 && !file_is_folder(part)) {
+      errno = why;
+      return fail_errno(err, part, "the folder cannot be made");
+    }
     part[i] = kept;
   }
   return 0;

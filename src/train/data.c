@@ -3,6 +3,17 @@
 
 #include "core/log.h"
 
+/* Who judges a file's problems is known before the first of them is answered. */
+static int check_verifiers(struct run *r, const struct source *s, struct error *err)
+{
+  struct problem p;
+  for (uint64_t i = 0; i < source_count(s); i++) {
+    TRY(source_problem(s, r->arena, i, &p, err));
+    if (!verifier_find(p.verifier, err)) return error_place(err, p.source, p.line);
+  }
+  return 0;
+}
+
 int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,
                      struct error *err)
 {
@@ -13,6 +24,7 @@ int run_open_sources(struct run *r, const struct recipe_data *data, size_t count
     struct source_options o = data[i].source;
     if (r->recipe->kind == RECIPE_SFT && !o.verifier && o.path) o.verifier = "string";  // nothing is judged
     TRY(source_open(r->arena, &o, (int)i, (uint64_t)r->recipe->top.seed, &out->items[i], err));
+    if (r->recipe->kind == RECIPE_TRAIN && o.path) TRY(check_verifiers(r, out->items[i], err));
   }
   return 0;
 }

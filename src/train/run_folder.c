@@ -25,7 +25,7 @@ static int take_lock(struct run_folder *r, struct error *err)
   if (!path) return err->code;
   r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (r->lock < 0)
-    FAIL_AT(err, ERROR_RESOURCE, r->path, 0, NULL,
+    FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL,
             "cannot be written (%s); expected a folder that this user may write; choose another with --run",
             strerror(errno));
   TRY(arena_on_reset(r->arena, unlock, r, err));

@@ -12,7 +12,7 @@ struct run_folder {
 };
 
 /* Makes the folder (resume: expects it) and takes its lock. ERROR_INPUT: it holds a run already, it is not there on
-   resume, another process writes it; ERROR_RESOURCE: it cannot be written. */
+   resume, another process writes it, this user may not; ERROR_RESOURCE: the disk is full. */
 int run_folder_open(struct arena *a, const char *path, bool resume, struct run_folder **out,
                     struct error *err) MUST_USE;
 /* The first of these errors, before anything is made: for callers that have much to do until they open it. */
