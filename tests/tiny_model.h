@@ -35,15 +35,16 @@ static int tiny_model_write(const char *folder)
   fputs(TINY_CONFIG, f);
   fclose(f);
   if (tiny_file(folder, "tokenizer.json", &f)) return -1;
-  fputs("{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [{\"id\": 0, \"content\": "
-        "\"<|end|>\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
-        "true}], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-        "\"trim_offsets\": true, \"use_regex\": true}, \"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\", "
-        "\"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": {\"type\": \"BPE\", "
-        "\"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, "
-        "\"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": false, \"merges\": [], \"vocab\": "
-        "{\"<|end|>\": 0",
-        f);
+  fputs(
+      "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [{\"id\": 0, \"content\": "
+      "\"<|end|>\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
+      "true}], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
+      "\"trim_offsets\": true, \"use_regex\": true}, \"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\", "
+      "\"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": {\"type\": \"BPE\", "
+      "\"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, "
+      "\"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": false, \"merges\": [], \"vocab\": "
+      "{\"<|end|>\": 0",
+      f);
   for (int c = '!'; c < '!' + TINY_VOCAB - 1; c++)
     fprintf(f, c == '"' || c == '\\' ? ", \"\\%c\": %d" : ", \"%c\": %d", c, c - '!' + 1);
   fputs("}}}\n", f);

@@ -1,6 +1,7 @@
-/* links: train. Law 2 against SIGKILL: a run that is killed again and again, also in the middle of writing a checkpoint,
-   ends with the hashes of a run that nobody touched, never goes back by more than save.every steps, and never has a
-   checkpoint that is not whole. Then Ctrl-C: exit status 5 and a run that goes on; a second one ends it at once. */
+/* links: train. Law 2 against SIGKILL: a run that is killed again and again, also in the middle of writing a
+   checkpoint, ends with the hashes of a run that nobody touched, never goes back by more than save.every steps, and
+   never has a checkpoint that is not whole. Then Ctrl-C: exit status 5 and a run that goes on; a second one ends it at
+   once. */
 #include "check.h"
 
 #include "core/file.h"
@@ -32,7 +33,8 @@ static const char *in_folder(const char *fmt, ...)
   return path_join(arena, folder, name, &err);
 }
 
-/* ---- the program as a child ---------------------------------------------------------------------------------------- */
+/* ---- the program as a child ----------------------------------------------------------------------------------------
+ */
 
 static pid_t start(const char *run, int threads, bool resume)
 {
@@ -64,7 +66,8 @@ static bool has_ended(pid_t pid)
   return info.si_pid == pid;
 }
 
-/* ---- what a run folder says ----------------------------------------------------------------------------------------- */
+/* ---- what a run folder says -----------------------------------------------------------------------------------------
+ */
 
 /* "weights HEX state HEX" of the last line of the log. */
 static const char *hashes(const char *run)
@@ -154,7 +157,8 @@ static void check_finished(const char *run, const char *want)
   CHECK(!is_writing(run));
 }
 
-/* ---- killing -------------------------------------------------------------------------------------------------------- */
+/* ---- killing --------------------------------------------------------------------------------------------------------
+ */
 
 static double uniform(uint32_t i)
 {
@@ -221,7 +225,8 @@ static void test_killed_runs_end_alike(void **state)
                 t.whole_runs);
 }
 
-/* ---- Ctrl-C --------------------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
+ */
 
 static void wait_for_step(pid_t pid, const char *run, int64_t step)
 {
