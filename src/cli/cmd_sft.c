@@ -15,6 +15,6 @@ const struct command command_sft = {
         "train.batch examples make a step. The run folder and --resume are those of `assay train`.",
     .example = "assay sft models/tiny/sft.yaml train.steps=5 --run runs/sft-try",
     TRAIN_COMMAND_OPTIONS,
-    .least = 1,
+    .least = 0,
     .most = -1,
     .run = run_sft_command};

@@ -17,6 +17,6 @@ const struct command command_train = {
         "--resume and ends with the same bits. Ctrl-C once: saves a checkpoint and exits with 5; twice: stops at once.",
     .example = "assay train recipes/demo.yaml train.steps=5 --run runs/try",
     TRAIN_COMMAND_OPTIONS,
-    .least = 1,
+    .least = 0,
     .most = -1,
     .run = run_train_command};

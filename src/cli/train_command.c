@@ -1,20 +1,105 @@
 #include "cli/train_command.h"
 #include "core/log.h"
+#include "train/recipe_parts.h"
 #include "train/train.h"
 
 #include <stddef.h>
+#include <string.h>
 
 const struct option train_options[TRAIN_OPTION_COUNT] = {
     {"--run", "DIR", OPTION_TEXT, offsetof(struct train_settings, run), 0, 0,
      "folder of the run (default: runs/RECIPE-N)"},
     {"--resume", NULL, OPTION_FLAG, offsetof(struct train_settings, resume), 0, 0,
      "go on with the run in --run from its last checkpoint"},
-    {"--plan", NULL, OPTION_FLAG, offsetof(struct train_settings, plan), 0, 0, "print the memory plan and stop"}};
+    {"--plan", NULL, OPTION_FLAG, offsetof(struct train_settings, plan), 0, 0, "print the memory plan and stop"},
+    {"--keys", NULL, OPTION_FLAG, offsetof(struct train_settings, keys), 0, 0,
+     "print every key of a recipe (docs/options.md) and stop"}};
 const struct train_settings train_defaults = {0};
+
+/* ---- --keys ------------------------------------------------------------------------------------------------------ */
+
+static void put_values(const struct recipe_key *k, struct text *t)
+{
+  switch (k->type) {
+    case RECIPE_AUTO:
+    case RECIPE_REAL_AUTO:
+      text_puts(t, "auto, ");
+      // fall through
+    case RECIPE_INT:
+    case RECIPE_REAL:
+      text_printf(t, "%.15g to %.15g", k->low, k->high);
+      break;
+    case RECIPE_PAIR:
+      text_printf(t, "two numbers, %g to %g", k->low, k->high);
+      break;
+    case RECIPE_ENUM:
+      for (const char *p = k->words; *p; p++) text_printf(t, *p == '|' ? ", " : "%c", *p);
+      break;
+    case RECIPE_BOOL:
+      text_puts(t, "true, false");
+      break;
+    case RECIPE_SWITCH:
+      text_puts(t, "auto, true, false");
+      break;
+    case RECIPE_SIZE:
+      text_puts(t, "auto, 512M, 4G");
+      break;
+    case RECIPE_TEXT:
+      text_puts(t, "text");
+      break;
+    case RECIPE_TEXTS:
+      text_puts(t, "list of texts");
+      break;
+  }
+}
+
+static const char *const LISTS[] = {
+    "# Keys of a recipe",
+    "",
+    "Made by `assay train --keys`. A dot stands for a level of the YAML file; on the command line the same names are",
+    "given as `key=value`, an entry of a list by its number (`data.0.path=FILE`). A key that is not here is an error.",
+    "`compute.device: cuda`, `compute.type: bf16` and `lora` have names and are refused by this build, which says so.",
+    "",
+    "- `data`, `eval.data`: entries `{path: FILE}` or `{task: NAME}`, one or a list. Beside it `verifier`, `weight` "
+    "(share",
+    "  in the mixture), `split` (train, held_out, all), `held_out` (fraction of a file, by a hash of the prompt), "
+    "`fields`",
+    "  (`{question: Body}` or `{question: \"{Body}. {Question}\"}`), `system`, `suffix`, and a task's own keys (`assay "
+    "tasks`).",
+    "- `methods`: names, each alone or as `{name: {option: value}}` (`assay methods NAME`). Default `[grpo]`.",
+    "- `reward.combine`: `{channel: weight}` entries, added up to the reward. Default `[{reward: 1}]`.",
+    "",
+    "| key | default | values | read by | meaning |",
+    "|---|---|---|---|---|"};
+
+static int print_keys(struct cli *c, struct error *err)
+{
+  struct text t = {0};
+  for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) text_printf(&t, "%s\n", LISTS[i]);
+  for (size_t i = 0; i < recipe_key_count(); i++) {
+    const struct recipe_key *k = recipe_key_at(i);
+    bool train = recipe_key_applies(k, RECIPE_TRAIN), sft = recipe_key_applies(k, RECIPE_SFT);
+    char path[128];
+    recipe_key_path(k, path, sizeof path);
+    text_printf(&t, "| %s | %s | ", path, k->fallback);
+    put_values(k, &t);
+    text_printf(&t, " | %s | %s |\n", train && sft ? "both" : train ? "train" : "sft", k->help);
+  }
+  int rc = text_finish(&t, err);
+  if (!rc) rc = print_text(c, &t, err);
+  text_free(&t);
+  return rc;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 int train_command(struct cli *c, bool sft, struct error *err)
 {
   const struct train_settings *s = c->settings;
+  if (s->keys) return print_keys(c, err);
+  if (!c->argument_count)
+    FAIL(err, ERROR_INPUT, "found no recipe; expected: assay %s RECIPE [key=value ...]; see assay %s --help",
+         c->command->name, c->command->name);
   struct run_options o = {.recipe = c->arguments[0],
                           .sft = sft,
                           .overrides = c->arguments + 1,

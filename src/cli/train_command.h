@@ -6,9 +6,9 @@
 
 struct train_settings {
   const char *run;
-  bool resume, plan;
+  bool resume, plan, keys;
 };
-enum { TRAIN_OPTION_COUNT = 3 };
+enum { TRAIN_OPTION_COUNT = 4 };
 extern const struct option train_options[TRAIN_OPTION_COUNT];
 extern const struct train_settings train_defaults;
 #define TRAIN_COMMAND_OPTIONS                                                                \
