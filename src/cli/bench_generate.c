@@ -1,0 +1,94 @@
+#include "cli/bench.h"
+#include "core/log.h"
+#include "rollout/generate.h"
+
+enum { PREFILL_ROWS = 512, KV_BLOCK = 32 };
+
+int bench_random_segment(const struct bench *b, struct tree *t, int32_t number, int32_t count, int32_t own,
+                         int32_t *segment, struct error *err)
+{
+  TRY(tree_add_segment(t, -1, SEGMENT_PROMPT, count, segment, err));
+  for (int32_t i = 0; i < count; i++) {
+    struct rng_at at = {.purpose = RNG_BENCH, .rollout = (uint32_t)number, .position = (uint32_t)i};
+    int32_t id = (int32_t)rng_below(b->seed, &at, (uint32_t)b->session.config.vocab);
+    TRY(tree_append_ids(t, *segment, &id, 1, i < own ? 0 : TOKEN_OWN, err));
+  }
+  return 0;
+}
+
+int bench_generator(struct bench *b, struct arena *a, int64_t rollouts, int64_t group, int64_t prompt,
+                    struct generator **out, struct error *err)
+{
+  int fresh = (int)b->sizes.fresh;
+  struct generate_options o = {.slots = (int)rollouts,
+                               .prefill_rows = PREFILL_ROWS,
+                               .max_group = (int)group,
+                               .max_path = (int)prompt + fresh,
+                               .kv_block = KV_BLOCK};
+  o.kv_blocks = generate_blocks(&o, (int)prompt, fresh) + (int)(rollouts * ((prompt + KV_BLOCK - 1) / KV_BLOCK));
+  return generator_create(a, b->session.model, NULL, NULL, 0, &o, out, err);
+}
+
+/* When the last of the first tokens came: the prompts are behind us. */
+static void after_token(void *arg, const struct row_at *at, const struct token_record *record)
+{
+  double *begun = arg;
+  (void)record;
+  if (at->generated == 0) *begun = clock_seconds();
+}
+
+int bench_generate(struct bench *b, struct generator *g, struct tree *t, struct generate_job *jobs, int32_t count,
+                   struct bench_halves *out, struct error *err)
+{
+  for (int32_t i = 0; i < count; i++) {
+    struct generate_job *j = &jobs[i];
+    j->at = (struct rng_at){.purpose = RNG_BENCH, .group = (uint32_t)i};
+    j->seed = b->seed;
+    j->sampling = (struct sampling){.temperature = 1, .top_p = 1};
+    j->max_new_tokens = (int32_t)b->sizes.fresh;
+    j->leaf = ARENA_NEW(b->arena, int32_t, (size_t)j->count, "bench", err);
+    j->finish = ARENA_NEW(b->arena, enum finish, (size_t)j->count, "bench", err);
+    if (!j->leaf || !j->finish) return err->code;
+  }
+  double start = clock_seconds(), begun = start;
+  struct generate_hooks hooks = {.after_token = after_token, .arg = &begun};
+  TRY(generator_run(g, t, jobs, count, 1, 0, &hooks, NULL, err));
+  *out = (struct bench_halves){begun - start, clock_seconds() - begun};
+  return 0;
+}
+
+struct decode {
+  struct generator *generator;
+  bool shared;
+};
+
+static int run(struct bench *b, void *state, struct bench_time *out, struct error *err)
+{
+  struct decode *d = state;
+  int32_t count = d->shared ? 1 : (int32_t)b->sizes.batch;
+  struct tree *t;
+  struct bench_halves halves;
+  struct generate_job *jobs = ARENA_NEW(b->arena, struct generate_job, (size_t)count, "bench", err);
+  if (!jobs) return err->code;
+  TRY(tree_create(b->arena, &t, err));
+  for (int32_t i = 0; i < count; i++) {
+    int32_t prompt = (int32_t)b->sizes.prompt;
+    jobs[i].count = d->shared ? (int32_t)b->sizes.batch : 1;
+    TRY(bench_random_segment(b, t, i, prompt, prompt, &jobs[i].segment, err));
+  }
+  TRY(bench_generate(b, d->generator, t, jobs, count, &halves, err));
+  *out = (struct bench_time){halves.tokens, {halves.prompts, halves.tokens}};
+  return 0;
+}
+
+int bench_decode(struct bench *b, struct arena *a, bool shared, struct bench_time *out, struct error *err)
+{
+  struct decode d = {.shared = shared};
+  TRY(bench_generator(b, a, b->sizes.batch, shared ? b->sizes.batch : 1, b->sizes.prompt, &d.generator, err));
+  // the first token of each comes with its prompt
+  b->tokens = (double)(b->sizes.batch * (b->sizes.fresh - 1));
+  b->flop = bench_forward_flop(&b->session.config, b->tokens, b->tokens);
+  b->part_name[0] = "prefill";
+  b->part_name[1] = "decode";
+  return bench_repeat(b, run, &d, out, err);
+}

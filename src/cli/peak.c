@@ -1,0 +1,50 @@
+#include "cli/peak.h"
+
+#include <string.h>
+#include "core/log.h"
+#include "core/pool.h"
+
+#ifdef __x86_64__
+/* Twelve independent chains: more than the latency of an addition times the units that add. */
+enum { STEPS = 2000000, CHAINS = 12, TIMES = 9 };
+#define ALL(X)      X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define LANES_16(i) "vfmadd231ps %%zmm30, %%zmm31, %%zmm" #i "\n\t"
+#define LANES_8(i)  "vfmadd231ps %%ymm14, %%ymm15, %%ymm" #i "\n\t"
+#define TOUCHED                                                                                                       \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
+      "xmm14", "xmm15"
+
+static void chains_16(void *arg, int thread, size_t begin, size_t end)
+{
+  (void)arg, (void)thread, (void)begin, (void)end;
+  for (int i = 0; i < STEPS; i++) __asm__ volatile(ALL(LANES_16)::: TOUCHED);
+  __asm__ volatile("vzeroupper" ::: TOUCHED);
+}
+
+static void chains_8(void *arg, int thread, size_t begin, size_t end)
+{
+  (void)arg, (void)thread, (void)begin, (void)end;
+  for (int i = 0; i < STEPS; i++) __asm__ volatile(ALL(LANES_8)::: TOUCHED);
+  __asm__ volatile("vzeroupper" ::: TOUCHED);
+}
+
+double peak_multiply_adds(struct device *d)
+{
+  const int lanes = !strcmp(device_isa(d), "avx512") ? 16 : !strcmp(device_isa(d), "avx2") ? 8 : 0;
+  double best = 1e9;
+  if (!lanes) return 0;
+  for (int i = 0; i < TIMES; i++) {
+    const double start = clock_seconds();
+    pool_run(device_pool(d), (size_t)device_threads(d), lanes == 16 ? chains_16 : chains_8, NULL);
+    const double seconds = clock_seconds() - start;
+    if (seconds < best) best = seconds;
+  }
+  return 2.0 * STEPS * CHAINS * lanes * device_threads(d) / best;
+}
+#else
+double peak_multiply_adds(struct device *d)
+{
+  (void)d;
+  return 0;
+}
+#endif

@@ -1,0 +1,13 @@
+/* cli/peak: what the cores can multiply and add at most, measured: the yardstick of `assay doctor` and `assay bench`.
+ */
+#ifndef ASSAY_CLI_PEAK_H
+#define ASSAY_CLI_PEAK_H
+
+#include "compute/backend.h"
+
+/* Floating point operations per second (a fused multiply-add is two) of all threads of the device at once, in vectors
+   as wide as its instruction set's, on registers alone: the fastest of nine measurements of some 10 ms. 0 where the
+   instruction set has no vectors ("ref"). */
+double peak_multiply_adds(struct device *d);
+
+#endif
