@@ -75,8 +75,9 @@ static void fill(const struct plan_input *in, struct plan *p)
   if (in->generates) add(p, "rollout: activations, logits, KV", generator_bytes(c, &p->generate, in->real_size));
   add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->real_size));
   if (p->reference) add(p, "reference: weights and workspace", part + trainer_bytes(c, &p->score, in->real_size));
-  add(p, "one step's records", step_bytes(in, p));
-  add(p, "checkpoint buffers", (size_t)8 << 20);
+  // a checkpoint is written when the step's records are gone
+  size_t step = step_bytes(in, p), save = (size_t)8 << 20;
+  add(p, "a step's records, or a checkpoint's buffers", step > save ? step : save);
 }
 
 /* Rows of the largest pass that can be of any use. */
@@ -88,7 +89,7 @@ static int64_t useful_rows(const struct plan_input *in)
   return (rows + BATCH_UNIT_ROWS - 1) / BATCH_UNIT_ROWS * BATCH_UNIT_ROWS;
 }
 
-enum { MICRO_ROWS = 2048, SLOTS = 64, VOCAB_CHUNK = 4096, KV_BLOCK = 32 };
+enum { MICRO_ROWS = 2048, SLOTS = 64, VOCAB_CHUNK = 4096, KV_BLOCK = 16 };
 
 static int check_knobs(const struct recipe *r, struct error *err)
 {

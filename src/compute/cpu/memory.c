@@ -228,6 +228,9 @@ int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, s
     kv_destroy(kv);
     return ERROR_RESOURCE;
   }
+  // the pages are taken now: how much of a pool is used depends on what is generated, and memory must not run out then
+  memset(kv->keys, 0, reals * d->real_size);
+  memset(kv->values, 0, reals * d->real_size);
   *out = kv;
   return 0;
 }
