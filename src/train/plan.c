@@ -76,7 +76,7 @@ static void fill(const struct plan_input *in, struct plan *p)
   add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->real_size));
   if (p->reference) add(p, "reference: weights and workspace", part + trainer_bytes(c, &p->score, in->real_size));
   // a checkpoint is written when the step's records are gone
-  size_t step = step_bytes(in, p), save = (size_t)8 << 20;
+  size_t step = step_bytes(in, p), save = (size_t)4 << 20;
   add(p, "a step's records, or a checkpoint's buffers", step > save ? step : save);
 }
 
