@@ -1,4 +1,5 @@
 #include "cli/train_command.h"
+#include "cli/peak.h"
 #include "core/log.h"
 #include "train/recipe_parts.h"
 #include "train/train.h"
@@ -91,6 +92,23 @@ static int print_keys(struct cli *c, struct error *err)
   return rc;
 }
 
+/* Time and recipe behind the memory plan. The peak is never reached: kernels and everything between them leave about
+   two thirds of it (docs/performance.md). */
+static int print_plan(struct cli *c, struct run *r, struct text *plan, struct error *err)
+{
+  static const double SHARE_OF_PEAK = 0.65;
+  double operations, peak = peak_multiply_adds(run_device(r));
+  TRY(run_step_operations(r, &operations, err));
+  if (peak > 0)
+    text_printf(plan,
+                "time per step: about %.3g s where every answer is as long as it may be (%.3g GFLOP at %.0f %% of %.0f "
+                "GFLOP/s)\n",
+                operations / (SHARE_OF_PEAK * peak), operations / 1e9, 100 * SHARE_OF_PEAK, peak / 1e9);
+  text_puts(plan, "recipe:\n");
+  TRY(run_recipe(r, plan, err));
+  return print_text(c, plan, err);
+}
+
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 int train_command(struct cli *c, bool sft, struct error *err)
@@ -120,7 +138,7 @@ int train_command(struct cli *c, bool sft, struct error *err)
   cli_catch_signals();
   TRY(run_open(c->arena, &o, &r, err));
   run_describe(r, &plan);
-  if (s->plan) return print_text(c, &plan, err);
+  if (s->plan) return print_plan(c, r, &plan, err);
   log_info("%s", plan.bytes ? plan.bytes : "");
   text_free(&plan);
   return run_train(r, err);

@@ -277,6 +277,61 @@ void run_describe(const struct run *r, struct text *out)
   plan_print(&r->plan, out);
 }
 
+/* Mean tokens of the first problems' prompts (sft: examples). */
+static int mean_prompt(struct run *r, double *out, struct error *err)
+{
+  enum { SAMPLE = 32 };
+  uint64_t position = stream_position(r->stream);
+  double sum = 0;
+  for (int i = 0; i < SAMPLE; i++) {
+    struct problem p;
+    struct token_list ids = {0}, loss = {0};
+    int rc = stream_next(r->stream, r->step_arena, &p, err);
+    if (!rc && r->recipe->kind == RECIPE_SFT)
+      rc = sft_tokens(r, &p, &ids, &loss, err);
+    else if (!rc)
+      rc = session_problem_ids(&r->session, &p, r->template_variables, &ids, err);
+    sum += (double)ids.count;
+    token_list_free(&ids);
+    token_list_free(&loss);
+    TRY(rc);
+  }
+  stream_seek(r->stream, position);
+  *out = sum / SAMPLE;
+  return 0;
+}
+
+int run_step_operations(struct run *r, double *out, struct error *err)
+{
+  const struct recipe *recipe = r->recipe;
+  const struct model_config *c = &r->session.config;
+  double prompt, head = (double)c->vocab * c->hidden;
+  double body = (double)model_parameters(c) - head * (c->tied ? 1 : 2);
+  TRY(mean_prompt(r, &prompt, err));
+  bool sft = recipe->kind == RECIPE_SFT;
+  double groups = sft ? (double)recipe->train.batch : (double)recipe->rollout.problems;
+  double answers = sft ? 0 : groups * (double)recipe->rollout.group * (double)recipe->rollout.max_new_tokens;
+  double rows = groups * prompt + answers, targets = sft ? rows : answers;
+  double passes = (double)recipe->train.epochs, moves = passes * (double)recipe->train.minibatches;
+  // forward and twice that backward; the head's logits are computed again for its backward
+  double train = passes * (rows * body * (r->plan.recompute ? 4 : 3) + targets * head * 4);
+  double generate = sft ? 0 : rows * body + targets * head;
+  // scoring passes: a move after the first, examples that nobody sampled, the reference
+  double score = (moves > 1 || sft ? passes : 0) + (r->plan.reference ? 1 : 0);
+  *out = 2 * (generate + train + score * (rows * body + targets * head));
+  return 0;
+}
+
+int run_recipe(const struct run *r, struct text *out, struct error *err)
+{
+  return recipe_write(r->recipe, r->methods, out, err);
+}
+
+struct device *run_device(const struct run *r)
+{
+  return r->session.device;
+}
+
 const char *run_weights_hash(const struct run *r)
 {
   return r->weights_hash;

@@ -39,6 +39,13 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
 int run_train(struct run *r, struct error *err) MUST_USE;
 /* The plan as text. */
 void run_describe(const struct run *r, struct text *out);
+/* Floating point operations of one step (a multiply-add is two) if every answer is rollout.max_new_tokens long; prompts
+   are as long as the first problems' are. Draws from the data and puts it back. */
+int run_step_operations(struct run *r, double *out, struct error *err) MUST_USE;
+/* The resolved recipe, every key with its origin. */
+int run_recipe(const struct run *r, struct text *out, struct error *err) MUST_USE;
+struct device;
+struct device *run_device(const struct run *r);
 
 /* The hashes of the last checkpoint, 64 hexadecimal digits each. */
 const char *run_weights_hash(const struct run *r);
