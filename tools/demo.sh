@@ -28,5 +28,5 @@ done
 echo
 echo "The run is in $run. Try next:"
 echo "  $assay generate $run '58+67=' --temperature 0"
-echo "  $assay eval $run --data task:addition,format=plain,held_out=0.2 --limit 200 --max-new-tokens 6"
+echo "  $assay eval $run --data task:addition,format=plain,held_out=0.2 --problems 200 --max-new-tokens 6"
 echo "  $assay train recipes/demo.yaml train.lr=1.0e-4 --run runs/slower"
