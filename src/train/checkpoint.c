@@ -152,7 +152,7 @@ static int check_checksums(struct arena *a, const char *folder, struct error *er
   for (;;) {
     TRY(line_reader_next(r, &line, &n, &number, err));
     if (!line) return 0;
-    if (n < 67 || line[64] != ' ' || strchr(line + 66, '/'))
+    if (n < 67 || line[64] != ' ' || memchr(line + 66, '/', n - 66))
       FAIL_AT(err, ERROR_INPUT, path, number, NULL,
               "found a line that is no checksum; expected \"SHA-256  FILE\"; use an older checkpoint");
     char *name = arena_strndup(a, line + 66, n - 66, "checkpoint", err),
