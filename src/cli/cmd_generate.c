@@ -293,8 +293,7 @@ static void clear_window(struct generate *g)
   arena_reset(g->arena);
 }
 
-/* ---- the command
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------ */
 
 static int answer_lines_in(struct generate *g, struct error *err)
 {

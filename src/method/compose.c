@@ -17,8 +17,7 @@ bool method_refines(const struct method *a, const struct method *b)
   return false;
 }
 
-/* ---- options
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- options ---------------------------------------------------------------------------------------------------- */
 
 static const char *const TYPE_WORDS[] = {"a number", "a whole number", "true or false", "one of its words", "a string"};
 
@@ -143,8 +142,7 @@ static int read_options(struct composed *set, struct member *member, struct erro
   return 0;
 }
 
-/* ---- members
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- members ---------------------------------------------------------------------------------------------------- */
 
 static struct member *find_member(const struct composed *set, const struct method *m)
 {
@@ -238,8 +236,7 @@ static int check_conflicts(const struct composed *set, struct error *err)
   return 0;
 }
 
-/* ---- stages
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- stages ----------------------------------------------------------------------------------------------------- */
 
 /* A hook that this build does not run is refused by name: nothing is ignored in silence. */
 static int check_stages(const struct composed *set, struct error *err)
@@ -392,8 +389,7 @@ int compose_open(struct arena *run, const struct method_choice *choices, size_t 
   return 0;
 }
 
-/* ---- looking at a set
- * -------------------------------------------------------------------------------------------------- */
+/* ---- looking at a set ------------------------------------------------------------------------------------------- */
 
 const struct needs *compose_needs(const struct composed *set)
 {

@@ -200,8 +200,7 @@ int compose_weight(struct composed *set, struct step *s, struct error *err)
   return 0;
 }
 
-/* ---- updates
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- updates ---------------------------------------------------------------------------------------------------- */
 
 enum { UPDATES_MOST = 16 };
 
@@ -330,8 +329,7 @@ int compose_minibatch(struct composed *set, const struct step *s, const struct u
   return 0;
 }
 
-/* ---- the loss
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the loss --------------------------------------------------------------------------------------------------- */
 
 static int make_loss(const struct composed *set, const struct minibatch *m, struct arena *a, struct loss *out,
                      struct error *err)

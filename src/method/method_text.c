@@ -180,8 +180,7 @@ int method_markdown(struct text *out, struct error *err)
   return text_finish(out, err);
 }
 
-/* ---- JSON
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------------------------- */
 
 static void put_text(const char *s, struct text *out)
 {
@@ -259,8 +258,7 @@ int method_json(const struct method *m, struct text *out, struct error *err)
   return text_finish(out, err);
 }
 
-/* ---- a resolved set
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- a resolved set --------------------------------------------------------------------------------------------- */
 
 int compose_describe(const struct composed *set, struct text *out, struct error *err)
 {

@@ -87,8 +87,7 @@ int step_add_rollout(struct step *s, int32_t group, int32_t context, int32_t att
   return 0;
 }
 
-/* ---- channels
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- channels --------------------------------------------------------------------------------------------------- */
 
 int step_find_channel(const struct step *s, const char *name)
 {
@@ -162,8 +161,7 @@ int step_set_verdict(struct step *s, int32_t rollout, const struct verdict *v, s
   return 0;
 }
 
-/* ---- gathering
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- gathering -------------------------------------------------------------------------------------------------- */
 
 /* Canonical order: group ordinal, attempt, ordinal (law 2). */
 static bool stands_before(const struct step *s, int32_t a, int32_t b)

@@ -1,7 +1,8 @@
 /* model/model: a decoder by configuration and its weights, as opaque backend objects.
  *
- * One decoder covers Llama, SmolLM, Mistral (window), Qwen2/2.5 (biases, tied) and Qwen3 (QK-norm). Weights are known by their Hugging Face names
- * ("model.layers.0.self_attn.q_proj.weight"); rotary halves are in the Hugging Face order (GGUF's interleaved rows are put right on loading).
+ * One decoder covers Llama, SmolLM, Mistral (window), Qwen2/2.5 (biases, tied) and Qwen3 (QK-norm). Weights are known
+ * by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight"); rotary halves are in the Hugging Face order
+ * (GGUF's interleaved rows are put right on loading).
  */
 #ifndef ASSAY_MODEL_MODEL_H
 #define ASSAY_MODEL_MODEL_H
@@ -10,10 +11,10 @@
 #include "core/arena.h"
 
 struct model_config {
-  char architecture[64];  /* "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM" */
-  char model_type[32];    /* "llama", "mistral", "qwen2", "qwen3" */
-  int vocab;              /* V */
-  int hidden;             /* C */
+  char architecture[64]; /* "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM" */
+  char model_type[32];   /* "llama", "mistral", "qwen2", "qwen3" */
+  int vocab;             /* V */
+  int hidden;            /* C */
   int layers;
   int heads, kv_heads, head_dim;
   int ffn;                /* F */
@@ -22,62 +23,70 @@ struct model_config {
   int window_layers_from; /* layers with index >= this use the window (qwen2 max_window_layers); 0: all */
   double norm_eps, rope_theta;
   bool qkv_bias, o_bias, mlp_bias, qk_norm, tied;
-  int bos, eos, pad;      /* ids, -1: none */
+  int bos, eos, pad; /* ids, -1: none */
 };
 
 struct model_layer {
-  struct weight *attn_norm, *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL where the family has none */
+  /* NULL where the family has none */
+  struct weight *attn_norm, *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm;
   struct weight *mlp_norm, *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
 };
 
 struct model {
   struct model_config config;
   struct device *device;
-  struct weight *embed, *norm, *head;  /* head == embed where tied */
-  struct model_layer *layer;           /* [layers] */
-  struct weight **weights;             /* every distinct weight, sorted by name (bytewise) */
+  struct weight *embed, *norm, *head; /* head == embed where tied */
+  struct model_layer *layer;          /* [layers] */
+  struct weight **weights;            /* every distinct weight, sorted by name (bytewise) */
   size_t weight_count;
-  struct buffer *rope;                 /* cos, sin: [rope_positions, head_dim/2, 2] */
+  struct buffer *rope; /* cos, sin: [rope_positions, head_dim/2, 2] */
   int rope_positions;
 };
 
-/* Checks a configuration (sizes positive and bounded, kv_heads | heads, even head_dim ...): ERROR_INPUT names the key. */
+/* Checks a configuration (sizes positive and bounded, kv_heads | heads, even head_dim): ERROR_INPUT names the key. */
 int model_config_check(const struct model_config *c, const char *file, struct error *err) MUST_USE;
 
-/* All weights of the configuration, zeroed, on a device; closed when the arena resets. positions: rotary table length (<= max_positions). */
-int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out, struct error *err) MUST_USE;
-/* Normal(0, 0.02) by RNG_INIT keyed by tensor ordinal and element; norms 1, biases 0: models/tiny and tests start from it. */
+/* All weights of the configuration, zeroed, on a device; closed when the arena resets. positions: rotary table length
+ * (<= max_positions). */
+int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out,
+                 struct error *err) MUST_USE;
+/* Normal(0, 0.02) by RNG_INIT keyed by tensor ordinal and element; norms 1, biases 0: models/tiny starts from it. */
 int model_randomise(struct model *m, uint64_t seed, struct error *err) MUST_USE;
 int model_make_trainable(struct model *m, struct error *err) MUST_USE;
 struct weight *model_find(const struct model *m, const char *name); /* NULL if absent */
 size_t model_parameters(const struct model_config *c);
 /* Bytes of one part of all weights on a device of that real size (padding included). */
 size_t model_part_bytes(const struct model_config *c, size_t real_size);
-/* Sets "weights HEX" of CONTRACT.md: SHA-256 over tensors in name order: name, NUL, "F32", NUL, rank u32 LE, dims u64 LE, little-endian f32 master bytes.
-   A tied head counts once, under the embedding's name. */
+/* Sets "weights HEX" of CONTRACT.md: SHA-256 over tensors in name order: name, NUL, "F32", NUL, rank u32 LE, dims u64
+   LE, little-endian f32 master bytes. A tied head counts once, under the embedding's name. */
 int model_hash(const struct model *m, char hex[65], struct error *err) MUST_USE;
 
-/* ---- opening and saving (model/open.c and friends) ------------------------------------------------------------------------------------- */
+/* ---- opening and saving (model/open.c and friends) -------------------------------------------------------------- */
 
 /* What a MODEL argument turned out to be. */
 struct model_source {
-  const char *path;        /* as given */
-  const char *folder;      /* Hugging Face folder, or NULL where the source is a GGUF file */
-  const char *gguf_path;   /* GGUF file, or NULL */
-  struct gguf *gguf;       /* its metadata (model/gguf.h): tokenizer and template come from here */
-  int *end_ids;            /* end tokens: union of config.json, generation_config.json (GGUF: eos, eot) */
+  const char *path;      /* as given */
+  const char *folder;    /* Hugging Face folder, or NULL where the source is a GGUF file */
+  const char *gguf_path; /* GGUF file, or NULL */
+  struct gguf *gguf;     /* its metadata (model/gguf.h): tokenizer and template come from here */
+  int *end_ids;          /* end tokens: union of config.json, generation_config.json (GGUF: eos, eot) */
   size_t end_id_count;
 };
 
-/* MODEL is a Hugging Face directory, a GGUF file, a run folder (its last checkpoint) or a checkpoint folder. Reads configuration and metadata only. */
-int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config, struct error *err) MUST_USE;
-/* Loads the weights: every tensor present once, of the right shape, finite (a NaN is an error that names the tensor); one tensor in memory at a time. */
-int model_load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config, int positions,
-               struct model **out, struct error *err) MUST_USE;
+/* MODEL is a Hugging Face directory, a GGUF file, a run folder (its last checkpoint) or a checkpoint folder. Reads
+ * configuration and metadata only. */
+int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config,
+                      struct error *err) MUST_USE;
+/* Loads the weights: every tensor present once, of the right shape, finite (a NaN is an error that names the tensor);
+ * one tensor in memory at a time. */
+int model_load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config,
+               int positions, struct model **out, struct error *err) MUST_USE;
 
 enum save_type { SAVE_F32, SAVE_BF16, SAVE_F16 };
-/* Writes config.json, model.safetensors (sharded above 4 GB with an index), generation_config.json into an existing folder; copies tokenizer files of the
-   source folder. (The tokenizer of a GGUF source is written by text/, called from above.) Each file is written atomically. */
-int model_save(const struct model *m, const struct model_source *source, const char *folder, enum save_type type, struct error *err) MUST_USE;
+/* Writes config.json, model.safetensors (sharded above 4 GB with an index), generation_config.json into an existing
+   folder; copies tokenizer files of the source folder. (The tokenizer of a GGUF source is written by text/, called from
+   above.) Each file is written atomically. */
+int model_save(const struct model *m, const struct model_source *source, const char *folder, enum save_type type,
+               struct error *err) MUST_USE;
 
 #endif

@@ -389,8 +389,7 @@ static int prefill_pass(struct generator *g, struct error *err)
   return 0;
 }
 
-/* ---- decode
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- decode ----------------------------------------------------------------------------------------------------- */
 
 /* Gives a rollout, whose first token is drawn, a slot; or none if that token was its last. */
 static int start_rollout(struct generator *g, int32_t slot, int32_t prompt, struct error *err)
@@ -507,8 +506,7 @@ static int decode_pass(struct generator *g, bool *any, struct error *err)
   return 0;
 }
 
-/* ---- the loop
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------------------------------- */
 
 static void drop_all(struct generator *g)
 {

@@ -1,13 +1,14 @@
 #include "rollout/gguf_tokenizer.h"
-#include "model/gguf.h"
 #include <string.h>
+#include "model/gguf.h"
 
-static int copy_strings(struct arena *a, const struct gguf *g, const char *key, const struct token_text **out, size_t *count,
-                        struct error *err)
+static int copy_strings(struct arena *a, const struct gguf *g, const char *key, const struct token_text **out,
+                        size_t *count, struct error *err)
 {
   const struct gguf_array *list;
   TRY(gguf_get_array(g, key, GGUF_STRING, &list, err));
-  if (!list) FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "found no %s; expected the tokenizer's part of a GGUF file", key);
+  if (!list)
+    FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "found no %s; expected the tokenizer's part of a GGUF file", key);
   struct token_text *t = ARENA_NEW(a, struct token_text, list->count, "tokenizer", err);
   if (!t) return err->code;
   for (uint64_t i = 0; i < list->count; i++) t[i] = (struct token_text){list->strings[i].bytes, list->strings[i].size};
@@ -23,7 +24,8 @@ static int copy_types(struct arena *a, const struct gguf *g, size_t tokens, cons
   TRY(gguf_get_array(g, key, GGUF_INT32, &list, err));
   if (!list) return 0;
   if (list->count != tokens)
-    FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "found %llu token types for %zu tokens; expected one each", (unsigned long long)list->count, tokens);
+    FAIL_AT(err, ERROR_INPUT, g->path, 0, key, "found %llu token types for %zu tokens; expected one each",
+            (unsigned long long)list->count, tokens);
   int32_t *types = ARENA_NEW(a, int32_t, tokens, "tokenizer", err);
   if (!types) return err->code;
   for (size_t i = 0; i < tokens; i++) types[i] = (int32_t)gguf_array_int(list, i);
@@ -53,13 +55,15 @@ static bool adds_bos(const char *pre)
   return pre && (!strcmp(pre, "llama-bpe") || !strcmp(pre, "llama3") || !strcmp(pre, "llama-v3"));
 }
 
-int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out, struct error *err)
+int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out,
+                        struct error *err)
 {
   struct tokenizer_parts p = {.file = file};
   struct gguf_string kind;
   TRY(gguf_get_string(g, "tokenizer.ggml.model", &kind, err));
   if (!gguf_string_is(kind, "gpt2"))
-    FAIL_AT(err, ERROR_INPUT, file, 0, "tokenizer.ggml.model", "found tokenizer \"%.*s\"; expected \"gpt2\" (byte-level BPE), the only kind supported so far",
+    FAIL_AT(err, ERROR_INPUT, file, 0, "tokenizer.ggml.model",
+            "found tokenizer \"%.*s\"; expected \"gpt2\" (byte-level BPE), the only kind supported so far",
             kind.bytes ? (int)(kind.size < 40 ? kind.size : 40) : 4, kind.bytes ? kind.bytes : "none");
   TRY(copy_strings(a, g, "tokenizer.ggml.tokens", &p.tokens, &p.token_count, err));
   TRY(copy_strings(a, g, "tokenizer.ggml.merges", &p.merges, &p.merge_count, err));

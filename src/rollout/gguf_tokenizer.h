@@ -1,4 +1,5 @@
-/* rollout/gguf_tokenizer: the tokenizer that a GGUF file's metadata describes, handed from model/gguf to text/tokenizer. */
+/* rollout/gguf_tokenizer: the tokenizer that a GGUF file's metadata describes, handed from model/gguf to
+ * text/tokenizer. */
 #ifndef ASSAY_ROLLOUT_GGUF_TOKENIZER_H
 #define ASSAY_ROLLOUT_GGUF_TOKENIZER_H
 
@@ -7,6 +8,7 @@
 struct gguf;
 
 /* ERROR_INPUT where the file holds no tokenizer, or one of a kind that is not supported. */
-int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out, struct error *err) MUST_USE;
+int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out,
+                        struct error *err) MUST_USE;
 
 #endif

@@ -1,9 +1,9 @@
 #include "rollout/session.h"
-#include "rollout/gguf_tokenizer.h"
-#include "core/file.h"
-#include "text/template.h"
 #include <string.h>
 #include <time.h>
+#include "core/file.h"
+#include "rollout/gguf_tokenizer.h"
+#include "text/template.h"
 
 static void close_device(void *device)
 {
@@ -19,7 +19,7 @@ static int open_device(struct session *s, int threads, struct error *err)
   return rc;
 }
 
-/* ---- tokenizer and template -------------------------------------------------------------------------------------------- */
+/* ---- tokenizer and template ------------------------------------------------------------------------------------- */
 
 static int open_tokenizer(struct session *s, const struct session_options *o, struct error *err)
 {
@@ -56,7 +56,7 @@ static int set_now(struct session *s, const char *given, struct error *err)
   return s->now ? 0 : err->code;
 }
 
-/* ---- end tokens ----------------------------------------------------------------------------------------------------------- */
+/* ---- end tokens ------------------------------------------------------------------------------------------------- */
 
 bool session_is_end(const struct session *s, int32_t id)
 {
@@ -83,7 +83,7 @@ static int collect_end_ids(struct session *s, struct error *err)
   return 0;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 static const char RANDOM[] = "random:";
 
@@ -116,7 +116,8 @@ int session_open(struct arena *a, const struct session_options *o, struct sessio
 int session_load(struct session *s, int positions, struct error *err)
 {
   if (s->tokenizer && tokenizer_vocab_size(s->tokenizer) > (size_t)s->config.vocab)
-    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "vocab_size", "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
+    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "vocab_size",
+            "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
             tokenizer_vocab_size(s->tokenizer) - 1, s->config.vocab);
   int length = positions > 0 ? positions : s->config.max_positions;
   if (!s->random) return model_load(s->arena, s->device, &s->source, &s->config, length, &s->model, err);
@@ -124,7 +125,7 @@ int session_load(struct session *s, int positions, struct error *err)
   return model_randomise(s->model, s->seed, err);
 }
 
-/* ---- prompts ---------------------------------------------------------------------------------------------------------------- */
+/* ---- prompts ---------------------------------------------------------------------------------------------------- */
 
 static int set_token(const struct tokenizer *t, json_t *variables, const char *name, int32_t id)
 {
@@ -133,7 +134,8 @@ static int set_token(const struct tokenizer *t, json_t *variables, const char *n
   return json_object_set_new(variables, name, json_stringn(text.bytes, text.size));
 }
 
-static json_t *make_variables(const struct session *s, const json_t *messages, const json_t *given, bool add_generation_prompt)
+static json_t *make_variables(const struct session *s, const json_t *messages, const json_t *given,
+                              bool add_generation_prompt)
 {
   json_t *all = json_object();
   int rc = all ? json_object_set(all, "messages", (json_t *)messages) : -1;
@@ -152,11 +154,14 @@ int session_render(const struct session *s, const json_t *messages, const json_t
 {
   if (raised) *raised = false;
   if (!s->template)
-    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "chat_template", "found no chat template; expected one in tokenizer_config.json or chat_template.jinja; give prompts as plain text");
+    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "chat_template",
+            "found no chat template; expected one in tokenizer_config.json or chat_template.jinja; give prompts as "
+            "plain text");
   const json_t *tools = json_object_get(variables, "tools");
   json_t *all = make_variables(s, messages, variables, add_generation_prompt);
   if (!all) FAIL(err, ERROR_RESOURCE, "no memory for a template's variables");
-  int rc = template_render(s->tool_template && tools && !json_is_null(tools) ? s->tool_template : s->template, all, s->now, out, raised, err);
+  int rc = template_render(s->tool_template && tools && !json_is_null(tools) ? s->tool_template : s->template, all,
+                           s->now, out, raised, err);
   json_decref(all);
   return rc;
 }
@@ -165,8 +170,10 @@ int session_prompt_ids(const struct session *s, const char *prompt, const json_t
                        struct token_list *out, struct error *err)
 {
   if (!s->tokenizer)
-    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "tokenizer.json", "found no tokenizer; expected one beside the model; give token ids, or add tokenizer.json");
-  if (prompt) return tokenizer_encode(s->tokenizer, prompt, strlen(prompt), TOKENIZER_SPECIAL | TOKENIZER_ADD_SPECIAL, out, err);
+    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "tokenizer.json",
+            "found no tokenizer; expected one beside the model; give token ids, or add tokenizer.json");
+  if (prompt)
+    return tokenizer_encode(s->tokenizer, prompt, strlen(prompt), TOKENIZER_SPECIAL | TOKENIZER_ADD_SPECIAL, out, err);
   struct text text = {0};
   int rc = session_render(s, messages, variables, true, &text, NULL, err);
   if (!rc) rc = text_finish(&text, err);
@@ -175,8 +182,8 @@ int session_prompt_ids(const struct session *s, const char *prompt, const json_t
   return rc;
 }
 
-int session_problem_ids(const struct session *s, const struct problem *p, const json_t *variables, struct token_list *out,
-                        struct error *err)
+int session_problem_ids(const struct session *s, const struct problem *p, const json_t *variables,
+                        struct token_list *out, struct error *err)
 {
   int rc = session_prompt_ids(s, p->prompt, p->messages, variables, out, err);
   return rc ? error_place(err, p->source, p->line) : 0;

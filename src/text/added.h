@@ -1,5 +1,6 @@
-/* text/added: added tokens, found in a text before the pre-tokeniser sees it: leftmost first, the longest of those that start
- * there. A match may also take the white space beside it (lstrip, rstrip) or count only as a whole word (single_word). */
+/* text/added: added tokens, found in a text before the pre-tokeniser sees it: leftmost first, the longest of those that
+ * start there. A match may also take the white space beside it (lstrip, rstrip) or count only as a whole word
+ * (single_word). */
 #ifndef ASSAY_TEXT_ADDED_H
 #define ASSAY_TEXT_ADDED_H
 

@@ -27,7 +27,7 @@ static int byte_of_char(uint32_t c)
   return c == 256 + 67 ? 173 : -1;
 }
 
-/* Writes the bytes that a spelling stands for; false if a character is not of the alphabet. out has room for n bytes. */
+/* Writes the bytes that a spelling stands for; false if a character is not of it. out has room for n bytes. */
 static bool map_spelling(const char *spelling, size_t n, char *out, size_t *size)
 {
   size_t used = 0;
@@ -222,7 +222,8 @@ void bpe_scratch_free(struct bpe_scratch *s)
   *s = (struct bpe_scratch){0};
 }
 
-/* The next symbol of a word: the token of a byte, or the unknown token (one for a run with fuse_unk). False: the byte is dropped. */
+/* The next symbol of a word: the token of a byte, or the unknown token (one for a run with fuse_unk). False: it is
+ * dropped. */
 static bool byte_symbol(const struct bpe *b, uint8_t byte, bool after_unknown, int32_t *id, bool *unknown)
 {
   *id = b->byte_ids[byte];
@@ -318,7 +319,8 @@ static int scratch_room(struct bpe_scratch *s, size_t n, struct error *err)
   return 0;
 }
 
-/* Long words: linked symbols and a heap of candidate merges; a candidate whose symbols have changed since is passed over. */
+/* Long words: linked symbols and a heap of candidate merges; a candidate whose symbols have changed since is passed
+ * over. */
 static int encode_long(const struct bpe *b, const uint8_t *word, size_t n, struct bpe_scratch *s,
                        struct token_list *out, struct error *err)
 {

@@ -1,8 +1,8 @@
 /* text/bpe: the vocabulary and the merges of a byte-level BPE.
  *
- * Files spell a token in an alphabet of 256 printable characters that stand for the bytes ("\u0120" is the space). Here a token
- * is its bytes; `mapped` tells that its spelling was in that alphabet. The others (added tokens such as "<\uff5cUser\uff5c>")
- * stand for their own UTF-8 and are never made by merges.
+ * Files spell a token in an alphabet of 256 printable characters that stand for the bytes ("\u0120" is the space). Here
+ * a token is its bytes; `mapped` tells that its spelling was in that alphabet. The others (added tokens such as
+ * "<\uff5cUser\uff5c>") stand for their own UTF-8 and are never made by merges.
  */
 #ifndef ASSAY_TEXT_BPE_H
 #define ASSAY_TEXT_BPE_H
@@ -64,7 +64,8 @@ struct bpe_scratch {
 };
 void bpe_scratch_free(struct bpe_scratch *s);
 
-/* Appends the ids of one word (a piece of the pre-tokeniser; raw bytes). Merges are applied lowest rank first, leftmost first among equals. */
+/* Appends the ids of one word (a piece of the pre-tokeniser; raw bytes). Merges are applied lowest rank first, leftmost
+ * first among equals. */
 int bpe_encode(const struct bpe *b, const uint8_t *word, size_t n, struct bpe_scratch *s, struct token_list *out,
                struct error *err) MUST_USE;
 

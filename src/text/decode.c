@@ -10,7 +10,8 @@ static void put_replacement(struct text *out)
   text_add(out, "\xef\xbf\xbd", 3);
 }
 
-/* May `byte` follow the bytes held? The first continuation byte has a narrower range behind some leads (Unicode, table 3-7). */
+/* May `byte` follow the bytes held? The first continuation byte has a narrower range behind some leads (Unicode,
+ * table 3-7). */
 static bool continues(const struct token_decoder *d, uint8_t byte)
 {
   uint8_t lead = d->held[0], low = 0x80, high = 0xbf;

@@ -24,7 +24,7 @@ static void free_code(void *code)
   pcre2_code_free(code);
 }
 
-/* Writes \s and \S out: with Unicode properties PCRE2 also counts U+180E, which has not been white space since Unicode 6.3. */
+/* Writes \s and \S out: with Unicode properties PCRE2 also counts U+180E, no white space since Unicode 6.3. */
 static void translate(const char *pattern, struct text *out)
 {
   bool in_class = false;

@@ -1,7 +1,8 @@
-/* text/pretoken: cuts a text into the pieces that BPE works on: a list of steps, each of which cuts the pieces of the one before.
+/* text/pretoken: cuts a text into the pieces that BPE works on: a list of steps, each of which cuts the pieces of the
+ * one before.
  *
- * Patterns are those of tokenizer.json, written for Oniguruma; PCRE2 runs them with Unicode properties. The one difference
- * that matters, what \s means, is written out on the way.
+ * Patterns are those of tokenizer.json, written for Oniguruma; PCRE2 runs them with Unicode properties. The one
+ * difference that matters, what \s means, is written out on the way.
  */
 #ifndef ASSAY_TEXT_PRETOKEN_H
 #define ASSAY_TEXT_PRETOKEN_H
@@ -13,7 +14,8 @@ enum pretoken_kind {
   PRETOKEN_DIGITS, /* one by one, or runs */
   PRETOKEN_BYTES   /* ByteLevel: a space in front if there is none, then (use_regex) GPT-2's pattern */
 };
-/* What becomes of the matches: pieces of their own; left out; joined to a neighbour; pieces in which neighbours are joined. */
+/* What becomes of the matches: pieces of their own; left out; joined to a neighbour; pieces in which neighbours are
+ * joined. */
 enum pretoken_behavior {
   PRETOKEN_ISOLATED,
   PRETOKEN_REMOVED,
@@ -42,8 +44,8 @@ struct pretoken {
 /* Compiles the step's pattern and appends it. The compiled form is freed when the arena resets. */
 int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step, const char *file,
                  struct error *err) MUST_USE;
-/* The steps of a pre-tokeniser known to GGUF by name, and whether its text is normalised to NFC and whole words skip the merges.
-   ERROR_INPUT lists the names. */
+/* The steps of a pre-tokeniser known to GGUF by name, and whether its text is normalised to NFC and whole words skip
+   the merges. ERROR_INPUT lists the names. */
 int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc,
                      bool *ignore_merges, const char *file, struct error *err) MUST_USE;
 

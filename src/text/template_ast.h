@@ -92,7 +92,8 @@ int jinja_parser_expect(struct parser *p, enum token_kind kind, const char *text
 
 int jinja_parse_expression(struct parser *p, struct node **out) MUST_USE;
 int jinja_parse_primary(struct parser *p, bool with_member, struct node **out) MUST_USE;
-/* One expression, or several with commas between them: a tuple. simple: names and literals only, up to a word `in` where ends_at_in. */
+/* One expression, or several with commas between them: a tuple. simple: names and literals only, up to a word `in`
+ * where ends_at_in. */
 int jinja_parse_tuple(struct parser *p, bool simple, bool ends_at_in, bool in_parentheses, struct node **out) MUST_USE;
 int jinja_parse_filters(struct parser *p, struct node *input, bool first_without_bar, struct node **out) MUST_USE;
 

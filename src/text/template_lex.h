@@ -1,5 +1,6 @@
-/* text/template_lex: a template's text as tokens. White space control (the signs - and +, trim_blocks, lstrip_blocks, the newline at the end)
- * is done here; what comes out are the exact pieces of text and the tokens between {{ }} and {% %}. */
+/* text/template_lex: a template's text as tokens. White space control (the signs - and +, trim_blocks, lstrip_blocks,
+ * the newline at the end) is done here; what comes out are the exact pieces of text and the tokens between {{ }} and
+ * {% %}. */
 #ifndef ASSAY_TEXT_TEMPLATE_LEX_H
 #define ASSAY_TEXT_TEMPLATE_LEX_H
 

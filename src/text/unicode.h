@@ -1,4 +1,5 @@
-/* text/unicode: what the tokenizers and templates need of Unicode beyond core/cursor. Categories and case come from utf8proc. */
+/* text/unicode: what the tokenizers and templates need of Unicode beyond core/cursor. Categories and case are
+ * utf8proc's. */
 #ifndef ASSAY_TEXT_UNICODE_H
 #define ASSAY_TEXT_UNICODE_H
 

@@ -93,8 +93,7 @@ static int write_state(struct arena *a, const char *path, const struct model *m,
   return file_writer_commit(w, err);
 }
 
-/* ---- checksums
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- checksums -------------------------------------------------------------------------------------------------- */
 
 /* Read, not mapped: pages of a mapped file would count as this process's memory. */
 static int hash_file(struct arena *a, const char *path, char hex[65], struct error *err)
@@ -168,8 +167,7 @@ static int check_checksums(struct arena *a, const char *folder, struct error *er
   }
 }
 
-/* ---- saving
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- saving ----------------------------------------------------------------------------------------------------- */
 
 static int write_whole(struct arena *a, const char *folder, const struct model *m, const struct model_source *source,
                        const struct tokenizer *tokenizer, const struct checkpoint *c, enum save_type type,
@@ -256,8 +254,7 @@ int checkpoint_state_hash(struct arena *a, const char *folder, char hex[65], str
   return path ? hash_file(a, path, hex, err) : err->code;
 }
 
-/* ---- loading
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- loading ---------------------------------------------------------------------------------------------------- */
 
 struct section {
   const char *name;

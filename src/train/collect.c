@@ -65,8 +65,7 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
   return 0;
 }
 
-/* ---- rollouts and verdicts
- * -------------------------------------------------------------------------------------------- */
+/* ---- rollouts and verdicts -------------------------------------------------------------------------------------- */
 
 int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
                  struct error *err)

@@ -11,8 +11,7 @@
 
 enum { CHUNK = 64 /* problems at a time: bounds memory */, ENDLESS_COUNT = 256 };
 
-/* ---- the sets
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the sets --------------------------------------------------------------------------------------------------- */
 
 static int add_problem(struct run *r, struct eval_set *set, const struct problem *p, struct error *err)
 {
@@ -66,8 +65,7 @@ int evaluate_open(struct run *r, struct error *err)
   return 0;
 }
 
-/* ---- one evaluation
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- one evaluation --------------------------------------------------------------------------------------------- */
 
 struct answers {
   struct run *run;

@@ -55,8 +55,7 @@ static const char *found(const struct yaml_node *n)
   return n->kind == YAML_SCALAR ? n->text : n->kind == YAML_LIST ? "a list" : "a map";
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static int bad_value(const struct recipe_key *k, const struct yaml_node *n, struct error *err)
 {
@@ -236,8 +235,7 @@ static int read_value(struct reader *d, const struct recipe_key *k, const struct
   return good ? 0 : bad_value(k, n, err);
 }
 
-/* ---- keys
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------------------------- */
 
 static int read_defaults(struct reader *d, struct error *err)
 {
@@ -343,8 +341,7 @@ static int read_keys(struct reader *d, struct error *err)
   return 0;
 }
 
-/* ---- lists
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
 
 static int read_data(struct reader *d, const struct yaml_node *n, enum source_split split, struct recipe_data **out,
                      size_t *count, struct error *err)
@@ -447,8 +444,7 @@ static int read_combine(struct reader *d, struct error *err)
   return 0;
 }
 
-/* ---- overrides
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- overrides -------------------------------------------------------------------------------------------------- */
 
 /* methods.NAME.OPTION=value reaches into the list: the item of that name becomes {NAME: {...}}. */
 static int override_method(struct reader *d, const char *assignment, struct error *err)
@@ -482,8 +478,7 @@ static int apply_override(struct reader *d, const char *assignment, struct error
   return yaml_override(d->a, d->root, assignment, err);
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
 
 static int refuse_lora(const struct reader *d, struct error *err)
 {

@@ -7,8 +7,7 @@
 #include "core/math.h"
 #include "train/recipe_parts.h"
 
-/* ---- YAML pieces
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- YAML pieces ------------------------------------------------------------------------------------------------ */
 
 /* Double-quoted, with an escape for whatever YAML does not allow as it stands (core/json's strings leave DEL, C1 and
  * noncharacters alone). */
@@ -105,8 +104,7 @@ static void put_comment(struct text *t, const char *file, int line)
   text_printf(t, "  # %s\n", origin(file, line, buf, sizeof buf));
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static void put_word(const char *words, int32_t ordinal, struct text *t)
 {
@@ -178,8 +176,7 @@ const char *recipe_origin_text(const struct recipe *r, const char *key, char *bu
   return origin(from->file, from->line, buf, size);
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
 
 static void put_data(const struct recipe_data *data, size_t count, const char *indent, struct text *t)
 {
@@ -268,8 +265,7 @@ int recipe_write(const struct recipe *r, const struct composed *set, struct text
   return text_finish(t, err);
 }
 
-/* ---- resume
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- resume ----------------------------------------------------------------------------------------------------- */
 
 /* train.steps, save, eval, compute.threads and compute.memory. */
 static bool may_change(const struct recipe_key *k)

@@ -159,8 +159,7 @@ int report_write(struct run *r, struct error *err)
   return rc;
 }
 
-/* ---- rollouts
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- rollouts --------------------------------------------------------------------------------------------------- */
 
 static void put_records(struct text *t, const char *name, const struct segment *s, int which)
 {

@@ -11,8 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- opening: recipe, session, methods
- * -------------------------------------------------------------------------------- */
+/* ---- opening: recipe, session, methods -------------------------------------------------------------------------- */
 
 static int read_recipe(struct run *r, const struct run_options *o, struct error *err)
 {
@@ -123,8 +122,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
   return plan_make(&in, &r->plan, err);
 }
 
-/* ---- opening: weights and workspaces
- * ----------------------------------------------------------------------------------------- */
+/* ---- opening: weights and workspaces ---------------------------------------------------------------------------- */
 
 static int open_engines(struct run *r, struct error *err)
 {
@@ -341,8 +339,7 @@ const char *run_state_hash(const struct run *r)
   return r->state_hash;
 }
 
-/* ---- saving
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- saving ----------------------------------------------------------------------------------------------------- */
 
 static int save_best_link(struct run *r, struct error *err)
 {

@@ -65,8 +65,7 @@ struct run {
   char weights_hash[65], state_hash[65]; /* of the last checkpoint */
 };
 
-/* ---- parts of a run (train/step.c and its helpers)
- * -------------------------------------------------------------------------- */
+/* ---- parts of a run (train/step.c and its helpers) -------------------------------------------------------------- */
 
 int run_step(struct run *r, struct error *err) MUST_USE;
 double run_learning_rate(const struct recipe *r, int64_t step);

@@ -147,8 +147,7 @@ int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *li
   return 0;
 }
 
-/* ---- metrics
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- metrics ---------------------------------------------------------------------------------------------------- */
 
 static int find(const struct metrics *m, const char *name)
 {

@@ -61,8 +61,7 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   return 0;
 }
 
-/* ---- one run over a batch
- * -------------------------------------------------------------------------------------------- */
+/* ---- one run over a batch --------------------------------------------------------------------------------------- */
 
 /* Where a node's K, V (path) and dK, dV (slot) are while it is alive. */
 struct place {
@@ -191,8 +190,7 @@ static void give_back(struct run *r, int32_t node)
   p->slot = -1;
 }
 
-/* ---- rows and head of a pass
- * ----------------------------------------------------------------------------------------- */
+/* ---- rows and head of a pass ------------------------------------------------------------------------------------ */
 
 static void add_node(struct run *r, int32_t node)
 {
@@ -261,8 +259,7 @@ static void add_heads(struct run *r, const struct batch_micro *m)
   }
 }
 
-/* ---- passes
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- passes ----------------------------------------------------------------------------------------------------- */
 
 /* K and V of ancestors whose own turn comes later. */
 static int run_ahead(struct run *r, const struct batch_micro *m, struct error *err)
@@ -385,8 +382,7 @@ int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, 
   return run_batch(&r, a, err);
 }
 
-/* ---- the update
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the update ------------------------------------------------------------------------------------------------- */
 
 int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err)
 {

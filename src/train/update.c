@@ -96,8 +96,7 @@ static int check_by_scoring(struct work *w, const bool *which, struct error *err
   return 0;
 }
 
-/* ---- one mini-batch
- * -------------------------------------------------------------------------------------------------- */
+/* ---- one mini-batch --------------------------------------------------------------------------------------------- */
 
 static int minibatch_batch(struct work *w, const struct minibatch *m, const struct trainer *t, struct arena *a,
                            struct batch **out, struct error *err)
@@ -200,8 +199,7 @@ static int train_minibatch(struct work *w, struct minibatch *m, bool check, stru
   return 0;
 }
 
-/* ---- the step
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the step --------------------------------------------------------------------------------------------------- */
 
 static bool moves_once(const struct update_list *list)
 {

@@ -69,8 +69,7 @@ static struct composed *open_grpo(const char *options)
   return set;
 }
 
-/* ---- advantages
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- advantages ------------------------------------------------------------------------------------------------- */
 
 /* Names of groups become ordinals in order of first meeting. */
 static size_t group_of(const json_t *index, size_t row)
@@ -171,8 +170,7 @@ static void test_openrlhf_advantages(void **state)
   CHECK_INT(compared, 9);
 }
 
-/* ---- losses
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- losses ----------------------------------------------------------------------------------------------------- */
 
 struct tensors {
   const json_t *logp, *old, *advantages, *mask, *weights, *gradient;
