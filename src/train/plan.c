@@ -91,19 +91,6 @@ static int64_t useful_rows(const struct plan_input *in)
 
 enum { MICRO_ROWS = 2048, SLOTS = 64, VOCAB_CHUNK = 4096, KV_BLOCK = 16 };
 
-static int check_knobs(const struct recipe *r, struct error *err)
-{
-  if (r->compute.vocab_chunk % 32) {
-    char buf[300];
-    FAIL(err, ERROR_INPUT, "compute.vocab_chunk is %d (%s); expected a multiple of 32", (int)r->compute.vocab_chunk,
-         recipe_origin_text(r, "compute.vocab_chunk", buf, sizeof buf));
-  }
-  int64_t b = r->compute.kv_block;
-  if (b && (b < 2 || (b & (b - 1))))
-    FAIL(err, ERROR_INPUT, "compute.kv_block is %d; expected a power of two from 2", (int)b);
-  return 0;
-}
-
 static void first_knobs(const struct plan_input *in, struct plan *p)
 {
   const struct recipe *r = in->recipe;
@@ -143,7 +130,6 @@ static double mib(size_t bytes)
 int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
 {
   *out = (struct plan){0};
-  TRY(check_knobs(in->recipe, err));
   first_knobs(in, out);
   fill(in, out);
   while (out->total > out->limit && turn(in->recipe, out)) fill(in, out);

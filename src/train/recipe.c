@@ -498,6 +498,24 @@ static const struct recipe_origin *origin_of(const struct recipe *r, const char 
   return NULL;
 }
 
+/* What tiles and storage blocks can be. */
+static int check_memory_knobs(const struct recipe *r, struct error *err)
+{
+  if (r->compute.vocab_chunk % 32) {
+    const struct recipe_origin *o = origin_of(r, "compute.vocab_chunk");
+    FAIL_AT(err, ERROR_INPUT, o->file, o->line, "compute.vocab_chunk",
+            "compute.vocab_chunk is %lld; expected a multiple of 32; take %lld", (long long)r->compute.vocab_chunk,
+            (long long)(r->compute.vocab_chunk / 32 * 32 + 32));
+  }
+  int64_t block = r->compute.kv_block;
+  if (block && (block < 2 || (block & (block - 1)))) {
+    const struct recipe_origin *o = origin_of(r, "compute.kv_block");
+    FAIL_AT(err, ERROR_INPUT, o->file, o->line, "compute.kv_block",
+            "compute.kv_block is %lld; expected a power of two from 2", (long long)block);
+  }
+  return 0;
+}
+
 /* Values that follow from others, and what must agree. */
 static int settle(struct recipe *r, struct error *err)
 {
@@ -522,13 +540,7 @@ static int settle(struct recipe *r, struct error *err)
             "train.minibatches is %lld with rollout.problems %lld; a mini-batch is one group or more; lower it",
             (long long)r->train.minibatches, (long long)r->rollout.problems);
   }
-  if (r->compute.vocab_chunk % 32) {
-    const struct recipe_origin *o = origin_of(r, "compute.vocab_chunk");
-    FAIL_AT(err, ERROR_INPUT, o->file, o->line, "compute.vocab_chunk",
-            "compute.vocab_chunk is %lld; expected a multiple of 32; take %lld", (long long)r->compute.vocab_chunk,
-            (long long)(r->compute.vocab_chunk / 32 * 32 + 32));
-  }
-  return 0;
+  return check_memory_knobs(r, err);
 }
 
 static int read_tree(struct reader *d, const char *const *overrides, size_t override_count, struct error *err)

@@ -1,0 +1,196 @@
+/* The memory plan: knobs that are left open are turned until the run fits, knobs that are given stay, and what cannot
+   fit is refused with the knob to turn. */
+#include "check.h"
+
+#include "train/plan.h"
+
+static const struct model_config CONFIG = {.architecture = "LlamaForCausalLM",
+                                           .model_type = "llama",
+                                           .vocab = 32000,
+                                           .hidden = 256,
+                                           .layers = 6,
+                                           .heads = 8,
+                                           .kv_heads = 4,
+                                           .head_dim = 32,
+                                           .ffn = 768,
+                                           .max_positions = 2048,
+                                           .norm_eps = 1e-5,
+                                           .rope_theta = 10000,
+                                           .tied = true,
+                                           .bos = -1,
+                                           .eos = 1,
+                                           .pad = -1};
+static const char RECIPE[] =
+    "model: none\ndata: [{task: addition}]\n"
+    "rollout: {problems: 16, group: 8, max_new_tokens: 200, max_prompt_tokens: 100}\n";
+static const size_t GIB = (size_t)1 << 30;
+
+static struct arena *arena;
+static struct error err;
+
+static int setup(void **state)
+{
+  (void)state;
+  error_clear(&err);
+  arena = arena_create("test", 0, &err);
+  return arena ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+  (void)state;
+  arena_destroy(arena);
+  return 0;
+}
+
+static int make(const char *const *overrides, size_t count, uint32_t flags, size_t limit, struct plan *out)
+{
+  struct recipe *r;
+  struct needs needs = {.flags = flags};
+  CHECK_OK(recipe_read_text(arena, RECIPE, sizeof RECIPE - 1, "test.yaml", RECIPE_TRAIN, overrides, count, &r, &err),
+           &err);
+  struct plan_input in = {.recipe = r,
+                          .config = &CONFIG,
+                          .needs = &needs,
+                          .base = 10 << 20,
+                          .limit = limit,
+                          .real_size = sizeof(float),
+                          .threads = 3,
+                          .generates = true};
+  return plan_make(&in, out, &err);
+}
+
+static size_t sum(const struct plan *p)
+{
+  size_t bytes = 0;
+  for (int i = 0; i < p->count; i++) bytes += p->lines[i].bytes;
+  return bytes;
+}
+
+static size_t line(const struct plan *p, const char *what)
+{
+  for (int i = 0; i < p->count; i++)
+    if (!strncmp(p->lines[i].what, what, strlen(what))) return p->lines[i].bytes;
+  return 0;
+}
+
+static void test_room_for_all(void **state)
+{
+  (void)state;
+  struct plan p;
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &p), &err);
+  CHECK_INT(p.threads, 3);
+  CHECK_INT(p.slots, 64);
+  CHECK_INT(p.micro_rows, 2048);
+  CHECK(!p.recompute);
+  CHECK(!p.reference);
+  CHECK_INT(p.total, sum(&p));
+  CHECK_INT(line(&p, "program"), 10 << 20);
+  CHECK_INT(line(&p, "weights"), model_part_bytes(&CONFIG, sizeof(float)));
+  CHECK_INT(line(&p, "gradients"), line(&p, "weights"));
+  CHECK_INT(line(&p, "AdamW"), 2 * line(&p, "weights"));
+  CHECK_INT(line(&p, "reference"), 0);
+  // the parts are those that will be made
+  CHECK_INT(line(&p, "rollout"), generator_bytes(&CONFIG, &p.generate, sizeof(float)));
+  CHECK_INT(line(&p, "training"), trainer_bytes(&CONFIG, &p.train, sizeof(float)));
+  CHECK_INT(p.generate.max_path, 300);
+  CHECK_INT(p.train.max_leaves, 128);
+}
+
+static void test_knobs_turn_until_it_fits(void **state)
+{
+  (void)state;
+  struct plan wide, p;
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &wide), &err);
+  size_t before = wide.total;
+  int refused = 0;
+  for (size_t limit = wide.total - 1; !refused; limit = p.total - 1) {
+    refused = make(NULL, 0, 0, limit, &p);
+    if (refused) break;
+    CHECK(p.total <= limit);
+    CHECK(p.total < before);
+    CHECK_INT(p.total, sum(&p));
+    CHECK(p.micro_rows < wide.micro_rows || p.recompute);
+    before = p.total;
+  }
+  CHECK_ERROR(refused, &err, ERROR_RESOURCE, "lower rollout.max_new_tokens");
+  CHECK(before < wide.total / 10 * 6);
+  // the last one that fitted had given everything
+  error_clear(&err);
+  CHECK_OK(make(NULL, 0, 0, before, &p), &err);
+  CHECK(p.recompute);
+  CHECK_INT(p.micro_rows, BATCH_UNIT_ROWS);
+  CHECK_INT(p.slots, 4);
+}
+
+static void test_knobs_that_are_given_stay(void **state)
+{
+  (void)state;
+  static const char *const given[] = {"compute.slots=7", "compute.micro_batch=1024", "compute.recompute=false",
+                                      "compute.vocab_chunk=64", "compute.kv_block=8"};
+  struct plan p;
+  CHECK_OK(make(given, 5, 0, 100 * GIB, &p), &err);
+  CHECK_INT(p.slots, 7);
+  CHECK_INT(p.micro_rows, 1024);
+  CHECK(!p.recompute);
+  CHECK_INT(p.vocab_chunk, 64);
+  CHECK_INT(p.kv_block, 8);
+  size_t least = p.total;
+  CHECK_ERROR(make(given, 5, 0, least - 1, &p), &err, ERROR_RESOURCE, "the run needs");
+  error_clear(&err);
+  CHECK_OK(make(given, 5, 0, least, &p), &err);
+}
+
+static void test_a_reference_is_counted(void **state)
+{
+  (void)state;
+  struct plan without, with;
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &without), &err);
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &with), &err);
+  CHECK(with.reference);
+  CHECK_INT(with.total - without.total, line(&with, "reference"));
+  CHECK(line(&with, "reference") > model_part_bytes(&CONFIG, sizeof(float)));
+}
+
+static void test_knobs_that_cannot_be(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *given, *says;
+  } cases[] = {{"compute.vocab_chunk=40", "compute.vocab_chunk is 40"},
+               {"compute.kv_block=24", "compute.kv_block is 24"},
+               {"compute.kv_block=1", "compute.kv_block is 1"}};
+  struct recipe *r;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    error_clear(&err);
+    CHECK_ERROR(
+        recipe_read_text(arena, RECIPE, sizeof RECIPE - 1, "test.yaml", RECIPE_TRAIN, &cases[i].given, 1, &r, &err),
+        &err, ERROR_INPUT, cases[i].says);
+    CHECK_STR(err.file, "command line");
+  }
+}
+
+static void test_the_table(void **state)
+{
+  (void)state;
+  struct plan p;
+  struct text t = {0};
+  char peak[64];
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &p), &err);
+  plan_print(&p, &t);
+  CHECK_OK(text_finish(&t, &err), &err);
+  snprintf(peak, sizeof peak, "%9.1f MiB of %.1f MiB", (double)p.total / 1048576, 102400.0);
+  CHECK(strstr(t.bytes, peak) != NULL);
+  CHECK(strstr(t.bytes, "slots 64, micro_batch 2048 rows, recompute off") != NULL);
+  text_free(&t);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      CASE(test_room_for_all),           CASE(test_knobs_turn_until_it_fits), CASE(test_knobs_that_are_given_stay),
+      CASE(test_a_reference_is_counted), CASE(test_knobs_that_cannot_be),     CASE(test_the_table)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
