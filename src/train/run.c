@@ -143,14 +143,21 @@ static int open_engines(struct run *r, struct error *err)
 static int open_reference(struct run *r, struct error *err)
 {
   struct model_source source;
-  struct model_config config;
+  struct model_config config = r->session.config;
   const char *path = r->recipe->top.reference ? r->recipe->top.reference : r->recipe->top.model;
+  int positions = r->plan.train.max_path;
   if (!r->plan.reference) return 0;
-  TRY(model_source_open(r->arena, path, &source, &config, err));
-  if (config.vocab != r->session.config.vocab)
-    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has",
-            config.vocab, r->session.config.vocab);
-  TRY(model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->reference, err));
+  if (!r->recipe->top.reference && r->session.random) {
+    // a start that was drawn from the seed is drawn again
+    TRY(model_create(r->arena, r->session.device, &config, positions, &r->reference, err));
+    TRY(model_randomise(r->reference, r->session.seed, err));
+  } else {
+    TRY(model_source_open(r->arena, path, &source, &config, err));
+    if (config.vocab != r->session.config.vocab)
+      FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has",
+              config.vocab, r->session.config.vocab);
+    TRY(model_load(r->arena, r->session.device, &source, &config, positions, &r->reference, err));
+  }
   return trainer_create(r->arena, r->reference, &r->plan.score, &r->reference_trainer, err);
 }
 
@@ -393,9 +400,7 @@ static int save_now(struct run *r, struct error *err)
   return 0;
 }
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 double run_learning_rate(const struct recipe *r, int64_t step)
 {

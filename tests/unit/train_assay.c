@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "core/fault.h"
 #include "core/file.h"
 #include "tiny_model.h"
 
@@ -247,6 +248,39 @@ static void test_run(void **state)
   assay_engine_close(e);
 }
 
+/* The reference of a run whose start was drawn from the seed is that start: no divergence in the first step, some
+ * later, and the same after a resume. */
+static void test_reference_of_a_random_start(void **state)
+{
+  (void)state;
+  char recipe[96], one[96], two[96], path[128], weights[2][65], states[2][65], *text;
+  const char *const kl[] = {"methods=[{grpo: {kl_coef: 0.1}}]"};
+  struct error err = {0};
+  size_t size;
+  write_recipe(recipe);
+  snprintf(one, sizeof one, "%s/kl", folder);
+  snprintf(two, sizeof two, "%s/kl-stopped", folder);
+  struct assay_run_options o = {.overrides = kl, .override_count = 1, .folder = one};
+  train(recipe, &o, 0, weights[0], states[0]);
+  asked = 0;
+  o.folder = two;
+  o.stop = stop_at_second;
+  train(recipe, &o, ASSAY_STOPPED, weights[1], states[1]);
+  o.stop = NULL;
+  o.resume = true;
+  train(recipe, &o, 0, weights[1], states[1]);
+  CHECK_STR(weights[1], weights[0]);
+  CHECK_STR(states[1], states[0]);
+  struct arena *a = arena_create("test", 0, &err);
+  snprintf(path, sizeof path, "%s/metrics.jsonl", one);
+  CHECK_OK(file_read(a, path, 1 << 20, &text, &size, &err), &err);
+  const char *first = strstr(text, "\"kl\":"), *last = NULL;
+  for (const char *at = first; at; at = strstr(at + 1, "\"kl\":")) last = at;
+  CHECK(first && !strncmp(first, "\"kl\":0.0,", 9));
+  CHECK(last > first && strncmp(last, "\"kl\":0.0,", 9) != 0);
+  arena_destroy(a);
+}
+
 static void test_run_refuses(void **state)
 {
   (void)state;
@@ -266,6 +300,50 @@ static void test_run_refuses(void **state)
   FAILS(assay_run_open(recipe, &(struct assay_run_options){.folder = one, .memory = 1 << 20}, &r, &error),
         ASSAY_RESOURCE, "MiB");
   CHECK(r == NULL);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Everything that a program does with a model, once. */
+static int whole_use(void)
+{
+  static const int32_t ids[] = {18, 11, 19, 29};
+  struct assay_engine *e = NULL;
+  struct assay_session *s = NULL;
+  const struct assay_answer *a;
+  struct assay_prompt p = {.text = "2+3="};
+  struct assay_sampling o = {.temperature = 1, .max_new_tokens = 3};
+  float logp[3];
+  int code = assay_engine_open(model, &(struct assay_engine_options){.threads = 1}, &e, &error);
+  if (!code) code = assay_session_open(e, &(struct assay_session_options){.answers = 2, .max_tokens = 16}, &s, &error);
+  if (!code) code = assay_session_generate(s, &p, 2, &o, &a, &error);
+  if (!code) code = assay_session_score(s, ids, 4, 1, 1, logp, NULL, &error);
+  assay_session_close(s);
+  assay_engine_close(e);
+  return code;
+}
+
+static void test_each_allocation_may_fail(void **state)
+{
+  (void)state;
+#ifdef ASSAY_HOSTILE
+  int failures = 0, code = ASSAY_RESOURCE;
+  // every one at first, then every few: opening a model takes thousands
+  for (long n = 1; code; n += 1 + n / 16) {
+    fault_set(FAULT_ALLOC, n);
+    code = whole_use();
+    fault_set(FAULT_ALLOC, 0);
+    if (!code) break;
+    CHECK_INT(code, ASSAY_RESOURCE);
+    CHECK_INT(error.code, ASSAY_RESOURCE);
+    CHECK(strlen(error.message) > 10);
+    failures++;
+  }
+  CHECK(failures > 30);
+  CHECK_INT(whole_use(), 0);
+#else
+  CHECK_INT(whole_use(), 0);
+#endif
 }
 
 static int setup(void **state)
@@ -294,6 +372,8 @@ int main(void)
                                      cmocka_unit_test(test_stop_and_greedy),
                                      cmocka_unit_test(test_session_refuses),
                                      cmocka_unit_test(test_run),
-                                     cmocka_unit_test(test_run_refuses)};
+                                     cmocka_unit_test(test_run_refuses),
+                                     cmocka_unit_test(test_reference_of_a_random_start),
+                                     cmocka_unit_test(test_each_allocation_may_fail)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
