@@ -29,6 +29,11 @@ int run_open_sources(struct run *r, const struct recipe_data *data, size_t count
   return 0;
 }
 
+int64_t run_prompt_room(const struct run *r)
+{
+  return r->session.config.max_positions - (r->recipe->kind == RECIPE_SFT ? 0 : r->recipe->rollout.max_new_tokens);
+}
+
 /* A problem is used if what the model reads, and for sft writes, is not too long. */
 static int short_enough(void *arg, const struct problem *p, bool *keep, struct error *err)
 {
@@ -36,13 +41,12 @@ static int short_enough(void *arg, const struct problem *p, bool *keep, struct e
   struct token_list ids = {0}, loss = {0};
   bool sft = r->recipe->kind == RECIPE_SFT;
   int64_t most = sft ? r->recipe->train.max_tokens : r->recipe->rollout.max_prompt_tokens;
-  int64_t model = r->session.config.max_positions - (sft ? 0 : r->recipe->rollout.max_new_tokens);
   int rc =
       sft ? sft_tokens(r, p, &ids, &loss, err) : session_problem_ids(&r->session, p, r->template_variables, &ids, err);
   if (!rc && ids.count == 0)
     rc = error_fail(err, ERROR_INPUT, p->source, p->line, NULL, "the prompt of problem %s has no token; expected text",
                     p->id);
-  *keep = !rc && (int64_t)ids.count <= most && (int64_t)ids.count <= model;
+  *keep = !rc && (int64_t)ids.count <= most && (int64_t)ids.count <= run_prompt_room(r);
   token_list_free(&ids);
   token_list_free(&loss);
   return rc;
@@ -53,7 +57,11 @@ int run_open_stream(struct run *r, struct error *err)
   struct source_list sources;
   struct stream_filter filter = {short_enough, r};
   TRY(run_open_sources(r, r->recipe->data, r->recipe->data_count, &sources, err));
-  TRY(stream_open(r->arena, &sources, (uint64_t)r->recipe->top.seed, &filter, &r->stream, err));
+  if (stream_open(r->arena, &sources, (uint64_t)r->recipe->top.seed, &filter, &r->stream, err)) {
+    if (r->recipe->kind == RECIPE_SFT || r->recipe->rollout.max_prompt_tokens <= run_prompt_room(r)) return err->code;
+    return error_context(err, "taking data for a model of %d positions with rollout.max_new_tokens %lld",
+                         r->session.config.max_positions, (long long)r->recipe->rollout.max_new_tokens);
+  }
   if (stream_left_out(r->stream))
     log_info("left out %llu of %llu problems: longer than %s", (unsigned long long)stream_left_out(r->stream),
              (unsigned long long)(stream_left_out(r->stream) + stream_size(r->stream)),

@@ -17,7 +17,8 @@ static int add_problem(struct run *r, struct eval_set *set, const struct problem
 {
   struct token_list ids = {0};
   int rc = session_problem_ids(&r->session, p, r->template_variables, &ids, err);
-  if (!rc && ids.count && (int64_t)ids.count <= r->recipe->rollout.max_prompt_tokens) {
+  int64_t most = r->recipe->rollout.max_prompt_tokens, room = run_prompt_room(r);
+  if (!rc && ids.count && (int64_t)ids.count <= (most < room ? most : room)) {
     int32_t *copy = ARENA_NEW(r->arena, int32_t, ids.count, "evaluation", err);
     if (copy) {
       memcpy(copy, ids.ids, ids.count * sizeof *copy);

@@ -100,7 +100,7 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->kv_block = r->compute.kv_block ? (int)r->compute.kv_block : KV_BLOCK;
   p->vocab_chunk = r->compute.vocab_chunk ? (int)r->compute.vocab_chunk
                                           : (int)least(VOCAB_CHUNK, (in->config->vocab + 31) / 32 * 32);
-  p->slots = r->compute.slots ? (int)r->compute.slots : (int)least(rollouts, SLOTS);
+  p->slots = (int)least(rollouts, r->compute.slots ? r->compute.slots : SLOTS);
   p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch : (int)least(MICRO_ROWS, useful_rows(in));
   p->recompute = r->compute.recompute == 1;
   p->reference = in->needs && (in->needs->flags & NEED_REFERENCE_LOGP);

@@ -94,6 +94,8 @@ int sft_tokens(const struct run *r, const struct problem *p, struct token_list *
 
 /* data.c: the recipe's data as streams. */
 int run_open_stream(struct run *r, struct error *err) MUST_USE;
+/* Positions that the model has in front of an answer of the longest kind. */
+int64_t run_prompt_room(const struct run *r);
 int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,
                      struct error *err) MUST_USE;
 

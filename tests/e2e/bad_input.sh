@@ -101,6 +101,8 @@ train 2 'chat template' "a question for a model without a template" good.yaml 'd
 train 2 'number' "a misspelt verifier" good.yaml 'data=[{path: plain.jsonl, verifier: numbr}]'
 train 2 'max_prompt_tokens' "prompts that are all too long" good.yaml rollout.max_prompt_tokens=2
 
+train 2 'rollout.max_new_tokens 60' "answers that leave no room for prompts" good.yaml rollout.max_new_tokens=60
+
 # --- run folders ---
 refused 2 'no recipe.yaml' "resuming where no run is" train good.yaml --run run --resume --quiet
 echo "in the way" >run

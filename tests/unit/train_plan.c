@@ -141,6 +141,15 @@ static void test_knobs_that_are_given_stay(void **state)
   CHECK_OK(make(given, 5, 0, least, &p), &err);
 }
 
+static void test_slots_beyond_the_rollouts_are_not_made(void **state)
+{
+  (void)state;
+  static const char *const given[] = {"compute.slots=65536"};
+  struct plan p;
+  CHECK_OK(make(given, 1, 0, 100 * GIB, &p), &err);
+  CHECK_INT(p.slots, 128);
+}
+
 static void test_a_reference_is_counted(void **state)
 {
   (void)state;
@@ -191,6 +200,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       CASE(test_room_for_all),           CASE(test_knobs_turn_until_it_fits), CASE(test_knobs_that_are_given_stay),
-      CASE(test_a_reference_is_counted), CASE(test_knobs_that_cannot_be),     CASE(test_the_table)};
+      CASE(test_slots_beyond_the_rollouts_are_not_made),
+                                     CASE(test_a_reference_is_counted), CASE(test_knobs_that_cannot_be),     CASE(test_the_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
