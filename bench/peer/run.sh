@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Assay and its peers on the fixed workloads, in turn, so that both meet the same disturbances of the machine.
+#
+#     bench/peer/run.sh PEERS_DIR [ASSAY [WORK ...]]
+#
+# PEERS_DIR is what setup.sh made. ASSAY is the program (default build/release/assay). WORK: decode1 decode8 decode64
+# shared8 shared64 score train grpo (default: all). ROUNDS (default 3) and THREADS (default 2) come from the environment.
+# Prints each measurement as JSON on stderr, then one line a workload: medians, their spread (largest less smallest over
+# the median), and the ratio ours / theirs in speed: above 1, Assay is faster.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+(($#)) || { sed -n '2,10s/^# \?//p' "$0" >&2; exit 2; }
+peers=$(cd "$1" && pwd)
+assay=${2:-$here/../../build/release/assay}
+shift $(($# > 1 ? 2 : 1))
+works=("$@")
+((${#works[@]})) || works=(decode1 decode8 decode64 shared8 shared64 score train grpo)
+rounds=${ROUNDS:-3} threads=${THREADS:-2}
+model=$peers/smol-f32.gguf
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+ours() { "$assay" bench "$@" "$model" --threads "$threads" --json --quiet; }
+llama() {
+  "$peers/llama.cpp/build/bin/llama-batched-bench" -m "$model" -c 40960 -b 2048 -ub 512 -t "$threads" \
+    --output-format jsonl "$@" 2>/dev/null | grep '"speed_tg"'
+}
+torch() { "$peers/env/bin/python" "$here/hf.py" "$peers/smol" "$@" --threads "$threads" 2>/dev/null; }
+trl() {
+  (cd "$peers" && HF_HUB_OFFLINE=1 env/bin/python "$here/trl_grpo.py" smol --steps 2 --threads "$threads" 2>/dev/null) |
+    grep '"step_s"'
+}
+
+one() { # SIDE WORK
+  case $1-$2 in
+    assay-decode*) ours decode --batch "${2#decode}" --repeat 1 ;;
+    assay-shared*) ours shared --batch "${2#shared}" --repeat 1 ;;
+    assay-*) ours "$2" --repeat 1 ;;
+    peer-decode*) llama -npp 64 -ntg 64 -npl "${2#decode}" ;;
+    peer-shared*) llama -npp 256 -ntg 64 -npl "${2#shared}" -pps ;;
+    peer-grpo) trl ;;
+    peer-*) torch "$2" --repeat 1 ;;
+  esac
+}
+
+for ((round = 0; round < rounds; round++)); do
+  for work in "${works[@]}"; do
+    for side in assay peer; do
+      line=$(one "$side" "$work") || { echo "run.sh: $side failed on $work" >&2; exit 1; }
+      printf '%s\t%s\t%s\n' "$work" "$side" "$line" | tee -a "$log" >&2
+    done
+  done
+done
+"$peers/env/bin/python" - "$log" "${works[@]}" <<'PYTHON'
+import json, statistics, sys
+runs = {}
+for line in open(sys.argv[1]):
+    work, side, text = line.rstrip("\n").split("\t")
+    j = json.loads(text)
+    speed = j.get("speed_tg") or (1 / j["step_s"] if "step_s" in j else 1 / j["seconds"] if work == "grpo" else j["tok_s"])
+    runs.setdefault((work, side), []).append((speed, j.get("peak_mib", 0)))
+print(f"{'work':10} {'unit':6} {'assay':>9} {'spread':>7} {'peer':>9} {'spread':>7} {'ratio':>6} {'MiB':>6} {'peer':>6}")
+for work in sys.argv[2:]:
+    cells, medians = [], []
+    for side in ("assay", "peer"):
+        speeds = [s for s, _ in runs[work, side]]
+        shown = [1 / s for s in speeds] if work == "grpo" else speeds
+        medians.append(statistics.median(speeds))
+        cells.append(f"{statistics.median(shown):9.2f} {100 * (max(shown) - min(shown)) / statistics.median(shown):6.0f}%")
+    memory = [max(m for _, m in runs[work, side]) for side in ("assay", "peer")]
+    print(f"{work:10} {'s/step' if work == 'grpo' else 'tok/s':6} {cells[0]} {cells[1]} {medians[0] / medians[1]:6.2f} "
+          f"{memory[0]:6.0f} {memory[1] or '':>6}")
+PYTHON
