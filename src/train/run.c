@@ -450,6 +450,16 @@ static int one_step(struct run *r, struct error *err)
   return 0;
 }
 
+/* A run that was resumed behind its last step has saved nothing. */
+static int hash_what_was_resumed(struct run *r, struct error *err)
+{
+  const char *folder;
+  int64_t step;
+  TRY(checkpoint_last(r->arena, r->folder->path, &folder, &step, err));
+  TRY(checkpoint_state_hash(r->arena, folder, r->state_hash, err));
+  return model_hash(r->session.model, r->weights_hash, err);
+}
+
 int run_train(struct run *r, struct error *err)
 {
   int rc = first_evaluation(r, err);
@@ -463,7 +473,7 @@ int run_train(struct run *r, struct error *err)
   if (rc == ERROR_STOPPED) return stop_orderly(r, (int64_t)stream_position(r->stream), err);
   TRY(rc);
   if (r->last_saved != r->step) TRY(save_now(r, err));
-  if (!r->weights_hash[0]) TRY(model_hash(r->session.model, r->weights_hash, err));
+  if (!r->weights_hash[0]) TRY(hash_what_was_resumed(r, err));
   log_info("done: %s", r->folder->path);
   log_info("weights %s state %s", r->weights_hash, r->state_hash);
   return 0;

@@ -264,6 +264,9 @@ static void test_interrupted_run_goes_on(void **state)
   CHECK(clock_seconds() - begun < 5);
   CHECK_INT(finish(start(run, 1, true)), 0);
   check_finished(run, want);
+  // nothing is left to do, and the hashes are said again
+  CHECK_INT(finish(start(run, 1, true)), 0);
+  check_finished(run, want);
 }
 
 static int make_folder(void **state)
