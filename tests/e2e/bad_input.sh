@@ -53,8 +53,10 @@ train 2 'bad.yaml:4:' "a wrong type has its line" bad.yaml
 train 2 '"many"' "a wrong type is quoted" bad.yaml
 train 2 'train.step' "a misspelt override" good.yaml train.step=3
 train 2 'train.lr' "a wrong type on the command line" good.yaml train.lr=fast
+{ good; echo 'methods: [grpo, sft]'; } >bad.yaml
+train 2 'bad.yaml:6: grpo and sft both own the stage' "two owners of a stage" bad.yaml
 { good; echo 'methods: [grpo, grpo]'; } >bad.yaml
-train 2 'grpo' "two owners of a stage" bad.yaml
+train 2 'grpo stands twice' "a method twice" bad.yaml
 { good; echo 'methods: [gpro]'; } >bad.yaml
 train 2 'did you mean "grpo"' "a misspelt method" bad.yaml
 { good; echo 'train: {steps: 3}'; } >bad.yaml

@@ -13,12 +13,19 @@
 #include <unistd.h>
 
 static char folder[64];
+static bool supervised; /* runs are `assay sft` */
 
 static const char RECIPE[] =
     "data: [{task: addition, digits: 1, format: plain, held_out: 0.2}]\n"
     "eval: {data: [{task: addition, digits: 1, format: plain}], every: 2, problems: 4, samples: 2}\n"
     "rollout: {problems: 4, group: 8, max_new_tokens: 20, max_prompt_tokens: 16}\n"
     "train: {steps: 4, lr: 1.0e-3, minibatches: 2, epochs: 2}\n"
+    "save: {every: 2, keep: 2}\n"
+    "seed: 5\n";
+
+static const char SFT_RECIPE[] =
+    "data: [{task: addition, digits: 1, format: plain}]\n"
+    "train: {steps: 6, lr: 1.0e-2, schedule: cosine, batch: 100, max_tokens: 24, epochs: 2}\n"
     "save: {every: 2, keep: 2}\n"
     "seed: 5\n";
 
@@ -29,7 +36,7 @@ static void setup(struct arena *a, const char *name, char recipe[128], char run[
   snprintf(recipe, 128, "%s/recipe.yaml", folder);
   snprintf(run, 128, "%s/%s", folder, name);
   CHECK_OK(file_writer_open(a, recipe, &w, &err), &err);
-  CHECK_OK(file_writer_printf(w, &err, "model: random:%s/model\n%s", folder, RECIPE), &err);
+  CHECK_OK(file_writer_printf(w, &err, "model: random:%s/model\n%s", folder, supervised ? SFT_RECIPE : RECIPE), &err);
   CHECK_OK(file_writer_commit(w, &err), &err);
 }
 
@@ -48,6 +55,7 @@ static struct result run_it(const char *name, const char *const *overrides, size
   struct run *r;
   setup(a, name, recipe, run);
   struct run_options o = {.recipe = recipe,
+                          .sft = supervised,
                           .overrides = overrides,
                           .override_count = count,
                           .folder = run,
@@ -135,6 +143,51 @@ static void test_stop_and_resume_change_nothing(void **state)
   CHECK_STR(r.state, whole.state);
 }
 
+static int stop_every_step;
+static bool stop_sometimes(void)
+{
+  return ++stop_every_step % 3 == 0;
+}
+
+static void test_supervised_runs(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *overrides[3];
+    int threads;
+  } cases[] = {{{"compute.micro_batch=512", "compute.kv_block=4"}, 1},
+               {{"compute.recompute=true", "compute.vocab_chunk=32"}, 3},
+               {{"compute.micro_batch=4096"}, 2}};
+  supervised = true;
+  struct result first = run_it("sft", NULL, 0, 2, false, NULL, NULL);
+  CHECK_OK(first.rc, &first.err);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char name[32];
+    size_t n = 0;
+    while (n < 3 && cases[i].overrides[n]) n++;
+    snprintf(name, sizeof name, "sft%zu", i);
+    struct result r = run_it(name, cases[i].overrides, n, cases[i].threads, false, NULL, NULL);
+    CHECK_OK(r.rc, &r.err);
+    CHECK_STR(r.weights, first.weights);
+    CHECK_STR(r.state, first.state);
+  }
+  struct result r = {.rc = ERROR_STOPPED};
+  int turns = 0;
+  for (; r.rc == ERROR_STOPPED; turns++) {
+    r = run_it("sft-stopped", NULL, 0, 2, turns > 0, stop_sometimes, NULL);
+    CHECK(turns < 20);
+  }
+  CHECK_OK(r.rc, &r.err);
+  CHECK(turns >= 3);
+  CHECK_STR(r.weights, first.weights);
+  CHECK_STR(r.state, first.state);
+  static const char *const still[] = {"train.lr=0"};
+  r = run_it("sft-still", still, 1, 2, false, NULL, NULL);
+  CHECK_OK(r.rc, &r.err);
+  CHECK(strcmp(r.weights, first.weights) != 0);
+  supervised = false;
+}
+
 static void flip(void *arg, struct run *run)
 {
   (void)arg;
@@ -181,8 +234,8 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_hash),
-                                     cmocka_unit_test(test_stop_and_resume_change_nothing),
-                                     cmocka_unit_test(test_a_moved_weight_is_caught)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_no_knob_moves_a_hash), cmocka_unit_test(test_stop_and_resume_change_nothing),
+      cmocka_unit_test(test_supervised_runs), cmocka_unit_test(test_a_moved_weight_is_caught)};
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
