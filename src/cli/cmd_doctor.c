@@ -1,5 +1,6 @@
 #include <nettle/version.h>
 #include "cli/cli.h"
+#include "cli/peak.h"
 #include "compute/backend.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -147,6 +148,11 @@ static int measure(struct doctor *d, struct bench *b, struct error *err)
   snprintf(found, sizeof found, "%.0f GFLOP/s in f32, %s, %d threads",
            2.0 * PEAK_ROWS * PEAK_SIZE * PEAK_SIZE / seconds / 1e9, device_isa(b->device), device_threads(b->device));
   tell(d, "matrix products", found, NULL);
+  double peak = peak_multiply_adds(b->device);
+  if (peak > 0) {
+    snprintf(found, sizeof found, "%.0f GFLOP/s at most", peak / 1e9);
+    tell(d, "multiply-adds", found, NULL);
+  }
   seconds = fastest(run_copy, b);
   snprintf(found, sizeof found, "%.1f GB/s reading and writing", 2.0 * BAND_REALS * sizeof(float) / seconds / 1e9);
   tell(d, "memory bandwidth", found, NULL);
