@@ -42,6 +42,31 @@ double math_floor(double x)
   return __builtin_floor(x);
 }
 
+double math_round(double x)
+{
+  double size = math_abs(x);
+  if (!(size < 0x1p52)) return x;
+  double whole = (size + 0x1p52) - 0x1p52; /* the addition rounds */
+  return f64_from_bits(bits_from_f64(whole) | (bits_from_f64(x) & ~(uint64_t)INT64_MAX));
+}
+
+double math_fmod(double x, double y)
+{
+  const uint64_t top = UINT64_C(1) << 52, sign = bits_from_f64(x) & ~(uint64_t)INT64_MAX;
+  uint64_t a = bits_from_f64(x) ^ sign, b = bits_from_f64(y) & INT64_MAX;
+  if (b > UINT64_C(2047) << 52 || !b || a >= UINT64_C(2047) << 52) return x * 0 / (y * 0);
+  if (a < b) return x;
+  /* x = m 2^from, y = n 2^to in integers; m 2^(from-to) mod n, eleven bits at a time. */
+  int from = a >= top ? (int)(a >> 52) : 1, to = b >= top ? (int)(b >> 52) : 1;
+  uint64_t m = a >= top ? (a & (top - 1)) | top : a, n = b >= top ? (b & (top - 1)) | top : b, rest = m % n;
+  for (int step; from > to; from -= step) {
+    step = from - to < 11 ? from - to : 11;
+    rest = (rest << step) % n;
+  }
+  for (; rest && rest < top && to > 1; to--) rest <<= 1;
+  return f64_from_bits(sign | (rest < top ? rest : (rest & (top - 1)) | (uint64_t)to << 52));
+}
+
 double math_abs(double x)
 {
   return f64_from_bits(bits_from_f64(x) & INT64_MAX);

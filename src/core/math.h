@@ -38,6 +38,8 @@ double math_tanh(double x);
 double math_sqrt(double x); /* IEEE exact */
 float math_sqrtf(float x);
 double math_floor(double x);
+double math_round(double x);          /* to the nearest integer, ties to even */
+double math_fmod(double x, double y); /* exact, with the sign of x; NaN where y is 0 or x is infinite */
 double math_abs(double x);
 double math_clamp(double x, double low, double high);
 bool math_is_nan(double x); /* by bits: right in every build */

@@ -66,6 +66,18 @@ static bool is_whole_word(const struct added_walk *w, size_t start, size_t stop)
   return stop == w->size || !unicode_is_word(unicode_at(w->text, w->size, stop, &step));
 }
 
+/* The white space beside a match that goes with it; what the match before has taken stays with that one. */
+static void take_spaces(const struct added_walk *w, const struct added_token *t, size_t *from, size_t *to)
+{
+  size_t step;
+  if (t->lstrip)
+    while (*from > w->last_stop && unicode_is_space(unicode_before(w->text, *from, &step))) *from -= step;
+  if (t->rstrip)
+    while (*to < w->size && unicode_is_space(unicode_at(w->text, w->size, *to, &step))) *to += step;
+  if (*from < w->last_stop) *from = w->last_stop;
+  if (*to < *from) *to = *from;
+}
+
 const struct added_token *added_next(struct added_walk *w, size_t *start, size_t *stop)
 {
   if (!w->set->count) return NULL;
@@ -75,17 +87,11 @@ const struct added_token *added_next(struct added_walk *w, size_t *start, size_t
       w->search++;
       continue;
     }
-    size_t from = w->search, to = from + t->size, step;
+    size_t from = w->search, to = from + t->size;
     w->search = to;
     if (w->skip_special && t->special) continue;
     if (t->single_word && !is_whole_word(w, from, to)) continue;
-    /* White space that the match before has taken stays with it. */
-    if (t->lstrip)
-      while (from > w->last_stop && unicode_is_space(unicode_before(w->text, from, &step))) from -= step;
-    if (t->rstrip)
-      while (to < w->size && unicode_is_space(unicode_at(w->text, w->size, to, &step))) to += step;
-    if (from < w->last_stop) from = w->last_stop;
-    if (to < from) to = from;
+    take_spaces(w, t, &from, &to);
     *start = from;
     *stop = w->last_stop = to;
     return t;

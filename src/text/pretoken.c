@@ -51,6 +51,22 @@ static void translate(const char *pattern, struct text *out)
   }
 }
 
+/* PCRE2's code of a pattern, or NULL with its error in *code. */
+static pcre2_code *compile_text(const struct text *pattern, bool literal, int *code)
+{
+  PCRE2_SIZE at = 0;
+  pcre2_code *compiled = NULL;
+  pcre2_general_context *general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
+  pcre2_compile_context *context = general ? pcre2_compile_context_create(general) : NULL;
+  *code = PCRE2_ERROR_NOMEMORY;
+  if (context)
+    compiled = pcre2_compile((PCRE2_SPTR)(pattern->size ? pattern->bytes : ""), pattern->size,
+                             PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), code, &at, context);
+  if (context) pcre2_compile_context_free(context);
+  if (general) pcre2_general_context_free(general);
+  return compiled;
+}
+
 static int compile(struct arena *a, const char *pattern, bool literal, void **out, const char *file, struct error *err)
 {
   struct text translated = {0};
@@ -59,25 +75,16 @@ static int compile(struct arena *a, const char *pattern, bool literal, void **ou
   else
     translate(pattern, &translated);
   int rc = text_finish(&translated, err), code = 0;
-  PCRE2_SIZE at = 0;
-  pcre2_general_context *general = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
-  pcre2_compile_context *context = general ? pcre2_compile_context_create(general) : NULL;
-  pcre2_code *compiled = NULL;
-  if (!rc && context)
-    compiled = pcre2_compile((PCRE2_SPTR)(translated.size ? translated.bytes : ""), translated.size,
-                             PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP), &code, &at, context);
-  if (!rc && !compiled && context && code != PCRE2_ERROR_NOMEMORY) {
-    PCRE2_UCHAR why[200];
-    pcre2_get_error_message(code, why, sizeof why);
-    rc = error_fail(err, ERROR_INPUT, file, 0, "pre_tokenizer", "the pattern \"%.200s\" cannot be used: %s", pattern,
-                    (const char *)why);
-  }
-  if (!rc && !compiled)
-    rc = error_fail(err, ERROR_RESOURCE, file, 0, "pre_tokenizer", "no memory for a regular expression");
-  if (context) pcre2_compile_context_free(context);
-  if (general) pcre2_general_context_free(general);
+  pcre2_code *compiled = rc ? NULL : compile_text(&translated, literal, &code);
   text_free(&translated);
   TRY(rc);
+  if (!compiled && code != PCRE2_ERROR_NOMEMORY) {
+    PCRE2_UCHAR why[200];
+    pcre2_get_error_message(code, why, sizeof why);
+    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer", "the pattern \"%.200s\" cannot be used: %s", pattern,
+            (const char *)why);
+  }
+  if (!compiled) FAIL_AT(err, ERROR_RESOURCE, file, 0, "pre_tokenizer", "no memory for a regular expression");
   /* Without a just-in-time compiler (or with a pattern that it lacks) PCRE2 interprets: slower, the same matches. */
   (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
   rc = arena_on_reset(a, free_code, compiled, err);

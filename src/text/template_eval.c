@@ -5,7 +5,6 @@
 #include "text/unicode.h"
 
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 
 const struct value *jinja_argument(const struct arguments *args, size_t position, const char *name)
@@ -126,6 +125,26 @@ static int power_reals(struct jinja *r, double x, double y, struct value *out)
   return 0;
 }
 
+/* a / b, a // b and a % b as Python has them: rounded down, the remainder with the sign of b. */
+static int divide_integers(struct jinja *r, const char *op, wide a, wide b, struct value *out)
+{
+  bool quotient = op[0] == '/';
+  if (!b) return jinja_fail(r, quotient && !op[1] ? "division by zero" : "integer division or modulo by zero");
+  if (quotient && !op[1]) {
+    *out = value_float((double)a / (double)b);
+    return 0;
+  }
+  wide n = 0;
+  if (b == -1) {
+    if (quotient && __builtin_sub_overflow((wide)0, a, &n)) return too_large(r);
+  } else {
+    n = quotient ? a / b : a % b;
+    if (a % b && (a < 0) != (b < 0)) n = quotient ? n - 1 : n + b;
+  }
+  *out = value_int(n);
+  return 0;
+}
+
 static int integers(struct jinja *r, const char *op, wide a, wide b, struct value *out)
 {
   wide n = 0;
@@ -141,22 +160,34 @@ static int integers(struct jinja *r, const char *op, wide a, wide b, struct valu
       if (op[1]) return b < 0 ? power_reals(r, (double)a, (double)b, out) : power_integers(r, a, b, out);
       overflow = __builtin_mul_overflow(a, b, &n);
       break;
-    default: /* / // % */
-      if (!b) return jinja_fail(r, op[0] == '/' && !op[1] ? "division by zero" : "integer division or modulo by zero");
-      if (op[0] == '/' && !op[1]) {
-        *out = value_float((double)a / (double)b);
-        return 0;
-      }
-      if (b == -1) {
-        overflow = op[0] == '/' && __builtin_sub_overflow((wide)0, a, &n);
-        break;
-      }
-      n = op[0] == '/' ? a / b : a % b; /* Python rounds down, the remainder has the sign of b */
-      if (a % b && (a < 0) != (b < 0)) n = op[0] == '/' ? n - 1 : n + b;
+    default:
+      return divide_integers(r, op, a, b, out);
   }
   if (overflow) return too_large(r);
   *out = value_int(n);
   return 0;
+}
+
+static double zero_with_sign_of(double x)
+{
+  return x < 0 || (x == 0 && 1 / x < 0) ? -0.0 : 0.0;
+}
+
+/* a // b and a % b, step by step as in Python's floatobject.c; b != 0. */
+static double floor_divide(double a, double b)
+{
+  double rest = math_fmod(a, b), quotient = (a - rest) / b;
+  if (rest != 0 && (rest < 0) != (b < 0)) quotient -= 1;
+  if (quotient == 0) return zero_with_sign_of(a / b);
+  double floor = math_floor(quotient);
+  return quotient - floor > 0.5 ? floor + 1 : floor;
+}
+
+static double modulo(double a, double b)
+{
+  double rest = math_fmod(a, b);
+  if (rest == 0) return zero_with_sign_of(b);
+  return (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 static int reals(struct jinja *r, const char *op, double a, double b, struct value *out)
@@ -172,15 +203,8 @@ static int reals(struct jinja *r, const char *op, double a, double b, struct val
     x = a * b;
   else if (op[0] == '/' && !op[1])
     x = a / b;
-  else {
-    double rest = fmod(a, b); /* exact */
-    if (rest != 0 && (rest < 0) != (b < 0)) rest += b;
-    x = rest;
-    if (op[0] == '/') {
-      double whole = (a - rest) / b, floor = math_floor(whole);
-      x = whole - floor > 0.5 ? floor + 1 : floor;
-    }
-  }
+  else
+    x = op[0] == '/' ? floor_divide(a, b) : modulo(a, b);
   *out = value_float(x);
   return 0;
 }
@@ -222,23 +246,29 @@ static bool is_sequence(const struct value *v)
   return v->kind == VALUE_STRING || v->kind == VALUE_LIST || v->kind == VALUE_TUPLE;
 }
 
+/* a + b where a is a string, list or tuple. */
+static int join(struct jinja *r, const struct value *a, const struct value *b, struct value *out)
+{
+  if (a->kind == b->kind && a->kind != VALUE_STRING) return join_lists(r, a, b, out);
+  if (a->kind != VALUE_STRING || b->kind == VALUE_UNDEFINED) return bad_operands(r, "+", a, b);
+  if (b->kind != VALUE_STRING) return jinja_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
+  struct jinja_text text = {.r = r};
+  TRY(jinja_step(r, (a->as.string.size + b->as.string.size) / 64));
+  jinja_add(&text, a->as.string.bytes, a->as.string.size);
+  jinja_add(&text, b->as.string.bytes, b->as.string.size);
+  return jinja_take(&text, out);
+}
+
 int jinja_eval_binary(struct jinja *r, const char *op, const struct value *a, const struct value *b, struct value *out)
 {
   if (value_is_integer(a) && value_is_integer(b)) return integers(r, op, value_as_integer(a), value_as_integer(b), out);
   if (value_is_number(a) && value_is_number(b)) return reals(r, op, value_as_real(a), value_as_real(b), out);
   if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
-  if (!strcmp(op, "+") && a->kind == b->kind && is_sequence(a)) {
-    if (a->kind != VALUE_STRING) return join_lists(r, a, b, out);
-    struct jinja_text text = {.r = r};
-    TRY(jinja_step(r, (a->as.string.size + b->as.string.size) / 64));
-    jinja_add(&text, a->as.string.bytes, a->as.string.size);
-    jinja_add(&text, b->as.string.bytes, b->as.string.size);
-    return jinja_take(&text, out);
+  if (!strcmp(op, "+") && is_sequence(a)) return join(r, a, b, out);
+  if (!strcmp(op, "*")) {
+    const struct value *times = is_sequence(a) ? b : a, *v = is_sequence(a) ? a : b;
+    if (is_sequence(v) && value_is_integer(times)) return repeat(r, v, value_as_integer(times), out);
   }
-  if (!strcmp(op, "+") && a->kind == VALUE_STRING && b->kind != VALUE_UNDEFINED)
-    return jinja_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
-  if (!strcmp(op, "*") && is_sequence(a) && value_is_integer(b)) return repeat(r, a, value_as_integer(b), out);
-  if (!strcmp(op, "*") && is_sequence(b) && value_is_integer(a)) return repeat(r, b, value_as_integer(a), out);
   if (!strcmp(op, "%") && a->kind == VALUE_STRING) return jinja_format_percent(r, a, b, out);
   return bad_operands(r, op, a, b);
 }
@@ -267,7 +297,7 @@ int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, c
 
 /* Attributes and items. */
 
-static int loop_attribute(struct jinja *r, const struct loop *l, const char *name, struct value *out)
+static void loop_attribute(const struct loop *l, const char *name, struct value *out)
 {
   size_t i = l->index, n = l->items.count;
   const struct {
@@ -279,9 +309,8 @@ static int loop_attribute(struct jinja *r, const struct loop *l, const char *nam
   for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
     if (strcmp(name, numbers[k].name)) continue;
     *out = value_int(numbers[k].value);
-    return 0;
+    return;
   }
-  (void)r;
   if (!strcmp(name, "first"))
     *out = value_bool(i == 0);
   else if (!strcmp(name, "last"))
@@ -290,13 +319,19 @@ static int loop_attribute(struct jinja *r, const struct loop *l, const char *nam
     *out = i > 0 ? l->items.items[i - 1] : value_undefined("there is no previous item");
   else if (!strcmp(name, "nextitem"))
     *out = i + 1 < n ? l->items.items[i + 1] : value_undefined("there is no next item");
-  return 0;
 }
 
-/* v.name by itself, without looking at items; *out stays undefined where there is none. */
-static int own_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
+/* groupby's pairs have names. */
+static void pair_attribute(const struct value_list *pair, const char *name, struct value *out)
 {
-  if (v->kind == VALUE_LOOP) TRY(loop_attribute(r, v->as.loop, name, out));
+  if (pair->count == 2 && !strcmp(name, "grouper")) *out = pair->items[0];
+  if (pair->count == 2 && !strcmp(name, "list")) *out = pair->items[1];
+}
+
+/* What is no method: *out stays undefined where there is none. */
+static void plain_attribute(const struct value *v, const char *name, struct value *out)
+{
+  if (v->kind == VALUE_LOOP) loop_attribute(v->as.loop, name, out);
   if (v->kind == VALUE_NAMESPACE) {
     const struct value *have = value_dict_text(v->as.dict, name, strlen(name));
     if (have) *out = *have;
@@ -305,9 +340,13 @@ static int own_attribute(struct jinja *r, const struct value *v, const char *nam
   if (value_is_integer(v) && (!strcmp(name, "real") || !strcmp(name, "numerator")))
     *out = value_int(value_as_integer(v));
   if (v->kind == VALUE_FLOAT && !strcmp(name, "real")) *out = *v;
-  /* groupby's pairs have names */
-  if (v->kind == VALUE_TUPLE && v->as.list->count == 2 && (!strcmp(name, "grouper") || !strcmp(name, "list")))
-    *out = v->as.list->items[name[0] == 'l'];
+  if (v->kind == VALUE_TUPLE) pair_attribute(v->as.list, name, out);
+}
+
+/* v.name by itself, without looking at items; *out stays undefined where there is none. */
+static int own_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
+{
+  plain_attribute(v, name, out);
   if (out->kind != VALUE_UNDEFINED || !jinja_method_exists(v, name)) return 0;
   struct value_method *m = jinja_alloc(r, 1, sizeof *m);
   struct value *self = jinja_alloc(r, 1, sizeof *self);
@@ -387,36 +426,54 @@ int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *
   }
 }
 
+/* One end of a slice of n items, clamped; the last one possible where none is given. */
+static wide slice_bound(const struct value *given, bool is_start, bool back, wide n)
+{
+  wide low = back ? -1 : 0, high = back ? n - 1 : n;
+  if (given->kind == VALUE_NONE) return is_start == back ? high : low;
+  wide bound = value_as_integer(given);
+  if (bound < -n) return low;
+  if (bound < 0) bound += n;
+  return bound > high ? high : bound;
+}
+
 /* Python's slice: bounds are clamped, a negative step walks back. */
 static int slice_bounds(struct jinja *r, const struct value parts[3], size_t size, wide *start, wide *step,
                         size_t *count)
 {
-  wide n = (wide)size, bound[2];
+  wide n = (wide)size;
   for (int i = 0; i < 3; i++)
     if (parts[i].kind != VALUE_NONE && !value_is_integer(&parts[i]))
       return parts[i].kind == VALUE_UNDEFINED ? undefined_failure(r, &parts[i])
                                               : jinja_fail(r, "slice indices must be integers or None");
   *step = parts[2].kind == VALUE_NONE ? 1 : value_as_integer(&parts[2]);
   if (!*step) return jinja_fail(r, "slice step cannot be zero");
-  for (int i = 0; i < 2; i++) {
-    bool to_end = (i == 0) == (*step < 0);
-    wide low = *step < 0 ? -1 : 0, high = *step < 0 ? n - 1 : n;
-    if (parts[i].kind == VALUE_NONE) {
-      bound[i] = to_end ? high : low;
-      continue;
-    }
-    bound[i] = value_as_integer(&parts[i]);
-    if (bound[i] < -n)
-      bound[i] = low;
-    else if (bound[i] < 0)
-      bound[i] += n;
-    if (bound[i] > high) bound[i] = high;
-  }
-  wide span = *step > 0 ? bound[1] - bound[0] : bound[0] - bound[1], size_of_step = *step > 0 ? *step : -*step;
+  bool back = *step < 0;
+  wide from = slice_bound(&parts[0], true, back, n), to = slice_bound(&parts[1], false, back, n);
+  wide span = back ? from - to : to - from, size_of_step = back ? -*step : *step;
   if (size_of_step > n) size_of_step = n + 1;
-  *start = bound[0];
+  *start = from;
   *count = span > 0 ? (size_t)((span + size_of_step - 1) / size_of_step) : 0;
   return 0;
+}
+
+/* Every step-th item (character) from start on, count of them. */
+static int pick_items(struct jinja *r, const struct value *v, wide start, wide step, size_t count, struct value *out)
+{
+  struct value_list items;
+  struct jinja_text b = {.r = r};
+  struct value_list *list = NULL;
+  TRY(value_iterate(r, v, &items));
+  if (v->kind != VALUE_STRING)
+    TRY(value_list_new(r, v->kind == VALUE_TUPLE ? VALUE_TUPLE : VALUE_LIST, count, out, &list));
+  for (size_t i = 0; i < count; i++) {
+    const struct value *item = &items.items[start + (wide)i * step];
+    if (list)
+      list->items[i] = *item;
+    else
+      jinja_add(&b, item->as.string.bytes, item->as.string.size);
+  }
+  return list ? 0 : jinja_take(&b, out);
 }
 
 static int eval_slice(struct jinja *r, const struct value *v, const struct node *n, struct value *out)
@@ -443,20 +500,7 @@ static int eval_slice(struct jinja *r, const struct value *v, const struct node 
     *out = (struct value){.kind = VALUE_RANGE, .as.range = part};
     return 0;
   }
-  struct value_list items;
-  TRY(value_iterate(r, v, &items));
-  struct jinja_text b = {.r = r};
-  struct value_list *list = NULL;
-  if (v->kind != VALUE_STRING)
-    TRY(value_list_new(r, v->kind == VALUE_TUPLE ? VALUE_TUPLE : VALUE_LIST, count, out, &list));
-  for (size_t i = 0; i < count; i++) {
-    const struct value *item = &items.items[start + (wide)i * step];
-    if (list)
-      list->items[i] = *item;
-    else
-      jinja_add(&b, item->as.string.bytes, item->as.string.size);
-  }
-  return list ? 0 : jinja_take(&b, out);
+  return pick_items(r, v, start, step, count, out);
 }
 
 /* Names. */
@@ -479,6 +523,28 @@ static int lookup(struct jinja *r, const char *name, struct value *out)
 
 /* Calls. */
 
+/* Arguments by name that are no parameter of the macro: caller, and into *kwargs the others. */
+static int bind_named(struct jinja *r, const struct node *n, const struct arguments *args, struct value *kwargs)
+{
+  size_t count = n->items.count;
+  TRY(value_dict_new(r, VALUE_DICT, 0, kwargs));
+  for (size_t k = 0; k < args->named; k++) {
+    const char *name = args->names[k];
+    size_t i = 0;
+    while (i < count && strcmp(n->items.items[i]->name, name)) i++;
+    if (i < count && i < args->count)
+      return jinja_fail(r, "macro '%s' got multiple values for argument '%s'", n->name, name);
+    if (i < count) continue;
+    if (n->uses_caller && !strcmp(name, "caller"))
+      TRY(jinja_set(r, "caller", args->values[k]));
+    else if (n->uses_kwargs)
+      TRY(value_dict_set(r, kwargs->as.dict, value_text(name), args->values[k]));
+    else
+      return jinja_fail(r, "macro '%s' takes no keyword argument '%s'", n->name, name);
+  }
+  return 0;
+}
+
 /* Parameters by position, by name, by default; the rest in varargs and kwargs where the macro uses them. */
 static int bind_parameters(struct jinja *r, const struct node *n, const struct arguments *args)
 {
@@ -499,22 +565,7 @@ static int bind_parameters(struct jinja *r, const struct node *n, const struct a
   struct value_list *rest = NULL;
   TRY(value_list_new(r, VALUE_TUPLE, args->count > count ? args->count - count : 0, &varargs, &rest));
   for (; extra < rest->count; extra++) rest->items[extra] = args->items[count + extra];
-  TRY(value_dict_new(r, VALUE_DICT, 0, &kwargs));
-  for (size_t k = 0; k < args->named; k++) {
-    size_t i = 0;
-    while (i < count && strcmp(n->items.items[i]->name, args->names[k])) i++;
-    if (i < count) {
-      if (i < args->count)
-        return jinja_fail(r, "macro '%s' got multiple values for argument '%s'", n->name, args->names[k]);
-      continue;
-    }
-    if (n->uses_caller && !strcmp(args->names[k], "caller"))
-      TRY(jinja_set(r, "caller", args->values[k]));
-    else if (n->uses_kwargs)
-      TRY(value_dict_set(r, kwargs.as.dict, value_text(args->names[k]), args->values[k]));
-    else
-      return jinja_fail(r, "macro '%s' takes no keyword argument '%s'", n->name, args->names[k]);
-  }
+  TRY(bind_named(r, n, args, &kwargs));
   if (n->uses_varargs) TRY(jinja_set(r, "varargs", varargs));
   if (n->uses_kwargs) TRY(jinja_set(r, "kwargs", kwargs));
   return 0;

@@ -4,7 +4,6 @@
 #include "core/math.h"
 #include "text/unicode.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +68,20 @@ static int filter_replace(struct filter_call *c)
   return string_replace(c->r, &s, &from, &to, count, c->out);
 }
 
+static int digit_value(char c)
+{
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
+}
+
+/* Skips "0x" and the like where they fit the base. */
+static const char *skip_prefix(const char *p, const char *end, int base)
+{
+  char mark = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
+  return mark && end - p > 2 && p[0] == '0' && (p[1] | 0x20) == mark ? p + 2 : p;
+}
+
 /* int() of Python for a whole string in a base; false where it is not one. */
 static bool read_integer(const struct value *s, int base, wide *out)
 {
@@ -76,12 +89,10 @@ static bool read_integer(const struct value *s, int base, wide *out)
   const char *p = t.as.string.bytes, *end = p + t.as.string.size;
   bool negative = p < end && *p == '-', digits = false;
   if (p < end && (*p == '-' || *p == '+')) p++;
-  char mark = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
-  if (mark && end - p > 2 && p[0] == '0' && (p[1] | 0x20) == mark) p += 2;
+  p = skip_prefix(p, end, base);
   for (*out = 0; p < end; p++) {
     if (*p == '_' && digits && p + 1 < end) continue;
-    char c = (char)(*p | 0x20);
-    int d = *p >= '0' && *p <= '9' ? *p - '0' : c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
+    int d = digit_value(*p);
     if (d >= base || __builtin_mul_overflow(*out, (wide)base, out) || __builtin_add_overflow(*out, (wide)d, out))
       return false;
     digits = true;
@@ -176,7 +187,8 @@ static int filter_round(struct filter_call *c)
   } else if (floor) {
     *c->out = value_float(math_floor(x * scale) / scale);
   } else if (precision < 0) {
-    *c->out = value_float(nearbyint(x * scale) / scale);
+    double unit = math_pow(10, (double)-precision);
+    *c->out = value_float(math_round(x / unit) * unit);
   } else {
     char text[720]; /* printf rounds the exact value, ties to even, as Python does */
     snprintf(text, sizeof text, "%.*f", (int)precision, x);

@@ -53,38 +53,54 @@ static void put_grouped(struct jinja_text *b, const char *digits, size_t n)
   }
 }
 
-/* The digits of a number without its sign. */
+/* |x| by the type: 0 as str() has it where no precision is given, else as %g. */
+static void put_real(struct jinja_text *b, const struct spec *s, double x)
+{
+  char text[512], type = s->type ? s->type : 'g';
+  char format[8] = {'%', '.', '*', type == '%' ? 'f' : type, 0};
+  int precision = s->precision < 0 ? 6 : s->precision > 100 ? 100 : s->precision;
+  x = math_abs(x);
+  if (!s->type && s->precision < 0) {
+    value_put_real(b, x);
+    return;
+  }
+  snprintf(text, sizeof text, format, precision, type == '%' ? x * 100 : x);
+  jinja_puts(b, text);
+  if (type == '%') jinja_puts(b, "%");
+}
+
+/* |n| in the base of the type, with the prefix of the base if it is asked for. */
+static int put_integer(struct jinja_text *b, const struct spec *s, wide n)
+{
+  static const struct {
+    char type;
+    unsigned base;
+    const char *prefix;
+  } bases[] = {{'x', 16, "0x"}, {'X', 16, "0X"}, {'o', 8, "0o"}, {'b', 2, "0b"}, {0, 10, ""}};
+  size_t i = 0;
+  while (bases[i].type && bases[i].type != s->type) i++;
+  if (n < 0 && __builtin_sub_overflow((wide)0, n, &n)) return jinja_fail(b->r, "an integer is too large");
+  if (s->alternate) jinja_puts(b, bases[i].prefix);
+  struct jinja_text digits = {.r = b->r};
+  put_digits_base(&digits, n, bases[i].base, s->type == 'X');
+  if (s->comma)
+    put_grouped(b, digits.bytes, digits.size);
+  else
+    jinja_add(b, digits.bytes, digits.size);
+  return b->r->rc;
+}
+
+/* A number without its sign. */
 static int put_magnitude(struct jinja_text *b, const struct spec *s, const struct value *v)
 {
-  struct jinja *r = b->r;
-  struct jinja_text plain = {.r = r};
-  char type = s->type;
-  bool real = v->kind == VALUE_FLOAT || one_of("eEfFgG%", type);
-  if (real) {
-    char text[512], format[8] = {'%', '.', '*', type && type != '%' ? type : 'f', 0};
-    double x = math_abs(value_as_real(v));
-    int precision = s->precision < 0 ? 6 : s->precision > 100 ? 100 : s->precision;
-    if (type == '%') x *= 100;
-    if (!type && s->precision < 0) {
-      value_put_real(&plain, x);
-    } else {
-      if (!type) format[3] = 'g';
-      snprintf(text, sizeof text, format, precision, x);
-      jinja_puts(&plain, text);
-    }
-    if (type == '%') jinja_puts(&plain, "%");
-  } else {
-    wide n = value_as_integer(v);
-    if (n < 0 && __builtin_sub_overflow((wide)0, n, &n)) return jinja_fail(r, "an integer is too large");
-    unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
-    if (s->alternate && base != 10) jinja_puts(b, base == 16 ? (type == 'x' ? "0x" : "0X") : base == 8 ? "0o" : "0b");
-    put_digits_base(&plain, n, base, type == 'X');
-  }
+  if (v->kind != VALUE_FLOAT && !one_of("eEfFgG%", s->type)) return put_integer(b, s, value_as_integer(v));
+  struct jinja_text plain = {.r = b->r};
+  put_real(&plain, s, value_as_real(v));
   if (s->comma)
     put_grouped(b, plain.bytes, plain.size);
   else
     jinja_add(b, plain.bytes, plain.size);
-  return r->rc;
+  return b->r->rc;
 }
 
 static void put_fill(struct jinja_text *b, uint32_t c, size_t n)
@@ -129,18 +145,20 @@ static int put_text(struct jinja_text *b, const struct spec *s, const struct val
 
 /* %-formats. */
 
+static int put_percent_text(struct jinja_text *b, struct spec *s, const struct value *v)
+{
+  struct value text;
+  struct jinja_text body = {.r = b->r};
+  TRY(one_of("sc", s->type) ? value_put_str(&body, v) : value_put_repr(&body, v));
+  TRY(jinja_take(&body, &text));
+  if (s->fill == '0') s->fill = ' ';
+  return put_text(b, s, &text, s->align == '<' ? '<' : '>');
+}
+
 static int put_percent(struct jinja_text *b, struct spec *s, const struct value *v)
 {
   struct jinja *r = b->r;
-  struct value text;
-  char align = s->align == '<' ? '<' : '>';
-  if (s->type == 's' || s->type == 'r' || s->type == 'a' || (s->type == 'c' && v->kind == VALUE_STRING)) {
-    struct jinja_text body = {.r = r};
-    TRY(s->type == 's' || s->type == 'c' ? value_put_str(&body, v) : value_put_repr(&body, v));
-    TRY(jinja_take(&body, &text));
-    if (s->fill == '0') s->fill = ' ';
-    return put_text(b, s, &text, align);
-  }
+  if (one_of("sra", s->type) || (s->type == 'c' && v->kind == VALUE_STRING)) return put_percent_text(b, s, v);
   if (!one_of("diuxXoeEfFgG", s->type))
     return jinja_fail(r, "unsupported format character '%c'", s->type ? s->type : '?');
   if (!value_is_number(v)) return jinja_fail(r, "%%%c format: a number is required, not %s", s->type, value_type(v));
@@ -186,6 +204,17 @@ static void read_percent(const char *f, size_t n, size_t *at, struct spec *s, st
   if (*at < n) s->type = f[(*at)++];
 }
 
+/* The value of the next conversion: by name from a dict, in turn from a tuple, or the one there is; NULL: none left. */
+static const struct value *percent_value(struct jinja *r, const struct value *name, const struct value *values,
+                                         size_t *used)
+{
+  if (name->kind == VALUE_STRING && values->kind == VALUE_DICT) return value_dict_get(r, values->as.dict, name);
+  size_t count = values->kind == VALUE_TUPLE ? values->as.list->count : 1;
+  if (*used >= count) return NULL;
+  size_t at = (*used)++;
+  return values->kind == VALUE_TUPLE ? &values->as.list->items[at] : values;
+}
+
 int jinja_format_percent(struct jinja *r, const struct value *format, const struct value *values, struct value *out)
 {
   const char *f = format->as.string.bytes;
@@ -205,13 +234,7 @@ int jinja_format_percent(struct jinja *r, const struct value *format, const stru
       jinja_puts(&b, "%");
       continue;
     }
-    const struct value *v = NULL;
-    if (name.kind == VALUE_STRING && values->kind == VALUE_DICT)
-      v = value_dict_get(r, values->as.dict, &name);
-    else if (tuple && used < values->as.list->count)
-      v = &values->as.list->items[used++];
-    else if (!tuple && !used++)
-      v = values;
+    const struct value *v = percent_value(r, &name, values, &used);
     if (!v) return jinja_fail(r, "not enough arguments for format string");
     TRY(put_percent(&b, &s, v));
   }
@@ -222,30 +245,38 @@ int jinja_format_percent(struct jinja *r, const struct value *format, const stru
 
 /* str.format */
 
-static int read_spec(struct jinja *r, const char *f, size_t n, struct spec *s)
+/* [fill]align at the start of a format: its length. */
+static size_t read_align(const char *f, size_t n, struct spec *s)
 {
-  size_t at = 0, step = 0;
-  *s = (struct spec){.precision = -1};
+  size_t step = 0;
   uint32_t first = n ? unicode_at(f, n, 0, &step) : 0;
   if (n > step && step && one_of("<>^=", f[step])) {
     s->fill = first;
     s->align = f[step];
-    at = step + 1;
-  } else if (n && one_of("<>^=", f[0])) {
-    s->align = f[at++];
+    return step + 1;
   }
-  if (at < n && one_of("+- ", f[at])) {
-    s->sign = f[at] == '-' ? 0 : f[at];
-    at++;
-  }
-  if (at < n && f[at] == '#') s->alternate = true, at++;
-  if (at < n && f[at] == '0' && !s->align) s->fill = '0', s->align = '=', at++;
+  if (!n || !one_of("<>^=", f[0])) return 0;
+  s->align = f[0];
+  return 1;
+}
+
+/* Passes one of the characters, if it comes next. */
+static char take(const char *f, size_t n, size_t *at, const char *set)
+{
+  return *at < n && one_of(set, f[*at]) ? f[(*at)++] : 0;
+}
+
+static int read_spec(struct jinja *r, const char *f, size_t n, struct spec *s)
+{
+  *s = (struct spec){.precision = -1};
+  size_t at = read_align(f, n, s);
+  char sign = take(f, n, &at, "+- ");
+  s->sign = sign == '-' ? 0 : sign;
+  s->alternate = take(f, n, &at, "#");
+  if (!s->align && take(f, n, &at, "0")) s->fill = '0', s->align = '=';
   s->width = read_digits(f, n, &at);
-  if (at < n && f[at] == ',') s->comma = true, at++;
-  if (at < n && f[at] == '.') {
-    at++;
-    s->precision = read_digits(f, n, &at);
-  }
+  s->comma = take(f, n, &at, ",");
+  if (take(f, n, &at, ".")) s->precision = read_digits(f, n, &at);
   if (at < n) s->type = f[at++];
   if (at < n || (s->type && !one_of("sdxXobeEfFgG%", s->type)))
     return jinja_fail(r, "Invalid format specifier '%.*s'", (int)(n < 40 ? n : 40), f);

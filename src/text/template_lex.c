@@ -103,6 +103,33 @@ static size_t end_of(const struct lexer *l, size_t at, const char *end)
   return has(l, at, "\n") ? at + 1 : at;
 }
 
+static bool is_digit(char c)
+{
+  return c >= '0' && c <= '9';
+}
+
+static int digit_value(char c)
+{
+  if (is_digit(c)) return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return 99;
+}
+
+/* Exactly `digits` hexadecimal digits. */
+static bool read_hex(const struct lexer *l, size_t *at, size_t end, size_t digits, uint32_t *code)
+{
+  if (end - *at < digits) return false;
+  *code = 0;
+  for (size_t i = 0; i < digits; i++) {
+    int v = digit_value(l->s[(*at)++]);
+    if (v > 15) return false;
+    *code = *code << 4 | (uint32_t)v;
+  }
+  return true;
+}
+
+/* What follows a backslash: 1 with its *code; 2: a line continued; 0: nothing special, *at unmoved; -1: digits lack. */
 static int escape_value(const struct lexer *l, size_t *at, size_t end, uint32_t *code)
 {
   static const char plain[] = "n\nt\tr\rb\bf\fv\va\a\\\\''\"\"";
@@ -110,20 +137,7 @@ static int escape_value(const struct lexer *l, size_t *at, size_t end, uint32_t 
   for (const char *p = plain; *p; p += 2)
     if (c == p[0]) return *code = (uint8_t)p[1], 1;
   size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-  if (digits) {
-    if (end - *at < digits) return -1;
-    *code = 0;
-    for (size_t i = 0; i < digits; i++) {
-      char d = l->s[(*at)++];
-      int v = d >= '0' && d <= '9'   ? d - '0'
-              : d >= 'a' && d <= 'f' ? d - 'a' + 10
-              : d >= 'A' && d <= 'F' ? d - 'A' + 10
-                                     : -1;
-      if (v < 0) return -1;
-      *code = *code << 4 | (uint32_t)v;
-    }
-    return 1;
-  }
+  if (digits) return read_hex(l, at, end, digits, code) ? 1 : -1;
   if (c >= '0' && c <= '7') {
     *code = (uint32_t)(c - '0');
     for (int i = 0; i < 2 && *at < end && l->s[*at] >= '0' && l->s[*at] <= '7'; i++)
@@ -133,6 +147,17 @@ static int escape_value(const struct lexer *l, size_t *at, size_t end, uint32_t 
   if (c == '\n') return 2; /* a line continued */
   (*at)--;
   return 0;
+}
+
+/* The second half of a pair of surrogates, written \u like the first. */
+static void join_surrogate(const struct lexer *l, size_t *from, size_t end, uint32_t *code)
+{
+  uint32_t low = 0;
+  if (*code < 0xd800 || *code >= 0xdc00 || end - *from < 6 || l->s[*from] != '\\' || l->s[*from + 1] != 'u') return;
+  size_t next = *from + 2;
+  if (!read_hex(l, &next, end, 4, &low) || low < 0xdc00 || low >= 0xe000) return;
+  *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
+  *from = next;
 }
 
 /* The value of a string literal without its quotes: Python's escapes. */
@@ -146,20 +171,14 @@ static int unescape(struct lexer *l, size_t from, size_t end, struct value *out)
       text[n++] = l->s[from++];
       continue;
     }
-    uint32_t code = 0, low = 0;
+    uint32_t code = 0;
     from++;
     int kind = escape_value(l, &from, end, &code);
     if (kind < 0)
       FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "a \\x, \\u or \\U in a string lacks its digits");
     if (kind == 0) text[n++] = '\\'; /* an unknown escape stays as it is; its character follows */
     if (kind != 1) continue;
-    if (code >= 0xd800 && code < 0xdc00 && end - from >= 6 && l->s[from] == '\\' && l->s[from + 1] == 'u') {
-      size_t next = from + 1;
-      if (escape_value(l, &next, end, &low) == 1 && low >= 0xdc00 && low < 0xe000) {
-        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        from = next;
-      }
-    }
+    join_surrogate(l, &from, end, &code);
     if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) code = 0xfffd;
     n += utf8_encode(code, (uint8_t *)text + n);
   }
@@ -180,24 +199,11 @@ static int lex_string(struct lexer *l)
   return 0;
 }
 
-static bool is_digit(char c)
-{
-  return c >= '0' && c <= '9';
-}
-
 /* Digits with single underscores between them. */
 static size_t digits_end(const struct lexer *l, size_t at)
 {
   while (at < l->n && (is_digit(l->s[at]) || (l->s[at] == '_' && at + 1 < l->n && is_digit(l->s[at + 1])))) at++;
   return at;
-}
-
-static int digit_value(char c)
-{
-  if (is_digit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return 99;
 }
 
 static int lex_integer(struct lexer *l, size_t end, int base, size_t from)
@@ -213,25 +219,36 @@ static int lex_integer(struct lexer *l, size_t end, int base, size_t from)
   return 0;
 }
 
+/* 0x, 0o or 0b at `at`: their base, and in *end where the digits end; 10: none of them. */
+static int prefixed_base(const struct lexer *l, size_t at, size_t *end)
+{
+  char kind = at + 1 < l->n && l->s[at] == '0' ? (char)(l->s[at + 1] | 0x20) : 0;
+  int base = kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
+  *end = at + 2;
+  while (*end < l->n && (l->s[*end] == '_' || digit_value(l->s[*end]) < base)) ++*end;
+  return *end > at + 2 ? base : 10;
+}
+
+/* The end of a decimal number whose whole part ends at `whole`. */
+static size_t real_end(const struct lexer *l, size_t whole)
+{
+  const char *s = l->s;
+  size_t end = whole;
+  if (end + 1 < l->n && s[end] == '.' && is_digit(s[end + 1])) end = digits_end(l, end + 1);
+  if (end >= l->n || (s[end] | 0x20) != 'e') return end;
+  size_t exponent = end + 1;
+  if (exponent < l->n && (s[exponent] == '+' || s[exponent] == '-')) exponent++;
+  return exponent < l->n && is_digit(s[exponent]) ? digits_end(l, exponent) : end;
+}
+
 static int lex_number(struct lexer *l)
 {
   const char *s = l->s;
-  size_t at = l->at;
-  char kind = at + 1 < l->n && s[at] == '0' ? (char)(s[at + 1] | 0x20) : 0;
-  int base = kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
-  if (base != 10) {
-    size_t end = at + 2;
-    while (end < l->n && (s[end] == '_' || digit_value(s[end]) < base)) end++;
-    if (end > at + 2) return lex_integer(l, end, base, at + 2);
-  }
-  size_t end = digits_end(l, at), whole = end;
-  bool after_dot = at > 0 && s[at - 1] == '.'; /* x.0.1 is twice an index */
-  if (!after_dot && end + 1 < l->n && s[end] == '.' && is_digit(s[end + 1])) end = digits_end(l, end + 1);
-  if (!after_dot && end < l->n && (s[end] | 0x20) == 'e') {
-    size_t exponent = end + 1;
-    if (exponent < l->n && (s[exponent] == '+' || s[exponent] == '-')) exponent++;
-    if (exponent < l->n && is_digit(s[exponent])) end = digits_end(l, exponent);
-  }
+  size_t at = l->at, end;
+  int base = prefixed_base(l, at, &end);
+  if (base != 10) return lex_integer(l, end, base, at + 2);
+  size_t whole = digits_end(l, at);
+  end = at > 0 && s[at - 1] == '.' ? whole : real_end(l, whole); /* x.0.1 is twice an index */
   if (end == whole) return lex_integer(l, end, 10, at);
   char text[400];
   size_t n = 0;
@@ -276,6 +293,24 @@ static int lex_operator(struct lexer *l)
   FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "unexpected character '%.1s'", l->s + l->at);
 }
 
+/* Where the text goes on behind the end of {{ or {% at the place where we are; 0: no end here. */
+static size_t code_end(const struct lexer *l, bool print)
+{
+  if (l->open_count) return 0;
+  if (!print) return end_of(l, l->at, "%}");
+  if (has(l, l->at, "-}}")) return skip_spaces(l, l->at + 3);
+  return has(l, l->at, "}}") ? l->at + 2 : 0;
+}
+
+static int lex_token(struct lexer *l)
+{
+  char c = l->s[l->at];
+  size_t step;
+  if (c == '\'' || c == '"') return lex_string(l);
+  if (is_digit(c)) return lex_number(l);
+  return unicode_is_word(unicode_at(l->s, l->n, l->at, &step)) ? lex_name(l) : lex_operator(l);
+}
+
 /* What stands between {{ and }} or {% and %}. */
 static int lex_code(struct lexer *l, bool print)
 {
@@ -288,10 +323,7 @@ static int lex_code(struct lexer *l, bool print)
                 l->open[l->open_count - 1]);
       FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "the template ends inside {%c", print ? '{' : '%');
     }
-    size_t end = 0;
-    if (!l->open_count && !print) end = end_of(l, l->at, "%}");
-    if (!l->open_count && print)
-      end = has(l, l->at, "-}}") ? skip_spaces(l, l->at + 3) : has(l, l->at, "}}") ? l->at + 2 : 0;
+    size_t end = code_end(l, print);
     if (end) {
       TRY(push_kind(l, print ? LEX_PRINT_END : LEX_TAG_END,
                     print ? "end of print statement" : "end of statement block"));
@@ -299,16 +331,7 @@ static int lex_code(struct lexer *l, bool print)
       advance(l, end);
       return 0;
     }
-    char c = l->s[l->at];
-    size_t step;
-    if (c == '\'' || c == '"')
-      TRY(lex_string(l));
-    else if (is_digit(c))
-      TRY(lex_number(l));
-    else if (unicode_is_word(unicode_at(l->s, l->n, l->at, &step)))
-      TRY(lex_name(l));
-    else
-      TRY(lex_operator(l));
+    TRY(lex_token(l));
   }
 }
 
@@ -356,11 +379,19 @@ static int lex_comment(struct lexer *l)
   FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "a comment {# is not closed by #}");
 }
 
+/* The next {{, {% or {#, or the end. */
+static size_t next_tag(const struct lexer *l)
+{
+  size_t at = l->at;
+  while (at + 1 < l->n && !(l->s[at] == '{' && (l->s[at + 1] == '{' || l->s[at + 1] == '%' || l->s[at + 1] == '#')))
+    at++;
+  return at + 1 < l->n ? at : l->n;
+}
+
 /* Text up to the next {{, {% or {#, and what follows it. */
 static int lex_piece(struct lexer *l)
 {
-  size_t from = l->at, at = from;
-  while (at < l->n && !(l->s[at] == '{' && at + 1 < l->n && strchr("{%#", l->s[at + 1]) && l->s[at + 1])) at++;
+  size_t from = l->at, at = next_tag(l);
   if (at >= l->n) {
     TRY(push_text(l, from, l->n));
     l->at = l->n;

@@ -3,6 +3,16 @@
 
 #include <string.h>
 
+/* Does the right key go before the left one? Two missing attributes are equal, as they are to Jinja, which compares
+ * lists of keys. */
+static int goes_first(struct jinja *r, const struct value *right, const struct value *left, bool reverse, bool *out)
+{
+  int order = 0;
+  if (right->kind != VALUE_UNDEFINED || left->kind != VALUE_UNDEFINED) TRY(value_compare(r, right, left, &order));
+  *out = reverse ? order > 0 : order < 0;
+  return 0;
+}
+
 /* Items in the order of their keys; equal keys keep their order. keys and items move together. */
 int value_sort(struct jinja *r, struct value *keys, struct value *items, size_t count, bool reverse)
 {
@@ -13,12 +23,8 @@ int value_sort(struct jinja *r, struct value *keys, struct value *items, size_t 
       size_t mid = from + width < count ? from + width : count, end = mid + width < count ? mid + width : count;
       size_t left = from, right = mid;
       for (size_t to = from; to < end; to++) {
-        int order = 0;
-        bool both = left < mid && right < end;
-        /* Two missing attributes are equal, as they are to Jinja, which compares lists of keys. */
-        if (both && (keys[right].kind != VALUE_UNDEFINED || keys[left].kind != VALUE_UNDEFINED))
-          TRY(value_compare(r, &keys[right], &keys[left], &order));
-        bool take_right = left == mid || (right < end && (reverse ? order > 0 : order < 0));
+        bool take_right = left == mid;
+        if (left < mid && right < end) TRY(goes_first(r, &keys[right], &keys[left], reverse, &take_right));
         size_t at = take_right ? right++ : left++;
         spare_keys[to] = keys[at];
         spare[to] = items[at];

@@ -1,4 +1,4 @@
-/* text/template_run: the running of a template: scopes, expressions, calls; what filters, tests and methods are to it. */
+/* text/template_run: the running of a template: scopes, expressions, calls; what filters, tests, methods are. */
 #ifndef ASSAY_TEXT_TEMPLATE_RUN_H
 #define ASSAY_TEXT_TEMPLATE_RUN_H
 

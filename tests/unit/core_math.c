@@ -229,6 +229,34 @@ static void test_all_bf16(void **state)
   CHECK(isnan(math_f32_from_bf16(math_bf16_from_f32(math_f32_from_bits(0xffffffff)))));
 }
 
+/* Both are exact, so that libm's are the same to the bit. */
+static void test_remainder_and_rounding(void **state)
+{
+  (void)state;
+  static const double special[] = {
+      0.0,    -0.0, 0.5, -0.5,      1.5,        2.5,          -2.5,     0.49999999999999994,
+      5e-324, 1.0,  3.0, 0x1p-1022, 0x1.fp1023, 0x1p52 - 0.5, INFINITY, NAN};
+  enum { SPECIAL = sizeof special / sizeof special[0], RANDOM = 200000 };
+  size_t wrong = 0;
+  for (size_t i = 0; i < SPECIAL * SPECIAL + RANDOM; i++) {
+    double x = special[i % SPECIAL], y = special[i / SPECIAL % SPECIAL], got[2], want[2];
+    if (i >= SPECIAL * SPECIAL) {
+      uint64_t bits[2];
+      uint32_t words[4];
+      rng_block(7, &(struct rng_at){.purpose = RNG_METHOD, .position = (uint32_t)i}, words);
+      memcpy(bits, words, sizeof bits);
+      if (i % 2) bits[1] = (bits[0] & UINT64_C(0xfff0000000000000)) | bits[1] >> 12; /* of one size */
+      memcpy(&x, &bits[0], sizeof x);
+      memcpy(&y, &bits[1], sizeof y);
+    }
+    got[0] = math_fmod(x, y), want[0] = fmod(x, y);
+    got[1] = math_round(x), want[1] = nearbyint(x);
+    for (int k = 0; k < 2; k++)
+      if (isnan(want[k]) ? !isnan(got[k]) : memcmp(&got[k], &want[k], sizeof want[k])) wrong++;
+  }
+  CHECK_INT(wrong, 0);
+}
+
 static void test_environment(void **state)
 {
   (void)state;
@@ -249,6 +277,7 @@ int main(void)
                                      cmocka_unit_test(test_special_values),
                                      cmocka_unit_test(test_all_f16),
                                      cmocka_unit_test(test_all_bf16),
+                                     cmocka_unit_test(test_remainder_and_rounding),
                                      cmocka_unit_test(test_environment)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
