@@ -137,7 +137,7 @@ struct assay_answer {
   bool stopped; /* by an end token or a stop string; else by length */
 };
 
-/* `count` answers to a prompt. *answers: [count], valid until the session's next call. */
+/* `count` answers to a prompt. sampling NULL: greedy. *answers: [count], valid until the session's next call. */
 int assay_session_generate(struct assay_session *session, const struct assay_prompt *prompt, int count,
                            const struct assay_sampling *sampling, const struct assay_answer **answers,
                            struct assay_error *error);

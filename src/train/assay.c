@@ -275,6 +275,17 @@ static int take_answer(struct assay_session *s, const struct tree *t, const stru
   return s->engine->session.tokenizer ? take_text(s, job, out, err) : 0;
 }
 
+static int check_sampling(const struct assay_sampling *o, struct error *err)
+{
+  if (!(o->temperature >= 0 && o->temperature <= 100))
+    FAIL(err, ERROR_INPUT, "found temperature %g; expected 0 to 100", o->temperature);
+  if (!(o->top_p >= 0 && o->top_p <= 1)) FAIL(err, ERROR_INPUT, "found top_p %g; expected 0 to 1", o->top_p);
+  if (!(o->min_p >= 0 && o->min_p <= 1)) FAIL(err, ERROR_INPUT, "found min_p %g; expected 0 to 1", o->min_p);
+  if (o->top_k < 0) FAIL(err, ERROR_INPUT, "found top_k %d; expected 0 (off) or more", (int)o->top_k);
+  if (o->stop_count && !o->stop) FAIL(err, ERROR_INPUT, "found stop_count %zu and no stop strings", o->stop_count);
+  return 0;
+}
+
 static int generate(struct assay_session *s, const struct assay_prompt *prompt, int count,
                     const struct assay_sampling *o, const struct assay_answer **out, struct error *err)
 {
@@ -284,8 +295,7 @@ static int generate(struct assay_session *s, const struct assay_prompt *prompt, 
   arena_reset(s->call);
   if (count < 1 || count > s->answers)
     FAIL(err, ERROR_INPUT, "found %d answers; expected 1 to %d, the session's answers", count, s->answers);
-  if (!(o->temperature >= 0 && o->temperature <= 100))
-    FAIL(err, ERROR_INPUT, "found temperature %g; expected 0 to 100", o->temperature);
+  TRY(check_sampling(o, err));
   TRY(tree_create(s->call, &t, err));
   TRY(add_prompt(s, prompt, t, &segment, err));
   TRY(make_job(s, t, segment, count, o, &job, err));
@@ -302,8 +312,10 @@ int assay_session_generate(struct assay_session *session, const struct assay_pro
                            struct assay_error *error)
 {
   struct error err = {0};
+  const struct assay_prompt nothing = {0};
+  const struct assay_sampling greedy = {0};
   *answers = NULL;
-  int rc = generate(session, prompt, count, sampling, answers, &err);
+  int rc = generate(session, prompt ? prompt : &nothing, count, sampling ? sampling : &greedy, answers, &err);
   return hand_over(rc, &err, error);
 }
 

@@ -180,6 +180,10 @@ static void test_session_refuses(void **state)
   FAILS(assay_session_generate(s, &chat, 1, &o, &a, &error), ASSAY_INPUT, "template");
   FAILS(assay_session_generate(s, &p, 1, &longer, &a, &error), ASSAY_INPUT, "max_new_tokens 100");
   FAILS(assay_session_generate(s, &p, 1, &cold, &a, &error), ASSAY_INPUT, "temperature");
+  struct assay_sampling broken[] = {{.top_p = 2}, {.min_p = -1}, {.top_k = -1}, {.stop_count = 1}};
+  static const char *const what[] = {"top_p", "min_p", "top_k", "stop_count"};
+  for (size_t i = 0; i < 4; i++) FAILS(assay_session_generate(s, &p, 1, &broken[i], &a, &error), ASSAY_INPUT, what[i]);
+  FAILS(assay_session_generate(s, NULL, 1, NULL, &a, &error), ASSAY_INPUT, "neither text nor ids");
   FAILS(assay_session_score(s, bad, 2, 1, 1, logp, NULL, &error), ASSAY_INPUT, "ids[1] = 64");
   FAILS(assay_session_score(s, bad, 2, 2, 1, logp, NULL, &error), ASSAY_INPUT, "from");
   FAILS(assay_session_score(s, bad, 1, 0, 1, logp, NULL, &error), ASSAY_INPUT, "from");
