@@ -198,9 +198,12 @@ static void test_the_table(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {
-      CASE(test_room_for_all),           CASE(test_knobs_turn_until_it_fits), CASE(test_knobs_that_are_given_stay),
-      CASE(test_slots_beyond_the_rollouts_are_not_made),
-                                     CASE(test_a_reference_is_counted), CASE(test_knobs_that_cannot_be),     CASE(test_the_table)};
+  const struct CMUnitTest tests[] = {CASE(test_room_for_all),
+                                     CASE(test_knobs_turn_until_it_fits),
+                                     CASE(test_knobs_that_are_given_stay),
+                                     CASE(test_slots_beyond_the_rollouts_are_not_made),
+                                     CASE(test_a_reference_is_counted),
+                                     CASE(test_knobs_that_cannot_be),
+                                     CASE(test_the_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
