@@ -4,42 +4,56 @@
 #     bench/peer/run.sh PEERS_DIR [ASSAY [WORK ...]]
 #
 # PEERS_DIR is what setup.sh made. ASSAY is the program (default build/release/assay). WORK: decode1 decode8 decode64
-# shared8 shared64 score train grpo (default: all). ROUNDS (default 3) and THREADS (default 2) come from the environment.
+# shared8 shared64 score train grpo (default: all). From the environment: ROUNDS (default 3), THREADS (2; with 1 seconds
+# are processor time, which others on the machine do not disturb), and the sizes PROMPT, NEW (64), BATCH (16: score and
+# train), PROBLEMS, GROUP (8).
 # Prints each measurement as JSON on stderr, then one line a workload: medians, their spread (largest less smallest over
 # the median), and the ratio ours / theirs in speed: above 1, Assay is faster.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-(($#)) || { sed -n '2,10s/^# \?//p' "$0" >&2; exit 2; }
+(($#)) || { sed -n '2,13s/^# \?//p' "$0" >&2; exit 2; }
 peers=$(cd "$1" && pwd)
 assay=${2:-$here/../../build/release/assay}
 shift $(($# > 1 ? 2 : 1))
 works=("$@")
 ((${#works[@]})) || works=(decode1 decode8 decode64 shared8 shared64 score train grpo)
-rounds=${ROUNDS:-3} threads=${THREADS:-2}
+rounds=${ROUNDS:-3} threads=${THREADS:-2} prompt=${PROMPT:-64} new=${NEW:-64} batch=${BATCH:-16}
+problems=${PROBLEMS:-8} group=${GROUP:-8}
 model=$peers/smol-f32.gguf
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.llama"' EXIT
 
 ours() { "$assay" bench "$@" "$model" --threads "$threads" --json --quiet; }
+# With one thread: processor time, shared out between prompts and tokens as the time of day was.
 llama() {
-  "$peers/llama.cpp/build/bin/llama-batched-bench" -m "$model" -c 40960 -b 2048 -ub 512 -t "$threads" \
-    --output-format jsonl "$@" 2>/dev/null | grep '"speed_tg"'
+  local out cpu TIMEFORMAT='%U %S'
+  { cpu=$({ time "$peers/llama.cpp/build/bin/llama-batched-bench" -m "$model" -c 40960 -b 2048 -ub 512 -t "$threads" \
+    --output-format jsonl "$@" 2>/dev/null >"$log.llama"; } 2>&1); }
+  out=$(grep '"speed_tg"' "$log.llama")
+  ((threads > 1)) && echo "$out" && return
+  "$peers/env/bin/python" -c 'import json, sys
+j = json.loads(sys.argv[1])
+j["t_tg"] *= sum(map(float, sys.argv[2].split())) / j["t"]
+j["speed_tg"] = j["tg"] * j["pl"] / j["t_tg"]
+print(json.dumps(j))' "$out" "$cpu"
 }
 torch() { "$peers/env/bin/python" "$here/hf.py" "$peers/smol" "$@" --threads "$threads" 2>/dev/null; }
 trl() {
-  (cd "$peers" && HF_HUB_OFFLINE=1 env/bin/python "$here/trl_grpo.py" smol --steps 2 --threads "$threads" 2>/dev/null) |
+  (cd "$peers" && HF_HUB_OFFLINE=1 env/bin/python "$here/trl_grpo.py" smol --steps 2 --threads "$threads" \
+    --problems "$problems" --group "$group" --new "$new" 2>/dev/null) |
     grep '"step_s"'
 }
 
 one() { # SIDE WORK
   case $1-$2 in
-    assay-decode*) ours decode --batch "${2#decode}" --repeat 1 ;;
-    assay-shared*) ours shared --batch "${2#shared}" --repeat 1 ;;
-    assay-*) ours "$2" --repeat 1 ;;
-    peer-decode*) llama -npp 64 -ntg 64 -npl "${2#decode}" ;;
-    peer-shared*) llama -npp 256 -ntg 64 -npl "${2#shared}" -pps ;;
+    assay-decode*) ours decode --batch "${2#decode}" --prompt "$prompt" --new "$new" --repeat 1 ;;
+    assay-shared*) ours shared --batch "${2#shared}" --new "$new" --repeat 1 ;;
+    assay-grpo) ours grpo --problems "$problems" --group "$group" --new "$new" --repeat 1 ;;
+    assay-*) ours "$2" --batch "$batch" --prompt "$prompt" --new "$new" --repeat 1 ;;
+    peer-decode*) llama -npp "$prompt" -ntg "$new" -npl "${2#decode}" ;;
+    peer-shared*) llama -npp 256 -ntg "$new" -npl "${2#shared}" -pps ;;
     peer-grpo) trl ;;
-    peer-*) torch "$2" --repeat 1 ;;
+    peer-*) torch "$2" --batch "$batch" --prompt "$prompt" --new "$new" --repeat 1 ;;
   esac
 }
 

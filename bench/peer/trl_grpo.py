@@ -25,10 +25,11 @@ for _ in range(a.problems * (a.steps + 2)):
 def reward(completions, answer, **_):
     return [float(a in c[0]["content"]) + 0.01 * len(set(c[0]["content"])) for c, a in zip(completions, answer)]
 
+clock = time.process_time if a.threads == 1 else time.perf_counter  # as assay bench
 stamp = []
 class Clock(TrainerCallback):
-    def on_step_begin(self, *_, **__): stamp.append(time.perf_counter())
-    def on_train_end(self, *_, **__): stamp.append(time.perf_counter())
+    def on_step_begin(self, *_, **__): stamp.append(clock())
+    def on_train_end(self, *_, **__): stamp.append(clock())
 
 part = {"generate": 0.0}
 cfg = GRPOConfig(output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=a.bf16, fp16=False, per_device_train_batch_size=a.problems * a.group,
@@ -39,7 +40,7 @@ tr = GRPOTrainer(model=AutoModelForCausalLM.from_pretrained(a.model, dtype=torch
                  train_dataset=Dataset.from_list(rows), processing_class=tok, callbacks=[Clock()])
 gen = tr._generate_and_score_completions
 def timed(*x, **k):
-    t = time.perf_counter(); r = gen(*x, **k); part["generate"] += time.perf_counter() - t; return r
+    t = clock(); r = gen(*x, **k); part["generate"] += clock() - t; return r
 tr._generate_and_score_completions = timed
 tr.train()
 d = sorted(b - a_ for a_, b in zip(stamp[1:], stamp[2:]))

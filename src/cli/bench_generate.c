@@ -1,5 +1,5 @@
 #include "cli/bench.h"
-#include "core/log.h"
+#include "cli/peak.h"
 #include "rollout/generate.h"
 
 enum { PREFILL_ROWS = 512, KV_BLOCK = 32 };
@@ -29,12 +29,17 @@ int bench_generator(struct bench *b, struct arena *a, int64_t rollouts, int64_t 
   return generator_create(a, b->session.model, NULL, NULL, 0, &o, out, err);
 }
 
+struct begun {
+  const struct device *device;
+  double seconds;
+};
+
 /* When the last of the first tokens came: the prompts are behind us. */
 static void after_token(void *arg, const struct row_at *at, const struct token_record *record)
 {
-  double *begun = arg;
+  struct begun *b = arg;
   (void)record;
-  if (at->generated == 0) *begun = clock_seconds();
+  if (at->generated == 0) b->seconds = peak_clock(b->device);
 }
 
 int bench_generate(struct bench *b, struct generator *g, struct tree *t, struct generate_job *jobs, int32_t count,
@@ -50,10 +55,12 @@ int bench_generate(struct bench *b, struct generator *g, struct tree *t, struct 
     j->finish = ARENA_NEW(b->arena, enum finish, (size_t)j->count, "bench", err);
     if (!j->leaf || !j->finish) return err->code;
   }
-  double start = clock_seconds(), begun = start;
+  const struct device *d = b->session.device;
+  double start = peak_clock(d);
+  struct begun begun = {d, start};
   struct generate_hooks hooks = {.after_token = after_token, .arg = &begun};
   TRY(generator_run(g, t, jobs, count, 1, 0, &hooks, NULL, err));
-  *out = (struct bench_halves){begun - start, clock_seconds() - begun};
+  *out = (struct bench_halves){begun.seconds - start, peak_clock(d) - begun.seconds};
   return 0;
 }
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/bench.h"
-#include "core/log.h"
+#include "cli/peak.h"
 #include "core/math.h"
 #include "rollout/generate.h"
 #include "train/trainer.h"
@@ -52,7 +52,7 @@ static int run_training(struct bench *b, void *state, struct bench_time *out, st
   if (!paths) return err->code;
   TRY(tree_create(b->arena, &t, err));
   for (int32_t i = 0; i < count; i++) TRY(bench_random_segment(b, t, i, prompt + fresh, prompt, &paths[i].leaf, err));
-  double start = clock_seconds();
+  double start = peak_clock(b->session.device);
   TRY(batch_build(b->arena, t, paths, count, b->session.config.vocab, MICRO_ROWS, KV_BLOCK, &batch, err));
   double *logp = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
   double *coef = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
@@ -63,7 +63,7 @@ static int run_training(struct bench *b, void *state, struct bench_time *out, st
     TRY(update(b, s->trainer, batch, coef, logp, err));
   else
     TRY(trainer_score(s->trainer, b->arena, batch, 1, logp, NULL, err));
-  out->seconds = clock_seconds() - start;
+  out->seconds = peak_clock(b->session.device) - start;
   return 0;
 }
 
@@ -197,7 +197,7 @@ static int run_grpo(struct bench *b, void *state, struct bench_time *out, struct
   struct generate_job *jobs = ARENA_NEW(b->arena, struct generate_job, (size_t)problems, "bench", err);
   if (!jobs) return err->code;
   TRY(tree_create(b->arena, &t, err));
-  double start = clock_seconds();
+  double start = peak_clock(b->session.device);
   for (int32_t i = 0; i < problems; i++) {
     const struct question *q = &s->questions[i];
     jobs[i].count = (int32_t)b->sizes.group;
@@ -205,9 +205,9 @@ static int run_grpo(struct bench *b, void *state, struct bench_time *out, struct
     TRY(tree_append_ids(t, jobs[i].segment, q->ids, q->count, 0, err));
   }
   TRY(bench_generate(b, s->generator, t, jobs, problems, &halves, err));
-  double between = clock_seconds();
+  double between = peak_clock(b->session.device);
   TRY(train_on(b, s, t, jobs, err));
-  double end = clock_seconds();
+  double end = peak_clock(b->session.device);
   *out = (struct bench_time){end - start, {between - start, end - between}};
   return 0;
 }

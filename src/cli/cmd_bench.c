@@ -4,7 +4,6 @@
 #include "cli/bench.h"
 #include "cli/cli.h"
 #include "cli/peak.h"
-#include "core/log.h"
 #include "core/pool.h"
 
 struct settings {
@@ -137,14 +136,14 @@ static int run_product(struct bench *b, void *state, struct bench_time *out, str
   const struct backend_ops *ops = device_ops(d);
   int32_t rows = (int32_t)b->sizes.batch;
   int calls = b->flop < 1e9 ? 1 + (int)(1e9 / b->flop) : 1;
-  double start = clock_seconds();
+  double start = peak_clock(d);
   for (int i = 0; i < calls; i++) {
     if (p->op == GEMM_FORWARD) ops->gemm(d, p->weight, NULL, rows, p->x, p->y);
     if (p->op == GEMM_DX) ops->gemm_dx(d, p->weight, rows, p->y, p->dx, false);
     if (p->op == GEMM_DW) ops->gemm_dw(d, p->weight, NULL, rows, p->y, p->x);
   }
   TRY(device_sync(d, err));
-  out->seconds = (clock_seconds() - start) / calls;
+  out->seconds = (peak_clock(d) - start) / calls;
   return 0;
 }
 
@@ -286,7 +285,8 @@ const struct command command_bench = {
         "  train   the same with backward, clipping and AdamW; tokens per second count prompts too\n"
         "  grpo    one step: --problems questions, --group rollouts each of exactly --new tokens, one update\n"
         "After a run to warm up, the median of --repeat. share: of the peak of multiply-adds, measured first; only "
-        "matrix products count.",
+        "matrix products count.\n"
+        "With --threads 1 seconds are processor time, which others on the machine do not disturb.",
     .example = "assay bench decode models/tiny --batch 8 --prompt 16 --new 16",
     .options = options,
     .option_count = sizeof options / sizeof options[0],

@@ -5,6 +5,10 @@
 
 #include "compute/backend.h"
 
+/* Seconds. With one thread the processor time of the program, which others on the machine do not disturb; else the time
+   of day. */
+double peak_clock(const struct device *d);
+
 /* Floating point operations per second (a fused multiply-add is two) of all threads of the device at once, in vectors
    as wide as its instruction set's, on registers alone: the fastest of nine measurements of some 10 ms. 0 where the
    instruction set has no vectors ("ref"). */
