@@ -166,6 +166,18 @@ static int filter_abs(struct filter_call *c)
   return 0;
 }
 
+/* n to a multiple of 10^places, ties to even. */
+static wide round_integer(wide n, long places)
+{
+  wide unit = 1;
+  for (long i = 0; i < places; i++)
+    if (__builtin_mul_overflow(unit, (wide)10, &unit)) return 0;
+  wide rest = n % unit, size = rest < 0 ? -rest : rest, whole = n - rest;
+  bool away = size > unit - size || (size == unit - size && whole / unit % 2);
+  if (away && __builtin_add_overflow(whole, n < 0 ? -unit : unit, &whole)) return n;
+  return whole;
+}
+
 static int filter_round(struct filter_call *c)
 {
   long precision;
@@ -178,8 +190,8 @@ static int filter_round(struct filter_call *c)
   if (!value_is_number(c->v)) return jinja_fail(c->r, "type %s doesn't define __round__ method", value_type(c->v));
   if (precision < -300 || precision > 300) return jinja_fail(c->r, "a precision of %ld is out of range", precision);
   double x = value_as_real(c->v), scale = math_pow(10, (double)precision);
-  if (value_is_integer(c->v) && !ceil && !floor && precision >= 0) {
-    *c->out = value_int(value_as_integer(c->v));
+  if (value_is_integer(c->v) && !ceil && !floor) {
+    *c->out = value_int(round_integer(value_as_integer(c->v), -precision));
   } else if (!math_is_finite(x)) {
     *c->out = value_float(x);
   } else if (ceil) {
