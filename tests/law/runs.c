@@ -143,6 +143,32 @@ static void test_stop_and_resume_change_nothing(void **state)
   CHECK_STR(r.state, whole.state);
 }
 
+static void test_a_reference_and_entropy(void **state)
+{
+  (void)state;
+  static const char method[] = "methods=[{grpo: {kl_coef: 0.1, entropy_coef: 0.01}}]";
+  const char *plain[] = {method};
+  const char *knobs[] = {method, "compute.micro_batch=512", "compute.recompute=true", "compute.slots=3"};
+  const char *other[] = {"methods=[{grpo: {kl_coef: 0.1}}]"};
+  struct result first = run_it("reference", plain, 1, 2, false, NULL, NULL);
+  CHECK_OK(first.rc, &first.err);
+  struct result r = run_it("reference-knobs", knobs, 4, 1, false, NULL, NULL);
+  CHECK_OK(r.rc, &r.err);
+  CHECK_STR(r.weights, first.weights);
+  CHECK_STR(r.state, first.state);
+  // a resume reads the policy from the checkpoint and the reference from where the run began
+  stop_after = 60;
+  r = run_it("reference-stopped", plain, 1, 2, false, stop_now, NULL);
+  CHECK_INT(r.rc, ERROR_STOPPED);
+  r = run_it("reference-stopped", plain, 1, 3, true, NULL, NULL);
+  CHECK_OK(r.rc, &r.err);
+  CHECK_STR(r.weights, first.weights);
+  CHECK_STR(r.state, first.state);
+  r = run_it("reference-other", other, 1, 2, false, NULL, NULL);
+  CHECK_OK(r.rc, &r.err);
+  CHECK(strcmp(r.weights, first.weights) != 0);
+}
+
 static int stop_every_step;
 static bool stop_sometimes(void)
 {
@@ -236,6 +262,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_knob_moves_a_hash), cmocka_unit_test(test_stop_and_resume_change_nothing),
-      cmocka_unit_test(test_supervised_runs), cmocka_unit_test(test_a_moved_weight_is_caught)};
+      cmocka_unit_test(test_a_reference_and_entropy), cmocka_unit_test(test_supervised_runs),
+      cmocka_unit_test(test_a_moved_weight_is_caught)};
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
