@@ -57,7 +57,10 @@ int evaluate_open(struct run *r, struct error *err)
 {
   struct source_list sources;
   size_t n = r->recipe->eval_data_count;
-  if (!n || r->recipe->kind == RECIPE_SFT) return 0;
+  if (!n) return 0;
+  if (r->recipe->kind == RECIPE_SFT)
+    FAIL_AT(err, ERROR_INPUT, r->recipe->file, 0, "eval.data",
+            "found evaluation data; assay sft does not evaluate; remove it and use assay eval on the checkpoint");
   TRY(run_open_sources(r, r->recipe->eval_data, n, &sources, err));
   r->eval_sets = ARENA_NEW(r->arena, struct eval_set, n, "evaluation", err);
   if (!r->eval_sets) return err->code;
