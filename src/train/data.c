@@ -3,13 +3,18 @@
 
 #include "core/log.h"
 
-/* Who judges a file's problems is known before the first of them is answered. */
+/* Who judges a file's problems, and by what, is known before the first of them is answered: each judges an empty
+ * response, which finds answers that are missing or cannot be read. */
 static int check_verifiers(struct run *r, const struct source *s, struct error *err)
 {
   struct problem p;
+  struct verdict verdict;
   for (uint64_t i = 0; i < source_count(s); i++) {
     TRY(source_problem(s, r->arena, i, &p, err));
-    if (!verifier_find(p.verifier, err)) return error_place(err, p.source, p.line);
+    const struct verifier *v = verifier_find(p.verifier, err);
+    int rc = !v ? err->code : v->outside ? 0 : verify_now(r->step_arena, v, &p, "", 0, &verdict, err);
+    arena_reset(r->step_arena);
+    if (rc) return error_place(err, p.source, p.line);
   }
   return 0;
 }

@@ -99,6 +99,8 @@ train 2 'absent.jsonl' "an absent problem file" good.yaml 'data=[{path: absent.j
 head -6 broken.jsonl >six.jsonl
 sed 's/question/prompt/' six.jsonl >plain.jsonl
 train 2 'plain.jsonl:1:' "a misspelt verifier has its line" good.yaml 'data=[{path: plain.jsonl, verifier: numbr}]'
+echo '{"prompt": "7+7=", "answer": "fourteen"}' >>plain.jsonl
+train 2 'plain.jsonl:7: found answer "fourteen"' "an answer that the verifier cannot read" good.yaml 'data=[{path: plain.jsonl, verifier: number}]'
 train 2 'chat template' "a question for a model without a template" good.yaml 'data=[{path: six.jsonl, verifier: number}]'
 train 2 'number' "a misspelt verifier" good.yaml 'data=[{path: plain.jsonl, verifier: numbr}]'
 train 2 'max_prompt_tokens' "prompts that are all too long" good.yaml rollout.max_prompt_tokens=2
