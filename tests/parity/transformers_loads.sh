@@ -50,7 +50,7 @@ def compare_scores(name, folder, model, sequences):
             logp = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
         theirs = logp[range(len(ids) - 1), ids[1:]]
         worst = max(worst, (theirs - torch.tensor(ours["logp"], dtype=torch.float64)).abs().max().item())
-    # f32 in another order of summation; measured up to 3e-5
+    # f32 in another order of summation; measured: 4.4e-5 at most (SmolLM2-135M), 7e-6 on the small ones
     check(worst <= 2e-4, f"{name}: log-probabilities differ by {worst:.2e}")
     return worst
 
