@@ -24,18 +24,23 @@ log=$(mktemp)
 trap 'rm -f "$log" "$log.llama"' EXIT
 
 ours() { "$assay" bench "$@" "$model" --threads "$threads" --json --quiet; }
-# With one thread: processor time, shared out between prompts and tokens as the time of day was.
+batched() {
+  "$peers/llama.cpp/build/bin/llama-batched-bench" -m "$model" -c 40960 -b 2048 -ub 512 -t "$threads" \
+    --output-format jsonl "$@" 2>/dev/null
+}
+# With one thread: processor time less that of a run of one token (loading, warming up), shared out between prompts and
+# tokens as the time of day was.
 llama() {
-  local out cpu TIMEFORMAT='%U %S'
-  { cpu=$({ time "$peers/llama.cpp/build/bin/llama-batched-bench" -m "$model" -c 40960 -b 2048 -ub 512 -t "$threads" \
-    --output-format jsonl "$@" 2>/dev/null >"$log.llama"; } 2>&1); }
-  out=$(grep '"speed_tg"' "$log.llama")
-  ((threads > 1)) && echo "$out" && return
-  "$peers/env/bin/python" -c 'import json, sys
-j = json.loads(sys.argv[1])
-j["t_tg"] *= sum(map(float, sys.argv[2].split())) / j["t"]
+  local TIMEFORMAT='%U %S' idle busy
+  ((threads > 1)) && { batched "$@" | grep '"speed_tg"'; return; }
+  idle=$({ time batched -npp 1 -ntg 1 -npl 1 >/dev/null; } 2>&1)
+  busy=$({ time batched "$@" >"$log.llama"; } 2>&1)
+  grep '"speed_tg"' "$log.llama" | "$peers/env/bin/python" -c 'import json, sys
+j = json.load(sys.stdin)
+idle, busy = (sum(map(float, s.split())) for s in sys.argv[1:])
+j["t_tg"] *= (busy - idle) / j["t"]
 j["speed_tg"] = j["tg"] * j["pl"] / j["t_tg"]
-print(json.dumps(j))' "$out" "$cpu"
+print(json.dumps(j))' "$idle" "$busy"
 }
 torch() { "$peers/env/bin/python" "$here/hf.py" "$peers/smol" "$@" --threads "$threads" 2>/dev/null; }
 trl() {
