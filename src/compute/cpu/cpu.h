@@ -79,6 +79,13 @@ static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
  * it by kind. */
 int cpu_device_open(const char *isa, bool real64, int threads, struct device **out, struct error *err) MUST_USE;
 
+/* Items of `reals` numbers each that one thread takes at least: to wake another costs as much as some thousands. */
+static inline size_t grain_of(size_t reals)
+{
+  enum { ENOUGH = 4096 };
+  return reals >= ENOUGH ? 1 : ENOUGH / (reals ? reals : 1);
+}
+
 /* Each fills or overwrites its slots. cpu/table.c calls ref, then avx2, then avx512, up to the isa in force. */
 void ops_fill_ref(struct backend_ops *ops);
 void ops_fill_ref64(struct backend_ops *ops);

@@ -32,7 +32,7 @@ static void add_run(struct device *d, size_t n, struct view x, struct view y)
 {
   if (!n) return;
   struct element_job job = {.x = view_reals(x), .dy = view_reals(y)};
-  pool_run_grain(d->pool, n, 16, add_part, &job);
+  pool_run_grain(d->pool, n, grain_of(1), add_part, &job);
 }
 
 /* ---- t = 1 / (1 + exp(-g)); y = (g t) u ---- */
@@ -58,7 +58,7 @@ static void swiglu_run(struct device *d, size_t n, struct view g, struct view u,
 {
   if (!n) return;
   struct element_job job = {.g = view_reals(g), .u = view_reals(u), .x = view_reals(y)};
-  pool_run_grain(d->pool, n, 16, swiglu_part, &job);
+  pool_run_grain(d->pool, n, grain_of(1), swiglu_part, &job);
 }
 
 /* du = dy (g t); dg = (dy u) (t (1 + g (1 - t))) */
@@ -83,7 +83,7 @@ static void swiglu_backward_run(struct device *d, size_t n, struct view g, struc
   if (!n) return;
   struct element_job job = {
       .g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
-  pool_run_grain(d->pool, n, 16, swiglu_backward_part, &job);
+  pool_run_grain(d->pool, n, grain_of(1), swiglu_backward_part, &job);
 }
 
 /* ---- rope: a' = a c - b s, b' = b c + a s ---- */
@@ -123,7 +123,7 @@ static void rope_run(struct device *d, int32_t m, const int32_t *position, int h
   if (m <= 0) return;
   ASSAY_BUG_IF(heads < 1 || head_dim < 2 || head_dim % 2);
   struct rope_job job = {position, view_reals(table), view_reals(x), (size_t)heads, (size_t)head_dim, inverse};
-  pool_run(d->pool, (size_t)m * job.heads, rope_part, &job);
+  pool_run_grain(d->pool, (size_t)m * job.heads, grain_of((size_t)head_dim), rope_part, &job);
 }
 
 /* ---- adamw ---- */
@@ -177,7 +177,7 @@ static void adamw_run(struct device *d, struct weight *w, const struct adamw_par
                           .decay = (float)(-(p->lr * p->weight_decay)),
                           .eps = (float)p->eps,
                           .grad_scale = (float)p->grad_scale};
-  pool_run(d->pool, w->padded / PANEL * w->k, adamw_part, &job);
+  pool_run_grain(d->pool, w->padded / PANEL * w->k, grain_of(PANEL), adamw_part, &job);
 }
 
 /* ---- reductions over a weight: lanes are the 16 rows of a panel ---- */

@@ -48,7 +48,7 @@ static void rmsnorm_run(struct device *d, const struct weight *w, double eps, in
                          .m = (size_t)m,
                          .c = w->n,
                          .eps = (float)eps};
-  pool_run(d->pool, job.m, rmsnorm_part, &job);
+  pool_run_grain(d->pool, job.m, grain_of(job.c), rmsnorm_part, &job);
 }
 
 /* g = dy w; dx = g r - x ((r^3 sum16(g x)) / C) */
@@ -107,7 +107,7 @@ static void rmsnorm_backward_run(struct device *d, struct weight *w, int32_t m, 
                          .c = w->n,
                          .accumulate = accumulate};
   if (job.dw) pool_run_grain(d->pool, job.c, 16, rmsnorm_dw_part, &job);
-  pool_run(d->pool, job.m, rmsnorm_dx_part, &job);
+  pool_run_grain(d->pool, job.m, grain_of(job.c), rmsnorm_dx_part, &job);
 }
 
 #endif
