@@ -135,7 +135,7 @@ static int run_product(struct bench *b, void *state, struct bench_time *out, str
   struct device *d = b->session.device;
   const struct backend_ops *ops = device_ops(d);
   int32_t rows = (int32_t)b->sizes.batch;
-  int calls = b->flop < 1e9 ? 1 + (int)(1e9 / b->flop) : 1;
+  int calls = b->flop < 1e6 ? 1000 : 1 + (int)(1e9 / b->flop);
   double start = peak_clock(d);
   for (int i = 0; i < calls; i++) {
     if (p->op == GEMM_FORWARD) ops->gemm(d, p->weight, NULL, rows, p->x, p->y);
