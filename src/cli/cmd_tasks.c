@@ -31,7 +31,7 @@ static void put_task_json(struct text *t, const struct task *task)
   put_string(t, "right", task->right);
   text_puts(t, ", \"keys\": [");
   for (size_t i = 0; i < task->option_count; i++) {
-    const struct task_option *o = &task->options[i];
+    const struct setting *o = &task->options[i];
     text_puts(t, i ? ", {" : "{");
     put_string(t, "key", o->name);
     if (o->fallback) text_puts(t, ", "), put_string(t, "default", o->fallback);
@@ -46,7 +46,7 @@ static void put_task(struct text *t, const struct task *task)
 {
   text_printf(t, "%s\n  %s\n  %s\n", task->name, task->help, task->right);
   for (size_t i = 0; i < task->option_count; i++) {
-    const struct task_option *o = &task->options[i];
+    const struct setting *o = &task->options[i];
     text_printf(t, "    %-16s %s%s%s%s\n", o->name, o->help, o->fallback ? " (default " : "",
                 o->fallback ? o->fallback : "", o->fallback ? ")" : "");
   }
@@ -70,7 +70,7 @@ static int list(struct cli *c, struct error *err)
 
 static int read_keys(struct cli *c, struct source_options *out, struct error *err)
 {
-  struct task_setting *s = ARENA_NEW(c->arena, struct task_setting, (size_t)c->argument_count, "options", err);
+  struct setting_given *s = ARENA_NEW(c->arena, struct setting_given, (size_t)c->argument_count, "options", err);
   if (!s) return err->code;
   for (int i = 1; i < c->argument_count; i++) {
     const char *equals = strchr(c->arguments[i], '=');

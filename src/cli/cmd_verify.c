@@ -27,7 +27,7 @@ struct window {
 
 struct verify {
   struct cli *cli;
-  const struct verifier *verifier;
+  const struct verifier_config *verifier;
   struct verify_queue *queue; /* NULL with one worker: judged here and now */
   struct lines *lines;
   struct output *output;
@@ -41,8 +41,10 @@ static int read_line(struct verify *v, struct line *line, struct problem *p)
 {
   struct error *err = &line->error;
   const json_t *response = json_object_get(line->object, "response");
-  *p = (struct problem){
-      .source = lines_file(v->lines), .line = line->number, .fields = line->object, .verifier = v->verifier->name};
+  *p = (struct problem){.source = lines_file(v->lines),
+                        .line = line->number,
+                        .fields = line->object,
+                        .verifier = v->verifier->verifier->name};
   if (!json_is_string(response))
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "response",
             "found no response; expected {\"answer\": ..., \"response\": TEXT}");
@@ -98,6 +100,7 @@ static void put_verdict(struct text *t, const struct verdict *v)
     text_puts(t, ": ");
     json_put_f64(t, v->channels[i].value);
   }
+  if (v->more) text_printf(t, ", %s", v->more);
   text_puts(t, ", \"ms\": ");
   json_put_f64(t, v->ms);
   if (v->status == VERDICT_FAILED) text_puts(t, ", \"failed\": true");
@@ -153,12 +156,35 @@ static int make_window(struct arena *a, size_t room, struct window *w, struct er
   return w->verdicts ? 0 : err->code;
 }
 
+/* key=value behind the kind. */
+static int read_settings(struct cli *c, struct setting_given **out, struct error *err)
+{
+  *out = ARENA_NEW(c->arena, struct setting_given, (size_t)c->argument_count, "options", err);
+  if (!*out) return err->code;
+  for (int i = 1; i < c->argument_count; i++) {
+    const char *equals = strchr(c->arguments[i], '=');
+    if (!equals)
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, c->arguments[i], "found \"%s\"; expected key=value, like ordered=true",
+              c->arguments[i]);
+    (*out)[i - 1].key = arena_strndup(c->arena, c->arguments[i], (size_t)(equals - c->arguments[i]), "options", err);
+    (*out)[i - 1].text = equals + 1;
+    if (!(*out)[i - 1].key) return err->code;
+  }
+  return 0;
+}
+
 static int run(struct cli *c, struct error *err)
 {
   const struct settings *s = c->settings;
-  struct verify v = {.cli = c, .verifier = verifier_find(c->arguments[0], err)};
+  const struct verifier *kind = verifier_find(c->arguments[0], err);
+  struct verify v = {.cli = c};
   struct verify_queue_options queue = {.workers = (int)s->workers};
-  if (!v.verifier) return err->code;
+  struct setting_given *given;
+  struct verifier_config *opened;
+  if (!kind) return err->code;
+  TRY(read_settings(c, &given, err));
+  TRY(verifier_open(c->arena, kind, given, (size_t)c->argument_count - 1, s->timeout, &opened, err));
+  v.verifier = opened;
   TRY(make_window(c->arena, s->workers > 1 ? (size_t)s->workers * WINDOW_PER_WORKER : 1, &v.window, err));
   if (s->workers > 1) TRY(verify_queue_create(c->arena, &queue, &v.queue, err));
   TRY(lines_open(c, &v.lines, err));
@@ -173,7 +199,7 @@ static int run(struct cli *c, struct error *err)
 const struct command command_verify = {
     .name = "verify",
     .help = "Verdicts for responses",
-    .arguments = "KIND",
+    .arguments = "KIND [key=value ...]",
     .about =
         "Reads JSON Lines {answer, response, ...} and writes {reward, correct, extracted, reason, ms}, one line each. "
         "Kinds: number {answer} takes\n"
@@ -186,6 +212,6 @@ const struct command command_verify = {
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .least = 1,
-    .most = 1,
+    .most = -1,
     .run = run,
 };

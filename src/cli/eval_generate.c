@@ -18,7 +18,7 @@ enum {
 /* One problem of the chunk. */
 struct item {
   struct problem problem;
-  const struct verifier *verifier;
+  const struct verifier_config *verifier;
   struct generate_job *job;
   const char **texts; /* [samples] */
   size_t *sizes;
@@ -30,6 +30,7 @@ struct evaluation {
   struct session session;
   struct source *source;
   struct verify_queue *judges;
+  struct verifier_set *verifiers;
   struct output *output;
   struct attempt_list *attempts;
   struct arena *arena; /* of the chunk */
@@ -79,8 +80,7 @@ static int add_problem(struct evaluation *e, uint64_t index, struct error *err)
   struct token_list ids = {0};
   *item = (struct item){0};
   TRY(source_problem(e->source, e->arena, index, &item->problem, err));
-  item->verifier = verifier_find(item->problem.verifier, err);
-  if (!item->verifier) return error_place(err, item->problem.source, item->problem.line);
+  TRY(verifier_set_find(e->verifiers, &item->problem, &item->verifier, err));
   int rc = session_problem_ids(&e->session, &item->problem, NULL, &ids, err);
   if (!rc && !ids.count)
     rc = error_fail(err, ERROR_INPUT, item->problem.source, item->problem.line, "prompt",
@@ -221,6 +221,7 @@ int eval_generate(struct cli *c, const char *model, const struct eval_settings *
   uint64_t count;
   if (!e) return err->code;
   *e = (struct evaluation){.cli = c, .settings = s, .output = output, .attempts = out};
+  TRY(verifier_set_create(c->arena, 0, &e->verifiers, err));
   TRY(open_source(e, &count, err));
   e->total = count * (uint64_t)s->samples;
   TRY(session_open(c->arena, &(struct session_options){.model = model, .threads = (int)c->threads}, &e->session, err));

@@ -245,6 +245,10 @@ int problem_from_object(struct arena *a, json_t *object, const struct source_opt
   TRY(problem_value_text(a, json_object_get(object, "answer"), &out->answer, err));
   const json_t *verifier = json_object_get(object, "verifier");
   out->verifier = o && o->verifier ? o->verifier : verifier ? json_string_value(verifier) : NULL;
+  if (o && o->verifier) {
+    out->verifier_settings = o->verifier_settings;
+    out->verifier_setting_count = o->verifier_setting_count;
+  }
   if (!out->verifier && json_object_get(object, "task") && json_object_get(object, "meta")) out->verifier = "task";
   return set_text(a, object, o, file, line, out, err);
 }

@@ -4,6 +4,7 @@
 #define ASSAY_DATA_PROBLEM_H
 
 #include "core/json.h"
+#include "core/settings.h"
 
 struct problem {
   const char *id;     /* from the file, or "FILE:LINE"; tasks: "NAME:SEED:INDEX" */
@@ -15,6 +16,8 @@ struct problem {
       *messages;        /* array of {role, content}, or NULL where prompt stands. `question` becomes one user message */
   const char *answer;   /* text of the answer (numbers printed), or NULL where the verifier needs none */
   const char *verifier; /* kind */
+  const struct setting_given *verifier_settings; /* [verifier_setting_count] of the source; NULL: none */
+  size_t verifier_setting_count;
   const json_t *fields; /* the whole object */
 };
 

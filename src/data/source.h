@@ -24,11 +24,13 @@ struct source_field {
 };
 
 struct source_options {
-  const char *path;                    /* a file, or NULL */
-  const char *task;                    /* a task's name, or NULL */
-  const struct task_setting *settings; /* the task's keys */
+  const char *path;                     /* a file, or NULL */
+  const char *task;                     /* a task's name, or NULL */
+  const struct setting_given *settings; /* the task's keys */
   size_t setting_count;
-  const char *verifier;    /* kind, or NULL: the line's own `verifier`; tasks: "task" */
+  const char *verifier;                          /* kind, or NULL: the line's own `verifier`; tasks: "task" */
+  const struct setting_given *verifier_settings; /* `verifier: {math: {ordered: true}}` */
+  size_t verifier_setting_count;
   double weight;           /* > 0, share in a mixture */
   enum source_split split; /* files: ALL unless asked otherwise; tasks: TRAIN or HELD_OUT */
   double held_out;         /* files with a split: fraction held out, by a hash of the prompt */

@@ -51,6 +51,27 @@ static int set_real(const struct yaml_node *n, const char *key, double low, doub
   return 0;
 }
 
+/* `verifier: KIND` or `verifier: {KIND: {setting: value}}`. */
+static int set_verifier(struct arena *a, const struct yaml_node *n, struct source_options *out, struct error *err)
+{
+  if (n->kind == YAML_SCALAR) return need_text(n, "verifier", &out->verifier, err);
+  if (n->kind != YAML_MAP || n->count != 1 || n->items[0]->kind != YAML_MAP)
+    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "verifier",
+            "found a verifier that is neither a kind nor one kind with its settings; expected verifier: math or "
+            "verifier: {math: {ordered: true}}");
+  const struct yaml_node *map = n->items[0];
+  struct setting_given *s = ARENA_NEW(a, struct setting_given, map->count, "problems", err);
+  if (!s) return err->code;
+  for (size_t i = 0; i < map->count; i++) {
+    s[i] = (struct setting_given){.key = map->keys[i], .file = map->items[i]->file, .line = map->key_lines[i]};
+    TRY(need_text(map->items[i], map->keys[i], &s[i].text, err));
+  }
+  out->verifier = n->keys[0];
+  out->verifier_settings = s;
+  out->verifier_setting_count = map->count;
+  return 0;
+}
+
 static int set_key(struct arena *a, const char *key, const struct yaml_node *n, struct source_options *out,
                    struct error *err)
 {
@@ -58,11 +79,11 @@ static int set_key(struct arena *a, const char *key, const struct yaml_node *n, 
   if (!strcmp(key, "fields")) return set_fields(a, n, out, err);
   if (!strcmp(key, "weight")) return set_real(n, key, 0, 1e9, &out->weight, err);
   if (!strcmp(key, "held_out")) return set_real(n, key, 0, 1, &out->held_out, err);
+  if (!strcmp(key, "verifier")) return set_verifier(a, n, out, err);
   TRY(need_text(n, key, &text, err));
   if (!strcmp(key, "split")) return set_split(text, n->file, n->line, &out->split, err);
   if (!strcmp(key, "path")) out->path = text;
   if (!strcmp(key, "task")) out->task = text;
-  if (!strcmp(key, "verifier")) out->verifier = text;
   if (!strcmp(key, "system")) out->system = text;
   if (!strcmp(key, "suffix")) out->suffix = text;
   return 0;
@@ -86,14 +107,14 @@ static int unknown_key(const struct yaml_node *entry, size_t i, struct error *er
 /* Keys that are the task's own: checked by task_open. held_out is the task's too. */
 static int take_settings(struct arena *a, const struct yaml_node *entry, struct source_options *out, struct error *err)
 {
-  struct task_setting *s = ARENA_NEW(a, struct task_setting, entry->count, "problems", err);
+  struct setting_given *s = ARENA_NEW(a, struct setting_given, entry->count, "problems", err);
   if (!s) return err->code;
   out->settings = s;
   for (size_t i = 0; i < entry->count; i++) {
     const char *key = entry->keys[i];
     if (is_key(key) && strcmp(key, "held_out") != 0) continue;
     s[out->setting_count] =
-        (struct task_setting){.key = key, .file = entry->items[i]->file, .line = entry->key_lines[i]};
+        (struct setting_given){.key = key, .file = entry->items[i]->file, .line = entry->key_lines[i]};
     TRY(need_text(entry->items[i], key, &s[out->setting_count++].text, err));
   }
   return 0;
@@ -147,7 +168,7 @@ static int task_from_text(struct arena *a, const char *text, struct source_optio
 {
   size_t commas = 0;
   for (const char *at = text; *at; at++) commas += *at == ',';
-  struct task_setting *s = ARENA_NEW(a, struct task_setting, commas + 1, "problems", err);
+  struct setting_given *s = ARENA_NEW(a, struct setting_given, commas + 1, "problems", err);
   char *copy = s ? arena_strdup(a, text, "problems", err) : NULL;
   if (!copy) return err->code;
   out->task = copy;
@@ -164,7 +185,7 @@ static int task_from_text(struct arena *a, const char *text, struct source_optio
     if (!strcmp(at, "split"))
       TRY(set_split(equals + 1, NULL, 0, &out->split, err));
     else
-      s[out->setting_count++] = (struct task_setting){.key = at, .text = equals + 1};
+      s[out->setting_count++] = (struct setting_given){.key = at, .text = equals + 1};
     if (next) *next = ',';
     at = next;
   }

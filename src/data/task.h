@@ -14,29 +14,12 @@
 #define ASSAY_DATA_TASK_H
 
 #include "core/json.h"
-
-enum task_option_type { TASK_INT, TASK_REAL, TASK_BOOL, TASK_TEXT };
-
-struct task_option {
-  const char *name;
-  enum task_option_type type;
-  double low, high;     /* TASK_INT, TASK_REAL: bounds, both allowed */
-  const char *fallback; /* as one would write it; NULL: unset unless given */
-  const char *choices;  /* TASK_TEXT: "question plain", or NULL: anything */
-  const char *help;     /* one line */
-};
-
-struct task_value {
-  bool set;
-  int64_t integer;  /* TASK_INT, TASK_BOOL */
-  double real;      /* TASK_REAL */
-  const char *text; /* as written */
-};
+#include "core/settings.h"
 
 /* A task with its options chosen. Made by task_open; read-only afterwards, so that threads may share it. */
 struct task_config {
   const struct task *task;
-  struct task_value *values; /* [task->option_count] */
+  struct setting_value *values; /* [task->option_count] */
   bool held_out;
   uint64_t seed;
   void *state;    /* the task's own, set by its open */
@@ -61,15 +44,16 @@ struct task {
   const char *name;  /* "addition" */
   const char *help;  /* one line */
   const char *right; /* what a right answer looks like, one or two sentences */
-  const struct task_option *options;
+  const struct setting *options;
   size_t option_count;
   int (*open)(struct arena *a, struct task_config *c, struct error *err);
   /* index < count, or any where count is 0. Equal (config, index) give equal problems. */
   int (*make)(struct arena *a, const struct task_config *c, uint64_t index, struct task_problem *out,
               struct error *err);
-  /* A meta that lacks something is ERROR_INPUT; a response never is. */
-  int (*check)(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out,
-               struct error *err);
+  /* meta and answer (NULL: none) as make wrote them; meta may also be what other collections of the same task keep. A
+   * meta that lacks something is ERROR_INPUT; a response never is. */
+  int (*check)(struct arena *a, const json_t *meta, const char *answer, const char *response, size_t n,
+               struct task_verdict *out, struct error *err);
 };
 
 const struct task *task_find(const char *name,
@@ -77,16 +61,11 @@ const struct task *task_find(const char *name,
 size_t task_count(void);
 const struct task *task_at(size_t i);
 
-/* One option as written: key and text, and where they stood (file NULL: the command line). */
-struct task_setting {
-  const char *key, *text, *file;
-  int line;
-};
 /* Checks settings against the task's options (an unknown key names the nearest), fills in defaults and opens the task.
  */
-int task_open(struct arena *a, const struct task *t, const struct task_setting *settings, size_t count, bool held_out,
+int task_open(struct arena *a, const struct task *t, const struct setting_given *settings, size_t count, bool held_out,
               uint64_t seed, struct task_config **out, struct error *err) MUST_USE;
 /* The value of an option by name; asking for one that the task does not have is a bug. */
-const struct task_value *task_value(const struct task_config *c, const char *name);
+const struct setting_value *task_value(const struct task_config *c, const char *name);
 
 #endif

@@ -18,18 +18,18 @@ struct pairs_state {
   const uint32_t *listed; /* [count] (a - min) * width + (b - min), ascending; NULL: drawn */
 };
 
-const struct task_option pairs_options[PAIRS_OPTION_COUNT] = {
-    {"digits", TASK_INT, 1, 18, "2", NULL, "digits of an operand: 1 gives 0..9, 2 gives 10..99"},
-    {"min", TASK_INT, 0, 1e18, NULL, NULL, "smallest operand (default: from digits)"},
-    {"max", TASK_INT, 0, 1e18, NULL, NULL, "largest operand (default: from digits)"},
-    {"held_out", TASK_REAL, 0, 1, "0.2", NULL, "fraction of the pairs that are held out"},
-    {"train_until", TASK_REAL, 0, 1, "1", NULL,
+const struct setting pairs_options[PAIRS_OPTION_COUNT] = {
+    {"digits", SETTING_INT, 1, 18, "2", NULL, "digits of an operand: 1 gives 0..9, 2 gives 10..99"},
+    {"min", SETTING_INT, 0, 1e18, NULL, NULL, "smallest operand (default: from digits)"},
+    {"max", SETTING_INT, 0, 1e18, NULL, NULL, "largest operand (default: from digits)"},
+    {"held_out", SETTING_REAL, 0, 1, "0.2", NULL, "fraction of the pairs that are held out"},
+    {"train_until", SETTING_REAL, 0, 1, "1", NULL,
      "where training ends: the pairs from here to 1 are in neither side (another recipe's held_out can start there)"},
-    {"held_out_count", TASK_INT, 1, LIST_LIMIT, NULL, NULL,
+    {"held_out_count", SETTING_INT, 1, LIST_LIMIT, NULL, NULL,
      "ordered pairs that are held out, exactly (instead of held_out)"},
-    {"format", TASK_TEXT, 0, 0, "question", "question plain",
+    {"format", SETTING_TEXT, 0, 0, "question", "question plain",
      "question: a chat message; plain: a text to go on with, like 12+34="},
-    {"template", TASK_TEXT, 0, 0, NULL, NULL, "text of a problem, with {a} and {b}"},
+    {"template", SETTING_TEXT, 0, 0, NULL, NULL, "text of a problem, with {a} and {b}"},
 };
 
 /* A number in 0..2^32-1 that is the same for (a, b) and (b, a). */
@@ -105,7 +105,7 @@ static int mark_exactly(struct arena *a, const struct pairs_state *s, uint32_t w
 
 static int list_side(struct arena *a, struct task_config *c, struct pairs_state *s, uint32_t width, struct error *err)
 {
-  const struct task_value *exactly = task_value(c, "held_out_count");
+  const struct setting_value *exactly = task_value(c, "held_out_count");
   size_t all = (size_t)width * width;
   uint32_t *listed = ARENA_NEW(a, uint32_t, all, "task", err);
   uint8_t *held = listed ? ARENA_NEW(a, uint8_t, all, "task", err) : NULL;
@@ -137,7 +137,7 @@ static int check_template(const char *text, struct error *err)
 
 static int choose_range(const struct task_config *c, struct pairs_state *s, struct error *err)
 {
-  const struct task_value *min = task_value(c, "min"), *max = task_value(c, "max");
+  const struct setting_value *min = task_value(c, "min"), *max = task_value(c, "max");
   int64_t digits = task_value(c, "digits")->integer, power = 1, limit = 1;
   if (digits > s->kind->max_digits)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "digits", "found digits: %lld; expected 1 to %d, so that answers fit 64 bits",
@@ -159,7 +159,7 @@ int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *
 {
   struct pairs_state *s = ARENA_NEW(a, struct pairs_state, 1, "task", err);
   if (!s) return err->code;
-  const struct task_value *text = task_value(c, "template"), *exactly = task_value(c, "held_out_count");
+  const struct setting_value *text = task_value(c, "template"), *exactly = task_value(c, "held_out_count");
   s->kind = kind;
   s->plain = !strcmp(task_value(c, "format")->text, "plain");
   s->held_out = task_value(c, "held_out")->real;

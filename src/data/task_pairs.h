@@ -19,7 +19,7 @@ struct pairs_kind {
 };
 
 /* The options of every such task, in this order. */
-extern const struct task_option pairs_options[];
+extern const struct setting pairs_options[];
 enum { PAIRS_OPTION_COUNT = 8 };
 
 int pairs_open(struct arena *a, struct task_config *c, const struct pairs_kind *kind, struct error *err) MUST_USE;

@@ -8,9 +8,10 @@
 #include "data/number.h"
 #include "reward/verifier.h"
 
-static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out,
-                 struct error *err)
+static int judge(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *response,
+                 size_t n, struct verdict *out, struct error *err)
 {
+  (void)c;
   struct number_found want, got;
   const char *why;
   *out = (struct verdict){0};

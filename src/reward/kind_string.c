@@ -76,9 +76,10 @@ static int read_options(const json_t *fields, struct options *o, struct error *e
   return json_bool_or(fields, "last_line", false, &o->last_line, NULL, err);
 }
 
-static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out,
-                 struct error *err)
+static int judge(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *response,
+                 size_t n, struct verdict *out, struct error *err)
 {
+  (void)c;
   struct options o = {0};
   *out = (struct verdict){0};
   if (!p->answer)

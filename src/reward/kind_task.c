@@ -3,9 +3,10 @@
 #include "data/task.h"
 #include "reward/verifier.h"
 
-static int judge(struct arena *a, const struct problem *p, const char *response, size_t n, struct verdict *out,
-                 struct error *err)
+static int judge(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *response,
+                 size_t n, struct verdict *out, struct error *err)
 {
+  (void)c;
   const json_t *name = json_object_get(p->fields, "task"), *meta = json_object_get(p->fields, "meta");
   struct task_verdict v = {0};
   *out = (struct verdict){0};
@@ -13,7 +14,7 @@ static int judge(struct arena *a, const struct problem *p, const char *response,
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "task",
             "found no task and meta; expected both, as assay tasks NAME writes them, for the verifier \"task\"");
   const struct task *t = task_find(json_string_value(name), err);
-  int rc = t ? t->check(a, meta, response, n, &v, err) : err->code;
+  int rc = t ? t->check(a, meta, p->answer, response, n, &v, err) : err->code;
   if (rc) return error_place(err, p->source, p->line);
   out->reward = v.reward;
   out->correct = v.correct;

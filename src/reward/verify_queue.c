@@ -16,7 +16,7 @@ static size_t default_room(int workers)
 }
 
 struct job {
-  const struct verifier *verifier;
+  const struct verifier_config *verifier;
   const struct problem *problem;
   const char *response;
   size_t n, slot;
@@ -44,20 +44,20 @@ struct verify_queue {
   struct error failure;
 };
 
-int verify_now(struct arena *a, const struct verifier *v, const struct problem *p, const char *response, size_t n,
-               struct verdict *out, struct error *err)
+int verify_now(struct arena *a, const struct verifier_config *v, const struct problem *p, const char *response,
+               size_t n, struct verdict *out, struct error *err)
 {
   double start = clock_seconds();
-  TRY(v->judge(a, p, response, n, out, err));
+  TRY(v->verifier->judge(a, v, p, response, n, out, err));
   out->ms = (clock_seconds() - start) * 1000;
   ASSAY_BUG_IF(!out->reason);
   if (out->status == VERDICT_OK && !math_is_finite(out->reward))
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "reward",
-            "the verifier \"%s\" gave a reward that is not a finite number; expected 0 to 1", v->name);
+            "the verifier \"%s\" gave a reward that is not a finite number; expected 0 to 1", v->verifier->name);
   for (int i = 0; i < out->channel_count; i++)
     if (!math_is_finite(out->channels[i].value))
       FAIL_AT(err, ERROR_INPUT, p->source, p->line, out->channels[i].name,
-              "the verifier \"%s\" gave channel %s a value that is not a finite number", v->name,
+              "the verifier \"%s\" gave channel %s a value that is not a finite number", v->verifier->name,
               out->channels[i].name);
   return 0;
 }
@@ -183,7 +183,7 @@ void verify_queue_start(struct verify_queue *q, struct verdict *slots, size_t co
   pthread_mutex_unlock(&q->lock);
 }
 
-void verify_queue_submit(struct verify_queue *q, const struct verifier *v, const struct problem *p,
+void verify_queue_submit(struct verify_queue *q, const struct verifier_config *v, const struct problem *p,
                          const char *response, size_t n, size_t slot)
 {
   pthread_mutex_lock(&q->lock);

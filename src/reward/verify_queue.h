@@ -30,7 +30,7 @@ int verify_queue_create(struct arena *a, const struct verify_queue_options *o, s
 /* Begins a batch: slots[0 .. count-1] get the verdicts. Verdicts of the batch before lose their strings. */
 void verify_queue_start(struct verify_queue *q, struct verdict *slots, size_t count);
 /* Problem and response must stay as they are until wait. A slot is used once in a batch. */
-void verify_queue_submit(struct verify_queue *q, const struct verifier *v, const struct problem *p,
+void verify_queue_submit(struct verify_queue *q, const struct verifier_config *v, const struct problem *p,
                          const char *response, size_t n, size_t slot);
 /* Waits until all jobs submitted are judged. */
 int verify_queue_wait(struct verify_queue *q, struct error *err) MUST_USE;
@@ -39,7 +39,7 @@ double verify_queue_seconds(const struct verify_queue *q);
 
 /* One response here and now, with the checks that every verdict gets: a reward that is a number, a reason. Sets
  * out->ms. */
-int verify_now(struct arena *a, const struct verifier *v, const struct problem *p, const char *response, size_t n,
-               struct verdict *out, struct error *err) MUST_USE;
+int verify_now(struct arena *a, const struct verifier_config *v, const struct problem *p, const char *response,
+               size_t n, struct verdict *out, struct error *err) MUST_USE;
 
 #endif

@@ -87,8 +87,8 @@ int collect_text(const struct run *r, struct arena *a, const struct tree *t, int
 struct collecting {
   struct run *run;
   struct step *step;
-  const struct generate_job *jobs;   /* [groups] */
-  const struct verifier **verifiers; /* [groups] */
+  const struct generate_job *jobs;          /* [groups] */
+  const struct verifier_config **verifiers; /* [groups] */
   int64_t tokens;
   struct error err; /* first failure inside a callback */
 };
@@ -155,18 +155,16 @@ static struct generate_job *make_jobs(struct run *r, struct step *s, struct erro
 static int find_verifiers(struct collecting *c, struct error *err)
 {
   struct step *s = c->step;
-  c->verifiers = ARENA_NEW(s->arena, const struct verifier *, (size_t)s->group_count, "rollouts", err);
+  c->verifiers = ARENA_NEW(s->arena, const struct verifier_config *, (size_t)s->group_count, "rollouts", err);
   if (!c->verifiers) return err->code;
-  for (int32_t g = 0; g < s->group_count; g++) {
-    c->verifiers[g] = verifier_find(s->groups[g].problem->verifier, err);
-    if (!c->verifiers[g]) return error_place(err, s->groups[g].problem->source, s->groups[g].problem->line);
-  }
+  for (int32_t g = 0; g < s->group_count; g++)
+    TRY(verifier_set_find(c->run->verifiers, s->groups[g].problem, &c->verifiers[g], err));
   return 0;
 }
 
 /* A verifier that failed is no wrong answer: the recipe says what it is. */
-static int settle(struct run *r, struct step *s, int32_t index, struct verdict *v, const struct verifier *verifier,
-                  struct error *err)
+static int settle(struct run *r, struct step *s, int32_t index, struct verdict *v,
+                  const struct verifier_config *verifier, struct error *err)
 {
   struct rollout *o = &s->rollouts[index];
   if (v->status == VERDICT_FAILED && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) {

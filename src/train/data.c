@@ -11,8 +11,9 @@ static int check_verifiers(struct run *r, const struct source *s, struct error *
   struct verdict verdict;
   for (uint64_t i = 0; i < source_count(s); i++) {
     TRY(source_problem(s, r->arena, i, &p, err));
-    const struct verifier *v = verifier_find(p.verifier, err);
-    int rc = !v ? err->code : v->outside ? 0 : verify_now(r->step_arena, v, &p, "", 0, &verdict, err);
+    const struct verifier_config *v;
+    int rc = verifier_set_find(r->verifiers, &p, &v, err);
+    if (!rc && !v->verifier->outside) rc = verify_now(r->step_arena, v, &p, "", 0, &verdict, err);
     arena_reset(r->step_arena);
     if (rc) return error_place(err, p.source, p.line);
   }

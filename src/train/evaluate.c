@@ -76,7 +76,7 @@ struct answers {
   struct tree *tree;
   struct generate_job *jobs;
   const struct eval_set *set;
-  const struct verifier **verifiers;
+  const struct verifier_config **verifiers;
   int32_t first;       /* problem of job 0 */
   int32_t per_problem; /* jobs of a problem: samples come in jobs of at most the group's size */
   int64_t samples, done, total;
@@ -187,10 +187,8 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_r
   int32_t *right = memory_alloc((size_t)set->count, sizeof *right, "evaluation", err);
   w.verifiers = memory_alloc((size_t)set->count, sizeof *w.verifiers, "evaluation", err);
   int rc = right && w.verifiers ? 0 : err->code;
-  for (int32_t i = 0; !rc && i < set->count; i++) {
-    w.verifiers[i] = verifier_find(set->problems[i].verifier, err);
-    if (!w.verifiers[i]) rc = err->code;
-  }
+  for (int32_t i = 0; !rc && i < set->count; i++)
+    rc = verifier_set_find(r->verifiers, &set->problems[i], &w.verifiers[i], err);
   for (w.first = 0; !rc && w.first < set->count; w.first += CHUNK)
     rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, right, &tokens, err);
   for (int32_t i = 0; !rc && i < set->count; i++) {

@@ -257,6 +257,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(make_identity(r, err));
   TRY(open_session(r, o, err));
   TRY(history_create(a, &r->history, err));
+  TRY(verifier_set_create(a, 0, &r->verifiers, err));
   TRY(run_open_stream(r, err));
   TRY(evaluate_open(r, err));
   TRY(make_plan(r, o, err));

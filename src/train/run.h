@@ -49,6 +49,7 @@ struct run {
   struct generator *generator; /* NULL for sft */
   struct trainer *trainer, *reference_trainer;
   struct verify_queue *verify;
+  struct verifier_set *verifiers;
   struct stream *stream;
   struct history *history;
   struct eval_set *eval_sets;

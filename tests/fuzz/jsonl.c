@@ -23,13 +23,14 @@ static void judge_line(struct arena *a, const char *line, size_t n)
   }
   for (size_t i = 0; i < verifier_count(); i++) {
     struct verdict v;
+    struct verifier_config *c;
     error_clear(&err);
-    if (verifier_at(i)->outside) continue;
-    if (verify_now(a, verifier_at(i), &p, line, n, &v, &err) == 0) ASSAY_BUG_IF(!(v.reward >= 0 && v.reward <= 1));
+    if (verifier_at(i)->outside || verifier_open(a, verifier_at(i), NULL, 0, 0, &c, &err)) continue;
+    if (verify_now(a, c, &p, line, n, &v, &err) == 0) ASSAY_BUG_IF(!(v.reward >= 0 && v.reward <= 1));
     error_clear(&err);
     /* The answer as its own response is right where it is readable at all: equality is reflexive. */
     if (p.answer && !strcmp(verifier_at(i)->name, "number") &&
-        !verify_now(a, verifier_at(i), &p, p.answer, strlen(p.answer), &v, &err))
+        !verify_now(a, c, &p, p.answer, strlen(p.answer), &v, &err))
       ASSAY_BUG_IF(!v.correct);
   }
 }

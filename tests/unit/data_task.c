@@ -189,14 +189,14 @@ static void test_check(void **state)
   CHECK_OK(json_parse(arena, "{\"a\": 7, \"b\": 8}", 16, "meta", 0, 0, &meta, &err), &err);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct task_verdict v;
-    CHECK_OK(t->check(arena, meta, cases[i].response, strlen(cases[i].response), &v, &err), &err);
+    CHECK_OK(t->check(arena, meta, NULL, cases[i].response, strlen(cases[i].response), &v, &err), &err);
     if (v.readable != cases[i].readable || v.correct != cases[i].correct)
       fail_msg("\"%s\": %s", cases[i].response, v.reason);
     CHECK((v.reward == 1) == v.correct);
   }
   struct task_verdict v;
   CHECK_OK(json_parse(arena, "{\"a\": 7}", 8, "meta", 0, 0, &meta, &err), &err);
-  CHECK_ERROR(t->check(arena, meta, "56", 2, &v, &err), &err, ERROR_INPUT, "b");
+  CHECK_ERROR(t->check(arena, meta, NULL, "56", 2, &v, &err), &err, ERROR_INPUT, "b");
 }
 
 /* Every task of the table: the answer that it prints is right by its own checker, on both sides, and nonsense is not.
@@ -216,9 +216,9 @@ static void test_all_tasks(void **state)
         struct task_verdict v;
         CHECK_OK(source_problem(s, arena, i, &p, &err), &err);
         const json_t *meta = json_object_get(p.fields, "meta");
-        CHECK_OK(t->check(arena, meta, p.answer, strlen(p.answer), &v, &err), &err);
+        CHECK_OK(t->check(arena, meta, NULL, p.answer, strlen(p.answer), &v, &err), &err);
         CHECK(v.correct && v.readable && v.reward == 1);
-        CHECK_OK(t->check(arena, meta, "no idea", 7, &v, &err), &err);
+        CHECK_OK(t->check(arena, meta, NULL, "no idea", 7, &v, &err), &err);
         CHECK(!v.correct && v.reward == 0);
       }
     }

@@ -223,9 +223,12 @@ static int whole_line(struct arena *a, const char *path, struct error *e)
     TRY(source_open(a, &o, 0, 1, &source, e));
     TRY(stream_open(a, &(struct source_list){&source, 1}, 1, NULL, &stream, e));
     TRY(stream_next(stream, a, &p, e));
-    TRY(verify_now(a, verifier_find("task", e), &p, "it is 12", 8, &v, e));
-    TRY(verify_now(a, verifier_find("number", e), &p, "it is 12", 8, &v, e));
-    TRY(verify_now(a, verifier_find("string", e), &p, "it is 12", 8, &v, e));
+    static const char *const kinds[] = {"task", "number", "string"};
+    for (size_t k = 0; k < 3; k++) {
+      struct verifier_config *c;
+      TRY(verifier_open(a, verifier_find(kinds[k], e), NULL, 0, 0, &c, e));
+      TRY(verify_now(a, c, &p, "it is 12", 8, &v, e));
+    }
   }
   TRY(attempts_read(a, path, &list, e));
   TRY(eval_report_make(a, &list, NULL, 0, &report, e));

@@ -30,7 +30,9 @@ static struct problem make(const char *answer, const char *json)
 static int judge(const char *kind, const char *answer, const char *json, const char *response, struct verdict *v)
 {
   struct problem p = make(answer, json);
-  return verify_now(arena, verifier_find(kind, &err), &p, response, strlen(response), v, &err);
+  struct verifier_config *c;
+  TRY(verifier_open(arena, verifier_find(kind, &err), NULL, 0, 0, &c, &err));
+  return verify_now(arena, c, &p, response, strlen(response), v, &err);
 }
 
 static void check(const char *kind, const char *answer, const char *json, const char *response, bool correct,

@@ -26,13 +26,24 @@ static void delay(void *arg, size_t slot)
   nanosleep(&t, NULL);
 }
 
+/* A kind with its default settings. */
+static const struct verifier_config *opened(struct arena *a, const char *kind)
+{
+  struct error err = {0};
+  const struct verifier *v = verifier_find(kind, &err);
+  struct verifier_config *c = NULL;
+  CHECK(v != NULL);
+  CHECK_OK(verifier_open(a, v, NULL, 0, 0, &c, &err), &err);
+  return c;
+}
+
 static void run(const struct verify_queue_options *o, int batches)
 {
   static struct verdict slots[JOBS];
   struct error err = {0};
   struct verify_queue *q;
   struct arena *a = arena_create("test", 0, &err);
-  const struct verifier *number = verifier_find("number", &err);
+  const struct verifier_config *number = opened(a, "number");
   CHECK_OK(verify_queue_create(a, o, &q, &err), &err);
   for (int b = 0; b < batches; b++) {
     memset(slots, 0xee, sizeof slots);
@@ -72,12 +83,12 @@ static void test_failure(void **state)
     struct error err = {0};
     struct verify_queue *q;
     struct arena *a = arena_create("test", 0, &err);
+    const struct verifier_config *number = opened(a, "number");
     CHECK_OK(
         verify_queue_create(a, &(struct verify_queue_options){.workers = 4, .before = delay, .arg = &seed}, &q, &err),
         &err);
     verify_queue_start(q, slots, JOBS);
-    for (size_t i = JOBS; i-- > 0;)
-      verify_queue_submit(q, verifier_find("number", &err), &problems[i], responses[i], strlen(responses[i]), i);
+    for (size_t i = JOBS; i-- > 0;) verify_queue_submit(q, number, &problems[i], responses[i], strlen(responses[i]), i);
     CHECK_ERROR(verify_queue_wait(q, &err), &err, ERROR_INPUT, "no answer");
     CHECK_INT(err.line, 8);
     CHECK(slots[6].reason && slots[299].reason);
@@ -86,7 +97,7 @@ static void test_failure(void **state)
     verify_queue_start(q, slots, JOBS);
     CHECK_OK(verify_queue_wait(q, &err), &err);
     for (size_t i = 100; i < 110; i++)
-      verify_queue_submit(q, verifier_find("number", &err), &problems[i], responses[i], strlen(responses[i]), i);
+      verify_queue_submit(q, number, &problems[i], responses[i], strlen(responses[i]), i);
     arena_destroy(a);
   }
 }

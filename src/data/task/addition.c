@@ -14,9 +14,10 @@ static int open_pairs(struct arena *a, struct task_config *c, struct error *err)
   return pairs_open(a, c, &kind, err);
 }
 
-static int check(struct arena *a, const json_t *meta, const char *response, size_t n, struct task_verdict *out,
-                 struct error *err)
+static int check(struct arena *a, const json_t *meta, const char *answer_text, const char *response, size_t n,
+                 struct task_verdict *out, struct error *err)
 {
+  (void)answer_text;
   return pairs_check(a, &kind, meta, response, n, out, err);
 }
 
