@@ -210,7 +210,7 @@ static const char *finish_name(enum finish f)
   return f == FINISH_STOP ? "stop" : f == FINISH_LENGTH ? "length" : "none";
 }
 
-static int put_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err)
+int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err)
 {
   const struct rollout *o = &s->rollouts[rollout];
   const struct segment *leaf = &s->tree->segments[o->leaf];
@@ -255,7 +255,7 @@ int report_rollouts(struct run *r, const struct step *s, struct error *err)
 {
   struct text t = {0};
   int rc = 0;
-  for (int32_t i = 0; !rc && i < s->rollout_count; i++) rc = put_rollout(r, &t, s, i, err);
+  for (int32_t i = 0; !rc && i < s->rollout_count; i++) rc = report_rollout(r, &t, s, i, err);
   if (!rc) rc = text_finish(&t, err);
   if (!rc) rc = run_folder_write_rollouts(r->folder, r->step, t.bytes ? t.bytes : "", t.size, err);
   text_free(&t);

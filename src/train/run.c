@@ -20,6 +20,7 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
                   err));
   if (o->seed >= 0) recipe->top.seed = o->seed;
   if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
+  if (o->replay) recipe->save.rollouts = RECIPE_ROLLOUTS_NONE;
   if (o->resume) {
     struct recipe *saved;
     char *path = path_join(r->arena, o->folder, "recipe.yaml", err);
@@ -183,12 +184,12 @@ static int restore_blobs(struct run *r, const struct checkpoint *c, const char *
 }
 
 /* Loads the weights: of the start model, or of the run's last checkpoint with everything beside them. */
-static int load_weights(struct run *r, bool resume, struct error *err)
+static int load_weights(struct run *r, const struct run_options *o, struct error *err)
 {
-  const char *folder = NULL;
+  const char *folder = o->replay ? o->checkpoint : NULL;
   int64_t step = -1;
-  if (resume) TRY(checkpoint_last(r->arena, r->folder->path, &folder, &step, err));
-  if (resume) TRY(run_folder_cut_back(r->folder, folder ? step : -1, err));
+  if (o->resume) TRY(checkpoint_last(r->arena, r->folder->path, &folder, &step, err));
+  if (o->resume) TRY(run_folder_cut_back(r->folder, folder ? step : -1, err));
   if (!folder) {
     TRY(session_load(&r->session, r->plan.train.max_path, err));
     return open_engines(r, err);
@@ -205,7 +206,7 @@ static int load_weights(struct run *r, bool resume, struct error *err)
   r->trainer->updates = c.updates;
   r->trainer->weight_version = c.weight_version;
   stream_seek(r->stream, (uint64_t)c.data_position);
-  log_info("resumed %s at step %" PRId64, r->folder->path, c.step);
+  if (o->resume) log_info("resumed %s at step %" PRId64, r->folder->path, c.step);
   return 0;
 }
 
@@ -259,15 +260,19 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(history_create(a, &r->history, err));
   TRY(verifier_set_create(a, 0, &r->verifiers, err));
   TRY(run_open_stream(r, err));
-  TRY(evaluate_open(r, err));
+  if (!o->replay) TRY(evaluate_open(r, err));
   TRY(make_plan(r, o, err));
   *out = r;
   if (o->plan_only) return 0;
+  if (o->replay) {
+    TRY(load_weights(r, o, err));
+    return open_reference(r, err);
+  }
   TRY(arena_on_reset(a, close_log, NULL, err));
   // a model that cannot be loaded leaves no folder behind, and a run that cannot go on stays as it was
   if (o->resume) TRY(open_folder(r, o, err));
   if (!o->resume && o->folder) TRY(run_folder_check_new(a, o->folder, err));
-  TRY(load_weights(r, o->resume, err));
+  TRY(load_weights(r, o, err));
   TRY(open_reference(r, err));
   if (!o->resume) TRY(open_folder(r, o, err));
   return write_recipe(r, err);

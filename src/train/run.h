@@ -69,6 +69,9 @@ struct run {
 /* ---- parts of a run (train/step.c and its helpers) -------------------------------------------------------------- */
 
 int run_step(struct run *r, struct error *err) MUST_USE;
+/* A step up to the point where the weights would move: problems, rollouts, verdicts, rewards, advantages. It lives
+   until the next step. */
+int run_sample(struct run *r, struct step **out, struct error *err) MUST_USE;
 double run_learning_rate(const struct recipe *r, int64_t step);
 
 /* collect.c: problems, prompts, rollouts, verdicts. */
@@ -81,6 +84,8 @@ int collect_text(const struct run *r, struct arena *a, const struct tree *t, int
 /* report.c: metrics and rollouts of a finished step. */
 int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err) MUST_USE;
 int report_rollouts(struct run *r, const struct step *s, struct error *err) MUST_USE;
+/* One rollout's line of it. */
+int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err) MUST_USE;
 int report_write(struct run *r, struct error *err) MUST_USE; /* the line in metrics.jsonl, and one on stderr */
 
 /* evaluate.c */

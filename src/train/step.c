@@ -38,13 +38,13 @@ static int close_step(struct run *r, struct step *s, const struct update_result 
   return 0;
 }
 
-int run_step(struct run *r, struct error *err)
+/* All that comes before the weights move. */
+int run_sample(struct run *r, struct step **out, struct error *err)
 {
   struct step *s;
-  struct update_result result;
-  double start = clock_seconds();
   bool ended = false;
-  TRY(open_step(r, &s, err));
+  TRY(open_step(r, out, err));
+  s = *out;
 
   if (r->recipe->kind == RECIPE_SFT) {
     // examples stand where rollouts would
@@ -64,7 +64,15 @@ int run_step(struct run *r, struct error *err)
   TRY(step_gather(s, err));
   TRY(compose_shape(r->methods, s, err));
   TRY(compose_advantage(r->methods, s, err));
-  TRY(compose_weight(r->methods, s, err));
+  return compose_weight(r->methods, s, err);
+}
+
+int run_step(struct run *r, struct error *err)
+{
+  struct step *s;
+  struct update_result result;
+  double start = clock_seconds();
+  TRY(run_sample(r, &s, err));
 
   // coefficients on log-probabilities, gradients, new weights; law 1 is checked before they move
   const struct update_options options = {.lr = run_learning_rate(r->recipe, r->step),
@@ -86,7 +94,7 @@ int run_step(struct run *r, struct error *err)
   metrics_set(&r->metrics, "time_s", clock_seconds() - start);
   compose_clear_metrics(r->methods);
   if (result.mismatch) {
-    TRY(report_write(r, err));
+    if (r->folder) TRY(report_write(r, err));
     FAIL(err, ERROR_LAW,
          "step %lld: %lld of %lld tokens have another log-probability in training than when they were sampled (%s); "
          "expected the same bits; the weights were "

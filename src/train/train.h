@@ -25,10 +25,12 @@ struct run_options {
   size_t override_count;
   const char *folder; /* --run, NULL: runs/<recipe>-<n>; with resume: the run */
   bool resume, plan_only;
-  int threads;         /* --threads, 0: the recipe's */
-  int64_t memory;      /* --memory in bytes, 0: the recipe's */
-  int64_t seed;        /* --seed, -1: the recipe's */
-  const char *compute; /* --compute, NULL: the recipe's */
+  bool replay;            /* replay.h: from `checkpoint`, or the start model where that is NULL; writes nothing */
+  const char *checkpoint; /* folder */
+  int threads;            /* --threads, 0: the recipe's */
+  int64_t memory;         /* --memory in bytes, 0: the recipe's */
+  int64_t seed;           /* --seed, -1: the recipe's */
+  const char *compute;    /* --compute, NULL: the recipe's */
   bool (*stop)(void);
   const struct run_hooks *hooks; /* tests; NULL */
 };
