@@ -20,7 +20,6 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
                   err));
   if (o->seed >= 0) recipe->top.seed = o->seed;
   if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
-  if (o->replay) recipe->save.rollouts = RECIPE_ROLLOUTS_NONE;
   if (o->resume) {
     struct recipe *saved;
     char *path = path_join(r->arena, o->folder, "recipe.yaml", err);
@@ -56,7 +55,9 @@ static int open_session(struct run *r, const struct run_options *o, struct error
 {
   const struct recipe *recipe = r->recipe;
   int threads = o->threads ? o->threads : recipe->compute.threads ? (int)recipe->compute.threads : 0;
-  struct session_options s = {.model = recipe->top.model,
+  const char *model = recipe->top.model;
+  if (o->checkpoint && !file_exists(strncmp(model, "random:", 7) ? model : model + 7)) model = o->checkpoint;
+  struct session_options s = {.model = model,
                               .threads = threads,
                               .now = recipe->template.now,
                               .allow_random = true,
