@@ -28,5 +28,6 @@ const struct verifier verifier_task = {
     .name = "task",
     .help = "the checker of the procedural task that made the problem",
     .fields = "task, meta",
+    .channels = "",
     .judge = judge,
 };

@@ -1,4 +1,5 @@
 #include "reward/verifier.h"
+#include "data/source.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,119 @@ int verifier_open(struct arena *a, const struct verifier *v, const struct settin
 const struct setting_value *verifier_value(const struct verifier_config *c, const char *name)
 {
   return settings_value(c->verifier->settings, c->verifier->setting_count, c->values, name);
+}
+
+static bool overridable(const char *fields, const char *name)
+{
+  size_t n = strlen(name);
+  for (const char *at = fields; (at = strstr(at, name)); at += n)
+    if ((at == fields || at[-1] == ' ') && at[n] == '?') return true;
+  return false;
+}
+
+int verifier_option(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *name,
+                    struct setting_value *out, struct error *err)
+{
+  const json_t *field = json_object_get(p->fields, name);
+  const struct setting *row = NULL;
+  struct setting_value *read;
+  ASSAY_BUG_IF(!overridable(c->verifier->fields, name));
+  *out = *verifier_value(c, name);
+  if (!field || json_is_null(field)) return 0;
+  for (size_t i = 0; i < c->verifier->setting_count; i++)
+    if (!strcmp(c->verifier->settings[i].name, name)) row = &c->verifier->settings[i];
+  if (row->type == SETTING_BOOL && !json_is_boolean(field))
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, name,
+            "found the field %s, which is no boolean; expected true or false", name);
+  struct setting_given given = {.key = name, .file = p->source, .line = p->line};
+  TRY(problem_value_text(a, field, &given.text, err));
+  TRY(settings_read(a, c->verifier->name, row, 1, &given, 1, &read, err));
+  *out = *read;
+  return 0;
+}
+
+int verifier_check(struct arena *a, const struct verifier_config *c, const struct problem *p, struct error *err)
+{
+  struct verdict verdict;
+  if (c->verifier->check) return c->verifier->check(a, c, p, err);
+  return c->verifier->outside ? 0 : c->verifier->judge(a, c, p, "", 0, &verdict, err);
+}
+
+/* ---- what kinds share -------------------------------------------------------------------------------------------- */
+
+/* The last place where word stands, or n. */
+static size_t last_place(const char *s, size_t n, const char *word)
+{
+  size_t length = strlen(word);
+  for (size_t i = n >= length ? n - length + 1 : 0; i-- > 0;)
+    if (!memcmp(s + i, word, length)) return i;
+  return n;
+}
+
+bool verdict_skip_thinking(const char **response, size_t *n)
+{
+  size_t begin = last_place(*response, *n, "<think>"), end = last_place(*response, *n, "</think>");
+  if (begin < *n && (end == *n || end < begin)) return false;
+  if (end == *n) return true;
+  *response += end + 8;
+  *n -= end + 8;
+  return true;
+}
+
+/* The fence at or behind s[at] that begins a line; n: none. */
+static size_t next_fence(const char *s, size_t n, size_t at)
+{
+  for (; at + 3 <= n; at++) {
+    const char *found = memchr(s + at, '`', n - at);
+    if (!found || (at = (size_t)(found - s)) + 3 > n) return n;
+    size_t line = at;
+    while (line && (s[line - 1] == ' ' || s[line - 1] == '\t')) line--;
+    if ((!line || s[line - 1] == '\n') && s[at + 1] == '`' && s[at + 2] == '`') return at;
+    while (at + 1 < n && s[at + 1] == '`') at++;
+  }
+  return n;
+}
+
+static bool has_name(const char *s, size_t n, const char *const *names)
+{
+  size_t length = 0;
+  while (length < n && s[length] > ' ') length++;
+  for (; *names; names++) {
+    bool same = strlen(*names) == length;
+    for (size_t i = 0; same && i < length; i++) same = (s[i] | 32) == (*names)[i];
+    if (same) return true;
+  }
+  return false;
+}
+
+bool verdict_last_block(const char *s, size_t n, const char *const *names, const char **block, size_t *size)
+{
+  bool found = false, named = false;
+  for (size_t at = next_fence(s, n, 0); at < n;) {
+    size_t name = at + 3, line = name;
+    while (line < n && s[line] != '\n') line++;
+    size_t end = next_fence(s, n, line);
+    bool is_named = has_name(s + name, line - name, names);
+    if (line < n && (is_named || !named)) {
+      *block = s + line + 1;
+      *size = end - line - 1;
+      found = true;
+      named = is_named;
+    }
+    at = end < n ? next_fence(s, n, end + 3) : n;
+  }
+  return found;
+}
+
+const char *verdict_shown(struct arena *a, const char *s, size_t n, size_t most, struct error *err)
+{
+  size_t keep = n <= most ? n : most;
+  while (keep < n && keep && ((unsigned char)s[keep] & 0xc0) == 0x80) keep--;
+  char *out = ARENA_NEW(a, char, keep + 4, "verdict", err);
+  if (!out) return "";
+  for (size_t i = 0; i < keep; i++) out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? ' ' : s[i];
+  memcpy(out + keep, keep < n ? "..." : "", keep < n ? 4 : 1);
+  return out;
 }
 
 /* ---- sets -------------------------------------------------------------------------------------------------------- */

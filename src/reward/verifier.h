@@ -17,10 +17,14 @@ enum verdict_status {
   VERDICT_OK,
   VERDICT_FAILED /* the verifier itself failed (time, memory, a dead judge): not "wrong" */
 };
-enum { VERDICT_CHANNELS = 16 };
+enum {
+  VERDICT_CHANNELS = 16,
+  VERDICT_TEXT = 4096 /* bytes that extracted and reason may have; verify_now cuts what is longer */
+};
 
 struct verdict {
   enum verdict_status status;
+  bool timeout;          /* with VERDICT_FAILED: it took too long */
   double reward;         /* 0..1 for the kinds here */
   bool correct;          /* full reward */
   bool readable;         /* an answer was found in the response */
@@ -44,10 +48,11 @@ struct verifier_config {
 };
 
 struct verifier {
-  const char *name;   /* "number" */
-  const char *help;   /* one line */
-  const char *fields; /* fields of a problem that it reads: "answer" */
-  bool outside;       /* looks at a clock or the outside: its verdicts are journalled */
+  const char *name;     /* "number" */
+  const char *help;     /* one line */
+  const char *fields;   /* fields of a problem that it reads: "answer, ordered?" */
+  bool outside;         /* looks at a clock or the outside: its verdicts are journalled */
+  const char *channels; /* names of those that it gives beside the reward: "valid fields", "" none; NULL: any */
   const struct setting *settings;
   size_t setting_count;
   /* Checks settings against each other, makes ready what judging shares; NULL: nothing. */
@@ -56,6 +61,9 @@ struct verifier {
    * ERROR_INPUT; a response is never an error. */
   int (*judge)(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *response,
                size_t n, struct verdict *out, struct error *err);
+  /* Whether the problem holds what judging needs (ERROR_INPUT): asked before a run, for kinds where judging an empty
+   * response would be no cheap way to find out. NULL: judge says it. */
+  int (*check)(struct arena *a, const struct verifier_config *c, const struct problem *p, struct error *err);
 };
 
 const struct verifier *verifier_find(const char *name,
@@ -64,6 +72,21 @@ const struct verifier *verifier_find(const char *name,
 int verifier_open(struct arena *a, const struct verifier *v, const struct setting_given *given, size_t given_count,
                   double timeout, struct verifier_config **out, struct error *err) MUST_USE;
 const struct setting_value *verifier_value(const struct verifier_config *c, const char *name);
+/* One rule for all kinds: a setting whose name stands in `fields` with a question mark may also be a field of the
+ * problem's line, and the line wins. The value for this problem; a field of the wrong type names file and line. */
+int verifier_option(struct arena *a, const struct verifier_config *c, const struct problem *p, const char *name,
+                    struct setting_value *out, struct error *err) MUST_USE;
+/* A problem that can be judged by this kind, as far as that can be said before there is a response. */
+int verifier_check(struct arena *a, const struct verifier_config *c, const struct problem *p,
+                   struct error *err) MUST_USE;
+/* For kinds: what stands behind the last </think> of a response; false: a <think> that never ends. Both are moved. */
+bool verdict_skip_thinking(const char **response, size_t *n);
+/* The last block between ``` and ``` (or the end) whose first word is one of these ("json", "sql"; names ends with
+ * NULL), else the last block of any name; false: there is none. */
+bool verdict_last_block(const char *response, size_t n, const char *const *names, const char **block, size_t *size);
+/* For messages: at most `most` bytes of s, cut between code points, line feeds as blanks; in arena a, never NULL but
+ * without memory. */
+const char *verdict_shown(struct arena *a, const char *s, size_t n, size_t most, struct error *err);
 
 /* The kinds that a set of problems asks for, each opened once for each source's settings. For one thread. */
 struct verifier_set;

@@ -44,6 +44,17 @@ struct verify_queue {
   struct error failure;
 };
 
+/* Strings that go into files and messages are bounded, whatever the response. */
+static int bound_text(struct arena *a, const char **s, struct error *err)
+{
+  size_t n = *s ? strnlen(*s, VERDICT_TEXT + 1) : 0;
+  if (n <= VERDICT_TEXT) return 0;
+  n = VERDICT_TEXT;
+  while (n && ((unsigned char)(*s)[n] & 0xc0) == 0x80) n--;
+  *s = arena_strndup(a, *s, n, "verdict", err);
+  return *s ? 0 : err->code;
+}
+
 int verify_now(struct arena *a, const struct verifier_config *v, const struct problem *p, const char *response,
                size_t n, struct verdict *out, struct error *err)
 {
@@ -51,6 +62,8 @@ int verify_now(struct arena *a, const struct verifier_config *v, const struct pr
   TRY(v->verifier->judge(a, v, p, response, n, out, err));
   out->ms = (clock_seconds() - start) * 1000;
   ASSAY_BUG_IF(!out->reason);
+  TRY(bound_text(a, &out->reason, err));
+  TRY(bound_text(a, &out->extracted, err));
   if (out->status == VERDICT_OK && !math_is_finite(out->reward))
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "reward",
             "the verifier \"%s\" gave a reward that is not a finite number; expected 0 to 1", v->verifier->name);
