@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
-  zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libcmocka-dev)
+  zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev)
 if [[ ${1:-} == --dev ]]; then
   packages+=(clang clang-format-14 libclang-rt-dev pmccabe)
 fi
