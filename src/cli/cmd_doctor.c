@@ -1,15 +1,17 @@
 #include <nettle/version.h>
-#include "cli/cli.h"
+#include "cli/doctor.h"
 #include "cli/peak.h"
 #include "compute/backend.h"
-#include "core/file.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "core/pool.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <gmp.h>
 #include <pcre2.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <utf8proc.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -17,40 +19,16 @@
 
 enum { PEAK_SIZE = 1024, PEAK_ROWS = 512, BAND_REALS = 32 << 20 };
 
-struct doctor {
-  struct cli *cli;
-  struct text text;
-};
-
-/* One finding. advice NULL: ok. */
-static void tell(struct doctor *d, const char *what, const char *found, const char *advice)
-{
-  if (!d->cli->json) {
-    text_printf(&d->text, "%-18s %s%s%s\n", what, found, advice ? "  -> " : "  ok", advice ? advice : "");
-    return;
-  }
-  text_puts(&d->text, "{\"what\": ");
-  json_put_string(&d->text, what, strlen(what));
-  text_puts(&d->text, ", \"found\": ");
-  json_put_string(&d->text, found, strlen(found));
-  text_printf(&d->text, ", \"ok\": %s, \"advice\": ", advice ? "false" : "true");
-  if (advice)
-    json_put_string(&d->text, advice, strlen(advice));
-  else
-    text_puts(&d->text, "null");
-  text_puts(&d->text, "}\n");
-}
-
 static void tell_program(struct doctor *d)
 {
   struct text t = {0};
   struct error err = {0};
   int rc = cli_put_version(&t, &err);
   if (t.size) t.bytes[t.size - 1] = 0; /* the newline */
-  tell(d, "program", rc || !t.size ? "?" : t.bytes + 6, rc ? err.message : NULL);
+  doctor_need(d, "program", rc || !t.size ? "?" : t.bytes + 6, rc ? err.message : NULL);
   error_clear(&err);
   rc = math_check_environment(&err);
-  tell(d, "arithmetic", rc ? "unusual" : "rounds to nearest, denormals alive", rc ? err.message : NULL);
+  doctor_need(d, "arithmetic", rc ? "unusual" : "rounds to nearest, denormals alive", rc ? err.message : NULL);
   text_free(&t);
 }
 
@@ -78,7 +56,7 @@ static void tell_processor(struct doctor *d)
   char model[256], found[320];
   read_proc("/proc/cpuinfo", "model name", model, sizeof model);
   snprintf(found, sizeof found, "%s, %d cores for this process", model, cores_available());
-  tell(d, "processor", found, NULL);
+  doctor_tell(d, "processor", found, NULL);
   found[0] = 0;
   bool fast = false;
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -88,18 +66,47 @@ static void tell_processor(struct doctor *d)
     snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s", *found ? ", " : "", known[i]);
     fast = fast || i > 0;
   }
-  tell(d, "instruction sets", found, fast ? NULL : "no AVX2 here: everything works, slowly; use a processor with AVX2");
+  doctor_tell(d, "instruction sets", found,
+              fast ? NULL : "no AVX2 here: everything works, slowly; use a processor with AVX2");
+}
+
+/* Cores that the machine has beside those that this process may use, and how busy they are. */
+static void tell_cores(struct doctor *d)
+{
+  char found[320], load[128], smt[16];
+  int mine = cores_available(), all = (int)sysconf(_SC_NPROCESSORS_CONF);
+  int64_t threads = d->cli->threads ? d->cli->threads : mine;
+  double busy = doctor_read("/proc/loadavg", load, sizeof load) ? strtod(load, NULL) : 0;
+  bool twins = doctor_read("/sys/devices/system/cpu/smt/active", smt, sizeof smt) && *smt == '1';
+  int n = snprintf(found, sizeof found, "%d of %d%s, %lld threads, load %.1f", mine, all,
+                   twins ? " (two to a physical core)" : "", (long long)threads, busy);
+  if (mine < all && n > 0)
+    snprintf(found + n, sizeof found - (size_t)n, "; affinity or a control group sets the limit");
+  const char *advice = NULL;
+  if (threads > mine)
+    advice = "more threads than cores wait for each other: leave --threads out";
+  else if (busy > 0.5 * mine + 0.5)
+    advice = "other programs keep the cores busy: the speeds below are lower than they could be";
+  doctor_tell(d, "cores", found, advice);
 }
 
 static void tell_memory(struct doctor *d)
 {
-  char total[64], found[160];
-  double free_gib = (double)memory_available_bytes() / 1073741824.0;
+  char total[64], found[192];
+  double gib = 1073741824.0, left = (double)memory_available_bytes() / gib;
   read_proc("/proc/meminfo", "MemTotal", total, sizeof total);
-  snprintf(found, sizeof found, "%.1f GiB free of %.1f GiB", free_gib, (double)strtoull(total, NULL, 10) / 1048576.0);
-  tell(d, "memory", found,
-       free_gib < 2 ? "under 2 GiB: enough for models/tiny, not for SmolLM2; close something, or use a larger machine"
-                    : NULL);
+  double all = (double)strtoull(total, NULL, 10) / 1048576.0, alone;
+  read_proc("/proc/meminfo", "MemAvailable", total, sizeof total);
+  alone = (double)strtoull(total, NULL, 10) / 1048576.0;
+  snprintf(found, sizeof found, "%.1f GiB free of %.1f GiB%s", left, all,
+           left < 0.95 * alone ? ", as a control group allows" : "");
+  if (left < 0.25)
+    doctor_need(d, "memory", found, "under 256 MiB: too little even for models/tiny; close something");
+  else
+    doctor_tell(d, "memory", found,
+                left < 2 ? "under 2 GiB: enough for models/tiny, not for training SmolLM2; close something, or use a "
+                           "larger machine"
+                         : NULL);
 }
 
 /* Seconds of the fastest of some runs of fn. */
@@ -147,15 +154,15 @@ static int measure(struct doctor *d, struct bench *b, struct error *err)
   double seconds = fastest(run_gemm, b);
   snprintf(found, sizeof found, "%.0f GFLOP/s in f32, %s, %d threads",
            2.0 * PEAK_ROWS * PEAK_SIZE * PEAK_SIZE / seconds / 1e9, device_isa(b->device), device_threads(b->device));
-  tell(d, "matrix products", found, NULL);
+  doctor_tell(d, "matrix products", found, NULL);
   double peak = peak_multiply_adds(b->device);
   if (peak > 0) {
     snprintf(found, sizeof found, "%.0f GFLOP/s at most", peak / 1e9);
-    tell(d, "multiply-adds", found, NULL);
+    doctor_tell(d, "multiply-adds", found, NULL);
   }
   seconds = fastest(run_copy, b);
   snprintf(found, sizeof found, "%.1f GB/s reading and writing", 2.0 * BAND_REALS * sizeof(float) / seconds / 1e9);
-  tell(d, "memory bandwidth", found, NULL);
+  doctor_tell(d, "memory bandwidth", found, NULL);
   return 0;
 }
 
@@ -163,7 +170,7 @@ static void tell_speed(struct doctor *d)
 {
   struct bench b = {0};
   struct error err = {0};
-  if (measure(d, &b, &err)) tell(d, "speed", "could not be measured", err.message);
+  if (measure(d, &b, &err)) doctor_tell(d, "speed", "could not be measured", err.message);
   buffer_destroy(b.y);
   buffer_destroy(b.x);
   if (b.weight) weight_destroy(b.weight);
@@ -175,46 +182,30 @@ static void tell_libraries(struct doctor *d)
   char pcre[64] = "?", nettle[32], found[256];
   pcre2_config_8(PCRE2_CONFIG_VERSION, pcre);
   snprintf(nettle, sizeof nettle, "%d.%d", nettle_version_major(), nettle_version_minor());
-  snprintf(found, sizeof found, "jansson %s, libyaml %s, PCRE2 %s, zstd %s, zlib %s, utf8proc %s, nettle %s",
+  snprintf(found, sizeof found,
+           "jansson %s, libyaml %s, PCRE2 %s, zstd %s, zlib %s, utf8proc %s, nettle %s, GMP %s, "
+           "SQLite %s",
            jansson_version_str(), yaml_get_version_string(), pcre, ZSTD_versionString(), zlibVersion(),
-           utf8proc_version(), nettle);
-  tell(d, "libraries", found, NULL);
-}
-
-/* Looks a program up as a shell would. */
-static bool in_path(const char *name, char *out, size_t size)
-{
-  const char *path = getenv("PATH");
-  for (const char *at = path ? path : ""; *at;) {
-    size_t n = strcspn(at, ":");
-    snprintf(out, size, "%.*s/%s", (int)n, at, name);
-    if (n && file_exists(out)) return true;
-    at += n + (at[n] == ':');
-  }
-  return false;
-}
-
-static void tell_outside(struct doctor *d)
-{
-  char where[512];
-  if (in_path("bwrap", where, sizeof where))
-    tell(d, "sandbox", where, NULL);
-  else
-    tell(d, "sandbox", "no bubblewrap", "needed only to run model-written code; apt-get install bubblewrap");
-  tell(d, "GPU", "not used: models run on the CPU", NULL);
+           utf8proc_version(), nettle, gmp_version, sqlite3_libversion());
+  doctor_tell(d, "libraries", found, NULL);
 }
 
 static int run(struct cli *c, struct error *err)
 {
+  const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
   struct doctor d = {.cli = c};
+  d.colour = isatty(STDOUT_FILENO) && !c->out && term && strcmp(term, "dumb") && !(no_colour && *no_colour);
   tell_program(&d);
   tell_processor(&d);
+  tell_cores(&d);
   tell_memory(&d);
   tell_speed(&d);
   tell_libraries(&d);
-  tell_outside(&d);
+  doctor_tell_surroundings(&d);
   int rc = print_text(c, &d.text, err);
   text_free(&d.text);
+  if (!rc && d.lacking)
+    FAIL(err, ERROR_RESOURCE, "something that every command needs is lacking; see the lines above that say what to do");
   return rc;
 }
 
@@ -223,9 +214,12 @@ const struct command command_doctor = {
     .help = "What this machine offers, and what to do where something is lacking",
     .arguments = "",
     .about =
-        "Looks at the processor, instruction sets, memory, arithmetic and bandwidth (measured), libraries, sandbox and "
-        "GPU: each line ends with ok, or\n"
-        "says what to do. With --json one object a line: {what, found, ok, advice}.",
+        "Looks at processor, instruction sets, cores, memory, arithmetic and bandwidth (measured), libraries, disk, "
+        "terminal, sandbox, helpers and GPU: each\n"
+        "line ends with ok, or says what to do. The exit status is 3 only where something is lacking that every "
+        "command "
+        "needs. With --json one object a line:\n"
+        "{what, found, ok, needed, advice}.",
     .example = "assay doctor",
     .run = run,
 };

@@ -11,7 +11,7 @@ export PATH="$work:$PATH"
 cd "$root" || exit 1
 failures=0
 for command in $(assay | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
-  case $command in train | sft | bench | chat) continue ;; esac
+  case $command in train | sft | bench) continue ;; esac
   example=$(assay "$command" --help | sed -n '/^Example:/,$p' | sed -n '2s/^  //p')
   if ! timeout 50 bash -c "set -o pipefail; $example" >"$work/out" 2>"$work/err" </dev/null || [ ! -s "$work/out" ]; then
     echo "FAILED: $example: $(head -c 300 "$work/err")"
