@@ -4,7 +4,8 @@
 set -euo pipefail
 
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
-  zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev)
+  zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev
+  libseccomp-dev bubblewrap python3)
 if [[ ${1:-} == --dev ]]; then
   packages+=(clang clang-format-14 libclang-rt-dev pmccabe)
 fi
@@ -13,7 +14,7 @@ fi
 if ! command -v dpkg-query >/dev/null; then
   lacking=()
   for tool in cc cmake ninja pkg-config; do command -v "$tool" >/dev/null || lacking+=("$tool"); done
-  for module in jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle sqlite3 gmp cmocka; do
+  for module in jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle sqlite3 gmp libseccomp cmocka; do
     pkg-config --exists "$module" 2>/dev/null || lacking+=("$module")
   done
   ((${#lacking[@]} == 0)) && exit 0
