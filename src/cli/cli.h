@@ -49,6 +49,7 @@ struct command {
 };
 
 struct cli {
+  const char *program; /* as it was called: for commands to try next */
   const struct command *command;
   struct arena *arena;    /* lives until the program ends */
   const char **arguments; /* [argument_count] */

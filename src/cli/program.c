@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include "cli/cli.h"
 #include "compute/backend.h"
+#include "core/live.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "core/yaml.h"
@@ -56,7 +57,10 @@ static volatile sig_atomic_t stopped;
 static void catch_signal(int number)
 {
   (void)number;
-  if (stopped) _exit(ERROR_STOPPED);
+  if (stopped) {
+    live_rescue();
+    _exit(ERROR_STOPPED);
+  }
   stopped = 1;
 }
 
@@ -150,7 +154,7 @@ static void report(const struct cli *c, const struct error *e)
 int cli_main(int argc, char **argv)
 {
   struct error err = {0};
-  struct cli c = {0};
+  struct cli c = {.program = argc ? argv[0] : "assay"};
   cli_catch_signals();
   c.arena = arena_create("run", 0, &err);
   int rc = c.arena ? run(&c, argc, argv, &err) : err.code;

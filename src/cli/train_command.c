@@ -1,11 +1,14 @@
 #include "cli/train_command.h"
 #include "cli/peak.h"
+#include "cli/train_view.h"
+#include "core/live.h"
 #include "core/log.h"
 #include "train/recipe_parts.h"
 #include "train/train.h"
 
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct option train_options[TRAIN_OPTION_COUNT] = {
     {"--run", "DIR", OPTION_TEXT, offsetof(struct train_settings, run), 0, 0,
@@ -94,10 +97,11 @@ static int print_keys(struct cli *c, struct error *err)
 
 /* Time and recipe behind the memory plan. The peak is never reached: kernels and everything between them leave about
    two thirds of it (docs/performance.md). */
-static int print_plan(struct cli *c, struct run *r, struct text *plan, struct error *err)
+static int put_plan(struct run *r, struct text *plan, struct error *err)
 {
   static const double SHARE_OF_PEAK = 0.65;
   double operations, peak = peak_multiply_adds(run_device(r));
+  run_describe(r, plan);
   TRY(run_step_operations(r, &operations, err));
   if (peak > 0)
     text_printf(plan,
@@ -105,11 +109,83 @@ static int print_plan(struct cli *c, struct run *r, struct text *plan, struct er
                 "GFLOP/s)\n",
                 operations / (SHARE_OF_PEAK * peak), operations / 1e9, 100 * SHARE_OF_PEAK, peak / 1e9);
   text_puts(plan, "recipe:\n");
-  TRY(run_recipe(r, plan, err));
-  return print_text(c, plan, err);
+  return run_recipe(r, plan, err);
+}
+
+static int print_plan(struct cli *c, struct run *r, struct error *err)
+{
+  struct text plan = {0};
+  int rc = put_plan(r, &plan, err);
+  if (!rc) rc = print_text(c, &plan, err);
+  text_free(&plan);
+  return rc;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+struct looking {
+  struct cli *cli;
+  struct train_view *view; /* NULL: stderr shows lines */
+  struct output *out;      /* --json: the lines of metrics; else NULL */
+};
+
+static int reported(void *arg, const struct metrics *m, struct error *err)
+{
+  struct looking *l = arg;
+  struct text line = {0};
+  train_view_report(l->view, m);
+  if (!l->out) return 0;
+  metrics_write_line(m, &line);
+  int rc = text_finish(&line, err);
+  if (!rc) rc = output_put(l->out, &line, err);
+  text_free(&line);
+  return rc;
+}
+
+/* What the run is, before it begins: in full in log.txt and where there is no view. */
+static int describe(const struct run *r, bool view, struct error *err)
+{
+  struct text full = {0}, brief = {0};
+  run_describe(r, &full);
+  run_describe_briefly(r, &brief);
+  int rc = text_finish(&full, err);
+  if (!rc) rc = text_finish(&brief, err);
+  if (!rc && view) log_info("%.*s", (int)brief.size - 1, brief.bytes);
+  if (!rc && view) log_detail(false, "%s", full.bytes);
+  if (!rc && !view) log_info("%s", full.bytes);
+  text_free(&full);
+  text_free(&brief);
+  return rc;
+}
+
+static int summarise(struct looking *l, struct run *r, struct error *err)
+{
+  struct text t = {0};
+  int columns, rows, rc = 0;
+  live_size(&columns, &rows);
+  if (l->out)
+    rc = run_summary_json(r, &t, err);
+  else if (!l->cli->quiet)
+    rc = run_summary(r, l->cli->program, columns, live_utf8(), &t, err);
+  if (!rc && l->out) rc = output_line(l->out, &t, err);
+  if (!rc && l->out) rc = output_close(l->out, err);
+  if (!rc && !l->out && !l->cli->quiet) rc = print_text(l->cli, &t, err);
+  text_free(&t);
+  return rc;
+}
+
+/* Lines of JSON on the same terminal would be written over: then there is no view. */
+static int train_and_show(struct looking *l, struct run *r, struct error *err)
+{
+  struct cli *c = l->cli;
+  bool shared = c->json && !c->out && isatty(STDOUT_FILENO);
+  if (c->json) TRY(output_open(c, &l->out, err));
+  if (!shared) TRY(train_view_open(c->arena, run_ledger(r), run_steps(r), cli_stopped, &l->view, err));
+  int rc = describe(r, l->view != NULL, err);
+  if (!rc) rc = run_train(r, err);
+  train_view_close(l->view);
+  return rc ? rc : summarise(l, r, err);
+}
 
 int train_command(struct cli *c, bool sft, struct error *err)
 {
@@ -118,6 +194,8 @@ int train_command(struct cli *c, bool sft, struct error *err)
   if (!c->argument_count)
     FAIL(err, ERROR_INPUT, "found no recipe; expected: assay %s RECIPE [key=value ...]; see assay %s --help",
          c->command->name, c->command->name);
+  struct looking looking = {.cli = c};
+  struct run_watch watch = {.reported = reported, .arg = &looking};
   struct run_options o = {.recipe = c->arguments[0],
                           .sft = sft,
                           .overrides = c->arguments + 1,
@@ -129,17 +207,13 @@ int train_command(struct cli *c, bool sft, struct error *err)
                           .memory = (int64_t)c->memory,
                           .seed = c->seed_given ? c->seed : -1,
                           .compute = c->compute,
-                          .stop = cli_stopped};
+                          .stop = cli_stopped,
+                          .watch = &watch};
   struct run *r;
-  struct text plan = {0};
   if (s->resume && !s->run)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--resume",
             "found --resume without --run; expected the folder of the run: --run DIR --resume");
   cli_catch_signals();
   TRY(run_open(c->arena, &o, &r, err));
-  run_describe(r, &plan);
-  if (s->plan) return print_plan(c, r, &plan, err);
-  log_info("%s", plan.bytes ? plan.bytes : "");
-  text_free(&plan);
-  return run_train(r, err);
+  return s->plan ? print_plan(c, r, err) : train_and_show(&looking, r, err);
 }

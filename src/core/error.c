@@ -1,5 +1,7 @@
 #include "core/error.h"
 
+#include "core/live.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +114,7 @@ const char *error_code_name(int code)
 
 _Noreturn void error_bug(const char *file, int line, const char *condition)
 {
+  live_rescue();
   fprintf(stderr, "assay: internal failure at %s:%d: %s; please report it with the command you ran\n", file, line,
           condition);
   abort();

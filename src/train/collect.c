@@ -114,7 +114,7 @@ static void counted(void *arg, const struct row_at *at, const struct token_recor
   struct collecting *c = arg;
   (void)at;
   (void)record;
-  if ((++c->tokens & 255) == 0) log_progress("rollouts", (double)c->tokens, 0, "tok");
+  if ((++c->tokens & 255) == 0) log_progress("generate", (double)c->tokens, 0, "tok");
 }
 
 static bool cancelled(void *arg)
@@ -209,6 +209,7 @@ int collect_rollouts(struct run *r, struct step *s, struct error *err)
   int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks,
                          &counts, err);
   double generated = clock_seconds();
+  log_progress("verify", 0, 0, "answers");
   struct error waited = {0};
   int wait_rc = verify_queue_wait(r->verify, &waited);
   log_progress_end();

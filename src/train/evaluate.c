@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/math.h"
 #include "eval/estimators.h"
+#include "eval/report.h"
 
 #include <string.h>
 
@@ -80,6 +81,10 @@ struct answers {
   int32_t first;       /* problem of job 0 */
   int32_t per_problem; /* jobs of a problem: samples come in jobs of at most the group's size */
   int64_t samples, done, total;
+  const char **texts; /* [slots] answers */
+  size_t *sizes;
+  struct arena *arena;       /* of this evaluation */
+  struct file_writer *lines; /* evaluations/STEP.jsonl.zst, NULL where the recipe keeps no rollouts */
   struct error err;
 };
 
@@ -92,13 +97,15 @@ static void finished(void *arg, int32_t job, int32_t rollout)
 {
   struct answers *w = arg;
   const struct problem *p = &w->set->problems[w->first + job / w->per_problem];
+  size_t slot = slot_of(w, job, rollout);
   char *text;
   size_t n;
-  log_progress("evaluation", (double)++w->done, (double)w->total, "answers");
+  log_progress("evaluate", (double)++w->done, (double)w->total, "answers");
   if (w->err.code || collect_text(w->run, w->run->step_arena, w->tree, w->jobs[job].leaf[rollout], &text, &n, &w->err))
     return;
-  verify_queue_submit(w->run->verify, w->verifiers[w->first + job / w->per_problem], p, text, n,
-                      slot_of(w, job, rollout));
+  w->texts[slot] = text;
+  w->sizes[slot] = n;
+  verify_queue_submit(w->run->verify, w->verifiers[w->first + job / w->per_problem], p, text, n, slot);
 }
 
 static bool cancelled(void *arg)
@@ -139,8 +146,53 @@ static int make_jobs(struct answers *w, int32_t problems, struct error *err)
   return 0;
 }
 
-/* Answers problems first .. first+problems-1; right[problem] and tokens are added to. */
-static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int64_t *tokens, struct error *err)
+/* What the model read, for a person: the prompt, or the last message. */
+static const char *asked(const struct problem *p)
+{
+  size_t n = json_array_size(p->messages);
+  const char *last = n ? json_string_value(json_object_get(json_array_get(p->messages, n - 1), "content")) : NULL;
+  return p->prompt ? p->prompt : last ? last : "";
+}
+
+static void put_answer(struct text *t, const struct answers *w, int32_t job, int32_t rollout, const struct verdict *v)
+{
+  const struct problem *p = &w->set->problems[w->first + job / w->per_problem];
+  const struct generate_job *j = &w->jobs[job];
+  size_t slot = slot_of(w, job, rollout);
+  struct attempt attempt = {.problem = p->id,
+                            .sample = j->first_rollout + rollout,
+                            .reward = v->reward,
+                            .correct = v->correct,
+                            .readable = v->readable,
+                            .extracted = v->extracted,
+                            .tokens = w->tree->segments[j->leaf[rollout]].count,
+                            .finish = j->finish[rollout] == FINISH_STOP ? "stop" : "length"};
+  text_puts(t, "{");
+  attempt_put_fields(t, &attempt);
+  text_puts(t, ", \"set\": ");
+  json_put_string(t, w->set->name, strlen(w->set->name));
+  text_puts(t, ", \"prompt\": ");
+  json_put_string(t, asked(p), strlen(asked(p)));
+  text_puts(t, ", \"text\": ");
+  json_put_string(t, w->texts[slot], w->sizes[slot]);
+  text_puts(t, "}\n");
+}
+
+/* The chunk's answers as lines that `assay eval --from` reads. */
+static int keep_answers(struct answers *w, int32_t problems, const struct verdict *verdicts, struct error *err)
+{
+  struct text t = {0};
+  if (!w->lines) return 0;
+  for (int32_t j = 0; j < problems * w->per_problem; j++)
+    for (int32_t k = 0; k < w->jobs[j].count; k++) put_answer(&t, w, j, k, &verdicts[slot_of(w, j, k)]);
+  int rc = text_finish(&t, err);
+  if (!rc) rc = run_folder_add_lines(w->arena, w->lines, t.bytes ? t.bytes : "", t.size, err);
+  text_free(&t);
+  return rc;
+}
+
+/* Answers problems first .. first+problems-1; right[problem] is added to. */
+static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, struct error *err)
 {
   struct run *r = w->run;
   struct generate_hooks hooks = {.finished = finished, .cancelled = cancelled, .arg = w};
@@ -149,7 +201,9 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int
   TRY(tree_create(r->step_arena, &w->tree, err));
   TRY(make_jobs(w, problems, err));
   struct verdict *verdicts = ARENA_NEW(r->step_arena, struct verdict, slots, "evaluation", err);
-  if (!verdicts) return err->code;
+  w->texts = ARENA_NEW(r->step_arena, const char *, slots, "evaluation", err);
+  w->sizes = ARENA_NEW(r->step_arena, size_t, slots, "evaluation", err);
+  if (!verdicts || !w->texts || !w->sizes) return err->code;
   verify_queue_start(r->verify, verdicts, slots);
   int rc = generator_run(r->generator, w->tree, w->jobs, problems * w->per_problem, r->recipe->train.temperature,
                          r->trainer->weight_version, &hooks, NULL, err);
@@ -161,9 +215,7 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, int
     *err = waited;
   TRY(w->err.code ? w->err.code : rc ? rc : wait_rc);
   for (size_t i = 0; i < slots; i++) right[(size_t)w->first + i / (size_t)w->samples] += verdicts[i].correct;
-  for (int32_t j = 0; j < problems * w->per_problem; j++)
-    for (int32_t k = 0; k < w->jobs[j].count; k++) *tokens += w->tree->segments[w->jobs[j].leaf[k]].count;
-  return 0;
+  return keep_answers(w, problems, verdicts, err);
 }
 
 /* 95 % interval of the accuracy; samples of one problem are not independent. */
@@ -177,12 +229,17 @@ static int interval(struct run *r, const int32_t *right, int32_t problems, int64
   return 0;
 }
 
-static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_result *out, struct error *err)
+static int evaluate_set(struct run *r, const struct eval_set *set, struct arena *a, struct file_writer *lines,
+                        struct eval_result *out, struct error *err)
 {
-  struct answers w = {
-      .run = r, .set = set, .samples = r->recipe->eval.samples, .total = (int64_t)set->count * r->recipe->eval.samples};
+  struct answers w = {.run = r,
+                      .set = set,
+                      .samples = r->recipe->eval.samples,
+                      .total = (int64_t)set->count * r->recipe->eval.samples,
+                      .arena = a,
+                      .lines = lines};
   double start = clock_seconds();
-  int64_t tokens = 0, sum = 0, solved = 0;
+  int64_t sum = 0, solved = 0;
   w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
   int32_t *right = memory_alloc((size_t)set->count, sizeof *right, "evaluation", err);
   w.verifiers = memory_alloc((size_t)set->count, sizeof *w.verifiers, "evaluation", err);
@@ -190,7 +247,7 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_r
   for (int32_t i = 0; !rc && i < set->count; i++)
     rc = verifier_set_find(r->verifiers, &set->problems[i], &w.verifiers[i], err);
   for (w.first = 0; !rc && w.first < set->count; w.first += CHUNK)
-    rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, right, &tokens, err);
+    rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, right, err);
   for (int32_t i = 0; !rc && i < set->count; i++) {
     sum += right[i];
     solved += right[i] > 0;
@@ -198,7 +255,6 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct eval_r
   if (!rc) {
     *out = (struct eval_result){.accuracy = (double)sum / (double)w.total,
                                 .pass = (double)solved / set->count,
-                                .length = (double)tokens / (double)w.total,
                                 .seconds = clock_seconds() - start};
     rc = interval(w.run, right, set->count, w.samples, out, err);
   }
@@ -220,22 +276,39 @@ static void report(struct run *r, const struct eval_set *set, const struct eval_
     snprintf(name, sizeof name, "eval/%.*s/%s", n > 40 ? 40 : n, base, rows[i].what);
     metrics_set(&r->metrics, name, rows[i].value);
   }
-  log_info("evaluation %.*s: %.1f %% (95 %%: %.1f to %.1f) of %d problems, %lld answers each, %.1f tokens, %.1f s", n,
-           base, 100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, (long long)r->recipe->eval.samples,
-           e->length, e->seconds);
+  char times[32] = "";
+  if (r->recipe->eval.samples > 1) snprintf(times, sizeof times, " x %lld", (long long)r->recipe->eval.samples);
+  log_info("evaluation %.*s, step %lld: %.1f %% (95 %%: %.1f to %.1f), %d problems%s, %.1f s", n, base,
+           (long long)r->step, 100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, times, e->seconds);
 }
 
-int evaluate_run(struct run *r, struct error *err)
+/* Every set; the mean of their accuracies. */
+static int evaluate_sets(struct run *r, struct arena *a, double *mean, struct error *err)
 {
+  struct file_writer *lines = NULL;
   double sum = 0;
+  if (r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL)
+    TRY(run_folder_open_lines(r->folder, a, "evaluations", r->step, &lines, err));
   for (size_t i = 0; i < r->eval_set_count; i++) {
     struct eval_result e;
-    TRY(evaluate_set(r, &r->eval_sets[i], &e, err));
+    TRY(evaluate_set(r, &r->eval_sets[i], a, lines, &e, err));
     log_progress_end();
     report(r, &r->eval_sets[i], &e);
     sum += e.accuracy;
   }
-  double mean = sum / (double)r->eval_set_count;
+  *mean = sum / (double)r->eval_set_count;
+  return lines ? file_writer_commit(lines, err) : 0;
+}
+
+int evaluate_run(struct run *r, struct error *err)
+{
+  double mean = 0, start = clock_seconds();
+  struct arena *a = arena_create("evaluation", 0, err);
+  if (!a) return err->code;
+  int rc = evaluate_sets(r, a, &mean, err);
+  arena_destroy(a);
+  TRY(rc);
+  metrics_set(&r->metrics, "seconds/evaluate", clock_seconds() - start);
   if (math_is_nan(r->best) || mean > r->best) {
     r->best = mean;
     r->best_step = r->step;

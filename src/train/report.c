@@ -4,6 +4,8 @@
 #include "core/log.h"
 #include "core/math.h"
 #include "core/pool.h"
+#include "train/chart.h"
+#include "train/events.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -129,23 +131,28 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
   return 0;
 }
 
-/* What a person wants to see of a step. */
-static void say(const struct run *r)
+/* What a person wants to see of a step: every line is in log.txt, and elsewhere than on a terminal the first, the last,
+ * those with an evaluation, and one every 10 s. */
+static void say(struct run *r)
 {
+  enum { SECONDS = 10 };
   const struct metrics *m = &r->metrics;
-  if (r->recipe->kind == RECIPE_SFT) {
-    log_info("step %3lld/%lld  loss %.4f  grad %.3g  lr %.3g  %.0f tok/s  %.2f s", (long long)r->step,
-             (long long)r->recipe->train.steps, metrics_get(m, "loss"), metrics_get(m, "grad_norm"),
-             metrics_get(m, "lr"), metrics_get(m, "tok_s/train"), metrics_get(m, "time_s"));
-    return;
-  }
-  log_info(
-      "step %3lld/%lld  solved %5.1f %%  reward %.3f  entropy %.3f  length %.1f  grad %.3g  %.0f tok/s  %.2f s  "
-      "mismatch %.0f of %.0f",
-      (long long)r->step, (long long)r->recipe->train.steps, 100 * metrics_get(m, "solved"),
-      metrics_get(m, "reward/mean"), metrics_get(m, "entropy"), metrics_get(m, "length/mean"),
-      metrics_get(m, "grad_norm"), metrics_get(m, "tok_s/generate"), metrics_get(m, "time_s"),
-      metrics_get(m, "mismatch"), metrics_get(m, "mismatch/of"));
+  double now = clock_seconds();
+  bool due = r->step == 1 || r->step == r->recipe->train.steps || now - r->said >= SECONDS ||
+             !math_is_nan(metrics_get(m, "seconds/evaluate"));
+  if (due) r->said = now;
+  if (r->recipe->kind == RECIPE_SFT)
+    log_detail(due, "step %3lld/%lld  loss %.4f  grad %.3g  lr %.3g  %.0f tok/s  %.2f s", (long long)r->step,
+               (long long)r->recipe->train.steps, metrics_get(m, "loss"), metrics_get(m, "grad_norm"),
+               metrics_get(m, "lr"), metrics_get(m, "tok_s/train"), metrics_get(m, "time_s"));
+  else
+    log_detail(due,
+               "step %3lld/%lld  solved %5.1f %%  reward %.3f  entropy %.3f  length %.1f  grad %.3g  %.0f tok/s  "
+               "%.2f s  mismatch %.0f of %.0f",
+               (long long)r->step, (long long)r->recipe->train.steps, 100 * metrics_get(m, "solved"),
+               metrics_get(m, "reward/mean"), metrics_get(m, "entropy"), metrics_get(m, "length/mean"),
+               metrics_get(m, "grad_norm"), metrics_get(m, "tok_s/generate"), metrics_get(m, "time_s"),
+               metrics_get(m, "mismatch"), metrics_get(m, "mismatch/of"));
 }
 
 int report_write(struct run *r, struct error *err)
@@ -155,7 +162,31 @@ int report_write(struct run *r, struct error *err)
   int rc = text_finish(&line, err);
   if (!rc) rc = run_folder_append_metrics(r->folder, line.bytes, line.size, err);
   text_free(&line);
+  if (!rc) rc = events_append(r->events, &r->metrics, err);
+  if (!rc) rc = ledger_add(r->ledger, &r->metrics, err);
   if (!rc && !math_is_nan(metrics_get(&r->metrics, "time_s"))) say(r);
+  return rc || !r->watch.reported ? rc : r->watch.reported(r->watch.arg, &r->metrics, err);
+}
+
+/* The title holds nothing that differs between two runs with the same numbers. */
+int report_curve(struct run *r, struct error *err)
+{
+  struct arena_mark mark = arena_mark(r->arena);
+  struct text svg = {0}, title = {0};
+  struct file_writer *w;
+  const struct ledger_result *first = ledger_first(r->ledger, 0), *last = ledger_last(r->ledger, 0);
+  char *path = path_join(r->arena, r->folder->path, "curve.svg", err);
+  text_printf(&title, "%s, %s", path_base(r->recipe->file), path_base(r->recipe->top.model));
+  if (first && last != first)
+    text_printf(&title, ": %s %.1f %% to %.1f %%", r->ledger->sets[0], 100 * first->accuracy, 100 * last->accuracy);
+  chart_put_svg(&svg, r->ledger, title.bytes ? title.bytes : "");
+  int rc = path ? text_finish(&svg, err) : err->code;
+  if (!rc) rc = file_writer_open(r->arena, path, &w, err);
+  if (!rc) rc = file_writer_write(w, svg.bytes, svg.size, err);
+  if (!rc) rc = file_writer_commit(w, err);
+  text_free(&svg);
+  text_free(&title);
+  arena_release(r->arena, mark);
   return rc;
 }
 

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/math.h"
 #include "core/pool.h"
+#include "train/events.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -235,6 +236,18 @@ static int open_folder(struct run *r, const struct run_options *o, struct error 
   return log ? log_open(log, err) : err->code;
 }
 
+/* What has been so far, and the file in which TensorBoard will see it go on. */
+static int open_ledger(struct run *r, bool resume, struct error *err)
+{
+  TRY(ledger_create(r->arena, r->recipe->kind == RECIPE_SFT, &r->ledger, err));
+  if (resume) {
+    char *path = path_join(r->step_arena, r->folder->path, "metrics.jsonl", err);
+    if (!path) return err->code;
+    TRY(ledger_read(r->ledger, r->step_arena, path, err));
+  }
+  return events_open(r->arena, r->folder->path, resume, r->last_saved + 1, &r->events, err);
+}
+
 static void close_log(void *unused)
 {
   struct error ignored = {0};
@@ -249,6 +262,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   r->arena = a;
   r->stop = o->stop;
   if (o->hooks) r->hooks = *o->hooks;
+  if (o->watch) r->watch = *o->watch;
   r->best = (double)__builtin_nanf("");
   r->best_step = r->last_saved = -1;
   r->step_arena = arena_create("step", 1 << 20, err);
@@ -276,14 +290,34 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(load_weights(r, o, err));
   TRY(open_reference(r, err));
   if (!o->resume) TRY(open_folder(r, o, err));
+  TRY(open_ledger(r, o->resume, err));
   return write_recipe(r, err);
 }
 
-void run_describe(const struct run *r, struct text *out)
+static void describe_model(const struct run *r, struct text *out)
 {
   const struct model_config *c = &r->session.config;
   text_printf(out, "model %s: %s, %.1f M parameters, %d layers, vocabulary %d\n", r->recipe->top.model, c->architecture,
               (double)model_parameters(c) / 1e6, c->layers, c->vocab);
+}
+
+void run_describe_briefly(const struct run *r, struct text *out)
+{
+  const struct recipe *p = r->recipe;
+  describe_model(r, out);
+  text_puts(out, "data: ");
+  if (stream_size(r->stream)) text_printf(out, "%llu problems; ", (unsigned long long)stream_size(r->stream));
+  if (p->kind == RECIPE_SFT)
+    text_printf(out, "%" PRId64 " examples a step\n", p->train.batch);
+  else
+    text_printf(out, "%" PRId64 " of them x %" PRId64 " answers a step\n", p->rollout.problems, p->rollout.group);
+  text_printf(out, "memory: %.0f MiB of %.0f MiB at the peak; %d threads\n", (double)r->plan.total / 1048576,
+              (double)r->plan.limit / 1048576, r->plan.threads);
+}
+
+void run_describe(const struct run *r, struct text *out)
+{
+  describe_model(r, out);
   if (stream_size(r->stream)) text_printf(out, "data: %llu problems\n", (unsigned long long)stream_size(r->stream));
   text_puts(out, "memory at the peak:\n");
   plan_print(&r->plan, out);
@@ -342,6 +376,16 @@ int run_recipe(const struct run *r, struct text *out, struct error *err)
 struct device *run_device(const struct run *r)
 {
   return r->session.device;
+}
+
+const struct ledger *run_ledger(const struct run *r)
+{
+  return r->ledger;
+}
+
+int64_t run_steps(const struct run *r)
+{
+  return r->recipe->train.steps;
 }
 
 const char *run_weights_hash(const struct run *r)
@@ -444,17 +488,21 @@ static int first_evaluation(struct run *r, struct error *err)
   r->metrics.count = 0;
   metrics_set_int(&r->metrics, "step", 0);
   TRY(evaluate_run(r, err));
-  return report_write(r, err);
+  TRY(report_write(r, err));
+  return report_curve(r, err);
 }
 
+/* The step of a new best is saved as well: checkpoints/best links to it. */
 static int one_step(struct run *r, struct error *err)
 {
   int64_t last = r->recipe->train.steps;
   TRY(run_step(r, err));
-  if (r->eval_set_count && due(r->step, r->recipe->eval.every, last)) TRY(evaluate_run(r, err));
+  bool evaluate = r->eval_set_count && due(r->step, r->recipe->eval.every, last);
+  if (evaluate) TRY(evaluate_run(r, err));
   TRY(report_write(r, err));
-  if (due(r->step, r->recipe->save.every, last)) TRY(save_now(r, err));
-  return 0;
+  bool save = due(r->step, r->recipe->save.every, last) || (evaluate && r->best_step == r->step);
+  if (save) TRY(save_now(r, err));
+  return evaluate || save ? report_curve(r, err) : 0;
 }
 
 /* A run that was resumed behind its last step has saved nothing. */
@@ -481,7 +529,7 @@ int run_train(struct run *r, struct error *err)
   TRY(rc);
   if (r->last_saved != r->step) TRY(save_now(r, err));
   if (!r->weights_hash[0]) TRY(hash_what_was_resumed(r, err));
-  log_info("done: %s", r->folder->path);
-  log_info("weights %s state %s", r->weights_hash, r->state_hash);
+  log_detail(true, "done: %s", r->folder->path);
+  log_detail(true, "weights %s state %s", r->weights_hash, r->state_hash);
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "rollout/generate.h"
 #include "rollout/session.h"
 #include "train/checkpoint.h"
+#include "train/ledger.h"
 #include "train/plan.h"
 #include "train/recipe.h"
 #include "train/run_folder.h"
@@ -31,7 +32,6 @@ struct eval_set {
 struct eval_result {
   double accuracy, low, high; /* fraction of right answers; 95 % interval over problems */
   double pass;                /* at least one of the samples right */
-  double length;              /* mean tokens */
   double seconds;
 };
 
@@ -60,9 +60,13 @@ struct run {
   double best;        /* accuracy of the best evaluation so far, NaN: none */
   int64_t best_step;
   struct metrics metrics;                /* of the step that is running */
+  struct ledger *ledger;                 /* of all steps */
+  const char *events;                    /* file for TensorBoard */
+  double said;                           /* when a person last saw a line of a step */
   double save_seconds;                   /* of the last checkpoint, for the next step's metrics */
   bool (*stop)(void);                    /* a signal asked for an orderly end; may be NULL */
   struct run_hooks hooks;                /* tests; zero elsewhere */
+  struct run_watch watch;                /* who looks on; zero: nobody */
   char weights_hash[65], state_hash[65]; /* of the last checkpoint */
 };
 
@@ -86,7 +90,9 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
 int report_rollouts(struct run *r, const struct step *s, struct error *err) MUST_USE;
 /* One rollout's line of it. */
 int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err) MUST_USE;
-int report_write(struct run *r, struct error *err) MUST_USE; /* the line in metrics.jsonl, and one on stderr */
+/* The line in metrics.jsonl, the event file and the ledger; one for a person. */
+int report_write(struct run *r, struct error *err) MUST_USE;
+int report_curve(struct run *r, struct error *err) MUST_USE; /* curve.svg as it is by now */
 
 /* evaluate.c */
 int evaluate_open(struct run *r, struct error *err) MUST_USE;

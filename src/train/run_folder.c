@@ -1,6 +1,5 @@
 #include "train/run_folder.h"
 
-#include "core/file.h"
 #include "core/math.h"
 
 #include <errno.h>
@@ -99,23 +98,31 @@ static int cut_metrics(struct run_folder *r, int64_t step, struct error *err)
   return keep == n ? 0 : file_truncate(path, keep, err);
 }
 
-int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err)
+/* PART/STEP.jsonl.zst of later steps, and what else an interrupted step left there. */
+static int cut_lines(struct run_folder *r, const char *part, int64_t step, struct error *err)
 {
   struct arena *a = r->arena;
-  char *rollouts = path_join(a, r->path, "rollouts", err), **names;
+  char *folder = path_join(a, r->path, part, err), **names;
   size_t count;
-  if (!rollouts) return err->code;
-  TRY(cut_metrics(r, step, err));
-  TRY(file_list(a, rollouts, &names, &count, err));
+  if (!folder) return err->code;
+  if (!file_exists(folder)) return 0;
+  TRY(file_list(a, folder, &names, &count, err));
   for (size_t i = 0; i < count; i++) {
     char *end;
     long long number = strtoll(names[i], &end, 10);
     if (!strcmp(end, ".jsonl.zst") && number <= step) continue;
-    char *path = path_join(a, rollouts, names[i], err);
+    char *path = path_join(a, folder, names[i], err);
     if (!path) return err->code;
     TRY(file_remove_tree(path, err));
   }
   return 0;
+}
+
+int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err)
+{
+  TRY(cut_metrics(r, step, err));
+  TRY(cut_lines(r, "rollouts", step, err));
+  return cut_lines(r, "evaluations", step, err);
 }
 
 int run_folder_append_metrics(struct run_folder *r, const char *line, size_t n, struct error *err)
@@ -127,23 +134,39 @@ int run_folder_append_metrics(struct run_folder *r, const char *line, size_t n, 
   return rc;
 }
 
-int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *lines, size_t n, struct error *err)
+int run_folder_open_lines(const struct run_folder *r, struct arena *a, const char *part, int64_t step,
+                          struct file_writer **out, struct error *err)
 {
-  struct arena *a = r->arena;
+  char *folder = path_join(a, r->path, part, err),
+       *path = arena_printf(a, part, err, "%s/%s/%06" PRId64 ".jsonl.zst", r->path, part, step);
+  if (!folder || !path) return err->code;
+  TRY(file_make_folder(folder, err));
+  return file_writer_open(a, path, out, err);
+}
+
+int run_folder_add_lines(struct arena *a, struct file_writer *w, const char *lines, size_t n, struct error *err)
+{
   struct arena_mark mark = arena_mark(a);
   size_t room = ZSTD_compressBound(n);
-  char *packed = ARENA_NEW(a, char, room, "rollouts", err),
-       *path = arena_printf(a, "rollouts", err, "%s/rollouts/%06" PRId64 ".jsonl.zst", r->path, step);
-  if (!packed || !path) return err->code;
+  char *packed = ARENA_NEW(a, char, room, "lines", err);
+  if (!packed) return err->code;
   size_t size = ZSTD_compress(packed, room, lines, n, 3);
   if (ZSTD_isError(size))
-    FAIL_AT(err, ERROR_RESOURCE, path, 0, NULL, "could not be compressed (%s); expected memory for it",
-            ZSTD_getErrorName(size));
-  struct file_writer *w;
-  TRY(file_writer_open(a, path, &w, err));
+    FAIL(err, ERROR_RESOURCE, "%zu bytes of lines could not be compressed (%s); expected memory for it", n,
+         ZSTD_getErrorName(size));
   TRY(file_writer_write(w, packed, size, err));
-  TRY(file_writer_commit(w, err));
   arena_release(a, mark);
+  return 0;
+}
+
+int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *lines, size_t n, struct error *err)
+{
+  struct arena_mark mark = arena_mark(r->arena);
+  struct file_writer *w;
+  TRY(run_folder_open_lines(r, r->arena, "rollouts", step, &w, err));
+  TRY(run_folder_add_lines(r->arena, w, lines, n, err));
+  TRY(file_writer_commit(w, err));
+  arena_release(r->arena, mark);
   return 0;
 }
 

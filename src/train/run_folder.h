@@ -3,6 +3,7 @@
 #ifndef ASSAY_TRAIN_RUN_FOLDER_H
 #define ASSAY_TRAIN_RUN_FOLDER_H
 
+#include "core/file.h"
 #include "core/json.h"
 
 struct run_folder {
@@ -19,10 +20,16 @@ int run_folder_open(struct arena *a, const char *path, bool resume, struct run_f
 int run_folder_check_new(struct arena *a, const char *path, struct error *err) MUST_USE;
 /* A path for a run without a name: runs/<recipe>-<n>, the first n that is free. */
 int run_folder_next(struct arena *a, const char *recipe_path, char **out, struct error *err) MUST_USE;
-/* metrics.jsonl and rollouts/ as they were after `step`. */
+/* metrics.jsonl, rollouts/ and evaluations/ as they were after `step`. */
 int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err) MUST_USE;
 int run_folder_append_metrics(struct run_folder *r, const char *line, size_t n, struct error *err) MUST_USE;
-/* rollouts/STEP.jsonl.zst */
+/* PART/STEP.jsonl.zst, piece by piece: each piece is a frame of its own; visible after file_writer_commit. The writer
+   lives in arena a. part: "rollouts", "evaluations". */
+int run_folder_open_lines(const struct run_folder *r, struct arena *a, const char *part, int64_t step,
+                          struct file_writer **out, struct error *err) MUST_USE;
+int run_folder_add_lines(struct arena *a, struct file_writer *w, const char *lines, size_t n,
+                         struct error *err) MUST_USE;
+/* rollouts/STEP.jsonl.zst in one piece. */
 int run_folder_write_rollouts(struct run_folder *r, int64_t step, const char *lines, size_t n,
                               struct error *err) MUST_USE;
 

@@ -18,6 +18,13 @@ struct run_hooks {
   void *arg;
 };
 
+/* Who looks on. Called on the run's thread behind each line of metrics; nothing that it does moves a bit. */
+struct metrics;
+struct run_watch {
+  int (*reported)(void *arg, const struct metrics *m, struct error *err);
+  void *arg;
+};
+
 struct run_options {
   const char *recipe;           /* file */
   bool sft;                     /* `assay sft`: examples instead of rollouts */
@@ -32,6 +39,7 @@ struct run_options {
   int64_t seed;           /* --seed, -1: the recipe's */
   const char *compute;    /* --compute, NULL: the recipe's */
   bool (*stop)(void);
+  const struct run_watch *watch; /* NULL: nobody */
   const struct run_hooks *hooks; /* tests; NULL */
 };
 
@@ -39,8 +47,14 @@ struct run_options {
 int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err) MUST_USE;
 /* To train.steps. ERROR_STOPPED after an orderly stop (a checkpoint is written), ERROR_LAW on a mismatch. */
 int run_train(struct run *r, struct error *err) MUST_USE;
-/* The plan as text. */
+/* The model, the data and the memory plan as text; in brief: three lines. */
 void run_describe(const struct run *r, struct text *out);
+void run_describe_briefly(const struct run *r, struct text *out);
+/* What the run came to (summary.h says what is in it), for a person and as one JSON object. program: how the commands
+   to try next begin. */
+int run_summary(struct run *r, const char *program, int columns, bool utf8, struct text *out,
+                struct error *err) MUST_USE;
+int run_summary_json(struct run *r, struct text *out, struct error *err) MUST_USE;
 /* Floating point operations of one step (a multiply-add is two) if every answer is rollout.max_new_tokens long; prompts
    are as long as the first problems' are. Draws from the data and puts it back. */
 int run_step_operations(struct run *r, double *out, struct error *err) MUST_USE;
@@ -48,6 +62,10 @@ int run_step_operations(struct run *r, double *out, struct error *err) MUST_USE;
 int run_recipe(const struct run *r, struct text *out, struct error *err) MUST_USE;
 struct device;
 struct device *run_device(const struct run *r);
+
+struct ledger;
+const struct ledger *run_ledger(const struct run *r);
+int64_t run_steps(const struct run *r); /* train.steps */
 
 /* The hashes of the last checkpoint, 64 hexadecimal digits each. */
 const char *run_weights_hash(const struct run *r);

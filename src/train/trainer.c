@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "core/log.h"
 #include "core/math.h"
 #include "rollout/kv.h"
 
@@ -353,7 +354,14 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   }
   struct arena_mark mark = arena_mark(a);
   int rc = open_pass(r, a, err);
-  for (int32_t m = 0; !rc && m < b->micro_count; m++) rc = run_micro(r, &b->micros[m], err);
+  bool told = r->t->trained != NULL;
+  int64_t done = 0;
+  for (int32_t m = 0; !rc && m < b->micro_count; m++) {
+    if (told) log_progress(r->coef ? "train" : "score", (double)done, b->rows, "tok");
+    rc = run_micro(r, &b->micros[m], err);
+    done += b->micros[m].rows;
+  }
+  if (told) log_progress_end();
   for (int32_t n = 0; r->places && n < b->node_count; n++)
     kv_path_release(r->t->kv, &r->places[n].path);  // after a failure
   if (!rc && r->coef) rc = decoder_gradients_join(r->t->gradients, r->t->trained, b->embed_ids, b->embed_count, err);
