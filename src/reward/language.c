@@ -27,11 +27,11 @@ static const struct range {
     {0x3400, 0x4dbf, OWN, "zh-cn"}, {0x4e00, 0x9fff, OWN, "zh-cn"},
 };
 
-/* Frequent words, lower case, between spaces; letters: those that its neighbours lack, counted in words that hold one.
+/* Frequent words, lower case, between spaces; marks: letters and pieces of words that its neighbours lack.
  */
 static const struct row {
   enum script script;
-  const char *code, *words, *letters;
+  const char *code, *words, *marks;
 } rows[] = {
     {LATIN, "en",
      " the of and to in a is that for it as was with be by on not he his but at are this have from or had an they "
@@ -40,7 +40,7 @@ static const struct row {
      "than "
      "into them can only other time some could these two may first then do any like my now over such our me even most "
      "your i us how here please also should just ",
-     ""},
+     "'s n't ing"},
     {LATIN, "de",
      " der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat "
      "dass "
@@ -55,17 +55,17 @@ static const struct row {
     {LATIN, "es",
      " de la que el en y a los se del las un por con no una su para es al lo como más o pero sus le ha me si sin sobre "
      "este ya entre cuando todo esta ser son dos también fue había era muy hasta desde está mi porque qué yo eso nos ",
-     "ñ¿¡"},
+     "ñ ¿ ¡"},
     {LATIN, "pt",
      " de a o que e do da em um para é com não uma os no se na por mais as dos como mas foi ao ele das tem à seu sua "
      "ou "
      "ser quando muito há nos já está eu também só pelo pela até isso ela entre era depois sem mesmo aos você são ",
-     "ãõ"},
+     "ã õ"},
     {LATIN, "it",
      " di e il la che in a per un è del non sono le con i si da una al dei come lo della ma gli ha nel più anche alla "
      "o "
      "su se questo ci mi delle questa io essere dalla loro tutto nella era fatto ho perché cui quando molto ",
-     "ìò"},
+     "ì ò"},
     {LATIN, "nl",
      " de het een van en in is dat op te zijn met voor niet aan er om ook als dan maar bij of uit nog naar heeft ze "
      "wordt "
@@ -74,26 +74,27 @@ static const struct row {
     {LATIN, "sv",
      " och att det i en som är av på för med till den har de inte om ett var jag från men vi kan så hon han ", "å"},
     {LATIN, "da", " og i at det er en til af på som med for den de ikke der han har et var jeg fra men vi kan hun af ",
-     "æø"},
+     "æ ø"},
     {LATIN, "no", " og i det på som er en til å av for at med har de ikke den han var jeg fra men vi kan hun et ", ""},
     {LATIN, "fi",
      " ja on ei että se hän oli joka mutta ovat kun niin myös tai kuin ole voi sen jos mitä olen tämä minä sinä hänen "
      "olla nyt kaikki siitä ne mukaan sekä ",
-     "äö"},
+     "ä ö"},
     {LATIN, "et", " ja on ei et see ta oli mis kui ka aga või ma sa nad kes seda oma siis veel olen ", "õ"},
-    {LATIN, "hu", " a az és hogy nem is egy ez meg csak de ha vagy mint van volt már el én te mert aki ami ", "őű"},
-    {LATIN, "pl", " w i na z się nie do to że jest o jak po co od za przez dla są jego ale był oraz tym ", "ąęłśćźż"},
-    {LATIN, "cs", " a v se na je že s z do o to jako za by pro ale jsou po tak si jeho který ve ", "ěřů"},
-    {LATIN, "sk", " a v sa na je že s z do o to ako za by pre ale sú po tak si jeho ktorý vo ", "ľĺŕô"},
-    {LATIN, "ro", " de și în a la cu pe un o nu din că pentru este care mai sunt sau fi ce am ca prin ", "ășțşţ"},
-    {LATIN, "hr", " i je u da se na za su ne od s kao što o sam koji ali to ili bi kako ", "čćđšž"},
-    {LATIN, "sl", " in je v na da se za so ne od s kot ki o sem pa ali to tudi bi ", "čšž"},
-    {LATIN, "tr", " ve bir bu da de için ile çok ne daha gibi olarak var ben sen o kadar ama en olan ", "ığş"},
+    {LATIN, "hu", " a az és hogy nem is egy ez meg csak de ha vagy mint van volt már el én te mert aki ami ", "ő ű"},
+    {LATIN, "pl", " w i na z się nie do to że jest o jak po co od za przez dla są jego ale był oraz tym ",
+     "ą ę ł ś ć ź ż"},
+    {LATIN, "cs", " a v se na je že s z do o to jako za by pro ale jsou po tak si jeho který ve ", "ě ř ů"},
+    {LATIN, "sk", " a v sa na je že s z do o to ako za by pre ale sú po tak si jeho ktorý vo ", "ľ ĺ ŕ ô"},
+    {LATIN, "ro", " de și în a la cu pe un o nu din că pentru este care mai sunt sau fi ce am ca prin ", "ă ș ț ş ţ"},
+    {LATIN, "hr", " i je u da se na za su ne od s kao što o sam koji ali to ili bi kako ", "č ć đ š ž"},
+    {LATIN, "sl", " in je v na da se za so ne od s kot ki o sem pa ali to tudi bi ", "č š ž"},
+    {LATIN, "tr", " ve bir bu da de için ile çok ne daha gibi olarak var ben sen o kadar ama en olan ", "ı ğ ş"},
     {LATIN, "vi",
      " và của là có các một cho không được người trong đã với những này để khi tôi bạn về đến từ như cũng ra sẽ vào "
      "nhiều "
      "rất làm thể năm ở trên ",
-     "ơưđăạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ"},
+     "ơ ư đ ă ạ ả ấ ầ ẩ ẫ ậ ắ ằ ẳ ẵ ặ ẹ ẻ ẽ ế ề ể ễ ệ ỉ ị ọ ỏ ố ồ ổ ỗ ộ ớ ờ ở ỡ ợ ụ ủ ứ ừ ử ữ ự ỳ ỵ ỷ ỹ"},
     {LATIN, "sw",
      " na ya wa kwa ni katika la cha za kama hii hiyo huo yake wake au pia kuwa watu moja sana mimi wewe yeye sisi "
      "hapa "
@@ -103,22 +104,22 @@ static const struct row {
      " yang dan di dengan untuk dari pada ini itu dalam tidak adalah akan ke oleh juga saya anda atau karena ", ""},
     {LATIN, "tl", " ang ng sa na mga at ay ni para hindi ko si kung ito niya siya ako ka ", ""},
     {LATIN, "ca", " de la i el que en a les del per un una és els amb al no es més com ha però són ", "·"},
-    {LATIN, "lt", " ir kad yra į su tai ne iš o kaip buvo bet per jis jo dėl tik ar ", "ėįųū"},
-    {LATIN, "lv", " un ir ka no ar uz par bet tas kā to tika pēc ja viņš ", "ģķļņ"},
+    {LATIN, "lt", " ir kad yra į su tai ne iš o kaip buvo bet per jis jo dėl tik ar ", "ė į ų ū"},
+    {LATIN, "lv", " un ir ka no ar uz par bet tas kā to tika pēc ja viņš ", "ģ ķ ļ ņ"},
     {LATIN, "sq", " dhe në të e i një për me që nga është si ka më do ", "ë"},
     {LATIN, "af", " die en van in is het dat nie te vir met op wat hy ek sy aan was as ook ", ""},
     {LATIN, "so", " oo iyo waa in ka ku ee u la waxaa uu ay si ah soo aan ", ""},
-    {LATIN, "cy", " y yn a i yr o ar mae ei am wedi gan fod ac at oedd ", "ŵŷ"},
+    {LATIN, "cy", " y yn a i yr o ar mae ei am wedi gan fod ac at oedd ", "ŵ ŷ"},
     {CYRILLIC, "ru",
      " и в не на что я с он а как это по но они мы все она так его из у к за вы же от бы для был или о ее было есть то "
      "если когда только может этот который ",
-     "ыэё"},
+     "ы э ё"},
     {CYRILLIC, "bg",
      " и в на да се не за от с е си са по че това като до как но или той тя беше ще които има го му след може ги при ",
      "ъ"},
-    {CYRILLIC, "uk", " і в на не що з до я у та як це він за по але його вони ми для є був від ", "іїєґ"},
-    {CYRILLIC, "mk", " и во на да се не за од со е што тоа како но или тој таа беше ќе кои има ", "ќѓѕ"},
-    {CYRILLIC, "sr", " и у је да се на за су не од са као што о сам који али то или би ", "ђћџ"},
+    {CYRILLIC, "uk", " і в на не що з до я у та як це він за по але його вони ми для є був від ", "і ї є ґ"},
+    {CYRILLIC, "mk", " и во на да се не за од со е што тоа како но или тој таа беше ќе кои има ", "ќ ѓ ѕ"},
+    {CYRILLIC, "sr", " и у је да се на за су не од са као што о сам који али то или би ", "ђ ћ џ"},
     {DEVANAGARI, "hi",
      " है के में की को और से का यह हैं पर एक नहीं कि ने भी इस था लिए ही तो हो वह कर हम आप मैं जो गया किया थे अपने बहुत साथ या "
      "रहा करने होता सकते करें ",
@@ -132,15 +133,15 @@ static const struct row {
     {ARABIC, "ar",
      " في من على إلى أن هذا التي الذي عن مع هو هي لا ما كان كل أو قد بين بعد لم ذلك هذه كما و أنا نحن يا عند حيث ثم "
      "إن ",
-     "ةأإىؤئ"},
+     "ة أ إ ى ؤ ئ"},
     {ARABIC, "fa",
      " و در به از که این را با است برای آن یک تا بر هم می شود شد خود ها من ما شما کرد بود باید اگر یا هر نیز است. ",
-     "پچژگ"},
+     "پ چ ژ گ"},
     {ARABIC, "ur",
      " کے کی میں ہے اور سے کا کو یہ نے پر ہیں کہ اس ایک بھی ہو تھا نہیں جو تو وہ آپ ہم لیے گیا کر ساتھ رہا ",
-     "ٹڈڑےںہھ"},
+     "ٹ ڈ ڑ ے ں ہ ھ"},
 };
-enum { ROWS = sizeof rows / sizeof *rows, RANGES = sizeof ranges / sizeof *ranges, WORD = 64 };
+enum { ROWS = sizeof rows / sizeof *rows, RANGES = sizeof ranges / sizeof *ranges, WORD = 64, MOST_WORDS = 2000 };
 
 static const struct range *range_of(uint32_t c)
 {
@@ -163,33 +164,27 @@ static size_t link_length(const char *s, size_t n)
 
 struct counts {
   size_t script[SCRIPT_COUNT], own[RANGES]; /* letters */
-  size_t words[ROWS], marks[ROWS];          /* words of the language; words with a letter that marks it */
-  const char *seen[ROWS][3];                /* the first different ones of `words`, as places in the row's list */
-  size_t all_words;
+  size_t score[ROWS];                       /* 1 a frequent word of the language, 2 a word with a mark of it */
 };
+
+/* Does the word hold one of these pieces, which stand between spaces? */
+static bool has_mark(const char *marks, const char *word, size_t length)
+{
+  for (size_t n; *marks; marks += n + (marks[n] == ' ')) {
+    n = strcspn(marks, " ");
+    if (memmem(word, length, marks, n)) return true;
+  }
+  return false;
+}
 
 /* One word, lower case, with a space at either end. */
 static void count_word(struct counts *c, const char *word, size_t length, uint32_t last)
 {
   const struct range *r = range_of(last);
   if (!r || r->script == OWN) return;
-  for (size_t i = 0; i < ROWS; i++) {
-    if (rows[i].script != r->script) continue;
-    const char *found = strstr(rows[i].words, word);
-    c->words[i] += found != NULL;
-    for (int k = 0; found && k < 3; k++) {
-      if (!c->seen[i][k]) c->seen[i][k] = found;
-      if (c->seen[i][k] == found) break;
-    }
-    const char *letters = rows[i].letters;
-    for (size_t k = 0, step; letters[k]; k += step) {
-      unicode_at(letters, strlen(letters), k, &step);
-      if (memmem(word, length, letters + k, step)) {
-        c->marks[i]++;
-        break;
-      }
-    }
-  }
+  for (size_t i = 0; i < ROWS; i++)
+    if (rows[i].script == r->script)
+      c->score[i] += (size_t)(strstr(rows[i].words, word) != NULL) + 2 * has_mark(rows[i].marks, word, length);
 }
 
 static void count_text(struct counts *c, const char *s, size_t n)
@@ -197,8 +192,8 @@ static void count_text(struct counts *c, const char *s, size_t n)
   char word[WORD + 8] = " ";
   size_t length = 1;
   uint32_t last = 0;
-  for (size_t i = 0, step; i <= n; i += step) {
-    size_t skip = i < n && length == 1 ? link_length(s + i, n - i) : 0;
+  for (size_t i = 0, words = 0, step; i <= n && words < MOST_WORDS; i += step) {
+    size_t skip = i < n && (!i || (unsigned char)s[i - 1] <= ' ') ? link_length(s + i, n - i) : 0;
     uint32_t ch = i < n ? unicode_at(s, n, i, &step) : ' ';
     bool inside = i < n && !skip && (unicode_is_word(ch) || (ch == '\'' && length > 1));
     if (i == n) step = 1;
@@ -212,7 +207,7 @@ static void count_text(struct counts *c, const char *s, size_t n)
             (size_t)utf8proc_encode_char(utf8proc_tolower((utf8proc_int32_t)ch), (utf8proc_uint8_t *)word + length);
     } else if (length > 1) {
       memcpy(word + length, " ", 2);
-      c->all_words++;
+      words++;
       count_word(c, word, length + 1, last);
       length = 1;
     }
@@ -231,19 +226,11 @@ static const char *own_language(const struct counts *c)
   return !strcmp(ranges[best].code, "zh-cn") && 10 * japanese > c->own[best] ? "ja" : ranges[best].code;
 }
 
-/* Enough different words of the language for a text of this length? */
-static bool has_evidence(const struct counts *c, size_t row)
-{
-  size_t different = c->marks[row] > 0, wanted = c->all_words < 10 ? 1 : c->all_words < 30 ? 2 : 3;
-  for (int k = 0; k < 3; k++) different += c->seen[row][k] != NULL;
-  return different >= wanted;
-}
-
 const char *language_detect(const char *s, size_t n)
 {
   struct counts c = {0};
   count_text(&c, s, n);
-  size_t others = 0, best_letters = 0, best = ROWS;
+  size_t others = 0, best_letters = 0, best = ROWS, next = 0;
   enum script script = LATIN;
   for (int i = 0; i < SCRIPT_COUNT; i++)
     if (i != LATIN) others += c.script[i];
@@ -255,8 +242,14 @@ const char *language_detect(const char *s, size_t n)
       script = (enum script)i;
     }
   if (script == OWN) return own_language(&c);
-  for (size_t i = 0; i < ROWS; i++)
-    if (rows[i].script == script && (best == ROWS || c.words[i] + 2 * c.marks[i] > c.words[best] + 2 * c.marks[best]))
+  for (size_t i = 0; i < ROWS; i++) {
+    if (rows[i].script != script) continue;
+    if (best == ROWS || c.score[i] > c.score[best]) {
+      next = best == ROWS ? 0 : c.score[best];
       best = i;
-  return has_evidence(&c, best) ? rows[best].code : "und";
+    } else if (c.score[i] > next) {
+      next = c.score[i];
+    }
+  }
+  return 10 * c.score[best] > 11 * next ? rows[best].code : "und";
 }

@@ -251,6 +251,7 @@ static void test_hostile(void **state)
       struct verdict v;
       struct error err = {0};
       CHECK_OK(judge(cases[i].id, cases[i].kwargs, text, SIZE, &v, &err), &err);
+      if (v.ms > 500) print_message("%s on %s: %g ms\n", cases[i].id, fillers[f], v.ms);
       CHECK(v.reason && v.ms < 20000);
     }
   }
