@@ -315,7 +315,9 @@ static int judge(struct arena *a, const struct verifier_config *c, const struct 
   struct piece got = trim((struct piece){response, n});
   if (o.last_line) got = last_line(got);
   out->readable = got.n > 0;
-  out->extracted = out->readable ? verdict_shown(a, got.s, got.n, VERDICT_TEXT - 4, err) : NULL;
+  size_t shown = got.n <= VERDICT_TEXT ? got.n : VERDICT_TEXT + 1; /* verify_now cuts */
+  out->extracted = out->readable ? arena_strndup(a, got.s, shown, "verdict", err) : NULL;
+  if (out->readable && !out->extracted) return err->code;
   TRY(prepare(a, &o, got, &codes, err));
   TRY(compare_all(a, &o, &codes, p, &best, err));
   out->reward = best.score;

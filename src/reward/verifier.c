@@ -1,7 +1,7 @@
 #include "reward/verifier.h"
-#include "data/source.h"
 #include <stdio.h>
 #include <string.h>
+#include "data/source.h"
 
 #define X(name) extern const struct verifier verifier_##name;
 #include "verifier_table.h"
