@@ -75,6 +75,7 @@ int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *er
 /* "4G" -> bytes. */
 bool cli_parse_size(const char *text, uint64_t *out);
 
+const struct option *cli_common_options(size_t *count);           /* those that every command has */
 void cli_put_help(struct text *t, const struct command *command); /* of one command */
 void cli_put_overview(struct text *t);                            /* `assay` alone */
 int cli_put_version(struct text *t, struct error *err) MUST_USE;

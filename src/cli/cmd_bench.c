@@ -274,7 +274,7 @@ static int run(struct cli *c, struct error *err)
 const struct command command_bench = {
     .name = "bench",
     .help = "Fixed workloads, timed: tokens per second, memory, share of the machine's peak",
-    .arguments = "WORK MODEL",
+    .arguments = "gemm|decode|shared|score|train|grpo MODEL",
     .about =
         "WORK is one of\n"
         "  gemm    the matrix products of a layer and of the LM head on --batch rows\n"

@@ -20,6 +20,12 @@ static const struct option common[] = {
 };
 enum { COMMON_COUNT = sizeof common / sizeof *common, MAX_OPTIONS = 64 };
 
+const struct option *cli_common_options(size_t *count)
+{
+  *count = COMMON_COUNT;
+  return common;
+}
+
 bool cli_parse_size(const char *text, uint64_t *out)
 {
   static const char units[] = "KMGT";
@@ -126,11 +132,12 @@ static int check_common(struct cli *c, struct error *err)
   return 0;
 }
 
-/* --help anywhere; --json and --quiet before the rest, so that an error about any word is printed as asked for. */
+/* --help anywhere before a --; --json and --quiet before the rest, so that an error about any word is printed as asked
+   for. */
 static bool look_ahead(struct cli *c, int argc, char **argv)
 {
   bool help = false;
-  for (int i = 0; i < argc; i++) {
+  for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
     help = help || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
     c->json = c->json || !strcmp(argv[i], "--json");
     c->quiet = c->quiet || !strcmp(argv[i], "--quiet");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The example in include/assay.h, compiled as a C and as a C++ program would see the header, linked with the build's
-# libraries as docs/train.md says, and run on a model drawn at random.
+# The example in include/assay.h, compiled as a C and as a C++ program would see the header, linked with the installed
+# library as docs/train.md says, and run on a model drawn at random.
 set -u
 root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 build=$(dirname "${ASSAY_BINARY:-$root/build/release/assay}")
@@ -24,10 +24,10 @@ cache="$build/CMakeCache.txt"
 compiler=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$cache")
 sanitize=$(sed -n 's/^ASSAY_SANITIZE:[A-Z]*=//p' "$cache")
 if grep -q '^ASSAY_FUZZ:BOOL=ON' "$cache"; then echo "compiled; a fuzz build is not linked"; exit 0; fi
-libraries=$(pkg-config --libs jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle)
+cmake --install "$build" --prefix "$work/installed" --component library >"$work/out" || fail "the library: $(cat "$work/out")"
+libraries=$(PKG_CONFIG_PATH="$work/installed/lib/pkgconfig" pkg-config --libs assay) || fail "assay.pc"
 # shellcheck disable=SC2086
-"${compiler:-cc}" ${sanitize:+-fsanitize=$sanitize} "$work/example.o" -Wl,--start-group "$build"/libassay_*.a \
-  -Wl,--end-group $libraries -lpthread -lm -o "$work/example" || fail "the example does not link"
+"${compiler:-cc}" ${sanitize:+-fsanitize=$sanitize} "$work/example.o" $libraries -o "$work/example" || fail "the example does not link"
 "$work/example" "random:$root/models/tiny" '12+34=' >"$work/out" || fail "the example ends with $?"
 [ "$(wc -l <"$work/out")" -ge 4 ] && grep -q ' tokens)$' "$work/out" || fail "four answers expected: $(cat "$work/out")"
 "$work/example" "$work/none" >"$work/out" 2>"$work/err" && fail "a model that is not there is no error"
