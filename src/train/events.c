@@ -63,6 +63,7 @@ static void put_event_head(struct text *t, double wall, int64_t step)
   memcpy(&bits, &wall, sizeof bits);
   put_key(t, 1, FIXED64);
   put_little(t, bits, 8);
+  if (!step) return;  // the default is not written
   put_key(t, 2, VARINT);
   put_varint(t, (uint64_t)step);
 }
