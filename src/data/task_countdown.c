@@ -49,35 +49,80 @@ static void put_node(struct text *t, const struct node *nodes, int at)
   }
 }
 
-bool countdown_combine(struct arena *a, struct draw *d, const struct countdown_rules *rules, const int64_t *numbers,
-                       size_t count, int64_t *target, const char **expression, struct error *err)
+static bool join(struct node *nodes, int at, char op, int left, int right, const struct countdown_rules *rules)
 {
-  struct node nodes[2 * COUNTDOWN_NUMBERS];
+  nodes[at] = (struct node){.op = op, .left = left, .right = right};
+  return rational_apply(op, &nodes[left].value, &nodes[right].value, &nodes[at].value) &&
+         is_allowed(rules, &nodes[at].value);
+}
+
+/* The last two values under whatever operator, from a drawn one on, gives a wanted value. */
+static bool join_last(struct draw *d, struct node *nodes, int at, int left, int right,
+                      const struct countdown_rules *rules)
+{
+  size_t operators = strlen(rules->operators), first = draw_index(d, 2 * operators);
+  for (size_t i = 0; i < 2 * operators; i++) {
+    size_t way = (first + i) % (2 * operators);
+    bool swap = way >= operators;
+    if (!join(nodes, at, rules->operators[way % operators], swap ? right : left, swap ? left : right, rules)) continue;
+    const struct rational *value = &nodes[at].value;
+    if (value->bottom == 1 && value->top >= rules->min_target && value->top <= rules->max_target) return true;
+  }
+  return false;
+}
+
+/* The numbers combined at random: the index of the last node, or -1 where the value is none that is wanted. */
+static int combine(struct draw *d, const struct countdown_rules *rules, const struct countdown_problem *p,
+                   struct node nodes[2 * COUNTDOWN_NUMBERS])
+{
   int pool[COUNTDOWN_NUMBERS], made = 0;
   size_t operators = strlen(rules->operators);
-  ASSAY_BUG_IF(count < 1 || count > COUNTDOWN_NUMBERS);
-  for (; made < (int)count; made++) {
-    nodes[made] = (struct node){.value = rational_whole(numbers[made])};
+  for (; made < (int)p->count; made++) {
+    nodes[made] = (struct node){.value = rational_whole(p->numbers[made])};
     pool[made] = made;
   }
-  for (size_t left = count; left > 1; left--) {
+  for (size_t left = p->count; left > 2; left--) {
     size_t i = draw_index(d, left), j = draw_index(d, left - 1);
     if (j >= i) j++;
-    struct node x = {rules->operators[draw_index(d, operators)], pool[i], pool[j], {0, 1}};
-    if (!rational_apply(x.op, &nodes[x.left].value, &nodes[x.right].value, &x.value)) return false;
-    if (!is_allowed(rules, &x.value)) return false;
-    nodes[made] = x;
+    if (!join(nodes, made, rules->operators[draw_index(d, operators)], pool[i], pool[j], rules)) return -1;
     pool[i] = made++;
     pool[j] = pool[left - 1];
   }
-  const struct rational *value = &nodes[made - 1].value;
-  if (value->bottom != 1 || value->top < rules->min_target || value->top > rules->max_target) return false;
-  *target = (int64_t)value->top;
-  struct text t = {0};
-  put_node(&t, nodes, made - 1);
-  *expression = text_finish(&t, err) ? NULL : arena_strndup(a, t.bytes, t.size, "task", err);
-  text_free(&t);
-  return true;
+  return join_last(d, nodes, made, pool[0], pool[1], rules) ? made : -1;
+}
+
+int countdown_draw(struct arena *a, struct draw *d, const struct countdown_rules *rules, size_t count, int64_t low,
+                   int64_t high, struct countdown_problem *out, struct error *err)
+{
+  enum { COMBINATIONS = 64 }; /* of the same numbers, before others are drawn */
+  struct node nodes[2 * COUNTDOWN_NUMBERS];
+  out->count = count;
+  for (int tries = 0; tries < COUNTDOWN_TRIES; tries++) {
+    struct arena_mark mark = arena_mark(a);
+    int top = -1;
+    for (size_t i = 0; i < count; i++) out->numbers[i] = draw_int(d, low, high);
+    d->canonical = task_join_sorted(a, out->numbers, count, err);
+    if (!d->canonical) return err->code;
+    bool wanted = draw_wanted(d, d->canonical);
+    for (int i = 0; wanted && top < 0 && i < COMBINATIONS; i++) top = combine(d, rules, out, nodes);
+    if (top < 0) {
+      arena_release(a, mark);
+      continue;
+    }
+    struct text t = {0};
+    put_node(&t, nodes, top);
+    out->target = (int64_t)nodes[top].value.top;
+    out->expression = text_finish(&t, err) ? NULL : arena_strndup(a, t.bytes, t.size, "task", err);
+    text_free(&t);
+    out->list = out->expression ? task_join(a, out->numbers, count, ", ", err) : NULL;
+    return out->list ? 0 : err->code;
+  }
+  FAIL_AT(
+      err, ERROR_INPUT, NULL, 0, "max_value",
+      "found no %s numbers from %lld to %lld that make %lld to %lld in %d tries; expected some; change the range of "
+      "the numbers, the target or held_out",
+      d->held_out ? "held-out" : "train", (long long)low, (long long)high, (long long)rules->min_target,
+      (long long)rules->max_target, COUNTDOWN_TRIES);
 }
 
 int countdown_need_operators(const char *operators, struct error *err)

@@ -5,7 +5,11 @@
 
 #include "data/task_draw.h"
 
-enum { COUNTDOWN_NUMBERS = 8, COUNTDOWN_MAX_VALUE = 9999 /* so that no combination of 8 leaves 128 bits */ };
+enum {
+  COUNTDOWN_NUMBERS = 8,
+  COUNTDOWN_MAX_VALUE = 9999, /* so that no combination of 8 leaves 128 bits */
+  COUNTDOWN_TRIES = 20000
+};
 
 struct countdown_rules {
   const char *operators; /* a non-empty choice of "+-*" "/" */
@@ -13,10 +17,18 @@ struct countdown_rules {
   int64_t min_target, max_target;
 };
 
-/* Combines the numbers at random. true: the result is a whole number in the rules' range, *target is it and *expression
- * its text ("27*(62 - 55 + 5)"). false: it is not; try again. NULL expression: memory is lacking (err is set). */
-bool countdown_combine(struct arena *a, struct draw *d, const struct countdown_rules *rules, const int64_t *numbers,
-                       size_t count, int64_t *target, const char **expression, struct error *err);
+struct countdown_problem {
+  int64_t numbers[COUNTDOWN_NUMBERS];
+  size_t count;
+  int64_t target;
+  char *list;             /* "8, 5, 10, 6" */
+  const char *expression; /* one solution: "10*(8 - 5) - 6" */
+};
+
+/* Draws count numbers of low..high on the wanted side (the numbers alone decide it, in any order) that reach a target
+ * of the rules, with one way to do it. ERROR_INPUT after COUNTDOWN_TRIES vain draws. Sets the draw's canonical text. */
+int countdown_draw(struct arena *a, struct draw *d, const struct countdown_rules *rules, size_t count, int64_t low,
+                   int64_t high, struct countdown_problem *out, struct error *err) MUST_USE;
 
 /* ERROR_INPUT unless the text holds only + - * / and at least one. */
 int countdown_need_operators(const char *operators, struct error *err) MUST_USE;

@@ -87,6 +87,11 @@ static double place(uint32_t split_key, const char *s)
   return (double)h[0] / 4294967296.0;
 }
 
+bool draw_wanted(const struct draw *d, const char *canonical)
+{
+  return (place(d->at.rollout, canonical) < d->held_fraction) == d->held_out;
+}
+
 int task_draw(struct arena *a, const struct task_config *c, uint64_t index, uint32_t split_key, task_draw_one one,
               struct task_problem *out, struct error *err)
 {
@@ -94,11 +99,12 @@ int task_draw(struct arena *a, const struct task_config *c, uint64_t index, uint
   for (uint32_t attempt = 0; attempt < TASK_DRAW_LIMIT; attempt++) {
     struct arena_mark mark = arena_mark(a);
     struct draw d = draw_start(c->seed, split_key, index, attempt);
+    d.held_fraction = held_out;
+    d.held_out = c->held_out;
     *out = (struct task_problem){0};
     TRY(one(a, c, &d, out, err));
     ASSAY_BUG_IF(!out->question || !out->answer || !out->meta);
-    bool held = place(split_key, d.canonical ? d.canonical : out->question) < held_out;
-    if (held == c->held_out) return 0;
+    if (draw_wanted(&d, d.canonical ? d.canonical : out->question)) return 0;
     arena_release(a, mark);
   }
   FAIL_AT(err, ERROR_INPUT, NULL, 0, "held_out",

@@ -29,9 +29,11 @@ struct draw {
   uint64_t seed;
   struct rng_at at;
   uint32_t bits[4];
-  int left; /* words of bits that are still unused */
+  int left;             /* words of bits that are still unused */
+  double held_fraction; /* with held_out, the side that is wanted: set by task_draw */
+  bool held_out;
   const char
-      *canonical; /* set by `one` where the question alone does not say which problems are the same; arena text */
+      *canonical; /* arena text, set by `one` where the question alone does not say which problems are the same */
 };
 
 /* attempt: a draw of its own for each. */
@@ -42,6 +44,10 @@ size_t draw_index(struct draw *d, size_t n);                 /* 0..n-1; n >= 1 *
 double draw_unit(struct draw *d);                            /* [0, 1), 53 bits */
 bool draw_chance(struct draw *d, double p);                  /* true with probability p */
 void draw_shuffle(struct draw *d, void *items, size_t count, size_t item_size); /* Fisher-Yates; item_size <= 256 */
+
+/* Whether the problem with this canonical text is on the wanted side: for a `one` whose problem is worth knowing that
+ * before it is worked out. */
+bool draw_wanted(const struct draw *d, const char *canonical);
 
 /* Draws one problem of the configuration into arena a. All of out but prompt (NULL unless it sets it) must be set. */
 typedef int (*task_draw_one)(struct arena *a, const struct task_config *c, struct draw *d, struct task_problem *out,

@@ -42,15 +42,29 @@ bool rational_equal(const struct rational *x, const struct rational *y)
   return x->top == y->top && x->bottom == y->bottom;
 }
 
+static bool is_small(const struct rational *x)
+{
+  const int128 small = (int128)1 << 62;
+  return x->bottom == 1 && x->top < small && x->top > -small;
+}
+
+static int128 apply_whole(char op, int128 x, int128 y)
+{
+  return op == '*' ? x * y : op == '+' ? x + y : x - y;
+}
+
 bool rational_apply(char op, const struct rational *x, const struct rational *y, struct rational *out)
 {
   int128 a, b, bottom, top;
-  if (op == '*')
-    return !__builtin_mul_overflow(x->top, y->top, &top) && !__builtin_mul_overflow(x->bottom, y->bottom, &bottom) &&
-           set(out, top, bottom);
-  if (op == '/')
-    return !__builtin_mul_overflow(x->top, y->bottom, &top) && !__builtin_mul_overflow(x->bottom, y->top, &bottom) &&
-           set(out, top, bottom);
+  if (op != '/' && is_small(x) && is_small(y)) { /* whole numbers: no common factor to look for */
+    *out = (struct rational){apply_whole(op, x->top, y->top), 1};
+    return true;
+  }
+  if (op == '*' || op == '/') {
+    const struct rational right = op == '*' ? *y : (struct rational){y->bottom, y->top};
+    return !__builtin_mul_overflow(x->top, right.top, &top) &&
+           !__builtin_mul_overflow(x->bottom, right.bottom, &bottom) && set(out, top, bottom);
+  }
   if (__builtin_mul_overflow(x->top, y->bottom, &a) || __builtin_mul_overflow(y->top, x->bottom, &b) ||
       __builtin_mul_overflow(x->bottom, y->bottom, &bottom))
     return false;

@@ -1,9 +1,7 @@
 /* Countdown: reach a target with some numbers and + - * /, each number exactly once. The checker evaluates the
  * expression exactly, so every valid one counts. */
 #include "data/task_countdown.h"
-#include "data/task_number.h"
 
-enum { TRIES = 20000 };
 static const uint32_t split_key = 0xc0d40001u;
 
 static const struct setting options[] = {
@@ -22,29 +20,18 @@ static int draw_one(struct arena *a, const struct task_config *c, struct draw *d
 {
   const struct countdown_rules rules = {task_value(c, "operators")->text, false, task_int(c, "min_target"),
                                         task_int(c, "max_target")};
-  int64_t numbers[COUNTDOWN_NUMBERS], target;
-  for (int tries = 0; tries < TRIES; tries++) {
-    size_t count = (size_t)task_draw_between(c, d, "min_numbers", "max_numbers");
-    for (size_t i = 0; i < count; i++) numbers[i] = task_draw_between(c, d, "min_value", "max_value");
-    if (!countdown_combine(a, d, &rules, numbers, count, &target, &out->answer, err)) continue;
-    char *list = out->answer ? task_join(a, numbers, count, ", ", err) : NULL;
-    char *sorted = list ? task_join_sorted(a, numbers, count, err) : NULL;
-    d->canonical = sorted ? arena_printf(a, "task", err, "%s = %lld", sorted, (long long)target) : NULL;
-    out->question = d->canonical ? arena_printf(a, "task", err,
-                                                "Use the numbers %s to make %lld. Use each number exactly once, with "
-                                                "+, -, *, / and brackets. Answer with one expression.",
-                                                list, (long long)target)
-                                 : NULL;
-    out->meta = out->question
-                    ? arena_printf(a, "task", err, "{\"numbers\": [%s], \"target\": %lld, \"answer\": \"%s\"}", list,
-                                   (long long)target, out->answer)
-                    : NULL;
-    return out->meta ? 0 : err->code;
-  }
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, "max_target",
-          "found no target from %lld to %lld in %d tries; expected numbers that can reach one; change the range of the "
-          "numbers or of the target",
-          (long long)rules.min_target, (long long)rules.max_target, TRIES);
+  struct countdown_problem p;
+  size_t count = (size_t)task_draw_between(c, d, "min_numbers", "max_numbers");
+  TRY(countdown_draw(a, d, &rules, count, task_int(c, "min_value"), task_int(c, "max_value"), &p, err));
+  out->answer = p.expression;
+  out->question = arena_printf(a, "task", err,
+                               "Use the numbers %s to make %lld. Use each number exactly once, with +, -, *, / and "
+                               "brackets. Answer with one expression.",
+                               p.list, (long long)p.target);
+  out->meta = out->question ? arena_printf(a, "task", err, "{\"numbers\": [%s], \"target\": %lld, \"answer\": \"%s\"}",
+                                           p.list, (long long)p.target, p.expression)
+                            : NULL;
+  return out->meta ? 0 : err->code;
 }
 
 static int open_countdown(struct arena *a, struct task_config *c, struct error *err)

@@ -232,8 +232,8 @@ const struct task task_prime_factorization = {
     .name = "prime_factorization",
     .help = "A whole number as the product of its primes",
     .right =
-        "The primes, in any order, with ×, *, x, · or commas between them; powers (2^2 × 3, 2² · 3) count. A right "
-        "product that is not all prime earns half of the share of the primes that stand in it.",
+        "The primes, in any order, with ×, *, x, · or commas between them; powers (2^2 × 3, 2² · 3) count. A "
+        "right product that is not all prime earns half of the share of the primes that stand in it.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .open = open_primes,

@@ -1,9 +1,8 @@
 /* The 24 puzzle: make 24 of four numbers with + - * /, each exactly once. Fractions on the way are allowed: 8 / (3 - 8
  * / 3). Every problem can be solved. */
 #include "data/task_countdown.h"
-#include "data/task_number.h"
 
-enum { COUNT = 4, TARGET = 24, TRIES = 100000 };
+enum { COUNT = 4, TARGET = 24 };
 static const uint32_t split_key = 0x24240001u;
 
 static const struct setting options[] = {
@@ -17,26 +16,17 @@ static int draw_one(struct arena *a, const struct task_config *c, struct draw *d
                     struct error *err)
 {
   const struct countdown_rules rules = {task_value(c, "operators")->text, true, TARGET, TARGET};
-  int64_t numbers[COUNT], target;
-  for (int tries = 0; tries < TRIES; tries++) {
-    for (size_t i = 0; i < COUNT; i++) numbers[i] = task_draw_between(c, d, "min_value", "max_value");
-    if (!countdown_combine(a, d, &rules, numbers, COUNT, &target, &out->answer, err)) continue;
-    char *list = out->answer ? task_join(a, numbers, COUNT, ", ", err) : NULL;
-    d->canonical = list ? task_join_sorted(a, numbers, COUNT, err) : NULL;
-    out->question = d->canonical
-                        ? arena_printf(a, "task", err,
-                                       "Make 24 of the numbers %s. Use each number exactly once, with +, -, *, / "
-                                       "and brackets. Answer with one expression.",
-                                       list)
-                        : NULL;
-    out->meta = out->question
-                    ? arena_printf(a, "task", err, "{\"numbers\": [%s], \"answer\": \"%s\"}", list, out->answer)
-                    : NULL;
-    return out->meta ? 0 : err->code;
-  }
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, "max_value",
-          "found no four numbers from %lld to %lld that make 24 in %d tries; expected some; change the range",
-          (long long)task_int(c, "min_value"), (long long)task_int(c, "max_value"), TRIES);
+  struct countdown_problem p;
+  TRY(countdown_draw(a, d, &rules, COUNT, task_int(c, "min_value"), task_int(c, "max_value"), &p, err));
+  out->answer = p.expression;
+  out->question = arena_printf(a, "task", err,
+                               "Make 24 of the numbers %s. Use each number exactly once, with +, -, *, / and brackets. "
+                               "Answer with one expression.",
+                               p.list);
+  out->meta = out->question
+                  ? arena_printf(a, "task", err, "{\"numbers\": [%s], \"answer\": \"%s\"}", p.list, p.expression)
+                  : NULL;
+  return out->meta ? 0 : err->code;
 }
 
 static int open_puzzle(struct arena *a, struct task_config *c, struct error *err)
