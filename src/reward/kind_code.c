@@ -80,36 +80,40 @@ static bool is_python(const char *language)
   return !strcmp(language, "python") || !strcmp(language, "python3") || !strcmp(language, "py");
 }
 
-/* language: "python", a name for which the settings have a command, or {command, build?, file?}. */
+/* language: {command, build?, file?}. */
+static int read_commands(const struct problem *p, const json_t *language, struct task *t, struct error *err)
+{
+  const char *file;
+  TRY(read_text(p, language, "command", &t->command, err));
+  TRY(read_text(p, language, "build", &t->build, err));
+  TRY(read_text(p, language, "file", &file, err));
+  if (file) t->file = file;
+  if (!t->command)
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "language",
+            "found a language without a command; expected language: {command, build?, file?}");
+  return 0;
+}
+
+/* language: "python", or a name for which the settings have a command, or an object. */
 static int read_language(const struct verifier_config *c, const struct problem *p, struct task *t, struct error *err)
 {
   const json_t *language = json_object_get(p->fields, "language");
-  const char *name = json_string_value(language), *file = NULL;
+  const char *name = json_string_value(language);
   t->command = verifier_value(c, "command")->text;
   t->build = verifier_value(c, "build")->text;
   t->file = verifier_value(c, "file")->text;
-  if (json_is_object(language)) {
-    TRY(read_text(p, language, "command", &t->command, err));
-    TRY(read_text(p, language, "build", &t->build, err));
-    TRY(read_text(p, language, "file", &file, err));
-    if (file) t->file = file;
-  } else if (language && !json_is_null(language) && !name) {
+  if (json_is_object(language)) return read_commands(p, language, t, err);
+  if (!language || json_is_null(language)) return 0;
+  if (!name)
     FAIL_AT(err, ERROR_INPUT, p->source, p->line, "language",
             "found a language that is neither a name nor {command, build?, file?}");
-  }
-  if (name && is_python(name)) t->command = t->build = NULL;
-  if ((name || json_is_object(language)) && !t->command && !(name && is_python(name)))
-    FAIL_AT(
-        err, ERROR_INPUT, p->source, p->line, "language",
-        "found the language \"%.40s\" without a command; expected python, or the setting command (like command=\"node "
-        "{file}\"), or language: {command, build?, file?}",
-        name ? name : "{}");
-  if (t->command && t->test)
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "test",
-            "found a test for a language that is not Python; expected cases: [{stdin, stdout}]");
-  if (strchr(t->file, '/') || !*t->file || *t->file == '.')
-    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "file", "found the file name \"%.40s\"; expected one like main.c",
-            t->file);
+  if (is_python(name))
+    t->command = t->build = NULL;
+  else if (!t->command)
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "language",
+            "found the language \"%.40s\" and no command for it; expected python, or the setting command (like "
+            "command=\"node {file}\"), or language: {command, build?, file?}",
+            name);
   return 0;
 }
 
@@ -121,7 +125,14 @@ static int read_task(const struct verifier_config *c, const struct problem *p, s
   t->prompt = json_string_value(json_object_get(p->fields, "prompt"));
   if (!t->entry_point || !t->prompt || !code_defines(t->prompt, strlen(t->prompt), t->entry_point)) t->prompt = NULL;
   TRY(read_cases(p, t, err));
-  return read_language(c, p, t, err);
+  TRY(read_language(c, p, t, err));
+  if (t->command && t->test)
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "test",
+            "found a test for a language that is not Python; expected cases: [{stdin, stdout}]");
+  if (strchr(t->file, '/') || !*t->file || *t->file == '.')
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, "file", "found the file name \"%.40s\"; expected one like main.c",
+            t->file);
+  return 0;
 }
 
 static int check(struct arena *a, const struct verifier_config *c, const struct problem *p, struct error *err)
@@ -233,7 +244,8 @@ static const char *explain(struct run *r, const json_t *v, const struct sandbox_
                         text_of(first, "line"), text_of(first, "why"));
   if (json_is_true(json_object_get(v, "gone")))
     return arena_printf(r->arena, "verdict", err, "the program went away %s: %s",
-                        loaded ? "in the test" : "before the test", ended ? ended : "it ended with status 0");
+                        loaded ? "in the test" : "before the test",
+                        ended ? ended : "it ended, or answered what is no answer");
   return arena_printf(r->arena, "verdict", err, "%s: %s", loaded ? "the test stopped" : "the program does not load",
                       text_of(v, "error"));
 }

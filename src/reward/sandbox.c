@@ -44,7 +44,7 @@ struct exchange {
   unsigned char done[DONE_WORDS * 4];
   size_t done_size;
   char errors[ERRORS_KEPT]; /* the last bytes */
-  size_t errors_size;
+  size_t errors_size, errors_all;
   bool lost, flooded;
 };
 
@@ -89,7 +89,7 @@ static void take_done(struct exchange *x)
     x->lost = true;
 }
 
-/* All that is there now. */
+/* All that is there now. Neither of the two may grow without end. */
 static void take_output(struct exchange *x, size_t most)
 {
   char chunk[CHUNK];
@@ -100,17 +100,16 @@ static void take_output(struct exchange *x, size_t most)
   }
 }
 
-static void take_errors(struct exchange *x)
+static void take_errors(struct exchange *x, size_t most)
 {
   char chunk[ERRORS_KEPT];
-  /* A writer faster than this reader must not hold it here: a bounded number of reads a turn. */
-  for (int i = 0; i < 64; i++) {
-    ssize_t n = read(x->s->process.errors, chunk, sizeof chunk);
-    if (n <= 0) return;
+  for (ssize_t n; !x->flooded && (n = read(x->s->process.errors, chunk, sizeof chunk)) > 0;) {
     size_t keep = sizeof x->errors - (size_t)n < x->errors_size ? sizeof x->errors - (size_t)n : x->errors_size;
     memmove(x->errors, x->errors + x->errors_size - keep, keep);
     memcpy(x->errors + keep, chunk, (size_t)n);
     x->errors_size = keep + (size_t)n;
+    x->errors_all += (size_t)n;
+    x->flooded = x->errors_all > most;
   }
 }
 
@@ -128,7 +127,7 @@ static bool talk(struct exchange *x, double wall, struct sandbox_result *out)
     if (fds[0].revents & POLLOUT) send_some(x);
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) take_done(x);
     if (fds[1].revents & POLLIN) take_output(x, l->output_bytes);
-    if (fds[2].revents & POLLIN) take_errors(x);
+    if (fds[2].revents & POLLIN) take_errors(x, l->output_bytes);
     now = clock_seconds();
     bool heavy = now >= look && sandbox_memory(x->s->process.pid) > most;
     if (now >= look) look = now + watch_every;
@@ -161,7 +160,7 @@ static int attempt(struct sandbox *s, struct arena *a, const struct sandbox_job 
   if (!rc && talk(&x, wall, out)) {
     read_done(&x, out);
     take_output(&x, s->pool->options.limits.output_bytes); /* whoever could write more is dead */
-    take_errors(&x);
+    take_errors(&x, s->pool->options.limits.output_bytes);
     if (x.flooded) out->outcome = SANDBOX_OUTPUT;
   }
   if (rc || out->outcome == SANDBOX_LOST || x.flooded || out->outcome == SANDBOX_MEMORY || x.done_size < sizeof x.done)

@@ -33,7 +33,7 @@ struct sandbox_limits {
   int memory_mib;      /* address space of one process; all together may use as much, and 64 MiB */
   int disk_mib;        /* of /tmp, and of one file */
   int processes;       /* and threads */
-  size_t output_bytes; /* standard output; what is behind ends the job */
+  size_t output_bytes; /* standard output, and standard error; more ends the job */
 };
 
 struct sandbox_options {

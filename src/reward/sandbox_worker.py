@@ -238,10 +238,9 @@ def be_program(job, text, source, sink):
 
 
 def settle():
-    """The same start for every program: signals as a shell leaves them, random numbers from a fixed seed."""
-    for number in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
+    """The same start for every program: signals as Python has them, random numbers from a fixed seed."""
     import random
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     random.seed(0)
     sys.argv = ["program.py"]
 
@@ -353,7 +352,7 @@ class Examiner:
             raise Gone
         reply = self.wait()
         try:
-            return {k: self.take(v) for k, v in reply.items()}
+            return {k: self.take(reply[k]) for k in wanted if k in reply}  # no other: it would hide a name of Python
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             raise Gone
 
@@ -365,13 +364,13 @@ class Examiner:
         self.failed += 1
         if self.first:
             return
-        if not isinstance(e, AssertionError):
-            why = "raised " + describe(e)
-        else:
+        why = "raised " + describe(e)
+        if isinstance(e, AssertionError):
             try:
-                why = "gave " + show(sides()[0])
-            except Exception:
-                why = clip(str(e.args[0])) if e.args else "is false"
+                left = sides()
+                why = "gave " + show(left[0]) if left else clip(str(e.args[0])) if e.args else "is false"
+            except NameError:  # it was raised before there was a left side
+                pass
         self.first = (self.passed + self.failed, line, why)
 
 
@@ -388,7 +387,8 @@ def replace(old, new):
 
 class Remote:
     """Something of the program that is not plain data: a function, a class, an object. Comparing it with data of the
-    test is never left to the program: it equals none, and it has no order with any."""
+    test is never left to the program: it equals none, and has neither order nor arithmetic with any (the difference of
+    an object and the right answer would be whatever the object says)."""
     __slots__ = ("_examiner", "_thing")
 
     def __init__(self, examiner, thing):
@@ -444,18 +444,17 @@ def add_operators():
     def forward(what):
         return lambda self, *args: ask(self, what, *args)
 
-    def order(what):
-        def compare(self, other):
+    def among_own(what):
+        def apply(self, other):
             if not isinstance(other, Remote):
-                raise TypeError("an object of the program cannot be compared with data")
-            return ask(self, what, other) is True
-        return compare
+                raise TypeError("an object of the program has neither order nor arithmetic with data of the test")
+            return ask(self, what, other)
+        return apply
 
-    for name in ("len", "str", "repr", "int", "float", "getitem", "setitem", "delitem", "add", "sub", "mul",
-                 "truediv", "floordiv", "mod", "pow", "neg", "pos", "abs", "matmul"):
+    for name in ("len", "str", "repr", "int", "float", "getitem", "setitem", "delitem", "neg", "pos", "abs"):
         setattr(Remote, "__%s__" % name, forward(name))
-    for name in ("lt", "le", "gt", "ge"):
-        setattr(Remote, "__%s__" % name, order(name))
+    for name in ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+        setattr(Remote, "__%s__" % name, among_own(name))
 
 
 add_operators()
@@ -646,6 +645,8 @@ def be_script(job, text, data):
 
 def be_command(job, text, data):
     stand(job, data)
+    for number in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
     os.execve("/bin/sh", ["sh", "-c", text], dict(os.environ))
 
 
