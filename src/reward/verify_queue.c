@@ -38,6 +38,8 @@ struct verify_queue {
   struct job *ring; /* [room] */
   size_t room, first, waiting, running;
   bool closing;
+  struct journal *journal;
+  int attempt;
   struct verdict *slots;
   size_t slot_count;
   size_t failed_slot; /* lowest slot whose job failed, SIZE_MAX: none */
@@ -108,6 +110,18 @@ static void finish_job(struct verify_queue *q, size_t slot, const struct verdict
   pthread_mutex_unlock(&q->lock);
 }
 
+/* An outside kind's verdict comes from the journal, or goes there before anybody sees it. */
+static int judge_job(struct worker *w, const struct job *job, struct verdict *v, struct error *err)
+{
+  const struct verify_queue *q = w->queue;
+  struct journal_key key;
+  bool journalled = q->journal && job->verifier->verifier->outside;
+  if (journalled) TRY(journal_key_of(job->verifier, job->problem, job->response, job->n, q->attempt, &key, err));
+  if (journalled && journal_find(q->journal, &key, v)) return 0;
+  TRY(verify_now(w->arena, job->verifier, job->problem, job->response, job->n, v, err));
+  return journalled ? journal_record(q->journal, &key, v, err) : 0;
+}
+
 static void *work(void *arg)
 {
   struct worker *w = arg;
@@ -117,7 +131,7 @@ static void *work(void *arg)
     struct verdict v = {0};
     double start = clock_seconds();
     if (q->options.before) q->options.before(q->options.arg, job.slot);
-    int rc = verify_now(w->arena, job.verifier, job.problem, job.response, job.n, &v, &failure);
+    int rc = judge_job(w, &job, &v, &failure);
     w->seconds += clock_seconds() - start;
     ASSAY_BUG_IF(rc != failure.code);
     finish_job(q, job.slot, &v, &failure);
@@ -181,6 +195,15 @@ int verify_queue_create(struct arena *a, const struct verify_queue_options *o, s
   return 0;
 }
 
+void verify_queue_set_journal(struct verify_queue *q, struct journal *journal, int attempt)
+{
+  pthread_mutex_lock(&q->lock);
+  ASSAY_BUG_IF(q->waiting || q->running);
+  q->journal = journal;
+  q->attempt = attempt;
+  pthread_mutex_unlock(&q->lock);
+}
+
 void verify_queue_start(struct verify_queue *q, struct verdict *slots, size_t count)
 {
   pthread_mutex_lock(&q->lock);
@@ -214,6 +237,7 @@ int verify_queue_wait(struct verify_queue *q, struct error *err)
   struct error failure = q->failure;
   pthread_mutex_unlock(&q->lock);
   if (failure.code && err && !err->code) *err = failure;
+  if (!failure.code && q->journal) return journal_sync(q->journal, err);
   return failure.code;
 }
 
