@@ -122,3 +122,10 @@ double eval_effective_trials(const double *rates, size_t problems, int64_t attem
   double variance = squares / ((double)problems * ((double)problems - 1));
   return math_clamp(mean * (1 - mean) / variance, least, (double)attempts);
 }
+
+double eval_quantile(const double *sorted, size_t n, double q)
+{
+  double at = q * (double)(n - 1), low = math_floor(at);
+  size_t i = (size_t)low;
+  return i + 1 < n ? sorted[i] + (at - low) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+}

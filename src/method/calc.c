@@ -1,0 +1,226 @@
+#include "method/calc.h"
+#include <string.h>
+#include "core/math.h"
+
+#define X(name) extern const struct calc calc_##name;
+#include "calc_table.h"
+#undef X
+
+static const struct calc *const table[] = {
+#define X(name) &calc_##name,
+#include "calc_table.h"
+#undef X
+};
+
+size_t calc_count(void)
+{
+  return sizeof table / sizeof *table;
+}
+
+const struct calc *calc_at(size_t i)
+{
+  ASSAY_BUG_IF(i >= calc_count());
+  return table[i];
+}
+
+const struct calc *calc_find(const char *function)
+{
+  for (size_t i = 0; i < calc_count(); i++) {
+    if (!strcmp(table[i]->function, function)) return table[i];
+    for (const char *const *name = table[i]->also; name && *name; name++)
+      if (!strcmp(*name, function)) return table[i];
+  }
+  return NULL;
+}
+
+/* ---- the document ------------------------------------------------------------------------------------------------ */
+
+/* A named set with "like" followed: a new object, or NULL and an error. */
+static json_t *resolve(const json_t *inputs, const char *name, const char *file, int depth, struct error *err)
+{
+  const json_t *set = json_object_get(inputs, name), *like = json_object_get(set, "like");
+  if (!json_is_object(set) || depth > 16) {
+    (void)!error_fail(err, ERROR_INPUT, file, 0, name, "found inputs \"%s\", which %s; expected the name of a set",
+                      name, depth > 16 ? "are like each other in a circle" : "are not there");
+    return NULL;
+  }
+  json_t *out = json_is_string(like) ? resolve(inputs, json_string_value(like), file, depth + 1, err) : json_object();
+  if (out) json_object_update(out, (json_t *)(uintptr_t)set);
+  return out;
+}
+
+static int compute_case(const struct calc *f, struct arena *a, const char *file, const char *function,
+                        const json_t *overrides, const json_t *inputs, json_t *object, struct error *err)
+{
+  json_t *args = json_object_get(object, "args");
+  const json_t *name = json_object_get(object, "case"), *set = json_object_get(object, "inputs");
+  if (!json_is_string(name) || (args && !json_is_object(args)))
+    FAIL_AT(err, ERROR_INPUT, file, 0, "cases", "found a case without a name or with args that are no object");
+  json_t *own = args ? json_deep_copy(args) : json_object(), *values = NULL;
+  if (overrides) json_object_update(own, (json_t *)(uintptr_t)overrides);
+  json_object_set(object, "args", own);
+  json_object_del(object, "outputs");
+  json_object_del(object, "grads");
+  json_object_del(object, "raises");
+  struct calc_case c = {.arena = a,
+                        .file = file,
+                        .function = function,
+                        .name = json_string_value(name),
+                        .args = own,
+                        .outputs = json_object(),
+                        .grads = json_object()};
+  struct error refused = {0};
+  int rc = 0;
+  if (json_is_string(set)) rc = (values = resolve(inputs, json_string_value(set), file, 0, &refused)) ? 0 : ERROR_INPUT;
+  c.inputs = values;
+  if (!rc) rc = f->compute(&c, &refused);
+  if (!rc) {
+    json_object_set(object, "outputs", c.outputs);
+    if (json_object_size(c.grads)) json_object_set(object, "grads", c.grads);
+  } else if (refused.code == ERROR_INPUT) {
+    json_object_set_new(object, "raises", json_string(refused.message));
+    rc = 0;
+  } else {
+    *err = refused;
+  }
+  json_decref(c.outputs);
+  json_decref(c.grads);
+  json_decref(values);
+  json_decref(own);
+  return rc;
+}
+
+static void release(void *arg)
+{
+  json_decref(arg);
+}
+
+int calc_run(struct arena *a, const json_t *document, const char *file, const char *function, const json_t *overrides,
+             json_t **out, struct error *err)
+{
+  const json_t *named = json_object_get(document, "function");
+  if (!json_is_object(document) || !json_is_array(json_object_get(document, "cases")))
+    FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "found no {function, inputs, cases}; expected a document of that form");
+  if (!function) function = json_string_value(named);
+  if (!function) FAIL_AT(err, ERROR_INPUT, file, 0, "function", "found no function; expected its name, or --function");
+  const struct calc *f = calc_find(function);
+  if (!f)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "function",
+            "found function \"%s\", which this build does not compute; see "
+            "`assay calc` for those that it does",
+            function);
+  json_t *copy = json_deep_copy(document), *c;
+  size_t i;
+  TRY(arena_on_reset(a, release, copy, err));
+  struct arena *scratch = arena_create("calc", 0, err);
+  if (!copy || !scratch) return scratch ? error_fail(err, ERROR_RESOURCE, NULL, 0, NULL, "out of memory") : err->code;
+  int rc = 0;
+  json_array_foreach(json_object_get(copy, "cases"), i, c)
+  {
+    if (!rc) rc = compute_case(f, scratch, file, function, overrides, json_object_get(document, "inputs"), c, err);
+    arena_reset(scratch);
+  }
+  arena_destroy(scratch);
+  *out = copy;
+  return rc;
+}
+
+/* ---- for the functions ------------------------------------------------------------------------------------------- */
+
+bool calc_is(const struct calc_case *c, const char *prefix)
+{
+  return !strncmp(c->name, prefix, strlen(prefix));
+}
+
+int calc_real(const struct calc_case *c, const char *key, double fallback, double *out, struct error *err)
+{
+  const json_t *v = json_object_get(c->args, key);
+  *out = fallback;
+  if (!v || json_is_null(v)) return 0;
+  if (json_is_boolean(v)) return (*out = json_is_true(v)), 0;
+  if (json_is_string(v) && !strcmp(json_string_value(v), "inf")) return (*out = __builtin_inf()), 0;
+  if (!json_is_number(v))
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "found args.%s of another type; expected a number", key);
+  *out = json_number_value(v);
+  return 0;
+}
+
+int calc_int(const struct calc_case *c, const char *key, int64_t fallback, int64_t *out, struct error *err)
+{
+  double x;
+  TRY(calc_real(c, key, (double)fallback, &x, err));
+  if (!(x > -9e15 && x < 9e15) || x != (double)(int64_t)x)
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "found args.%s: %.15g; expected a whole number", key, x);
+  *out = (int64_t)x;
+  return 0;
+}
+
+const char *calc_text(const struct calc_case *c, const char *key, const char *fallback)
+{
+  const char *s = json_string_value(json_object_get(c->args, key));
+  return s ? s : fallback;
+}
+
+bool calc_flag(const struct calc_case *c, const char *key, bool fallback)
+{
+  const json_t *v = json_object_get(c->args, key);
+  return json_is_boolean(v) ? json_is_true(v) : json_is_number(v) ? json_number_value(v) != 0 : fallback;
+}
+
+const json_t *calc_need(const struct calc_case *c, const char *key, struct error *err)
+{
+  const json_t *v = json_object_get(c->inputs, key);
+  if (!v) v = json_object_get(c->args, key);
+  if (!v)
+    (void)!error_fail(err, ERROR_INPUT, c->file, 0, key, "case \"%s\": found no %s in its inputs or args", c->name,
+                      key);
+  return v;
+}
+
+static int read_row(const struct calc_case *c, const json_t *v, struct calc_row *out, struct error *err)
+{
+  size_t n = json_is_array(v) ? json_array_size(v) : 1;
+  out->count = n;
+  out->at = ARENA_NEW(c->arena, double, n + 1, "calc", err);
+  if (!out->at) return err->code;
+  for (size_t i = 0; i < n; i++) {
+    const json_t *x = json_is_array(v) ? json_array_get(v, i) : v;
+    if (!json_is_number(x) && !json_is_null(x) && !json_is_boolean(x))
+      FAIL_AT(err, ERROR_INPUT, c->file, 0, c->name, "case \"%s\": found something else where numbers are expected",
+              c->name);
+    out->at[i] = json_is_number(x) ? json_number_value(x)
+                 : json_is_true(x) ? 1
+                 : json_is_null(x) ? __builtin_nan("")
+                                   : 0;
+  }
+  return 0;
+}
+
+int calc_matrix(const struct calc_case *c, const json_t *v, struct calc_matrix *out, struct error *err)
+{
+  bool nested = json_is_array(v) && json_is_array(json_array_get(v, 0));
+  size_t n = nested ? json_array_size(v) : 1;
+  out->row_count = n;
+  out->rows = ARENA_NEW(c->arena, struct calc_row, n, "calc", err);
+  if (!out->rows) return err->code;
+  for (size_t i = 0; i < n; i++) TRY(read_row(c, nested ? json_array_get(v, i) : v, &out->rows[i], err));
+  return 0;
+}
+
+json_t *calc_number(double x)
+{
+  if (!math_is_finite(x)) return json_null();
+  return x == (double)(int64_t)x && x > -1e15 && x < 1e15 ? json_integer((json_int_t)x) : json_real(x);
+}
+
+json_t *calc_list(const double *x, size_t n)
+{
+  json_t *out = json_array();
+  for (size_t i = 0; i < n; i++) json_array_append_new(out, calc_number(x[i]));
+  return out;
+}
+
+void calc_put(json_t *object, const char *key, double x)
+{
+  json_object_set_new(object, key, calc_number(x));
+}

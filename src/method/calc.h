@@ -1,0 +1,71 @@
+/* method/calc: the formulas of a method on numbers given in a file, without a model: `assay calc`. It is how a paper's
+ * table, or what another framework returned, is compared.
+ *
+ * A document is {function, source, note?, inputs, cases}. `inputs` holds named sets of numbers; {"like": NAME, ...}
+ * means as NAME, except. A case is {case, args, inputs, outputs, grads?}, its `inputs` the name of a set or null. The
+ * result is the same document with outputs and grads computed; a case that is refused has `raises`, a sentence,
+ * instead.
+ *
+ * One file a function, calc_<name>.c, defining `const struct calc calc_<name>`; the table is generated from the file
+ * names. It computes with the functions that runs use, never with a copy of them.
+ */
+#ifndef ASSAY_METHOD_CALC_H
+#define ASSAY_METHOD_CALC_H
+
+#include "core/json.h"
+
+struct calc_case {
+  struct arena *arena;     /* of the case */
+  const char *file;        /* the document, for errors */
+  const char *function;    /* as the document spells it */
+  const char *name;        /* of the case: what stands before the colon often says which formula is meant */
+  const json_t *args;      /* an object */
+  const json_t *inputs;    /* the named set, "like" followed; NULL: none */
+  json_t *outputs, *grads; /* objects to fill; grads is left out where it stays empty */
+};
+
+struct calc {
+  const char *function;    /* "cot_pass_at_k" */
+  const char *const *also; /* further functions that it computes, NULL-terminated, or NULL */
+  const char *help;        /* one line */
+  int (*compute)(struct calc_case *c, struct error *err);
+};
+
+size_t calc_count(void);
+const struct calc *calc_at(size_t i);
+const struct calc *calc_find(const char *function); /* NULL: none */
+
+/* Computes every case. function NULL: the document's. overrides: an object whose members replace those of every case's
+ * args, or NULL. *out lives as long as the arena. */
+int calc_run(struct arena *a, const json_t *document, const char *file, const char *function, const json_t *overrides,
+             json_t **out, struct error *err) MUST_USE;
+
+/* ---- for the functions ------------------------------------------------------------------------------------------- */
+
+bool calc_is(const struct calc_case *c, const char *prefix); /* the case's name begins with it */
+/* Members of args. A wrong type is ERROR_INPUT; an absent or null one is the fallback. */
+int calc_real(const struct calc_case *c, const char *key, double fallback, double *out, struct error *err) MUST_USE;
+int calc_int(const struct calc_case *c, const char *key, int64_t fallback, int64_t *out, struct error *err) MUST_USE;
+const char *calc_text(const struct calc_case *c, const char *key, const char *fallback);
+bool calc_flag(const struct calc_case *c, const char *key, bool fallback);
+/* A member of the inputs, else of args; NULL and ERROR_INPUT where it is absent. */
+const json_t *calc_need(const struct calc_case *c, const char *key, struct error *err);
+
+/* A list, or a list of lists, of numbers (null: NaN; true, false: 1, 0). rows: [row_count], each with its own length;
+ * a plain list is one row. In the case's arena. */
+struct calc_row {
+  double *at;
+  size_t count;
+};
+struct calc_matrix {
+  struct calc_row *rows;
+  size_t row_count;
+};
+int calc_matrix(const struct calc_case *c, const json_t *v, struct calc_matrix *out, struct error *err) MUST_USE;
+
+/* JSON numbers: NaN and infinities become null. */
+json_t *calc_number(double x);
+json_t *calc_list(const double *x, size_t n);
+void calc_put(json_t *object, const char *key, double x);
+
+#endif
