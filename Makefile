@@ -2,10 +2,11 @@
 prefix ?= /usr/local
 suite = ctest --output-on-failure -j2 -LE 'long|gpu'
 
-.PHONY: help build demo test lint install asan tsan hostile fuzz format bench clean
+.PHONY: help build demo demo-real test lint install asan tsan hostile fuzz format bench clean
 help:
 	@echo "make build     build/release/assay (installs missing packages first)"
 	@echo "make demo      train the built-in tiny model and show it before and after"
+	@echo "make demo-real fetch SmolLM2-135M-Instruct, teach it the multiplication table, show it before and after"
 	@echo "make test      the default tests, under 5 minutes on two cores"
 	@echo "make lint      format, layers, sizes, banned functions, in seconds"
 	@echo "make install   into prefix (default /usr/local), under DESTDIR if given"
@@ -24,6 +25,9 @@ build:
 
 demo: build
 	@tools/demo.sh
+
+demo-real: build
+	@tools/demo-real.sh
 
 test: build
 	@cd build/release && $(suite)
