@@ -166,6 +166,10 @@ class Program:
         return take_value(v, self.take_thing)
 
     def take_thing(self, t, v):
+        if t == "exception":
+            return self.module.get(v) or getattr(self.builtins, v)
+        if t == "iterator":
+            return iter([self.take(x) for x in v])
         return self.things[v] if t == "thing" else lambda *args: self.call_back(v, args)
 
     def call_back(self, name, args):
@@ -175,10 +179,10 @@ class Program:
     def fail(self, e):
         bases = [c.__name__ for c in type(e).__mro__ if c.__module__ == "builtins"]
         try:
-            text = str(e)[:2000]
+            args = e.args if all(a is None or type(a) in (bool, int, str, float) for a in e.args) else [str(e)]
+            self.channel.send(["raised", type(e).__name__, bases, args])
         except Exception:
-            text = ""
-        self.channel.send(["raised", type(e).__name__, bases, text])
+            self.channel.send(["raised", type(e).__name__, bases, []])
 
     def answer(self, what, args, names):
         import operator
@@ -270,7 +274,9 @@ class Examiner:
         if isinstance(v, Remote):
             return {"t": "thing", "v": object.__getattribute__(v, "_thing")}
         if isinstance(v, type) and issubclass(v, BaseException):
-            raise Unfit("the test gives the program an exception class")
+            return {"t": "exception", "v": v.__name__}
+        if hasattr(v, "__next__") or type(v) in (type({}.keys()), type({}.values()), type({}.items())):
+            return {"t": "iterator", "v": [self.put(x) for x in v]}
         if not callable(v):
             raise Unfit("the test gives the program an object of type %s; only plain data and functions can be "
                         "given" % type(v).__name__)
@@ -298,14 +304,14 @@ class Examiner:
             self.classes[name] = type(name, (known[0] if known else Exception,), {})
         return self.classes[name]
 
-    def raise_as(self, name, bases, text):
+    def raise_as(self, name, bases, args):
         if "Exception" not in bases:
-            raise RuntimeError("the program ended itself (%s %s)" % (name, text))
+            raise RuntimeError("the program ended itself (%s)" % name)
         kind = self.exception(name, bases)
         try:
-            e = kind(text)
+            e = kind(*args)
         except Exception:
-            e = RuntimeError("%s: %s" % (name, text))
+            e = RuntimeError(name, *args)
         raise RuntimeError("StopIteration") if isinstance(e, StopIteration) else e
 
     def wait(self):
@@ -318,13 +324,13 @@ class Examiner:
                 if message[0] == "reply":
                     return message[1]
                 if message[0] == "raised":
-                    name, bases, text = message[1:]
+                    name, bases, args = message[1:]
                 else:
                     name, args = message[1], [self.take(a) for a in message[2]]
             except (ValueError, TypeError, KeyError, IndexError, RecursionError, OSError):
                 raise Gone
             if message[0] == "raised":
-                self.raise_as(name, bases, text)
+                self.raise_as(name, bases, args)
             self.channel.send(["reply", self.put(self.functions[name](*args))])
 
     def ask(self, what, *args, **names):
@@ -405,8 +411,15 @@ class Remote:
         ask(self, "setattr", name, value)
 
     def __iter__(self):
-        return RemoteIterator(object.__getattribute__(self, "_examiner"),
-                              object.__getattribute__(ask(self, "iter"), "_thing"))
+        return ask(self, "iter")
+
+    def __next__(self):
+        try:
+            return ask(self, "next")
+        except RuntimeError as e:
+            if e.args == ("StopIteration",):
+                raise StopIteration
+            raise
 
     def __bool__(self):
         return ask(self, "bool") is True
@@ -419,21 +432,6 @@ class Remote:
 
     def __hash__(self):
         return ask(self, "hash")
-
-
-class RemoteIterator(Remote):
-    __slots__ = ()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        try:
-            return ask(self, "next")
-        except RuntimeError as e:
-            if e.args == ("StopIteration",):
-                raise StopIteration
-            raise
 
 
 def ask(remote, what, *args, **names):
@@ -495,6 +493,7 @@ def count_asserts(body, guarded):
     for i, node in enumerate(body):
         if isinstance(node, ast.Assert) and not guarded:
             shown = isinstance(node.test, ast.Compare) and len(node.test.ops) == 1
+            shown = shown and not isinstance(node.test.ops[0], (ast.In, ast.NotIn))
             holder = compile(COUNTED % ("_assay_left" if shown else ""), "test", "exec", ast.PyCF_ONLY_AST).body[0]
             if shown:
                 target = ast.copy_location(ast.Name("_assay_left", ast.Store()), node)
@@ -543,7 +542,7 @@ def run_test(x, spec, static):
     static[0] = count_asserts(tree.body, False)
     code = compile(tree, "test.py", "exec", dont_inherit=True)
     names.update(prompt_names(spec.get("prompt") or ""))
-    wanted = [n for n in names_of(code, set()) if not hasattr(builtins, n) and n not in names]
+    wanted = [n for n in names_of(code, set()) if not (hasattr(builtins, n) or n in names or n.startswith("_assay_"))]
     x.wait()
     x.loaded = True
     names.pop(entry, None)
@@ -560,7 +559,7 @@ def run_test(x, spec, static):
     elif not x.passed + x.failed:
         for name in [n for n in names if n.startswith("test") and type(names[n]) is type(clip)]:
             names[name]()
-    if not x.calls and not found:
+    if not x.calls and not found and all(n in names for n in wanted):
         raise Unfit("the test uses nothing of the program")
 
 
