@@ -2,6 +2,7 @@
  *
  *   engine    a model on a device, opened once
  *   session   generates from the engine's model and scores token ids under it; its workspace is sized once
+ *   trainer   moves the engine's weights by gradients of log-probabilities: the loop, rewards and advantages are yours
  *   run       trains by a recipe: what `assay train` and `assay sft` do
  *
  * Every function that can fail returns 0 or an enum assay_code, and then fills *error (which may be NULL). Handles are
@@ -95,6 +96,8 @@ int assay_engine_vocabulary(const struct assay_engine *engine);
 int assay_engine_positions(const struct assay_engine *engine); /* longest path: prompt and answer */
 /* SHA-256 of the weights as `assay convert --hash` prints it: 64 hexadecimal digits. */
 int assay_engine_hash(const struct assay_engine *engine, char hex[65], struct assay_error *error);
+/* Writes a Hugging Face folder in f32, with the tokenizer; it is made, and must not hold a model yet. */
+int assay_engine_save(const struct assay_engine *engine, const char *folder, struct assay_error *error);
 
 /* ---- session ----------------------------------------------------------------------------------------------------- */
 
@@ -146,6 +149,33 @@ int assay_session_generate(struct assay_session *session, const struct assay_pro
    and entropy (of the distribution that each token was drawn from; may be NULL): [count - from]. */
 int assay_session_score(struct assay_session *session, const int32_t *ids, size_t count, size_t from,
                         double temperature, float *logp, float *entropy, struct assay_error *error);
+
+/* ---- trainer ----------------------------------------------------------------------------------------------------- */
+
+struct assay_trainer;
+
+/* AdamW; a 0 is the default in brackets. */
+struct assay_trainer_options {
+  int max_tokens;      /* longest path, prompt and answer; 1024, or the engine's positions if fewer */
+  double beta1, beta2; /* 0.9, 0.999 */
+  double eps;          /* 1e-8 */
+  double weight_decay; /* decoupled; off */
+  double clip_norm;    /* largest global norm of the gradients; off */
+};
+
+/* One at a time for an engine, whose weights it moves: sessions sample from them as they are. options may be NULL. */
+int assay_trainer_open(struct assay_engine *engine, const struct assay_trainer_options *options,
+                       struct assay_trainer **out, struct assay_error *error);
+void assay_trainer_close(struct assay_trainer *trainer); /* before the engine */
+/* Adds the gradient of sum_i coef[i] * log p(answer token i | what stands before it): coef [answer->count] is dLoss /
+   dlogp, for a policy gradient -advantage / number of tokens. temperature > 0: of the log-probabilities. logp
+   ([answer->count], may be NULL) gets them: answer->logp bit for bit if that was sampled at this temperature and the
+   weights have not moved since. The answer may be of any session of the engine. */
+int assay_trainer_add(struct assay_trainer *trainer, const struct assay_prompt *prompt,
+                      const struct assay_answer *answer, double temperature, const double *coef, float *logp,
+                      struct assay_error *error);
+/* One step down the gradients that were added, which are 0 afterwards. norm (may be NULL): theirs, before clipping. */
+int assay_trainer_update(struct assay_trainer *trainer, double lr, double *norm, struct assay_error *error);
 
 /* ---- run --------------------------------------------------------------------------------------------------------- */
 

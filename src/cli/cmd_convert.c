@@ -89,7 +89,7 @@ static int convert(struct cli *c, struct error *err)
   enum save_type type;
   size_t n = strlen(to);
   if (c->argument_count != 2)
-    FAIL(err, ERROR_INPUT, "found %d arguments; expected: assay convert SRC DST", c->argument_count);
+    FAIL(err, ERROR_INPUT, "found %d of 2 paths; expected: assay convert SRC DST", c->argument_count);
   TRY(read_type(s->type, &type, err));
   if (n > 5 && !strcmp(to + n - 5, ".gguf"))
     FAIL_AT(err, ERROR_INPUT, to, 0, NULL,

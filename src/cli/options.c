@@ -126,9 +126,9 @@ static int check_common(struct cli *c, struct error *err)
   if (c->compute && strcmp(c->compute, "f32") != 0)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute", "found --compute %s; supported is f32", c->compute);
   if (c->argument_count < c->command->least || (c->command->most >= 0 && c->argument_count > c->command->most))
-    FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s %s; see assay %s --help",
+    FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s%s%s; see assay %s --help",
          c->argument_count, c->argument_count == 1 ? "" : "s", c->command->name, c->command->name,
-         c->command->arguments, c->command->name);
+         *c->command->arguments ? " " : "", c->command->arguments, c->command->name);
   return 0;
 }
 

@@ -45,6 +45,12 @@ const struct command *command_find(const char *name, struct error *err)
     names[i] = commands[i]->name;
   }
   const char *nearest = name_nearest(name, names, command_count());
+  if (*name == '-') {
+    error_fail(err, ERROR_INPUT, NULL, 0, name,
+               "found option %s where a command belongs; expected: assay COMMAND [options]; `assay` lists the commands",
+               name);
+    return NULL;
+  }
   error_fail(err, ERROR_INPUT, NULL, 0, name, "found command \"%s\"; expected one that `assay` lists%s%s%s", name,
              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
   return NULL;
@@ -71,7 +77,8 @@ void cli_catch_signals(void)
   sigemptyset(&ignore.sa_mask);
   sigaction(SIGINT, &catch, NULL);
   sigaction(SIGTERM, &catch, NULL);
-  sigaction(SIGPIPE, &ignore, NULL); /* a closed pipe is a failed write */
+  sigaction(SIGPIPE, &ignore, NULL); /* a closed pipe is a failed write, */
+  sigaction(SIGXFSZ, &ignore, NULL); /* and so is a file that grows past what it may */
 }
 
 bool cli_stopped(void)

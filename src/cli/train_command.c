@@ -1,6 +1,7 @@
 #include "cli/train_command.h"
 #include "cli/peak.h"
 #include "cli/train_view.h"
+#include "core/file.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "train/recipe_parts.h"
@@ -121,6 +122,20 @@ static int print_plan(struct cli *c, struct run *r, struct error *err)
   return rc;
 }
 
+/* A folder instead of a recipe: most likely a run that is to go on. */
+static int check_recipe(struct cli *c, struct error *err)
+{
+  const char *path = c->arguments[0];
+  char *recipe = path_join(c->arena, path, "recipe.yaml", err);
+  if (!recipe) return err->code;
+  if (!file_is_folder(path)) return 0;
+  if (file_exists(recipe))
+    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+            "found the folder of a run; expected a recipe; to go on with this run: assay %s %s --run %s --resume",
+            c->command->name, recipe, path);
+  FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "found a folder; expected a recipe, a file of YAML");
+}
+
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 struct looking {
@@ -194,6 +209,7 @@ int train_command(struct cli *c, bool sft, struct error *err)
   if (!c->argument_count)
     FAIL(err, ERROR_INPUT, "found no recipe; expected: assay %s RECIPE [key=value ...]; see assay %s --help",
          c->command->name, c->command->name);
+  TRY(check_recipe(c, err));
   struct looking looking = {.cli = c};
   struct run_watch watch = {.reported = reported, .arg = &looking};
   struct run_options o = {.recipe = c->arguments[0],

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/yaml.h"
 
 /* Wrong names are the user's; a full disk is a lacking resource. */
 static int fail_errno(struct error *err, const char *path, const char *verb)
@@ -18,6 +19,51 @@ static int fail_errno(struct error *err, const char *path, const char *verb)
   int e = errno;
   bool lacking = e == ENOSPC || e == EDQUOT || e == EIO || e == EMFILE || e == ENFILE || e == ENOMEM || e == EFBIG;
   FAIL_AT(err, lacking ? ERROR_RESOURCE : ERROR_INPUT, path, 0, NULL, "%s: %s", verb, strerror(e));
+}
+
+/* A name in the same folder that differs little: "; did you mean runs/demo-1?", or "". */
+static void nearest_path(const char *path, char *out, size_t size)
+{
+  const char *base = path_base(path), *nearest = NULL;
+  char folder[4096], **names;
+  size_t count, before = (size_t)(base - path);
+  struct arena *a = arena_create("nearest", 0, NULL);
+  *out = 0;
+  snprintf(folder, sizeof folder, "%.*s", (int)before, before ? path : ".");
+  if (a && *base && file_is_folder(before ? folder : ".") && !file_list(a, before ? folder : ".", &names, &count, NULL))
+    nearest = name_nearest(base, (const char *const *)names, count);
+  if (nearest && strcmp(nearest, base) != 0) snprintf(out, size, "; did you mean %s%s?", before ? folder : "", nearest);
+  arena_destroy(a);
+}
+
+/* The first folder of the path that is not there: "; the folder a/b is not there either", or "". */
+static void missing_folder(const char *path, char *out, size_t size)
+{
+  *out = 0;
+  for (const char *slash = strchr(path + 1, '/'); *path && slash && !*out; slash = strchr(slash + 1, '/')) {
+    char part[4096], near[1024];
+    snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+    if (file_exists(part)) continue;
+    nearest_path(part, near, sizeof near);
+    snprintf(out, size, "; the folder %s is not there either%s", part, near);
+  }
+}
+
+int file_fail_open(const char *path, struct error *err)
+{
+  int e = errno;
+  char hint[1024] = "", here[512];
+  if (e == ENOENT) missing_folder(path, hint, sizeof hint);
+  if (e == ENOENT && !*hint) nearest_path(path, hint, sizeof hint);
+  if (e == ENOENT && !*hint && *path != '/' && getcwd(here, sizeof here))
+    snprintf(hint, sizeof hint, "; expected the path of a file, from %s on or beginning with /", here);
+  if (e == EACCES) snprintf(hint, sizeof hint, "; expected a file that this user may read");
+  if (e == ENOTDIR) snprintf(hint, sizeof hint, "; something before the last / is a file");
+  if (!*hint) {
+    errno = e;
+    return fail_errno(err, path, "cannot be opened");
+  }
+  FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "cannot be opened: %s%s", strerror(e), hint);
 }
 
 /* --- Mapped and whole files --- */
@@ -37,7 +83,7 @@ static void unmap(void *arg)
 static int open_regular(const char *path, int *fd, size_t *size, struct error *err)
 {
   *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (*fd < 0) return fail_errno(err, path, "cannot be opened");
+  if (*fd < 0) return file_fail_open(path, err);
   struct stat st;
   if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     bool folder = S_ISDIR(st.st_mode);

@@ -12,6 +12,9 @@ struct file_map {
 };
 /* Maps a regular file read-only; unmapped when the arena resets. Not a regular file: ERROR_INPUT. */
 int file_map(struct arena *a, const char *path, struct file_map *out, struct error *err) MUST_USE;
+/* For those who open files by themselves, with errno as open left it: says what is wrong with the path, and the nearest
+ * name that is there. */
+int file_fail_open(const char *path, struct error *err) MUST_USE;
 /* Reads a whole file, at most limit bytes, with a NUL behind it. */
 int file_read(struct arena *a, const char *path, size_t limit, char **text, size_t *size, struct error *err) MUST_USE;
 

@@ -63,7 +63,7 @@ static int reader_start(struct line_reader *r, struct error *err)
   if (!strcmp(r->path, "-")) return 0; /* fd is 0 */
   r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
   struct stat st;
-  if (r->fd < 0) FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL, "cannot be opened: %s", strerror(errno));
+  if (r->fd < 0) return file_fail_open(r->path, err);
   if (fstat(r->fd, &st) == 0 && S_ISDIR(st.st_mode)) {
     FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL, "found a folder; expected a file; name a file of lines");
   }

@@ -43,6 +43,22 @@ static int last_checkpoint(struct arena *a, const char *run, const char **out, s
   return 0;
 }
 
+/* Where a folder of models was given: "; did you mean models/tiny?", or "". */
+static const char *model_below(struct arena *a, const char *path)
+{
+  char **names;
+  size_t count;
+  if (file_list(a, path, &names, &count, NULL)) return "";
+  for (size_t i = 0; i < count; i++) {
+    char *folder = path_join(a, path, names[i], NULL),
+         *config = folder ? path_join(a, folder, "config.json", NULL) : NULL;
+    const char *hint =
+        config && file_exists(config) ? arena_printf(a, "model.source", NULL, "; did you mean %s?", folder) : NULL;
+    if (hint) return hint;
+  }
+  return "";
+}
+
 static int locate_folder(struct arena *a, const char *path, struct model_source *out, struct error *err)
 {
   const char *config = path_join(a, path, "config.json", err), *runs = path_join(a, path, "checkpoints", err);
@@ -52,9 +68,24 @@ static int locate_folder(struct arena *a, const char *path, struct model_source 
     return 0;
   }
   if (file_is_folder(runs)) return last_checkpoint(a, path, &out->folder, err);
-  FAIL_AT(
-      err, ERROR_INPUT, config, 0, NULL,
-      "no such file; expected a Hugging Face folder with config.json and *.safetensors, a run folder, or a GGUF file");
+  FAIL_AT(err, ERROR_INPUT, config, 0, NULL,
+          "no such file; expected a Hugging Face folder with config.json and *.safetensors, a run folder, or a GGUF "
+          "file%s",
+          model_below(a, path));
+}
+
+/* A file that lies in a model's folder was meant to be that folder. */
+static int fail_file(struct arena *a, const char *path, struct error *err)
+{
+  char hint[512] = "";
+  size_t n = (size_t)(path_base(path) - path);
+  char *folder = n ? arena_strndup(a, path, n, "model.source", err) : arena_strdup(a, ".", "model.source", err);
+  char *config = folder ? path_join(a, folder, "config.json", err) : NULL;
+  if (!config) return ERROR_RESOURCE;
+  if (n > 1) folder[n - 1] = 0;
+  if (file_exists(config)) snprintf(hint, sizeof hint, "; did you mean %s?", folder);
+  FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
+          "the file is no GGUF file; expected one, or the folder that holds config.json and *.safetensors%s", hint);
 }
 
 int model_source_locate(struct arena *a, const char *path, struct model_source *out, struct error *err)
@@ -65,9 +96,7 @@ int model_source_locate(struct arena *a, const char *path, struct model_source *
   if (file_is_folder(path)) return locate_folder(a, path, out, err);
   struct file_map map;
   TRY(file_map(a, path, &map, err));
-  if (map.size < 4 || memcmp(map.bytes, "GGUF", 4))
-    FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
-            "the file is no GGUF file; expected one, or the folder that holds config.json and *.safetensors");
+  if (map.size < 4 || memcmp(map.bytes, "GGUF", 4)) return fail_file(a, path, err);
   out->gguf_path = out->path;
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/log.h"
 #include "rollout/generate.h"
 #include "rollout/session.h"
@@ -21,6 +22,7 @@ struct assay_engine {
   struct arena *arena;
   struct session session;
   int positions;
+  bool trained; /* a trainer is open */
 };
 
 struct assay_session {
@@ -29,6 +31,14 @@ struct assay_session {
   struct generator *generator;
   struct trainer *scorer;
   int answers, max_tokens;
+};
+
+struct assay_trainer {
+  struct arena *arena, *call;
+  struct assay_engine *engine;
+  struct trainer *trainer;
+  struct optimiser optimiser;
+  int max_tokens;
 };
 
 struct assay_run {
@@ -120,6 +130,25 @@ int assay_engine_hash(const struct assay_engine *engine, char hex[65], struct as
   return hand_over(rc, &err, error);
 }
 
+static int save_engine(const struct assay_engine *e, const char *folder, struct error *err)
+{
+  const struct session *s = &e->session;
+  if (!folder) FAIL(err, ERROR_INPUT, "found no folder; expected one to write the model into");
+  char *config = path_join(e->arena, folder, "config.json", err);
+  if (!config) return err->code;
+  if (file_exists(config)) FAIL_AT(err, ERROR_INPUT, folder, 0, NULL, "holds a model already; expected a new folder");
+  TRY(file_make_folder(folder, err));
+  TRY(model_save(s->model, &s->source, folder, SAVE_F32, err));
+  return s->tokenizer && !s->source.folder ? tokenizer_write_json(s->tokenizer, e->arena, folder, err) : 0;
+}
+
+int assay_engine_save(const struct assay_engine *engine, const char *folder, struct assay_error *error)
+{
+  struct error err = {0};
+  int rc = save_engine(engine, folder, &err);
+  return hand_over(rc, &err, error);
+}
+
 /* ---- session ----------------------------------------------------------------------------------------------------- */
 
 static int open_workspaces(struct assay_session *s, struct error *err)
@@ -181,9 +210,9 @@ void assay_session_close(struct assay_session *session)
   if (session) arena_destroy(session->arena);
 }
 
-static int check_ids(const struct assay_session *s, const int32_t *ids, size_t count, struct error *err)
+static int check_ids(const struct assay_engine *e, const int32_t *ids, size_t count, struct error *err)
 {
-  int vocab = s->engine->session.config.vocab;
+  int vocab = e->session.config.vocab;
   for (size_t i = 0; i < count; i++)
     if (ids[i] < 0 || ids[i] >= vocab)
       FAIL(err, ERROR_INPUT, "found ids[%zu] = %d; expected a token of the model, 0 to %d", i, (int)ids[i], vocab - 1);
@@ -203,18 +232,17 @@ static int read_text(const struct session *e, const struct assay_prompt *p, stru
   return rc;
 }
 
-/* The prompt as a root of the tree. */
-static int add_prompt(struct assay_session *s, const struct assay_prompt *p, struct tree *t, int32_t *segment,
-                      struct error *err)
+/* The prompt as a root of the tree. max_tokens: of the longest path. */
+static int add_prompt(const struct assay_engine *e, int max_tokens, const struct assay_prompt *p, struct tree *t,
+                      int32_t *segment, struct error *err)
 {
   struct token_list list = {0};
   const struct token_list given = {.ids = (int32_t *)p->ids, .count = p->count};
-  int rc = p->ids ? check_ids(s, p->ids, p->count, err) : read_text(&s->engine->session, p, &list, err);
+  int rc = p->ids ? check_ids(e, p->ids, p->count, err) : read_text(&e->session, p, &list, err);
   const struct token_list *l = p->ids ? &given : &list;
-  if (!rc && (!l->count || l->count >= (size_t)s->max_tokens))
+  if (!rc && (!l->count || l->count >= (size_t)max_tokens))
     rc = error_fail(err, ERROR_INPUT, NULL, 0, "prompt",
-                    "found a prompt of %zu tokens; expected 1 to %d (the session's max_tokens less one)", l->count,
-                    s->max_tokens - 1);
+                    "found a prompt of %zu tokens; expected 1 to %d (max_tokens less one)", l->count, max_tokens - 1);
   if (!rc) rc = tree_add_segment(t, -1, SEGMENT_PROMPT, (int32_t)l->count, segment, err);
   if (!rc) rc = tree_append_ids(t, *segment, l->ids, (int32_t)l->count, 0, err);
   token_list_free(&list);
@@ -297,7 +325,7 @@ static int generate(struct assay_session *s, const struct assay_prompt *prompt, 
     FAIL(err, ERROR_INPUT, "found %d answers; expected 1 to %d, the session's answers", count, s->answers);
   TRY(check_sampling(o, err));
   TRY(tree_create(s->call, &t, err));
-  TRY(add_prompt(s, prompt, t, &segment, err));
+  TRY(add_prompt(s->engine, s->max_tokens, prompt, t, &segment, err));
   TRY(make_job(s, t, segment, count, o, &job, err));
   TRY(generator_run(s->generator, t, &job, 1, o->temperature, 0, NULL, NULL, err));
   struct assay_answer *answers = ARENA_NEW(s->call, struct assay_answer, (size_t)count, "answers", err);
@@ -346,7 +374,7 @@ static int score(struct assay_session *s, const int32_t *ids, size_t count, size
          s->max_tokens, count);
   if (!(temperature >= 1e-4 && temperature <= 1e4))
     FAIL(err, ERROR_INPUT, "found temperature %g; expected 0.0001 to 10000", temperature);
-  TRY(check_ids(s, ids, count, err));
+  TRY(check_ids(s->engine, ids, count, err));
   TRY(build_batch(s, ids, count, from, &leaf, &b, err));
   double *p = ARENA_NEW(s->call, double, (size_t)b->target_count, "score", err);
   double *h = p ? ARENA_NEW(s->call, double, (size_t)b->target_count, "score", err) : NULL;
@@ -365,6 +393,124 @@ int assay_session_score(struct assay_session *session, const int32_t *ids, size_
 {
   struct error err = {0};
   int rc = score(session, ids, count, from, temperature, logp, entropy, &err);
+  return hand_over(rc, &err, error);
+}
+
+/* ---- trainer ----------------------------------------------------------------------------------------------------- */
+
+static void end_training(void *arg)
+{
+  ((struct assay_trainer *)arg)->engine->trained = false;
+}
+
+static int check_trainer(const struct assay_trainer_options *o, struct error *err)
+{
+  if (!(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
+    FAIL(err, ERROR_INPUT, "found betas %g and %g; expected 0 to less than 1", o->beta1, o->beta2);
+  if (!(o->eps >= 0 && o->weight_decay >= 0 && o->clip_norm >= 0))
+    FAIL(err, ERROR_INPUT, "found eps %g, weight_decay %g, clip_norm %g; expected 0 or more", o->eps, o->weight_decay,
+         o->clip_norm);
+  return 0;
+}
+
+static int open_trainer(struct arena *a, struct assay_engine *engine, const struct assay_trainer_options *o,
+                        struct assay_trainer **out, struct error *err)
+{
+  struct assay_trainer *t = ARENA_NEW(a, struct assay_trainer, 1, "trainer", err);
+  if (!t) return err->code;
+  int positions = engine->positions;
+  int most = o->max_tokens ? o->max_tokens : positions < MAX_TOKENS ? positions : MAX_TOKENS;
+  if (engine->trained) FAIL(err, ERROR_INPUT, "found a trainer of this engine already; expected one at a time");
+  if (most < 2 || most > positions)
+    FAIL(err, ERROR_INPUT, "found max_tokens %d; expected 2 to %d, the engine's positions", most, positions);
+  TRY(check_trainer(o, err));
+  *t = (struct assay_trainer){.arena = a, .engine = engine, .max_tokens = most};
+  t->optimiser = (struct optimiser){.beta1 = o->beta1 > 0 ? o->beta1 : 0.9,
+                                    .beta2 = o->beta2 > 0 ? o->beta2 : 0.999,
+                                    .eps = o->eps > 0 ? o->eps : 1e-8,
+                                    .weight_decay = o->weight_decay,
+                                    .clip_norm = o->clip_norm};
+  struct trainer_options options = {.micro_rows = BATCH_UNIT_ROWS,
+                                    .max_path = most,
+                                    .max_leaves = 1,
+                                    .max_prompt = most,
+                                    .max_new = most,
+                                    .kv_block = KV_BLOCK,
+                                    .vocab_chunk = VOCAB_CHUNK,
+                                    .train = true};
+  t->call = arena_create("call", 0, err);
+  if (!t->call) return err->code;
+  int rc = arena_on_reset(a, (void (*)(void *))arena_destroy, t->call, err);
+  if (rc) arena_destroy(t->call);
+  TRY(rc);
+  TRY(model_make_trainable(engine->session.model, err));
+  TRY(trainer_create(a, engine->session.model, &options, &t->trainer, err));
+  engine->trained = true;
+  *out = t;
+  return arena_on_reset(a, end_training, t, err);
+}
+
+int assay_trainer_open(struct assay_engine *engine, const struct assay_trainer_options *options,
+                       struct assay_trainer **out, struct assay_error *error)
+{
+  struct error err = {0};
+  const struct assay_trainer_options o = options ? *options : (struct assay_trainer_options){0};
+  struct arena *a = arena_create("trainer", 0, &err);
+  *out = NULL;
+  int rc = a ? open_trainer(a, engine, &o, out, &err) : err.code;
+  if (rc) arena_destroy(a);
+  return hand_over(rc, &err, error);
+}
+
+void assay_trainer_close(struct assay_trainer *trainer)
+{
+  if (trainer) arena_destroy(trainer->arena);
+}
+
+static int add_gradient(struct assay_trainer *t, const struct assay_prompt *prompt, const struct assay_answer *answer,
+                        double temperature, const double *coef, float *logp, struct error *err)
+{
+  struct tree *tree;
+  struct batch *b;
+  int32_t root = 0, leaf, count = (int32_t)answer->count;
+  const struct model *m = t->engine->session.model;
+  arena_reset(t->call);
+  if (!answer->count || !coef || answer->count > (size_t)t->max_tokens)
+    FAIL(err, ERROR_INPUT, "found an answer of %zu tokens; expected 1 to %d, with a coefficient for each",
+         answer->count, t->max_tokens - 1);
+  if (!(temperature >= 1e-4 && temperature <= 1e4))
+    FAIL(err, ERROR_INPUT, "found temperature %g; expected 0.0001 to 10000", temperature);
+  TRY(check_ids(t->engine, answer->ids, answer->count, err));
+  TRY(tree_create(t->call, &tree, err));
+  TRY(add_prompt(t->engine, t->max_tokens - count + 1, prompt, tree, &root, err));
+  TRY(tree_add_segment(tree, root, SEGMENT_OWN, count, &leaf, err));
+  TRY(tree_append_ids(tree, leaf, answer->ids, count, TOKEN_OWN, err));
+  struct batch_path path = {.leaf = leaf};
+  TRY(batch_build(t->call, tree, &path, 1, m->config.vocab, BATCH_UNIT_ROWS, KV_BLOCK, &b, err));
+  double *c = ARENA_NEW(t->call, double, (size_t)b->target_count, "trainer", err),
+         *p = c ? ARENA_NEW(t->call, double, (size_t)b->target_count, "trainer", err) : NULL;
+  if (!p) return err->code;
+  for (int32_t i = 0; i < count; i++) c[batch_target(b, leaf, i)] = coef[i];
+  TRY(trainer_backward(t->trainer, t->call, b, temperature, c, NULL, p, NULL, err));
+  for (int32_t i = 0; logp && i < count; i++) logp[i] = (float)p[batch_target(b, leaf, i)];
+  return 0;
+}
+
+int assay_trainer_add(struct assay_trainer *trainer, const struct assay_prompt *prompt,
+                      const struct assay_answer *answer, double temperature, const double *coef, float *logp,
+                      struct assay_error *error)
+{
+  struct error err = {0};
+  int rc = add_gradient(trainer, prompt, answer, temperature, coef, logp, &err);
+  return hand_over(rc, &err, error);
+}
+
+int assay_trainer_update(struct assay_trainer *trainer, double lr, double *norm, struct assay_error *error)
+{
+  struct error err = {0};
+  double found;
+  int rc = lr >= 0 && lr <= 10 ? 0 : error_fail(&err, ERROR_INPUT, NULL, 0, "lr", "found lr %g; expected 0 to 10", lr);
+  if (!rc) rc = trainer_update(trainer->trainer, &trainer->optimiser, lr, norm ? norm : &found, &err);
   return hand_over(rc, &err, error);
 }
 

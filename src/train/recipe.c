@@ -292,7 +292,7 @@ static int unknown_key(const char *group, const struct yaml_node *map, size_t i,
             "found the key \"%s\", which no recipe has; did you mean \"%s.%s\"?", path, home, key);
   }
   FAIL_AT(err, ERROR_INPUT, file, map->key_lines[i], path,
-          "found the key \"%s\", which no recipe has; assay train --help and docs list the keys", path);
+          "found the key \"%s\", which no recipe has; assay train --keys lists them", path);
 }
 
 static int check_names(const char *group, const struct yaml_node *map, struct error *err)

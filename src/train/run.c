@@ -42,9 +42,10 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
     if (!recipe->template.now) return err->code;
   }
   if (recipe->compute.device != RECIPE_DEVICE_CPU)
-    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device", "found cuda; this build computes on: cpu");
+    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device",
+            "compute.device: found cuda; this build computes on: cpu");
   if (recipe->compute.type != RECIPE_F32)
-    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "found bf16; this build computes in: f32");
+    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "compute.type: found bf16; this build computes in: f32");
   if (!recipe->top.model)
     FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model",
             "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");

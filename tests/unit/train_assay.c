@@ -350,6 +350,83 @@ static void test_each_allocation_may_fail(void **state)
 #endif
 }
 
+/* What was sampled is what is trained on, bit for bit; an update moves the weights, and down the gradient. */
+static void test_trainer(void **state)
+{
+  (void)state;
+  struct assay_engine *e = open_engine(1);
+  struct assay_session *s;
+  struct assay_trainer *t, *second;
+  const struct assay_answer *answers;
+  const struct assay_prompt prompt = {.text = "1+2="};
+  const struct assay_sampling sampling = {.temperature = 1, .max_new_tokens = 12, .seed = 4};
+  double coef[12], norm, before = 0, after = 0;
+  float logp[12], again[12];
+  char first[65], then[65], path[96];
+  OK(assay_session_open(e, NULL, &s, &error));
+  OK(assay_trainer_open(e, NULL, &t, &error));
+  FAILS(assay_trainer_open(e, NULL, &second, &error), ASSAY_INPUT, "one at a time");
+  OK(assay_engine_hash(e, first, &error));
+  OK(assay_session_generate(s, &prompt, 2, &sampling, &answers, &error));
+  size_t n = answers[1].count;
+  for (size_t i = 0; i < 12; i++) coef[i] = -1;
+  OK(assay_trainer_add(t, &prompt, &answers[1], 1, coef, logp, &error));
+  CHECK_BITS_F32(logp, answers[1].logp, n);
+  FAILS(assay_trainer_update(t, -1, &norm, &error), ASSAY_INPUT, "lr");
+  OK(assay_trainer_update(t, 1e-3, &norm, &error));
+  CHECK(norm > 0);
+  OK(assay_engine_hash(e, then, &error));
+  CHECK(strcmp(first, then) != 0);
+  OK(assay_trainer_add(t, &prompt, &answers[1], 1, coef, again, &error));
+  for (size_t i = 0; i < n; i++) {
+    before += (double)logp[i];
+    after += (double)again[i];
+  }
+  CHECK(after > before);
+  snprintf(path, sizeof path, "%s/saved", folder);
+  OK(assay_engine_save(e, path, &error));
+  FAILS(assay_engine_save(e, path, &error), ASSAY_INPUT, "holds a model already");
+  assay_trainer_close(t);
+  OK(assay_trainer_open(e, NULL, &t, &error));  // after the first was closed
+  assay_trainer_close(t);
+  assay_session_close(s);
+  assay_engine_close(e);
+  OK(assay_engine_open(path, NULL, &e, &error));
+  OK(assay_engine_hash(e, first, &error));
+  CHECK_STR(first, then);
+  assay_engine_close(e);
+}
+
+static void test_trainer_refuses(void **state)
+{
+  (void)state;
+  struct assay_engine *e = open_engine(1);
+  struct assay_trainer *t;
+  int32_t ids[] = {1, 2, TINY_VOCAB};
+  double coef[64] = {0};
+  const struct assay_prompt prompt = {.ids = ids, .count = 2};
+  struct assay_answer answer = {.ids = ids, .count = 2};
+  struct assay_trainer_options o = {.max_tokens = 65};
+  FAILS(assay_trainer_open(e, &o, &t, &error), ASSAY_INPUT, "max_tokens");
+  o = (struct assay_trainer_options){.beta1 = 1};
+  FAILS(assay_trainer_open(e, &o, &t, &error), ASSAY_INPUT, "betas");
+  o = (struct assay_trainer_options){.clip_norm = -1};
+  FAILS(assay_trainer_open(e, &o, &t, &error), ASSAY_INPUT, "clip_norm");
+  o = (struct assay_trainer_options){.max_tokens = 4};
+  OK(assay_trainer_open(e, &o, &t, &error));
+  OK(assay_trainer_add(t, &prompt, &answer, 1, coef, NULL, &error));
+  FAILS(assay_trainer_add(t, &prompt, &answer, 0, coef, NULL, &error), ASSAY_INPUT, "temperature");
+  answer.count = 3;
+  FAILS(assay_trainer_add(t, &prompt, &answer, 1, coef, NULL, &error), ASSAY_INPUT, "token of the model");
+  ids[2] = 3;
+  FAILS(assay_trainer_add(t, &prompt, &answer, 1, coef, NULL, &error), ASSAY_INPUT, "prompt of 2 tokens");
+  answer.count = 0;
+  FAILS(assay_trainer_add(t, &prompt, &answer, 1, coef, NULL, &error), ASSAY_INPUT, "answer of 0 tokens");
+  assay_trainer_close(t);
+  assay_trainer_close(NULL);
+  assay_engine_close(e);
+}
+
 static int setup(void **state)
 {
   (void)state;
@@ -375,6 +452,8 @@ int main(void)
                                      cmocka_unit_test(test_generate_and_score),
                                      cmocka_unit_test(test_stop_and_greedy),
                                      cmocka_unit_test(test_session_refuses),
+                                     cmocka_unit_test(test_trainer),
+                                     cmocka_unit_test(test_trainer_refuses),
                                      cmocka_unit_test(test_run),
                                      cmocka_unit_test(test_run_refuses),
                                      cmocka_unit_test(test_reference_of_a_random_start),
