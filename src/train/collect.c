@@ -1,6 +1,7 @@
 /* Problems, prompts, rollouts and verdicts of a step. */
 #include "train/run.h"
 
+#include "core/file.h"
 #include "core/log.h"
 
 #include <string.h>
@@ -162,36 +163,97 @@ static int find_verifiers(struct collecting *c, struct error *err)
   return 0;
 }
 
-/* A verifier that failed is no wrong answer: the recipe says what it is. */
-static int settle(struct run *r, struct step *s, int32_t index, struct verdict *v,
-                  const struct verifier_config *verifier, struct error *err)
+/* ---- verdicts ------------------------------------------------------------------------------------------------------
+ */
+
+int collect_open_journal(struct run *r, struct error *err)
 {
-  struct rollout *o = &s->rollouts[index];
-  if (v->status == VERDICT_FAILED && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) {
+  const char *file = r->recipe->file, *base = path_base(file);
+  bool keep = r->folder != NULL;
+  char *run = keep ? (char *)r->folder->path : arena_strndup(r->arena, file, (size_t)(base - file), "journal", err);
+  char *folder = run ? path_join(r->arena, *run ? run : ".", "journal", err) : NULL;
+  return folder ? journal_open(r->arena, folder, keep, &r->journal, err) : err->code;
+}
+
+int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct error *err)
+{
+  if (r->journal) TRY(journal_begin(r->journal, step, evaluation, err));
+  verify_queue_set_journal(r->verify, r->journal, 0);
+  return 0;
+}
+
+/* Judges again, once, what failed. The verdicts that are there lie in the step by now. */
+static int judge_again(struct run *r, struct step *s, const struct collecting *c, struct verdict *verdicts,
+                       struct error *err)
+{
+  int64_t count = 0;
+  verify_queue_set_journal(r->verify, r->journal, 1);
+  verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
+  for (int32_t i = 0; i < s->rollout_count; i++) {
+    const struct rollout *o = &s->rollouts[i];
     char *text;
     size_t n;
+    if (o->status != ROLLOUT_FAILED) continue;
     TRY(collect_text(r, s->arena, s->tree, o->leaf, &text, &n, err));
-    TRY(verify_now(s->arena, verifier, s->groups[o->group].problem, text, n, v, err));
+    verify_queue_submit(r->verify, c->verifiers[o->group], s->groups[o->group].problem, text, n, (size_t)i);
+    count++;
   }
-  bool failed = v->status == VERDICT_FAILED;
-  if (failed && r->recipe->reward.on_failure != RECIPE_FAILURE_DROP) {
-    v->status = VERDICT_OK;
-    v->reward = 0;
-    v->correct = false;
-  }
-  TRY(step_set_verdict(s, index, v, err));
-  if (failed && r->recipe->reward.on_failure == RECIPE_FAILURE_DROP) o->kept = false;
+  TRY(verify_queue_wait(r->verify, err));
+  for (int32_t i = 0; i < s->rollout_count; i++)
+    if (s->rollouts[i].status == ROLLOUT_FAILED) TRY(step_set_verdict(s, i, &verdicts[i], err));
+  metrics_set_int(&r->metrics, "verify/again", count);
   return 0;
+}
+
+/* A verifier that failed is no wrong answer: the recipe says what it is. */
+static int settle(struct run *r, struct step *s, int32_t index, struct error *err)
+{
+  struct rollout *o = &s->rollouts[index];
+  const char *id = s->groups[o->group].problem->id;
+  if (o->status != ROLLOUT_FAILED) return history_add(r->history, id, s->number, 1, o->verdict.correct, err);
+  if (r->recipe->reward.on_failure == RECIPE_FAILURE_DROP) {
+    o->kept = false;
+    return 0;
+  }
+  return step_set_channel(s, index, 0, 0, err);
+}
+
+/* verify/failed and its parts: failures, of them those that took too long, and both by kind. */
+static void count_failures(struct run *r, const struct step *s, const struct collecting *c)
+{
+  int64_t failed = 0, late = 0;
+  for (int32_t g = 0; g < s->group_count; g++) {
+    char name[64];
+    const struct verifier *kind = c->verifiers[g]->verifier;
+    snprintf(name, sizeof name, "verify/failed/%.40s", kind->name);
+    if (kind->outside) metrics_set_int(&r->metrics, name, 0);
+  }
+  for (int32_t i = 0; i < s->rollout_count; i++) {
+    const struct rollout *o = &s->rollouts[i];
+    char name[64];
+    if (o->status != ROLLOUT_FAILED) continue;
+    snprintf(name, sizeof name, "verify/failed/%.40s", c->verifiers[o->group]->verifier->name);
+    double before = metrics_get(&r->metrics, name);
+    metrics_set_int(&r->metrics, name, before > 0 ? (int64_t)before + 1 : 1);
+    failed++;
+    late += o->verdict.timeout;
+  }
+  metrics_set_int(&r->metrics, "verify/failed", failed);
+  metrics_set_int(&r->metrics, "verify/timeouts", late);
 }
 
 static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts, const struct collecting *c,
                          struct error *err)
 {
+  bool failed = false;
   for (int32_t i = 0; i < s->rollout_count; i++) {
-    int32_t g = s->rollouts[i].group;
-    TRY(settle(r, s, i, &verdicts[i], c->verifiers[g], err));
-    TRY(history_add(r->history, s->groups[g].problem->id, s->number, 1, s->rollouts[i].verdict.correct, err));
+    TRY(step_set_verdict(s, i, &verdicts[i], err));
+    failed = failed || s->rollouts[i].status == ROLLOUT_FAILED;
   }
+  metrics_set_int(&r->metrics, "verify/again", 0);
+  if (failed && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) TRY(judge_again(r, s, c, verdicts, err));
+  count_failures(r, s, c);
+  for (int32_t i = 0; i < s->rollout_count; i++) TRY(settle(r, s, i, err));
   return 0;
 }
 
@@ -205,6 +267,7 @@ int collect_rollouts(struct run *r, struct step *s, struct error *err)
   if (!jobs || !verdicts) return err->code;
   c.jobs = jobs;
   TRY(find_verifiers(&c, err));
+  TRY(collect_begin_verdicts(r, s->number, false, err));
   verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
   int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks,
                          &counts, err);
@@ -223,6 +286,8 @@ int collect_rollouts(struct run *r, struct step *s, struct error *err)
     return wait_rc;
   }
   metrics_set(&r->metrics, "seconds/generate", counts.seconds);
+  metrics_set(&r->metrics, "verify/busy", verify_queue_seconds(r->verify));
+  rc = take_verdicts(r, s, verdicts, &c, err);
   metrics_set(&r->metrics, "seconds/verify", clock_seconds() - generated);
-  return take_verdicts(r, s, verdicts, &c, err);
+  return rc;
 }

@@ -3,17 +3,16 @@
 
 #include "core/log.h"
 
-/* Who judges a file's problems, and by what, is known before the first of them is answered: each judges an empty
- * response, which finds answers that are missing or cannot be read. */
+/* Who judges a file's problems, and by what, is known before the first of them is answered: answers that are missing or
+ * cannot be read are found here. */
 static int check_verifiers(struct run *r, const struct source *s, struct error *err)
 {
   struct problem p;
-  struct verdict verdict;
   for (uint64_t i = 0; i < source_count(s); i++) {
     TRY(source_problem(s, r->arena, i, &p, err));
     const struct verifier_config *v;
     int rc = verifier_set_find(r->verifiers, &p, &v, err);
-    if (!rc && !v->verifier->outside) rc = verify_now(r->step_arena, v, &p, "", 0, &verdict, err);
+    if (!rc) rc = verifier_check(r->step_arena, v, &p, err);
     arena_reset(r->step_arena);
     if (rc) return error_place(err, p.source, p.line);
   }

@@ -169,6 +169,7 @@ static void put_answer(struct text *t, const struct answers *w, int32_t job, int
                             .finish = j->finish[rollout] == FINISH_STOP ? "stop" : "length"};
   text_puts(t, "{");
   attempt_put_fields(t, &attempt);
+  if (v->status == VERDICT_FAILED) text_puts(t, ", \"failed\": true");
   text_puts(t, ", \"set\": ");
   json_put_string(t, w->set->name, strlen(w->set->name));
   text_puts(t, ", \"prompt\": ");
@@ -191,8 +192,13 @@ static int keep_answers(struct answers *w, int32_t problems, const struct verdic
   return rc;
 }
 
-/* Answers problems first .. first+problems-1; right[problem] is added to. */
-static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, struct error *err)
+/* Answers of one problem. One whose verifier failed is neither right nor wrong. */
+struct tally {
+  int32_t right, judged;
+};
+
+/* Answers problems first .. first+problems-1; tally[problem] is added to. */
+static int answer_chunk(struct answers *w, int32_t problems, struct tally *tally, struct error *err)
 {
   struct run *r = w->run;
   struct generate_hooks hooks = {.finished = finished, .cancelled = cancelled, .arg = w};
@@ -214,18 +220,28 @@ static int answer_chunk(struct answers *w, int32_t problems, int32_t *right, str
   else if (!rc && wait_rc)
     *err = waited;
   TRY(w->err.code ? w->err.code : rc ? rc : wait_rc);
-  for (size_t i = 0; i < slots; i++) right[(size_t)w->first + i / (size_t)w->samples] += verdicts[i].correct;
+  for (size_t i = 0; i < slots; i++) {
+    struct tally *t = &tally[(size_t)w->first + i / (size_t)w->samples];
+    t->right += verdicts[i].status == VERDICT_OK && verdicts[i].correct;
+    t->judged += verdicts[i].status == VERDICT_OK;
+  }
   return keep_answers(w, problems, verdicts, err);
 }
 
 /* 95 % interval of the accuracy; samples of one problem are not independent. */
-static int interval(struct run *r, const int32_t *right, int32_t problems, int64_t samples, struct eval_result *out,
+static int interval(struct run *r, const struct tally *tally, int32_t problems, struct eval_result *out,
                     struct error *err)
 {
   double *rates = ARENA_NEW(r->step_arena, double, (size_t)problems, "evaluation", err);
+  int64_t judged = 0;
+  size_t n = 0;
   if (!rates) return err->code;
-  for (int32_t i = 0; i < problems; i++) rates[i] = (double)right[i] / (double)samples;
-  eval_wilson(out->accuracy, eval_effective_trials(rates, (size_t)problems, problems * samples), &out->low, &out->high);
+  for (int32_t i = 0; i < problems; i++) {
+    if (!tally[i].judged) continue;
+    rates[n++] = (double)tally[i].right / (double)tally[i].judged;
+    judged += tally[i].judged;
+  }
+  eval_wilson(out->accuracy, eval_effective_trials(rates, n, judged), &out->low, &out->high);
   return 0;
 }
 
@@ -239,26 +255,34 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct arena 
                       .arena = a,
                       .lines = lines};
   double start = clock_seconds();
-  int64_t sum = 0, solved = 0;
+  int64_t sum = 0, solved = 0, judged = 0;
   w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
-  int32_t *right = memory_alloc((size_t)set->count, sizeof *right, "evaluation", err);
+  struct tally *tally = memory_alloc((size_t)set->count, sizeof *tally, "evaluation", err);
   w.verifiers = memory_alloc((size_t)set->count, sizeof *w.verifiers, "evaluation", err);
-  int rc = right && w.verifiers ? 0 : err->code;
+  int rc = tally && w.verifiers ? 0 : err->code;
   for (int32_t i = 0; !rc && i < set->count; i++)
     rc = verifier_set_find(r->verifiers, &set->problems[i], &w.verifiers[i], err);
   for (w.first = 0; !rc && w.first < set->count; w.first += CHUNK)
-    rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, right, err);
+    rc = answer_chunk(&w, set->count - w.first < CHUNK ? set->count - w.first : CHUNK, tally, err);
   for (int32_t i = 0; !rc && i < set->count; i++) {
-    sum += right[i];
-    solved += right[i] > 0;
+    sum += tally[i].right;
+    judged += tally[i].judged;
+    solved += tally[i].right > 0;
   }
+  if (judged < w.total && !rc)
+    log_warn("evaluation %s: %lld of %lld answers have no verdict (their verifier failed) and are left out", set->name,
+             (long long)(w.total - judged), (long long)w.total);
+  if (!rc && !judged)
+    rc = error_fail(err, ERROR_RESOURCE, NULL, 0, "eval.data",
+                    "no answer to %s has a verdict: its verifier failed every time; see the reasons in the log",
+                    set->name);
   if (!rc) {
-    *out = (struct eval_result){.accuracy = (double)sum / (double)w.total,
+    *out = (struct eval_result){.accuracy = (double)sum / (double)judged,
                                 .pass = (double)solved / set->count,
                                 .seconds = clock_seconds() - start};
-    rc = interval(w.run, right, set->count, w.samples, out, err);
+    rc = interval(w.run, tally, set->count, out, err);
   }
-  memory_free(right);
+  memory_free(tally);
   memory_free((void *)w.verifiers);
   return rc;
 }
@@ -287,6 +311,7 @@ static int evaluate_sets(struct run *r, struct arena *a, double *mean, struct er
 {
   struct file_writer *lines = NULL;
   double sum = 0;
+  TRY(collect_begin_verdicts(r, r->step, true, err));
   if (r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL)
     TRY(run_folder_open_lines(r->folder, a, "evaluations", r->step, &lines, err));
   for (size_t i = 0; i < r->eval_set_count; i++) {

@@ -46,9 +46,10 @@
     "time that the chat template sees, 2025-01-15T14:30:05; null: the run's first start") \
   X(template, TEXT, system, "null", 0, 0, NULL, "system prompt put before every problem") \
   X(template, SWITCH, enable_thinking, "auto", 0, 0, NULL, "the template's enable_thinking; auto: not set")
-#define RECIPE_REWARD(X)                                       \
-  X(reward, ENUM, on_failure, "zero", 0, 0, "zero|drop|retry", \
-    "a rollout whose verifier failed: reward 0, left out, or judged again")
+#define RECIPE_REWARD(X)                                                                   \
+  X(reward, ENUM, on_failure, "zero", 0, 0, "zero|drop|retry",                             \
+    "a rollout whose verifier failed: reward 0, left out, or judged again (once, then 0)") \
+  X(reward, REAL, timeout, "30", 0.001, 86400, NULL, "seconds that one verdict of a kind that looks outside may take")
 #define RECIPE_ROLLOUT(X)                                                                                          \
   X(rollout, INT, problems, "8", 1, 1e6, NULL, "problems a step")                                                  \
   X(rollout, INT, group, "8", 1, 1e5, NULL, "rollouts per problem")                                                \

@@ -45,19 +45,22 @@ static void report_rewards(struct metrics *m, const struct step *s)
 
 static void report_groups(struct metrics *m, const struct step *s)
 {
-  int64_t solved = 0, mixed = 0, right = 0, wrong = 0;
+  int64_t solved = 0, judged = 0, mixed = 0, right = 0, wrong = 0;
   for (int32_t g = 0; g < s->group_count; g++) {
-    int64_t n = 0;
-    for (int32_t i = 0; i < s->groups[g].count; i++) n += s->rollouts[s->order[s->groups[g].first + i]].verdict.correct;
+    int64_t n = 0, of = 0; /* a rollout whose verifier failed is neither right nor wrong */
+    for (int32_t i = 0; i < s->groups[g].count; i++) {
+      const struct rollout *o = &s->rollouts[s->order[s->groups[g].first + i]];
+      if (o->status != ROLLOUT_OK) continue;
+      n += o->verdict.correct;
+      of++;
+    }
     solved += n;
-    if (s->groups[g].count && n == s->groups[g].count)
-      right++;
-    else if (n)
-      mixed++;
-    else
-      wrong++;
+    judged += of;
+    right += of && n == of;
+    mixed += n && n < of;
+    wrong += of && !n;
   }
-  metrics_set(m, "solved", s->kept ? (double)solved / s->kept : 0);
+  metrics_set(m, "solved", judged ? (double)solved / (double)judged : 0);
   metrics_set_int(m, "groups/mixed", mixed);
   metrics_set_int(m, "groups/all_right", right);
   metrics_set_int(m, "groups/all_wrong", wrong);
@@ -278,7 +281,7 @@ int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t 
     text_puts(t, "null");
   text_puts(t, ",\"reason\":");
   json_put_string(t, v->reason ? v->reason : "", v->reason ? strlen(v->reason) : 0);
-  text_puts(t, "}}\n");
+  text_puts(t, v->status == VERDICT_FAILED ? ",\"failed\":true}}\n" : "}}\n");
   return 0;
 }
 

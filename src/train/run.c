@@ -274,7 +274,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(make_identity(r, err));
   TRY(open_session(r, o, err));
   TRY(history_create(a, &r->history, err));
-  TRY(verifier_set_create(a, 0, &r->verifiers, err));
+  TRY(verifier_set_create(a, r->recipe->reward.timeout, &r->verifiers, err));
   TRY(run_open_stream(r, err));
   if (!o->replay) TRY(evaluate_open(r, err));
   TRY(make_plan(r, o, err));
@@ -282,6 +282,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   if (o->plan_only) return 0;
   if (o->replay) {
     TRY(load_weights(r, o, err));
+    TRY(collect_open_journal(r, err));
     return open_reference(r, err);
   }
   TRY(arena_on_reset(a, close_log, NULL, err));
@@ -291,6 +292,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(load_weights(r, o, err));
   TRY(open_reference(r, err));
   if (!o->resume) TRY(open_folder(r, o, err));
+  if (!o->sft) TRY(collect_open_journal(r, err));
   TRY(open_ledger(r, o->resume, err));
   return write_recipe(r, err);
 }

@@ -49,6 +49,7 @@ struct run {
   struct generator *generator; /* NULL for sft */
   struct trainer *trainer, *reference_trainer;
   struct verify_queue *verify;
+  struct journal *journal; /* verdicts of outside kinds, written down before use; NULL: sft */
   struct verifier_set *verifiers;
   struct stream *stream;
   struct history *history;
@@ -81,6 +82,10 @@ double run_learning_rate(const struct recipe *r, int64_t step);
 /* collect.c: problems, prompts, rollouts, verdicts. */
 int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err) MUST_USE;
 int collect_rollouts(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* RUN/journal, for writing where the run has its folder open. Before the first verdict of a step or an evaluation:
+ * begin_verdicts. */
+int collect_open_journal(struct run *r, struct error *err) MUST_USE;
+int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct error *err) MUST_USE;
 /* The response as text: special tokens left out, cut before a stop string. In arena a. */
 int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
                  struct error *err) MUST_USE;
