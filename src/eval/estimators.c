@@ -1,4 +1,5 @@
 #include "eval/estimators.h"
+#include <stdlib.h>
 #include "core/math.h"
 
 double eval_pass_at_k(int64_t n, int64_t c, int64_t k)
@@ -121,6 +122,17 @@ double eval_effective_trials(const double *rates, size_t problems, int64_t attem
   if (problems < 2 || squares <= 0) return least;
   double variance = squares / ((double)problems * ((double)problems - 1));
   return math_clamp(mean * (1 - mean) / variance, least, (double)attempts);
+}
+
+static int ascending(const void *a, const void *b)
+{
+  double x = *(const double *)a, y = *(const double *)b;
+  return math_is_nan(x) || math_is_nan(y) ? math_is_nan(x) - math_is_nan(y) : (x > y) - (x < y);
+}
+
+void eval_sort(double *x, size_t n)
+{
+  qsort(x, n, sizeof *x, ascending);
 }
 
 double eval_quantile(const double *sorted, size_t n, double q)

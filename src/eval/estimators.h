@@ -28,6 +28,7 @@ void eval_wilson(double p, double n, double *low, double *high);
    effective sample sizes for Wilson intervals of clustered data). rates: [problems] fraction right of each. */
 double eval_effective_trials(const double *rates, size_t problems, int64_t attempts);
 
+void eval_sort(double *x, size_t n); /* ascending; NaN last */
 /* The q-quantile of n ascending numbers, linear between order statistics (Hyndman and Fan 1996, type 7). n >= 1. */
 double eval_quantile(const double *sorted, size_t n, double q);
 

@@ -324,12 +324,7 @@ static int cache(struct calc_case *c, struct error *err)
 static json_t *quartiles(double *x, size_t n)
 {
   if (!n) return json_null();
-  for (size_t i = 1; i < n; i++)
-    for (size_t k = i; k && x[k] < x[k - 1]; k--) {
-      double t = x[k];
-      x[k] = x[k - 1];
-      x[k - 1] = t;
-    }
+  eval_sort(x, n);
   json_t *out = json_array();
   for (int q = 1; q <= 3; q++) json_array_append_new(out, calc_number(eval_quantile(x, n, 0.25 * q)));
   return out;
