@@ -18,48 +18,52 @@ static const struct setting options[] = {
 };
 
 /* Fewest moves for n disks on p pegs by Frame and Stewart (1941): move k disks aside over all pegs, the rest over the
- * others, the k on top again. Shortest for 3 pegs, for 4 (Bousch 2014), and for these sizes beyond. *aside: the k. */
-static int fewest_moves(int disks, int pegs, int *aside)
+ * others, the k on top again. Shortest for 3 pegs, for 4 (Bousch 2014), and for these sizes beyond. */
+struct plan {
+  int moves[DISK_LIMIT + 1][PEG_LIMIT + 1], aside[DISK_LIMIT + 1][PEG_LIMIT + 1]; /* [n][p]; aside: the k */
+};
+
+static void make_plan(struct plan *p)
 {
-  int best = 0, ignored;
-  *aside = 0;
-  if (disks <= 1) return disks;
-  for (int k = 1; k < disks; k++) {
-    int rest = pegs == 3 && disks - k > 1 ? 0 : fewest_moves(disks - k, pegs - 1, &ignored);
-    if (!rest) continue; /* three pegs: only one disk can move over two */
-    int moves = 2 * fewest_moves(k, pegs, &ignored) + rest;
-    if (best && moves >= best) continue;
-    best = moves;
-    *aside = k;
-  }
-  return best;
+  *p = (struct plan){0};
+  for (int pegs = 3; pegs <= PEG_LIMIT; pegs++) p->moves[1][pegs] = 1;
+  for (int n = 2; n <= DISK_LIMIT; n++)
+    for (int pegs = 3; pegs <= PEG_LIMIT; pegs++)
+      for (int k = pegs == 3 ? n - 1 : 1; k < n; k++) { /* over two pegs only one disk can go */
+        int moves = 2 * p->moves[k][pegs] + (pegs == 3 ? 1 : p->moves[n - k][pegs - 1]);
+        if (p->moves[n][pegs] && moves >= p->moves[n][pegs]) continue;
+        p->moves[n][pegs] = moves;
+        p->aside[n][pegs] = k;
+      }
 }
 
 /* Moves of disks first..first+n-1 from pegs[0] to pegs[1] over all of pegs[0..count). */
-static void write_moves(struct text *t, int first, int n, const int *pegs, int count)
+static void write_moves(struct text *t, const struct plan *p, int first, int n, const int *pegs, int count)
 {
-  int k, order[PEG_LIMIT];
+  int order[PEG_LIMIT];
   if (n == 1) text_printf(t, "%sMove disk %d from Peg %d to Peg %d", t->size ? "\n" : "", first, pegs[0], pegs[1]);
   if (n <= 1) return;
-  fewest_moves(n, count, &k);
+  int k = p->aside[n][count];
   memcpy(order, pegs, sizeof *pegs * (size_t)count);
   order[1] = pegs[count - 1], order[count - 1] = pegs[1]; /* aside: to the last peg */
-  write_moves(t, first, k, order, count);
-  write_moves(t, first + k, n - k, pegs, count - 1);
+  write_moves(t, p, first, k, order, count);
+  write_moves(t, p, first + k, n - k, pegs, count - 1);
   order[0] = pegs[count - 1], order[1] = pegs[1], order[count - 1] = pegs[0];
-  write_moves(t, first, k, order, count);
+  write_moves(t, p, first, k, order, count);
 }
 
 static int one(struct arena *a, const struct task_config *c, struct draw *d, struct task_problem *out,
                struct error *err)
 {
-  int disks = (int)task_draw_between(c, d, "min_disks", "max_disks"), ignored;
+  int disks = (int)task_draw_between(c, d, "min_disks", "max_disks");
   int pegs = (int)task_draw_between(c, d, "min_pegs", "max_pegs"), order[PEG_LIMIT];
   struct text answer = {0};
+  struct plan plan;
   for (int i = 0; i < pegs; i++) order[i] = i + 1;
   draw_shuffle(d, order, (size_t)pegs, sizeof *order);
-  int moves = fewest_moves(disks, pegs, &ignored);
-  write_moves(&answer, 1, disks, order, pegs);
+  make_plan(&plan);
+  int moves = plan.moves[disks][pegs];
+  write_moves(&answer, &plan, 1, disks, order, pegs);
   out->answer = text_keep(a, &answer, err);
   out->question = arena_printf(
       a, "task", err,
@@ -177,8 +181,8 @@ static int check(struct arena *a, const json_t *meta, const char *answer, const 
   int64_t disks, pegs, start, target;
   struct answer_span span;
   struct board b;
+  struct plan plan;
   const char *why;
-  int ignored;
   (void)answer;
   TRY(json_need_int(meta, "num_disks", 1, DISK_LIMIT, &disks, NULL, err));
   TRY(json_need_int(meta, "num_pegs", 3, PEG_LIMIT, &pegs, NULL, err));
@@ -190,7 +194,8 @@ static int check(struct arena *a, const json_t *meta, const char *answer, const 
   b.disks = (int)disks;
   b.pegs = (int)pegs;
   for (int disk = 1; disk <= b.disks; disk++) b.peg_of[disk] = (int)start;
-  int limit = SLACK * fewest_moves(b.disks, b.pegs, &ignored);
+  make_plan(&plan);
+  int limit = SLACK * plan.moves[b.disks][b.pegs];
   struct played p = play(&b, (int)target, limit, read, span.length);
   if (!p.moves) return answer_verdict(a, out, NULL, 0, false, 0, err, "no move was found");
   if (p.illegal || p.broken || p.moves > limit)
