@@ -21,6 +21,10 @@ static const char worker_text[] = {
 #include "sandbox_worker.h"
     0};
 
+static const char roles_text[] = {
+#include "sandbox_roles.h"
+    0};
+
 static const char python[] = "/usr/bin/python3";
 
 enum {
@@ -116,7 +120,7 @@ static void add_all(struct arguments *v, const char *bwrap, const struct sandbox
                                       "--seccomp",
                                       "6",
                                       NULL};
-  static const char *const command[] = {"--", python, "-s", "-S", "-B", "-u", "-c", worker_text, NULL};
+  static const char *const command[] = {"--", python, "-s", "-S", "-B", "-u", "-c", worker_text, roles_text, NULL};
   add(v, bwrap);
   add_words(v, walls);
   add_root(v, o);
