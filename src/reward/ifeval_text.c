@@ -85,6 +85,13 @@ static size_t letters_of(struct span w)
   return n;
 }
 
+static bool is_number(const char *s, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (!is_digit(s[i]) && !strchr(".,-", s[i])) return false;
+  return n > 0;
+}
+
 /* Does a sentence end behind this word, given the word behind it? */
 static bool ends_sentence(struct span word, struct span next)
 {
@@ -92,13 +99,11 @@ static bool ends_sentence(struct span word, struct span next)
   if (!w.n || !strchr(".?!", w.s[w.n - 1])) return false;
   if (w.s[w.n - 1] != '.') return true;
   size_t stem = w.n - 1;
-  bool dots = stem && w.s[stem - 1] == '.';
-  bool number = stem > 0, initial = stem == 1 && ((w.s[0] | 32) >= 'a' && (w.s[0] | 32) <= 'z');
-  for (size_t i = 0; i < stem; i++) number = number && (is_digit(w.s[i]) || strchr(".,-", w.s[i]));
-  if (dots) return begins_upper(after);
-  if (in_list(abbreviations, w.s, stem)) return begins_upper(after) && in_list(starters, after.s, letters_of(after));
-  if (initial) return !begins_lower(after) && in_list(starters, after.s, letters_of(after));
-  return !number || !begins_lower(after);
+  bool starter = in_list(starters, after.s, letters_of(after));
+  if (stem && w.s[stem - 1] == '.') return begins_upper(after);  // dots
+  if (in_list(abbreviations, w.s, stem)) return begins_upper(after) && starter;
+  if (stem == 1 && (w.s[0] | 32) >= 'a' && (w.s[0] | 32) <= 'z') return !begins_lower(after) && starter;  // an initial
+  return !is_number(w.s, stem) || !begins_lower(after);
 }
 
 static struct span next_word(struct span t, size_t *at)

@@ -187,32 +187,48 @@ static void count_word(struct counts *c, const char *word, size_t length, uint32
       c->score[i] += (size_t)(strstr(rows[i].words, word) != NULL) + 2 * has_mark(rows[i].marks, word, length);
 }
 
+/* A word as it grows: lower case, with a space at either end. */
+struct word {
+  char text[WORD + 8];
+  size_t length; /* 1: only the space in front */
+  uint32_t last; /* its last letter */
+};
+
+static void add_letter(struct counts *c, struct word *w, uint32_t ch)
+{
+  const struct range *r = range_of(ch);
+  if (r) {
+    c->script[r->script]++;
+    if (r->script == OWN) c->own[r - ranges]++;
+    w->last = ch;
+  }
+  if (w->length < WORD)
+    w->length +=
+        (size_t)utf8proc_encode_char(utf8proc_tolower((utf8proc_int32_t)ch), (utf8proc_uint8_t *)w->text + w->length);
+}
+
+static void end_word(struct counts *c, struct word *w)
+{
+  memcpy(w->text + w->length, " ", 2);
+  count_word(c, w->text, w->length + 1, w->last);
+  w->length = 1;
+}
+
 static void count_text(struct counts *c, const char *s, size_t n)
 {
-  char word[WORD + 8] = " ";
-  size_t length = 1;
-  uint32_t last = 0;
-  for (size_t i = 0, words = 0, step; i <= n && words < MOST_WORDS; i += step) {
-    size_t skip = i < n && (!i || (unsigned char)s[i - 1] <= ' ') ? link_length(s + i, n - i) : 0;
-    uint32_t ch = i < n ? unicode_at(s, n, i, &step) : ' ';
-    bool inside = i < n && !skip && (unicode_is_word(ch) || (ch == '\'' && length > 1));
-    if (i == n) step = 1;
-    if (inside) {
-      const struct range *r = range_of(ch);
-      if (r) c->script[r->script]++;
-      if (r && r->script == OWN) c->own[r - ranges]++;
-      if (r) last = ch;
-      if (length < WORD)
-        length +=
-            (size_t)utf8proc_encode_char(utf8proc_tolower((utf8proc_int32_t)ch), (utf8proc_uint8_t *)word + length);
-    } else if (length > 1) {
-      memcpy(word + length, " ", 2);
-      words++;
-      count_word(c, word, length + 1, last);
-      length = 1;
-    }
+  struct word w = {" ", 1, 0};
+  for (size_t i = 0, words = 0, step; i < n && words < MOST_WORDS; i += step) {
+    size_t skip = !i || (unsigned char)s[i - 1] <= ' ' ? link_length(s + i, n - i) : 0;
+    uint32_t ch = unicode_at(s, n, i, &step);
     if (skip) step = skip;
+    if (!skip && (unicode_is_word(ch) || (ch == '\'' && w.length > 1))) {
+      add_letter(c, &w, ch);
+    } else if (w.length > 1) {
+      end_word(c, &w);
+      words++;
+    }
   }
+  if (w.length > 1) end_word(c, &w);
 }
 
 /* The language of a script that only one uses: the one with most letters; Japanese is written with Han and Kana. */
@@ -226,30 +242,42 @@ static const char *own_language(const struct counts *c)
   return !strcmp(ranges[best].code, "zh-cn") && 10 * japanese > c->own[best] ? "ja" : ranges[best].code;
 }
 
+/* The script with most letters; Latin only where it has half as many as the others. SCRIPT_COUNT: no letters. */
+static enum script main_script(const struct counts *c)
+{
+  enum script best = SCRIPT_COUNT;
+  size_t others = 0, most = 0;
+  for (int i = 0; i < SCRIPT_COUNT; i++)
+    if (i != LATIN) others += c->script[i];
+  for (int i = 0; i < SCRIPT_COUNT; i++) {
+    if (c->script[i] <= most || (i == LATIN && 2 * c->script[LATIN] < others)) continue;
+    most = c->script[i];
+    best = (enum script)i;
+  }
+  return best;
+}
+
+/* The row with the largest score, if it is clearly ahead of the next. */
+static const char *best_language(const struct counts *c, enum script script)
+{
+  size_t best = ROWS, next = 0;
+  for (size_t i = 0; i < ROWS; i++) {
+    if (rows[i].script != script) continue;
+    if (best == ROWS || c->score[i] > c->score[best]) {
+      next = best == ROWS ? 0 : c->score[best];
+      best = i;
+    } else if (c->score[i] > next) {
+      next = c->score[i];
+    }
+  }
+  return 10 * c->score[best] > 11 * next ? rows[best].code : "und";
+}
+
 const char *language_detect(const char *s, size_t n)
 {
   struct counts c = {0};
   count_text(&c, s, n);
-  size_t others = 0, best_letters = 0, best = ROWS, next = 0;
-  enum script script = LATIN;
-  for (int i = 0; i < SCRIPT_COUNT; i++)
-    if (i != LATIN) others += c.script[i];
-  if (!others && !c.script[LATIN]) return NULL;
-  bool latin = 2 * c.script[LATIN] >= others;
-  for (int i = 0; i < SCRIPT_COUNT; i++)
-    if ((i != LATIN || latin) && c.script[i] > best_letters) {
-      best_letters = c.script[i];
-      script = (enum script)i;
-    }
-  if (script == OWN) return own_language(&c);
-  for (size_t i = 0; i < ROWS; i++) {
-    if (rows[i].script != script) continue;
-    if (best == ROWS || c.score[i] > c.score[best]) {
-      next = best == ROWS ? 0 : c.score[best];
-      best = i;
-    } else if (c.score[i] > next) {
-      next = c.score[i];
-    }
-  }
-  return 10 * c.score[best] > 11 * next ? rows[best].code : "und";
+  enum script script = main_script(&c);
+  if (script == SCRIPT_COUNT) return NULL;
+  return script == OWN ? own_language(&c) : best_language(&c, script);
 }
