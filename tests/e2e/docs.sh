@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the pages say is there: docs/options.md is what the program prints, docs/metrics.md knows every metric that runs
-# write, and files named in links or in `code` exist.
+# What the pages say is there: docs/options.md and docs/tasks.md are what the program prints, docs/metrics.md knows every
+# metric that runs write, and files named in links or in `code` exist.
 set -u
 root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 assay=${ASSAY_BINARY:-$root/build/release/assay}
@@ -12,6 +12,7 @@ cd "$root" || exit 1
 
 "$assay" train --keys >"$work/options.md" || fail "assay train --keys"
 cmp -s "$work/options.md" docs/options.md || fail "write it anew: assay train --keys --out docs/options.md"
+"$assay" tasks --markdown | cmp -s - docs/tasks.md || fail "write it anew: assay tasks --markdown --out docs/tasks.md"
 
 # A run with evaluation, two optimiser steps and a reference, and one of sft: names with a part of their own are
 # generalised as the page has them.
@@ -23,7 +24,7 @@ cat "$work"/run/metrics.jsonl "$work"/sft/metrics.jsonl 2>/dev/null | tr ',{}' '
 [ "$(wc -l <"$work/names")" -gt 35 ] || fail "only $(wc -l <"$work/names") metrics were written"
 sed -nE 's/^\| `([^`]+)` \|.*/\1/p' docs/metrics.md | sort -u >"$work/described"
 for name in $(comm -23 "$work/names" "$work/described"); do fail "docs/metrics.md does not describe $name"; done
-for name in $(comm -13 "$work/names" "$work/described" | grep -v '^reward/<channel>$'); do
+for name in $(comm -13 "$work/names" "$work/described" | grep -vE '^(reward/<channel>|verify/failed/<kind>)$'); do
   fail "docs/metrics.md describes $name, which no run writes"
 done
 
