@@ -1,6 +1,13 @@
 /* `code`: what is found in a response, how tests and cases are judged, which problems are refused, and many threads. */
 #include "code_case.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/file.h"
 #include "reward/code_program.h"
 
 static struct verifier_config *shared; /* NULL: no sandbox on this machine */
@@ -384,11 +391,87 @@ static void test_threads(void **state)
   for (int i = 0; i < JOBS; i++) CHECK(verdicts[i].status == VERDICT_OK && verdicts[i].correct == (i % 3 != 0));
 }
 
+/* ---- machines that cannot, sandboxes that die
+ * --------------------------------------------------------------------------- */
+
+static int open_with_path(const char *path)
+{
+  struct verifier_config *c;
+  char *before = arena_strdup(arena, getenv("PATH"), "test", &err);
+  setenv("PATH", path, 1);
+  int rc = verifier_open(arena, verifier_find("code", &err), NULL, 0, 0, &c, &err);
+  setenv("PATH", before, 1);
+  return rc;
+}
+
+static void write_script(const char *folder, const char *text)
+{
+  const char *path = arena_printf(arena, "test", &err, "%s/bwrap", folder);
+  FILE *f = fopen(path, "w");
+  CHECK(f && fputs(text, f) >= 0 && !fclose(f) && !chmod(path, 0755));
+}
+
+static void test_refused(void **state)
+{
+  (void)state;
+  char folder[] = "/tmp/assay-code-XXXXXX";
+  CHECK(mkdtemp(folder) && !chmod(folder, 0755));
+  CHECK_ERROR(open_with_path(folder), &err, ERROR_RESOURCE, "apt-get install bubblewrap");
+  error_clear(&err);
+  write_script(folder, "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n");
+  CHECK_ERROR(open_with_path(folder), &err, ERROR_RESOURCE,
+              "does not start here (bwrap: No permissions to create new namespace)");
+  error_clear(&err);
+  write_script(folder, "#!/bin/sh\nprintf stead >&3\nsleep 100\n");
+  CHECK_ERROR(open_with_path(folder), &err, ERROR_RESOURCE, "does not start here");
+  CHECK_OK(file_remove_tree(folder, NULL), NULL);
+}
+
+/* Kills every child of this process. */
+static int kill_children(void)
+{
+  char path[64];
+  int killed = 0;
+  long pid;
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+  FILE *f = fopen(path, "r");
+  CHECK(f != NULL);
+  while (fscanf(f, "%ld", &pid) == 1) killed += kill((pid_t)pid, SIGKILL) == 0;
+  fclose(f);
+  return killed;
+}
+
+static void *kill_soon(void *unused)
+{
+  (void)unused;
+  usleep(700000);
+  kill_children();
+  return NULL;
+}
+
+static void test_dies(void **state)
+{
+  (void)state;
+  pthread_t killer;
+  struct verdict v;
+  struct problem p = make_problem(PLAIN("assert f() == 1"));
+  if (!shared) skip();
+  CHECK(kill_children() > 0);
+  CHECK_OK(judge_problem(shared, &p, "def f(): return 1", &v), &err);
+  CHECK(v.correct);
+  /* In the middle of a job: it is run once more. */
+  CHECK_INT(pthread_create(&killer, NULL, kill_soon, NULL), 0);
+  CHECK_OK(judge_problem(shared, &p, "import time\ntime.sleep(2)\ndef f(): return 1", &v), &err);
+  CHECK(v.status == VERDICT_OK && v.correct);
+  pthread_join(killer, NULL);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
-  const struct CMUnitTest tests[] = {TEST(test_find),     TEST(test_defines),  TEST(test_prompt), TEST(test_asserts),
-                                     TEST(test_values),   TEST(test_objects),  TEST(test_cases),  TEST(test_commands),
-                                     TEST(test_problems), TEST(test_fraction), TEST(test_threads)};
+  const struct CMUnitTest tests[] = {TEST(test_find),     TEST(test_defines),  TEST(test_prompt),  TEST(test_asserts),
+                                     TEST(test_values),   TEST(test_objects),  TEST(test_cases),   TEST(test_commands),
+                                     TEST(test_problems), TEST(test_fraction), TEST(test_threads), TEST(test_refused),
+                                     TEST(test_dies)};
   return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
