@@ -4,5 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec tools/demo-show.sh demo recipes/demo.yaml \
-  "A model of 0.8 M parameters (models/tiny) learns to add two-digit numbers by trying: an answer that is right is rewarded, nothing
-else tells it how. 560 steps of 64 sums x 8 answers, about a minute on two cores; 1,000 sums that it never trains on are the test." "$@"
+  "A model of 0.8 M parameters (models/tiny) learns to add two-digit numbers by
+trying: an answer that is right is rewarded, nothing else tells it how.
+560 steps of 64 sums x 8 answers take about a minute on two cores; 1,000 sums
+that it never trains on are the test." "$@"

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/live.h"
 #include "core/log.h"
+#include "train/chart.h"
 #include "train/recipe_parts.h"
 #include "train/train.h"
 
@@ -16,7 +17,8 @@ const struct option train_options[TRAIN_OPTION_COUNT] = {
      "folder of the run (default: runs/RECIPE-N)"},
     {"--resume", NULL, OPTION_FLAG, offsetof(struct train_settings, resume), 0, 0,
      "go on with the run in --run from its last checkpoint"},
-    {"--plan", NULL, OPTION_FLAG, offsetof(struct train_settings, plan), 0, 0, "print the memory plan and stop"},
+    {"--plan", NULL, OPTION_FLAG, offsetof(struct train_settings, plan), 0, 0,
+     "print memory, time a step and the resolved recipe, and stop"},
     {"--keys", NULL, OPTION_FLAG, offsetof(struct train_settings, keys), 0, 0,
      "print every key of a recipe (docs/options.md) and stop"}};
 const struct train_settings train_defaults = {0};
@@ -96,27 +98,62 @@ static int print_keys(struct cli *c, struct error *err)
   return rc;
 }
 
-/* Time and recipe behind the memory plan. The peak is never reached: kernels and everything between them leave about
-   two thirds of it (docs/performance.md). */
+/* The peak is never reached: kernels and everything between them leave about two thirds of it (docs/performance.md). */
+static const double SHARE_OF_PEAK = 0.65;
+
+/* Seconds of a step in which every answer is as long as it may be, and what that was computed from; 0: no peak is known
+ * for this processor. */
+static int estimate_step(struct run *r, double *seconds, double *operations, double *peak, struct error *err)
+{
+  *peak = peak_multiply_adds(run_device(r));
+  TRY(run_step_operations(r, operations, err));
+  *seconds = *peak > 0 ? *operations / (SHARE_OF_PEAK * *peak) : 0;
+  return 0;
+}
+
+/* Memory, time, recipe. */
 static int put_plan(struct run *r, struct text *plan, struct error *err)
 {
-  static const double SHARE_OF_PEAK = 0.65;
-  double operations, peak = peak_multiply_adds(run_device(r));
+  double seconds, operations, peak;
   run_describe(r, plan);
-  TRY(run_step_operations(r, &operations, err));
-  if (peak > 0)
+  TRY(estimate_step(r, &seconds, &operations, &peak, err));
+  if (seconds > 0) {
+    text_puts(plan, "time, where every answer is as long as it may be:\n      1 step   about ");
+    chart_put_duration(plan, seconds);
     text_printf(plan,
-                "time per step: about %.3g s where every answer is as long as it may be (%.3g GFLOP at %.0f %% of %.0f "
-                "GFLOP/s)\n",
-                operations / (SHARE_OF_PEAK * peak), operations / 1e9, 100 * SHARE_OF_PEAK, peak / 1e9);
+                ": %.3g GFLOP, at %.0f %% of the %.0f GFLOP/s that this machine reached just now\n"
+                "  %5lld steps  about ",
+                operations / 1e9, 100 * SHARE_OF_PEAK, peak / 1e9, (long long)run_steps(r));
+    chart_put_duration(plan, seconds * (double)run_steps(r));
+    text_puts(plan, ", evaluations and checkpoints left out\n");
+  }
   text_puts(plan, "recipe:\n");
   return run_recipe(r, plan, err);
+}
+
+static int put_plan_json(struct run *r, struct text *plan, struct error *err)
+{
+  double seconds, operations, peak;
+  struct text recipe = {0};
+  text_puts(plan, "{\"plan\": {");
+  run_plan_json(r, plan);
+  TRY(estimate_step(r, &seconds, &operations, &peak, err));
+  text_puts(plan, ", \"seconds_per_step\": ");
+  json_put_f64(plan, seconds > 0 ? seconds : (double)__builtin_nanf(""));
+  text_puts(plan, ", \"operations_per_step\": ");
+  json_put_f64(plan, operations);
+  text_puts(plan, ", \"recipe\": ");
+  int rc = run_recipe(r, &recipe, err);
+  if (!rc) json_put_string(plan, recipe.bytes, recipe.size);
+  text_puts(plan, "}}\n");
+  text_free(&recipe);
+  return rc;
 }
 
 static int print_plan(struct cli *c, struct run *r, struct error *err)
 {
   struct text plan = {0};
-  int rc = put_plan(r, &plan, err);
+  int rc = c->json ? put_plan_json(r, &plan, err) : put_plan(r, &plan, err);
   if (!rc) rc = print_text(c, &plan, err);
   text_free(&plan);
   return rc;

@@ -326,6 +326,24 @@ void run_describe(const struct run *r, struct text *out)
   plan_print(&r->plan, out);
 }
 
+void run_plan_json(const struct run *r, struct text *out)
+{
+  const struct plan *p = &r->plan;
+  text_puts(out, "\"model\": ");
+  json_put_string(out, r->recipe->top.model, strlen(r->recipe->top.model));
+  text_printf(out, ", \"parameters\": %zu, \"problems\": %" PRIu64 ", \"steps\": %" PRId64 ", \"memory\": {",
+              model_parameters(&r->session.config), stream_size(r->stream), r->recipe->train.steps);
+  for (int i = 0; i < p->count; i++) {
+    if (i) text_puts(out, ", ");
+    json_put_string(out, p->lines[i].what, strlen(p->lines[i].what));
+    text_printf(out, ": %zu", p->lines[i].bytes);
+  }
+  text_printf(out, "}, \"peak_bytes\": %zu, \"limit_bytes\": %zu, \"threads\": %d, \"slots\": %d", p->total, p->limit,
+              p->threads, p->slots);
+  text_printf(out, ", \"micro_batch\": %d, \"recompute\": %s, \"vocab_chunk\": %d, \"kv_block\": %d", p->micro_rows,
+              p->recompute ? "true" : "false", p->vocab_chunk, p->kv_block);
+}
+
 /* Mean tokens of the first problems' prompts (sft: examples). */
 static int mean_prompt(struct run *r, double *out, struct error *err)
 {

@@ -88,23 +88,28 @@ static int find_examples(struct run *r, struct arena *a, struct example kept[EXA
   return 0;
 }
 
-/* A text in one line of at most `width`: white space as single spaces, and the end where it is too long: answers stand
- * there. */
+/* White space as single spaces, other control characters as '?'. */
+static void flatten(struct text *line, const char *s)
+{
+  for (; *s; s++) {
+    const bool space = *s == ' ' || (*s >= '\t' && *s <= '\r');
+    const unsigned char c = (unsigned char)*s;
+    if (space && (!line->size || line->bytes[line->size - 1] == ' ')) continue;
+    text_add(line, space ? " " : c < 32 || c == 127 ? "?" : s, 1);
+  }
+}
+
+/* A text in one line of at most `width`; of one that is too long the end: answers stand there. */
 static void put_one_line(struct text *t, const char *s, size_t width, bool utf8)
 {
   struct text line = {0};
-  for (; *s; s++) {
-    bool space = *s == ' ' || *s == '\n' || *s == '\t' || *s == '\r';
-    bool twice = space && (!line.size || line.bytes[line.size - 1] == ' ');
-    unsigned char c = (unsigned char)*s;
-    if (!twice) text_add(&line, space ? " " : c < 32 || c == 127 ? "?" : s, 1);
-  }
+  size_t at = 0;
+  flatten(&line, s);
   const char *bytes = line.bytes ? line.bytes : "";
-  size_t n = line.size, at = 0;
-  if (live_width(bytes, n) > width)
-    while (live_width(bytes + at, n - at) > width - 3 || (bytes[at] & 0xc0) == 0x80) at++;
+  if (live_width(bytes, line.size) > width)
+    while (live_width(bytes + at, line.size - at) > width - 3 || (bytes[at] & 0xc0) == 0x80) at++;
   if (at) text_puts(t, utf8 ? "\u2026 " : "...");
-  text_add(t, bytes + at, n - at);
+  text_add(t, bytes + at, line.size - at);
   text_free(&line);
 }
 

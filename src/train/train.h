@@ -60,6 +60,8 @@ int run_summary_json(struct run *r, struct text *out, struct error *err) MUST_US
 int run_step_operations(struct run *r, double *out, struct error *err) MUST_USE;
 /* The resolved recipe, every key with its origin. */
 int run_recipe(const struct run *r, struct text *out, struct error *err) MUST_USE;
+/* Members of a JSON object, without the braces: model, problems, steps, memory, knobs. */
+void run_plan_json(const struct run *r, struct text *out);
 struct device;
 struct device *run_device(const struct run *r);
 

@@ -340,6 +340,22 @@ static int run_micro(struct run *r, const struct batch_micro *m, struct error *e
   return 0;
 }
 
+/* All micro-batches. What a trained model's passes do is told: they are most of a long step. */
+static int run_micros(struct run *r, struct error *err)
+{
+  const struct batch *b = r->b;
+  bool told = r->t->trained != NULL;
+  int64_t done = 0;
+  int rc = 0;
+  for (int32_t m = 0; !rc && m < b->micro_count; m++) {
+    if (told) log_progress(r->coef ? "train" : "score", (double)done, b->rows, "tok");
+    rc = run_micro(r, &b->micros[m], err);
+    done += b->micros[m].rows;
+  }
+  if (told) log_progress_end();
+  return rc;
+}
+
 static int run_batch(struct run *r, struct arena *a, struct error *err)
 {
   const struct batch *b = r->b;
@@ -354,14 +370,7 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   }
   struct arena_mark mark = arena_mark(a);
   int rc = open_pass(r, a, err);
-  bool told = r->t->trained != NULL;
-  int64_t done = 0;
-  for (int32_t m = 0; !rc && m < b->micro_count; m++) {
-    if (told) log_progress(r->coef ? "train" : "score", (double)done, b->rows, "tok");
-    rc = run_micro(r, &b->micros[m], err);
-    done += b->micros[m].rows;
-  }
-  if (told) log_progress_end();
+  if (!rc) rc = run_micros(r, err);
   for (int32_t n = 0; r->places && n < b->node_count; n++)
     kv_path_release(r->t->kv, &r->places[n].path);  // after a failure
   if (!rc && r->coef) rc = decoder_gradients_join(r->t->gradients, r->t->trained, b->embed_ids, b->embed_count, err);

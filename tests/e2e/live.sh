@@ -207,10 +207,21 @@ assert piped.stderr.splitlines()[-1] == f"weights {summary['weights']} state {su
 assert summary["weights"] == hashes[1] and summary["state"] == hashes[2], "what is shown moved a bit of the run"
 print("pipes, --quiet, --json; the same hashes")
 
+# A new best is saved although no checkpoint is due, and linked to.
+command = [assay, "train", recipe, "train.lr=1e-4", "eval.every=1", "save.every=1000", "--run", work + "/best", "--json"]
+lines = [json.loads(line) for line in subprocess.run(command, capture_output=True, text=True).stdout.splitlines()]
+accuracies = [line["eval/addition/accuracy"] for line in lines[:-1]]
+best = accuracies.index(max(accuracies))
+assert 0 < best < 20, f"the test needs another recipe: {accuracies}"
+assert lines[-1]["summary"]["best_step"] == best
+assert os.readlink(work + "/best/checkpoints/best") == "%06d" % best, os.listdir(work + "/best/checkpoints")
+assert os.path.exists(work + "/best/checkpoints/best/model.safetensors")
+print("checkpoints/best")
+
 # Resumed: the summary is of the whole run.
 piped = subprocess.run([assay, "train", recipe, "train.steps=25", "--run", work + "/json", "--resume", "--json"], capture_output=True, text=True)
-summary = json.loads(piped.stdout.splitlines()[-1])["summary"]
-assert summary["steps"] == 25 and summary["evaluations"][0]["before"]["step"] == 0, summary
-assert summary["tokens_generated"] > lines[-1]["summary"]["tokens_generated"], summary
+whole = json.loads(piped.stdout.splitlines()[-1])["summary"]
+assert whole["steps"] == 25 and whole["evaluations"][0]["before"]["step"] == 0, whole
+assert whole["tokens_generated"] > summary["tokens_generated"], whole
 print("resumed")
 PYTHON

@@ -59,15 +59,19 @@ static void test_lines(void **state)
   capture_begin(&c);
   log_info("step %d", 1);
   log_warn("careful");
+  log_detail(true, "due");
+  log_detail(false, "not due");
   log_set_quiet(true);
   log_info("hidden");
+  log_detail(true, "hidden as well");
   log_error(&err);
   log_set_quiet(false);
   bool terminal = log_is_terminal();
   capture_end(&c, &shown, &copied);
   CHECK(!terminal);
-  CHECK_STR(shown, "step 1\nassay: warning: careful\nassay: r.yaml:4: found x\n");
-  CHECK(strstr(copied, "Z step 1\n") && strstr(copied, "Z hidden\n") && strstr(copied, "Z assay: r.yaml:4: found x\n"));
+  CHECK_STR(shown, "step 1\nassay: warning: careful\ndue\nassay: r.yaml:4: found x\n");
+  CHECK(strstr(copied, "Z step 1\n") && strstr(copied, "Z hidden\n") && strstr(copied, "Z not due\n") &&
+        strstr(copied, "Z assay: r.yaml:4: found x\n"));
   CHECK(copied[0] == '2' && copied[4] == '-' && copied[10] == 'T' && copied[19] == 'Z');
   arena_destroy(c.arena);
 }
@@ -86,6 +90,26 @@ static void test_progress_is_silent_at_first(void **state)
   arena_destroy(c.arena);
 }
 
+static void draw_nothing(void *arg, int columns, const struct log_phase *phase, struct text *out)
+{
+  (void)arg, (void)columns, (void)phase, (void)out;
+}
+
+static void test_no_view_without_a_terminal(void **state)
+{
+  (void)state;
+  struct capture c;
+  char *shown, *copied;
+  capture_begin(&c);
+  bool opened = log_view_open(draw_nothing, NULL);
+  log_view_close();
+  log_info("a line");
+  capture_end(&c, &shown, &copied);
+  CHECK(!opened);
+  CHECK_STR(shown, "a line\n");
+  arena_destroy(c.arena);
+}
+
 static void test_wrong_path_and_clock(void **state)
 {
   (void)state;
@@ -98,6 +122,7 @@ static void test_wrong_path_and_clock(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_progress_is_silent_at_first),
+                                     cmocka_unit_test(test_no_view_without_a_terminal),
                                      cmocka_unit_test(test_wrong_path_and_clock)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
