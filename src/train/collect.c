@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "core/math.h"
 
 #include <string.h>
 
@@ -242,6 +243,81 @@ static void count_failures(struct run *r, const struct step *s, const struct col
   metrics_set_int(&r->metrics, "verify/timeouts", late);
 }
 
+/* ---- rewards beside the verifier's ------------------------------------------------------------------------------- */
+
+/* The tokens that the model wrote, from the context to the leaf. */
+static int own_ids(const struct step *s, const struct rollout *o, const int32_t **out, int32_t *count,
+                   struct error *err)
+{
+  const struct segment *leaf = &s->tree->segments[o->leaf];
+  int32_t from = 0;
+  int32_t *ids = ARENA_NEW(s->arena, int32_t, (size_t)(leaf->start + leaf->count), "rewards", err);
+  if (!ids) return err->code;
+  *count = 0;
+  for (int32_t at = o->leaf; at >= 0; at = s->tree->segments[at].parent)
+    for (int32_t i = 0; i < s->tree->segments[at].count; i++)
+      *count += (s->tree->segments[at].tokens[i].flags & TOKEN_OWN) != 0;
+  from = *count;
+  for (int32_t at = o->leaf; at >= 0; at = s->tree->segments[at].parent)
+    for (int32_t i = s->tree->segments[at].count; i-- > 0;)
+      if (s->tree->segments[at].tokens[i].flags & TOKEN_OWN) ids[--from] = s->tree->segments[at].tokens[i].id;
+  *out = ids;
+  return 0;
+}
+
+static int add_channels(struct run *r, struct step *s, int32_t index, struct error *err)
+{
+  const struct rollout *o = &s->rollouts[index];
+  struct channel_input in = {.problem = s->groups[o->group].problem,
+                             .verdict = &o->verdict,
+                             .max_new_tokens = (int32_t)r->recipe->rollout.max_new_tokens};
+  char *text;
+  TRY(own_ids(s, o, &in.ids, &in.tokens, err));
+  TRY(collect_text(r, s->arena, s->tree, o->leaf, &text, &in.n, err));
+  in.response = text;
+  for (size_t i = 0; i < r->recipe->channel_count; i++) {
+    const struct channel_config *c = &r->recipe->channels[i];
+    double value;
+    int32_t channel;
+    TRY(c->channel->value(s->arena, c, &in, &value, err));
+    TRY(step_channel(s, c->name, &channel, err));
+    if (!math_is_nan(value)) TRY(step_set_channel(s, index, channel, value, err));
+  }
+  return 0;
+}
+
+struct asked {
+  const struct step *step;
+  int32_t rollout;
+  const char *unknown; /* a channel that nobody has */
+};
+
+static double channel_of(void *arg, const char *name)
+{
+  struct asked *a = arg;
+  double value = 0;
+  int channel = step_find_channel(a->step, name);
+  if (channel < 0 || a->step->channel_metric_only[channel]) a->unknown = name;
+  return channel >= 0 && step_get_channel(a->step, a->rollout, channel, &value) ? value : 0;
+}
+
+int collect_combine(struct run *r, struct step *s, struct error *err)
+{
+  int32_t channel;
+  TRY(step_channel(s, "combined", &channel, err));
+  for (int32_t i = 0; i < s->rollout_count; i++) {
+    struct asked asked = {s, i, NULL};
+    double value = combine_value(r->recipe->combination, channel_of, &asked);
+    if (asked.unknown)
+      FAIL_AT(err, ERROR_INPUT, r->recipe->file, 0, "reward.combine",
+              "reward.combine names the channel \"%s\", which no verdict has; name \"reward\", a channel of the "
+              "verifier, or one of reward.channels",
+              asked.unknown);
+    TRY(step_set_channel(s, i, channel, value, err));
+  }
+  return 0;
+}
+
 static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts, const struct collecting *c,
                          struct error *err)
 {
@@ -254,6 +330,7 @@ static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts
   if (failed && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) TRY(judge_again(r, s, c, verdicts, err));
   count_failures(r, s, c);
   for (int32_t i = 0; i < s->rollout_count; i++) TRY(settle(r, s, i, err));
+  for (int32_t i = 0; i < s->rollout_count && r->recipe->channel_count; i++) TRY(add_channels(r, s, i, err));
   return 0;
 }
 

@@ -261,6 +261,7 @@ static size_t known_names(const char *group, const char **names)
     for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) names[n++] = PARTS[i];
   }
   if (!strcmp(group, "eval")) names[n++] = "data";
+  if (!strcmp(group, "reward")) names[n++] = "channels";
   if (!strcmp(group, "reward")) names[n++] = "combine";
   return n;
 }
@@ -414,36 +415,6 @@ static int read_methods(struct reader *d, struct error *err)
   return n && d->r->method_count == 0 ? bad_method(n, err) : 0;
 }
 
-static int read_term(const struct yaml_node *n, struct combine_term *out, struct error *err)
-{
-  bool plain = n->kind == YAML_SCALAR && *n->text;
-  double weight = 1.0;
-  bool weighed = n->kind == YAML_MAP && n->count == 1 && yaml_as_real(n->items[0], &weight) && math_is_finite(weight);
-  if (!plain && !weighed) {
-    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "reward.combine",
-            "reward.combine: found \"%s\"; expected a list of channels, each with its weight if it is not 1, like "
-            "[reward, {format: 0.1}]",
-            found(n));
-  }
-  *out = (struct combine_term){plain ? n->text : n->keys[0], weight};
-  return 0;
-}
-
-/* reward.combine: [reward, {length: -0.1}]; the reward alone where it is absent. */
-static int read_combine(struct reader *d, struct error *err)
-{
-  const struct yaml_node *n = yaml_get(yaml_get(d->root, "reward"), "combine");
-  bool list = n && n->kind == YAML_LIST && n->count;
-  d->r->combine_count = list ? n->count : 1;
-  d->r->combine = ARENA_NEW(d->a, struct combine_term, d->r->combine_count, "recipe", err);
-  if (!d->r->combine) return err->code;
-  d->r->combine[0] = (struct combine_term){"reward", 1.0};
-  if (!n || yaml_is_null(n)) return 0;
-  if (!list) return read_term(n, &d->r->combine[0], err);
-  for (size_t i = 0; i < n->count; i++) TRY(read_term(n->items[i], &d->r->combine[i], err));
-  return 0;
-}
-
 /* ---- overrides -------------------------------------------------------------------------------------------------- */
 
 /* methods.NAME.OPTION=value reaches into the list: the item of that name becomes {NAME: {...}}. */
@@ -556,7 +527,7 @@ static int read_tree(struct reader *d, const char *const *overrides, size_t over
   TRY(read_keys(d, err));
   TRY(read_all_data(d, err));
   TRY(read_methods(d, err));
-  TRY(read_combine(d, err));
+  TRY(recipe_read_reward(d->a, yaml_get(d->root, "reward"), d->r, err));
   return settle(d->r, err);
 }
 

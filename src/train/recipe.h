@@ -15,6 +15,8 @@
 
 #include "data/source.h"
 #include "method/compose.h"
+#include "reward/channel.h"
+#include "reward/combine.h"
 
 /* X(group, TYPE, name, default, low, high, words, help)
  *
@@ -176,7 +178,11 @@ struct recipe {
   size_t method_count;
   struct combine_term *combine; /* never empty: reward with weight 1 by default */
   size_t combine_count;
-  struct recipe_origin *origins; /* [recipe_key_count()] */
+  const struct combine *combination; /* of another form than a weighted sum: the channel "combined"; else NULL */
+  struct channel_config *channels;   /* reward.channels, opened */
+  size_t channel_count;
+  const struct yaml_node *channels_node; /* as written, or NULL */
+  struct recipe_origin *origins;         /* [recipe_key_count()] */
 };
 
 /* Reads, checks, applies `key=value` overrides in order. Everything lives in the arena. Files named in it are not

@@ -7,6 +7,8 @@
 /* Keys that this kind of run reads: sft has no rollout and reward; train.batch and train.max_tokens are sft's. */
 bool recipe_key_applies(const struct recipe_key *key, enum recipe_kind kind);
 /* "rollout.group", or "seed". */
+/* The group `reward` (NULL: absent) beyond its keys, once data and methods are read. */
+int recipe_read_reward(struct arena *a, const struct yaml_node *reward, struct recipe *r, struct error *err) MUST_USE;
 void recipe_key_path(const struct recipe_key *key, char *buf, size_t size);
 
 #endif

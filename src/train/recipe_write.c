@@ -188,8 +188,22 @@ static void put_data(const struct recipe_data *data, size_t count, const char *i
   }
 }
 
+static void put_channels(const struct recipe *r, struct text *t)
+{
+  if (!r->channel_count) return;
+  text_puts(t, "  channels: ");
+  put_node(t, r->channels_node);
+  put_comment(t, r->channels_node->file, r->channels_node->line);
+}
+
 static void put_combine(const struct recipe *r, struct text *t)
 {
+  if (r->combination) {
+    text_puts(t, "  combine: ");
+    combine_put(r->combination, t);
+    text_puts(t, "\n");
+    return;
+  }
   text_puts(t, "  combine: [");
   for (size_t i = 0; i < r->combine_count; i++) {
     text_puts(t, i ? ", {" : "{");
@@ -240,6 +254,7 @@ static int put_group(const struct recipe *r, const struct composed *set, const c
   bool top = !strcmp(group, "top");
   if (!top) text_printf(t, "%s:\n", group);
   if (!strcmp(group, "eval") && r->eval_data_count) put_data(r->eval_data, r->eval_data_count, "  ", t);
+  if (!strcmp(group, "reward")) put_channels(r, t);
   if (!strcmp(group, "reward")) put_combine(r, t);
   for (size_t i = 0; i < recipe_key_count(); i++) {
     const struct recipe_key *k = recipe_key_at(i);
@@ -352,6 +367,11 @@ static int compare_methods(const struct recipe *saved, const struct recipe *now,
   put_combine(saved, &a);
   put_combine(now, &b);
   if (!rc && now->kind == RECIPE_TRAIN) rc = compare("reward.combine", &a, &b, now->file, 0, err);
+  text_clear(&a);
+  text_clear(&b);
+  if (saved->channel_count) put_node(&a, saved->channels_node);
+  if (now->channel_count) put_node(&b, now->channels_node);
+  if (!rc) rc = compare("reward.channels", &a, &b, now->file, 0, err);
   text_free(&a);
   text_free(&b);
   arena_destroy(arena);

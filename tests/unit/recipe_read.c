@@ -60,7 +60,7 @@ static void test_values(void **state)
       "template: {system: Be brief., enable_thinking: false}\n"
       "eval: {data: {task: addition}, every: 5}\n"
       "methods: [grpo]\n"
-      "reward: {combine: [reward, {format: -0.5}], on_failure: drop}\n"
+      "reward: {channels: [format], combine: [reward, {format: -0.5}], on_failure: drop}\n"
       "rollout: {temperature: 0.8, stop: [\"\\n\\n\", END], max_tokens: 4096}\n"
       "train: {betas: [0.9, 0.95], schedule: cosine}\n"
       "compute: {recompute: true, type: bf16}\n"
@@ -120,6 +120,15 @@ static void test_errors(void **state)
       {LEAST "lora: {rank: 16}\n", "no adapters", "lora", 3},
       {LEAST "methods: {a: 1, b: 2}\n", "expected a list of names", "methods", 3},
       {LEAST "methods: []\n", "expected a list of names", "methods", 3},
+      {LEAST "reward: {combine: [style]}\n", "expected one of: reward", "style", 3},
+      {LEAST "reward: {channels: [length], combine: {min: [reward, lenght]}}\n", "did you mean \"length\"?", "lenght",
+       3},
+      {LEAST "reward: {combine: {gate: [reward]}}\n", "{gate: [CHANNEL", "reward.combine", 3},
+      {LEAST "reward: {channels: [tone]}\n", "cosine, format, language, length, repetition", "tone", 3},
+      {LEAST "reward: {channels: [length, length]}\n", "second use of the name", "reward.channels", 3},
+      {LEAST "reward: {channels: [{length: {name: min}}]}\n", "second use of the name", "reward.channels", 3},
+      {LEAST "reward: {channels: [{format: {pattern: (}}]}\n", "wrong at character", "", 3},
+      {LEAST "reward: {channels: [{length: {bufer: 3}}]}\n", "did you mean \"buffer\"?", "bufer", 3},
       {LEAST "reward: {combine: [[a]]}\n", "expected a list of channels", "reward.combine", 3},
       {LEAST "seed: 1\nseed: 2\n", "seed", "seed", 4},
       {"data: [{path: p}]\n", "names no model", "model", 0},
@@ -202,7 +211,7 @@ static void test_write_reads_back(void **state)
       "train: {lr: 3.0e-7, clip_norm: 1e30}\ncompute: {memory: 3G, recompute: false}\n"
       "methods: [{grpo: {clip_dual: .inf, dialect: trl, kl_clamp: false}}]\neval: {data: [{task: addition, digits: "
       "2}]}\n"
-      "reward: {combine: [reward, {\"odd: name\": 0.1}]}\n",
+      "reward: {channels: [{format: {name: \"odd: name\", tags: a b}}], combine: [reward, {\"odd: name\": 0.1}]}\n",
   };
   for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
     struct error err = {0};
@@ -237,7 +246,9 @@ static void test_resume(void **state)
                  {"methods=[{grpo: {clip_low: 0.1}}]", "methods"},
                  {"data=[{path: q}]", "data"},
                  {"compute.micro_batch=512", "compute.micro_batch"},
-                 {"reward.combine=[{reward: 2}]", "reward.combine"}};
+                 {"reward.combine=[{reward: 2}]", "reward.combine"},
+                 {"reward.combine={min: [reward, 1]}", "reward.combine"},
+                 {"reward.channels=[format]", "reward.channels"}};
   struct error err = {0};
   CHECK_OK(read_one(LEAST, &err), &err);
   struct recipe *saved = r;
