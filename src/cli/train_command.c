@@ -74,7 +74,11 @@ static const char *const LISTS[] = {
     "  (`{question: Body}` or `{question: \"{Body}. {Question}\"}`), `system`, `suffix`, and a task's own keys (`assay "
     "tasks`).",
     "- `methods`: names, each alone or as `{name: {option: value}}` (`assay methods NAME`). Default `[grpo]`.",
-    "- `reward.combine`: `{channel: weight}` entries, added up to the reward. Default `[{reward: 1}]`.",
+    "- `reward.channels`: rewards beside the verifier's: format, length, repetition, language, cosine, each with its",
+    "  settings: docs/guide/rewards.md.",
+    "- `reward.combine`: `{channel: weight}` entries, added up to the reward, or nested `{min: [...]}`, `{max: "
+    "[...]}`,",
+    "  `{product: [...]}`, `{sum: [...]}`, `{gate: [channel, ...]}`. Default `[{reward: 1}]`.",
     "",
     "| key | default | values | read by | meaning |",
     "|---|---|---|---|---|"};

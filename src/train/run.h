@@ -84,6 +84,9 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
 int collect_rollouts(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* RUN/journal, for writing where the run has its folder open. Before the first verdict of a step or an evaluation:
  * begin_verdicts. */
+/* Between the methods' channels and their shaping: the recipe's reward.combine as the channel "combined", where it is
+ * no plain sum. */
+int collect_combine(struct run *r, struct step *s, struct error *err) MUST_USE;
 int collect_open_journal(struct run *r, struct error *err) MUST_USE;
 int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct error *err) MUST_USE;
 /* The response as text: special tokens left out, cut before a stop string. In arena a. */

@@ -61,6 +61,7 @@ int run_sample(struct run *r, struct step **out, struct error *err)
 
   // named scores, then one number a rollout, then credit per token
   TRY(compose_reward(r->methods, s, err));
+  if (r->recipe->combination) TRY(collect_combine(r, s, err));
   TRY(step_gather(s, err));
   TRY(compose_shape(r->methods, s, err));
   TRY(compose_advantage(r->methods, s, err));
