@@ -25,6 +25,7 @@ static int one(struct arena *a, const struct task_config *c, struct draw *d, str
 {
   char word[LETTER_LIMIT], letters[LETTER_LIMIT];
   size_t n = (size_t)task_draw_between(c, d, "min_length", "max_length");
+  ASSAY_BUG_IF(n < 1 || n > LETTER_LIMIT);
   struct text question = {0}, meta = {0};
   for (size_t i = 0; i < (n + 1) / 2; i++) word[i] = word[n - 1 - i] = (char)('a' + draw_index(d, 26));
   memcpy(letters, word, n);
