@@ -151,7 +151,8 @@ static void test_tasks(void **state)
     for (int kind = 0; kind < KINDS; kind++) {
       print_message(" %s %d/%d%s", kind_names[kind], tally.correct[kind], tally.all[kind],
                     kind < KINDS - 1 ? "," : "\n");
-      int want = kind == KIND_RIGHT ? tally.all[kind] - excepted(names[k], kind) : excepted(names[k], (enum kind)kind);
+      int want = kind == KIND_RIGHT ? tally.all[kind] - excepted(names[k], (enum kind)kind)
+                                    : excepted(names[k], (enum kind)kind);
       if (kind != KIND_LOOSE) wrong += tally.correct[kind] != want;
     }
     CHECK(tally.all[KIND_RIGHT] >= PROBLEMS);
