@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "reward/sandbox.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -91,7 +92,7 @@ static int exit_status(const char *const *words)
   return started && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Why namespaces of users may be refused, most telling first. */
+/* What the system says against namespaces of users, or NULL. */
 static const char *namespace_advice(void)
 {
   char text[64];
@@ -102,26 +103,49 @@ static const char *namespace_advice(void)
            "give bwrap a profile that allows userns";
   if (doctor_read("/proc/sys/user/max_user_namespaces", text, sizeof text) && !strcmp(text, "0"))
     return "no user namespace is allowed: sysctl -w user.max_user_namespaces=10000";
-  return "bwrap may not make namespaces here; inside a container start that with --security-opt seccomp=unconfined "
-         "--cap-add SYS_ADMIN, or with --privileged";
+  return NULL;
+}
+
+/* Runs a program in it, as the verifier `code` would. */
+static int try_sandbox(struct arena *a, double *start_ms, struct error *err)
+{
+  static const char program[] = "print(6 * 7)";
+  const struct sandbox_options o = {.limits = {.cpu_seconds = 5,
+                                               .wall_seconds = 10,
+                                               .memory_mib = 256,
+                                               .disk_mib = 16,
+                                               .processes = 8,
+                                               .output_bytes = 1 << 16}};
+  const struct sandbox_job job = {
+      .kind = SANDBOX_SCRIPT, .first = program, .first_size = sizeof program - 1, .second = ""};
+  struct sandbox_pool *pool;
+  struct sandbox *s;
+  struct sandbox_result result;
+  TRY(sandbox_pool_create(a, &o, &pool, err));
+  TRY(sandbox_take(pool, &s, err));
+  int rc = sandbox_run(s, a, &job, 10, &result, err);
+  *start_ms = 1000 * sandbox_start_seconds(s);
+  sandbox_give(pool, s);
+  TRY(rc);
+  if (result.outcome != SANDBOX_ENDED || strncmp(result.output, "42", 2) != 0)
+    FAIL(err, ERROR_RESOURCE, "a program of one line did not do in it what it does outside");
+  return 0;
 }
 
 static void tell_sandbox(struct doctor *d)
 {
-  char where[512], found[640], filter[512];
-  if (!in_path("bwrap", where, sizeof where)) {
-    doctor_tell(d, "sandbox", "no bubblewrap", "only the code verifiers need it: apt-get install bubblewrap");
-    return;
-  }
-  const char *words[] = {where, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "true", NULL};
-  bool works = exit_status(words) == 0;
-  bool filters =
-      doctor_read("/proc/sys/kernel/seccomp/actions_avail", filter, sizeof filter) && strstr(filter, "errno");
-  snprintf(found, sizeof found, "%s, %s%s", where, works ? "works" : "is refused", filters ? ", seccomp" : "");
-  const char *advice = !works     ? namespace_advice()
-                       : !filters ? "the kernel has no seccomp filters: code that models write cannot be run safely"
-                                  : NULL;
-  doctor_tell(d, "sandbox", found, advice);
+  char found[160], advice[sizeof((struct error *)0)->message + 512], where[512];
+  double ms = 0;
+  struct error err = {0};
+  struct arena *a = arena_create("doctor", 0, &err);
+  int rc = a ? try_sandbox(a, &ms, &err) : err.code;
+  arena_destroy(a);
+  snprintf(found, sizeof found, "bubblewrap and seccomp, a worker starts in %.0f ms", ms);
+  const char *names = in_path("bwrap", where, sizeof where) ? namespace_advice() : NULL;
+  snprintf(advice, sizeof advice, "only the code verifiers need it: %s%s%s", err.message, names ? "; " : "",
+           names ? names : "");
+  doctor_tell(d, "sandbox", rc ? "does not work" : found, rc ? advice : NULL);
+  error_clear(&err);
 }
 
 static void tell_programs(struct doctor *d)

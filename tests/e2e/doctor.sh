@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# assay doctor: a line for each thing, ok or with what to do; advice is no failure; without helpers it says how to get them.
+set -u
+root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+assay=${ASSAY_BINARY:-$root/build/release/assay}
+[ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+
+"$assay" doctor >out 2>err || fail "exit status $?: $(cat err)"
+for what in program arithmetic processor 'instruction sets' cores memory 'matrix products' 'memory bandwidth' libraries disk terminal sandbox python3 curl GPU; do
+  grep -qE "^$what +.*( ok$| -> .{20})" out || fail "no line of $what: $(cat out)"
+done
+grep -q $'\033' out && fail "colours in a pipe"
+[ ! -s err ] || fail "stderr: $(cat err)"
+"$assay" doctor --json >json || fail "--json: exit status $?"
+[ "$(wc -l <json)" = "$(wc -l <out)" ] || fail "--json has other lines"
+[ "$(grep -cE '^\{"what": "[^"]+", "found": ".*", "ok": (true|false), "needed": (true|false), "advice": (null|".*")\}$' json)" = "$(wc -l <json)" ] || fail "--json: $(cat json)"
+
+# Nothing in PATH: the code verifiers' helpers are lacking, which is advice and no failure.
+PATH=$work "$assay" doctor --json >json || fail "without helpers: exit status $?"
+grep '"sandbox"' json | grep -q '"ok": false.*bubblewrap' || fail "sandbox without bwrap: $(grep sandbox json)"
+grep '"python3"' json | grep -q '"ok": false.*apt-get install python3' || fail "python3: $(grep python3 json)"
+# More threads than cores.
+"$assay" doctor --threads 1000 --json 2>/dev/null | grep '"cores"' | grep -q 'leave --threads out' || fail "1000 threads are no remark"
+if [ "$(id -u)" != 0 ]; then
+  mkdir sealed && chmod 555 sealed
+  (cd sealed && "$assay" doctor --json) | grep '"disk"' | grep -q 'may not write' || fail "a folder that may not be written"
+fi
+[ "$failures" = 0 ] || exit 1
+echo "$(wc -l <out) findings"
