@@ -6,6 +6,9 @@ set -euo pipefail
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
   zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev
   libseccomp-dev bubblewrap python3)
+packages+=(libflint-dev)
+# FLINT 2, of these releases, keeps Arb in a package of its own.
+case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in debian-1[0-2]* | ubuntu-2[0-3]*) packages+=(libflint-arb-dev) ;; esac
 if [[ ${1:-} == --dev ]]; then
   packages+=(clang clang-format-14 libclang-rt-dev pmccabe)
 fi
