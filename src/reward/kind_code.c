@@ -56,6 +56,26 @@ static int read_text(const struct problem *p, const json_t *o, const char *key, 
   return 0;
 }
 
+/* The test: a script, or a list of its lines (MBPP's form). */
+static int read_test(struct arena *a, const struct problem *p, const char **out, struct error *err)
+{
+  const json_t *lines = json_object_get(p->fields, "test");
+  struct text t = {0};
+  if (!json_is_array(lines)) return read_text(p, p->fields, "test", out, err);
+  for (size_t i = 0; i < json_array_size(lines); i++) {
+    const char *line = json_string_value(json_array_get(lines, i));
+    if (!line) {
+      text_free(&t);
+      FAIL_AT(err, ERROR_INPUT, p->source, p->line, "test", "found a test whose line %zu is no text", i + 1);
+    }
+    text_puts(&t, line);
+    text_puts(&t, "\n");
+  }
+  *out = text_finish(&t, err) ? NULL : arena_strndup(a, t.size ? t.bytes : "", t.size, "verdict", err);
+  text_free(&t);
+  return *out ? 0 : err->code;
+}
+
 static int read_cases(const struct problem *p, struct task *t, struct error *err)
 {
   t->cases = json_object_get(p->fields, "cases");
@@ -117,10 +137,11 @@ static int read_language(const struct verifier_config *c, const struct problem *
   return 0;
 }
 
-static int read_task(const struct verifier_config *c, const struct problem *p, struct task *t, struct error *err)
+static int read_task(struct arena *a, const struct verifier_config *c, const struct problem *p, struct task *t,
+                     struct error *err)
 {
   *t = (struct task){0};
-  TRY(read_text(p, p->fields, "test", &t->test, err));
+  TRY(read_test(a, p, &t->test, err));
   TRY(read_text(p, p->fields, "entry_point", &t->entry_point, err));
   t->prompt = json_string_value(json_object_get(p->fields, "prompt"));
   if (!t->entry_point || !t->prompt || !code_defines(t->prompt, strlen(t->prompt), t->entry_point)) t->prompt = NULL;
@@ -137,9 +158,8 @@ static int read_task(const struct verifier_config *c, const struct problem *p, s
 
 static int check(struct arena *a, const struct verifier_config *c, const struct problem *p, struct error *err)
 {
-  (void)a;
   struct task t;
-  return read_task(c, p, &t, err);
+  return read_task(a, c, p, &t, err);
 }
 
 /* ---- one verdict in the making
@@ -177,12 +197,15 @@ static const char *how_ended(const struct run *r, const struct sandbox_result *x
     case SANDBOX_OUTPUT:
       return arena_printf(r->arena, "verdict", err, "it wrote more than %lld KiB",
                           (long long)verifier_value(r->config, "output")->integer);
+    case SANDBOX_FILES:
+      return "it made too many files";
     case SANDBOX_LOST:
       return "the sandbox died";
     case SANDBOX_ENDED:
       break;
   }
-  if (WIFSIGNALED(x->status) && (WTERMSIG(x->status) == SIGXCPU || x->cpu_seconds > (double)cpu - 0.2))
+  /* The kernel counts what is limited by ticks and what is told exactly: they differ. */
+  if (WIFSIGNALED(x->status) && (WTERMSIG(x->status) == SIGXCPU || x->cpu_seconds > 0.5 * (double)cpu))
     return arena_printf(r->arena, "verdict", err, "it used more than %lld s of processor time", (long long)cpu);
   if (WIFSIGNALED(x->status))
     return arena_printf(r->arena, "verdict", err, "it crashed (signal %d, %s)", WTERMSIG(x->status),
@@ -283,6 +306,7 @@ static int run_test(struct run *r, struct error *err)
   TRY(rc);
   if (x.outcome == SANDBOX_ENDED && !json_parse(r->arena, x.output, x.output_size, "verdict", 0, 0, &v, &unread))
     return read_verdict(r, v, &x, err);
+  if (unread.code == ERROR_RESOURCE) FAIL(err, ERROR_RESOURCE, "%s", unread.message);
   /* The examiner said nothing: time, memory, or the program brought it down. */
   const char *why = how_ended(r, &x, err);
   r->cases = 1;
@@ -459,7 +483,7 @@ static int judge(struct arena *a, const struct verifier_config *c, const struct 
   struct setting_value fraction;
   struct run r = {.arena = a, .config = c, .problem = p, .deadline = clock_seconds() + c->timeout};
   *out = (struct verdict){.reason = "the response holds no program"};
-  TRY(read_task(c, p, &r.task, err));
+  TRY(read_task(a, c, p, &r.task, err));
   TRY(verifier_option(a, c, p, "fraction", &fraction, err));
   struct code_program program = code_program_find(response, n, !r.task.command, r.task.entry_point);
   out->readable = program.size > 0;

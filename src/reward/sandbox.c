@@ -143,7 +143,9 @@ static bool talk(struct exchange *x, double wall, struct sandbox_result *out)
 
 static void read_done(struct exchange *x, struct sandbox_result *out)
 {
-  out->outcome = take_word(x->done) ? SANDBOX_WALL : SANDBOX_ENDED;
+  static const enum sandbox_outcome outcomes[] = {SANDBOX_ENDED, SANDBOX_WALL, SANDBOX_FILES}; /* the worker's */
+  uint32_t outcome = take_word(x->done);
+  out->outcome = outcome < sizeof outcomes / sizeof *outcomes ? outcomes[outcome] : SANDBOX_LOST;
   out->status = (int)take_word(x->done + 4);
   out->judge_status = (int)take_word(x->done + 8);
   out->cpu_seconds = take_word(x->done + 12) / 1000.0;

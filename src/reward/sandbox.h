@@ -53,6 +53,7 @@ enum sandbox_outcome {
   SANDBOX_WALL,   /* the wall clock ran out */
   SANDBOX_MEMORY, /* all processes together used too much */
   SANDBOX_OUTPUT, /* more output than allowed */
+  SANDBOX_FILES,  /* more files in /tmp than one for each 4 KiB of it */
   SANDBOX_LOST    /* the sandbox itself died, twice: nothing is known of the program */
 };
 

@@ -56,7 +56,7 @@ static int add_conditional(scmp_filter_ctx filter)
   const unsigned namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                               CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
   static const unsigned requests[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX};
-  static const int options[] = {PR_SET_NAME,      PR_GET_NAME,     PR_GET_DUMPABLE,
+  static const int options[] = {PR_SET_NAME,      PR_GET_NAME,     PR_SET_DUMPABLE, PR_GET_DUMPABLE,
                                 PR_SET_PDEATHSIG, PR_CAPBSET_READ, PR_GET_SECCOMP};
   /* Own limits only: another process's could be pulled from under it. */
   int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0));

@@ -11,12 +11,13 @@
 #   2 script   one child runs the program as __main__ with its standard input.
 #   3 command  one child runs a shell command.
 #   4 write    one child writes a file into /tmp.
-import os, select, sys
+import os, select, sys, time
 import _signal
 
 CONTROL, OUT, ERR = 3, 4, 5
 EXAMINE, SCRIPT, COMMAND, WRITE = 1, 2, 3, 4
-ENDED, WALL = 0, 1
+ENDED, WALL, CROWDED = 0, 1, 2
+BYTES_OF_A_FILE = 4096  # /tmp may hold its size divided by this, in files: each costs the kernel memory
 GONE = 3  # exit status of an examiner whose program went away
 
 
@@ -87,17 +88,25 @@ def fork_all(job):
     return pid, pid, script
 
 
-def wait_for(pid, milliseconds):
-    """True if it ended in time. The end of the control socket ends everything."""
+def wait_for(pid, milliseconds, files):
+    """How it ended. The end of the control socket ends everything."""
     fd = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.register(CONTROL, 0)
-    events = poll.poll(milliseconds)
+    outcome = WALL
+    end = time.monotonic() + milliseconds / 1000
+    while outcome == WALL and time.monotonic() < end:
+        events = poll.poll(min(100, milliseconds))
+        if any(f == CONTROL for f, _ in events):
+            os._exit(0)
+        room = os.statvfs("/tmp")
+        if events:
+            outcome = ENDED
+        elif room.f_files - room.f_ffree > files:
+            outcome = CROWDED
     os.close(fd)
-    if any(f == CONTROL for f, _ in events):
-        os._exit(0)
-    return bool(events)
+    return outcome
 
 
 def reap_all(pids):
@@ -124,12 +133,13 @@ def do_job(job, clean):
     program, waited, script = fork_all(job)
     if not program:
         return script
-    outcome = ENDED if wait_for(waited, job.wall) else WALL
+    files = job.disk * (1 << 20) // BYTES_OF_A_FILE
+    outcome = wait_for(waited, job.wall, files)
     if waited != program and outcome == ENDED:
         # A program that went away is about to be a zombie: its own status tells why.
         info = os.waitid(os.P_PID, waited, os.WEXITED | os.WNOWAIT)
         if info.si_status == GONE:
-            wait_for(program, 200)
+            wait_for(program, 200, files)
     ended = reap_all({program, waited})
     words = (outcome, ended[program][0], ended[waited][0], ended[program][1], os.stat("/tmp").st_ctime_ns != clean)
     write_all(CONTROL, b"".join(int(w).to_bytes(4, "little") for w in words))
@@ -147,6 +157,9 @@ def serve():
     sys.path[:] = [p for p in sys.path if p.startswith("/usr/")]
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)
+    if os.path.exists("/proc/1"):  # where commands see processes, this one's memory is closed to them
+        import ctypes
+        ctypes.CDLL(None).prctl(4, 0)
     write_all(CONTROL, b"ready")
     os.dup2(1, 2)
     exec(compile(sys.argv[1], "roles", "exec"), globals())

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/fault.h"
 #include "core/file.h"
 #include "reward/code_program.h"
 
@@ -242,6 +243,7 @@ static void test_objects(void **state)
        1, "all 1"},
       {PLAIN("assert f(iter([1, 2])) == 1\\nassert f(x for x in [3]) == 3"), "def f(i): return next(i)", 2, 2, "all 2"},
       {PLAIN("assert f(a=1, b=2) == 3"), "def f(a, b): return a + b", 1, 1, "all 1"},
+      {"{\"test\": [\"assert f(1) == 1\", \"assert f(2) == 2\"]}", "def f(x): return x", 2, 2, "all 2"},
       {PLAIN("assert LIMIT == 10"), "LIMIT = 10", 1, 1, "all 1"},
       {PLAIN("assert f(1) == (1, 2)"),
        "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef f(x): return P(1, 2)", 1, 1, "all 1"},
@@ -320,6 +322,15 @@ static void test_commands(void **state)
   };
   if (!shared) skip();
   check_all(shared, list, sizeof list / sizeof *list);
+  /* A command sees the processes of its sandbox; process 1 is closed to it, and cannot be ended. */
+  check_verdict(shared,
+                &(struct expectation){
+                    "{\"language\": {\"command\": \"sh {file}\"}, \"cases\": [{\"stdout\": \"sh closed closed\"}]}",
+                    "kill -9 1; kill -INT 1; p=$(cat /proc/self/stat 2>/dev/null | cut -c1-1 >/dev/null; cat "
+                    "/proc/$$/comm)\n"
+                    "m=closed; (echo x > /proc/1/mem) 2>/dev/null && m=open\n"
+                    "e=closed; cat /proc/1/environ >/dev/null 2>&1 && e=open\necho $p $m $e",
+                    1, 1, "all 1"});
 }
 
 static void test_problems(void **state)
@@ -330,6 +341,7 @@ static void test_problems(void **state)
   } list[] = {
       {"{}", "found no test and no cases"},
       {"{\"test\": 1}", "which is no text"},
+      {"{\"test\": [\"x\", 1]}", "line 2 is no text"},
       {"{\"test\": \"x\", \"cases\": []}", "both test and cases"},
       {"{\"cases\": []}", "found no test and no cases"},
       {"{\"cases\": [{\"stdin\": \"\"}]}", "case 1 is not"},
@@ -466,12 +478,42 @@ static void test_dies(void **state)
   pthread_join(killer, NULL);
 }
 
+#ifdef ASSAY_HOSTILE
+/* Whatever allocation fails: an error in words, or the verdict; and the next verdict is right. */
+static void test_faults(void **state)
+{
+  (void)state;
+  struct verdict v;
+  struct problem p = make_problem(PLAIN("assert f() == 1"));
+  int failures = 0;
+  if (!shared) skip();
+  for (long n = 1; n < 1000; n++) {
+    fault_set(FAULT_ALLOC, n);
+    int rc = judge_problem(shared, &p, "def f(): return 1", &v);
+    bool hit = fault_calls(FAULT_ALLOC) >= n;
+    fault_set(FAULT_ALLOC, 0);
+    if (rc) CHECK_INT(rc, ERROR_RESOURCE);
+    if (!rc) CHECK(v.correct);
+    failures += rc != 0;
+    error_clear(&err);
+    if (!hit) break;
+  }
+  CHECK(failures > 5);
+  CHECK_OK(judge_problem(shared, &p, "def f(): return 1", &v), &err);
+  CHECK(v.correct);
+}
+#endif
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
-  const struct CMUnitTest tests[] = {TEST(test_find),     TEST(test_defines),  TEST(test_prompt),  TEST(test_asserts),
-                                     TEST(test_values),   TEST(test_objects),  TEST(test_cases),   TEST(test_commands),
-                                     TEST(test_problems), TEST(test_fraction), TEST(test_threads), TEST(test_refused),
-                                     TEST(test_dies)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_find),    TEST(test_defines), TEST(test_prompt),   TEST(test_asserts),  TEST(test_values),
+      TEST(test_objects), TEST(test_cases),   TEST(test_commands), TEST(test_problems), TEST(test_fraction),
+      TEST(test_threads), TEST(test_refused), TEST(test_dies),
+#ifdef ASSAY_HOSTILE
+      TEST(test_faults),
+#endif
+  };
   return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
