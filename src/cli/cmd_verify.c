@@ -1,6 +1,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "data/source.h"
+#include "reward/channel.h"
 #include "reward/verify_queue.h"
 
 enum { WINDOW_PER_WORKER = 64 };
@@ -8,13 +9,16 @@ enum { WINDOW_PER_WORKER = 64 };
 struct settings {
   int64_t workers;
   double timeout;
+  bool kinds;
 };
 static const struct settings defaults = {.workers = 1, .timeout = 30};
 static const struct option options[] = {
     {"--workers", "N", OPTION_INT, offsetof(struct settings, workers), 1, 256,
      "threads that judge (default 1: each line is answered at once)"},
     {"--timeout", "SECONDS", OPTION_REAL, offsetof(struct settings, timeout), 0.001, 86400,
-     "limit of one verdict, for kinds that run something outside"},
+     "limit of one verdict, for kinds that run something outside (default 30)"},
+    {"--kinds", NULL, OPTION_FLAG, offsetof(struct settings, kinds), 0, 0,
+     "list the kinds and the recipe's further rewards with their settings (docs/verify/kinds.md)"},
 };
 
 /* Lines that are judged together. */
@@ -173,9 +177,64 @@ static int read_settings(struct cli *c, struct setting_given **out, struct error
   return 0;
 }
 
+static void put_settings(struct text *t, const struct setting *table, size_t count)
+{
+  if (count) text_puts(t, "\n| setting | default | values | what |\n|---|---|---|---|\n");
+  for (size_t i = 0; i < count; i++) {
+    const struct setting *s = &table[i];
+    text_printf(t, "| %s | %s | ", s->name, s->fallback ? s->fallback : "");
+    if (s->choices)
+      text_puts(t, s->choices);
+    else if (s->type == SETTING_BOOL)
+      text_puts(t, "true false");
+    else if (s->type == SETTING_TEXT)
+      text_puts(t, "text");
+    else
+      text_printf(t, "%.15g to %.15g", s->low, s->high);
+    text_printf(t, " | %s |\n", s->help);
+  }
+}
+
+static int put_kinds(struct cli *c, struct error *err)
+{
+  struct text t = {0};
+  struct output *output;
+  text_puts(
+      &t,
+      "# Verifiers and rewards\n\nMade by `assay verify --kinds`. How to choose and combine them: "
+      "[rewards](../guide/rewards.md).\n\n"
+      "A recipe says `verifier: KIND` or `verifier: {KIND: {setting: value}}`; the command line `assay verify KIND\n"
+      "setting=value`. A setting whose name stands among a kind's fields with a question mark may also be a field "
+      "of the\nproblem's line, and the line wins.\n");
+  for (size_t i = 0; i < verifier_count(); i++) {
+    const struct verifier *v = verifier_at(i);
+    text_printf(&t, "\n## %s\n\n%s. Fields: %s.%s\n", v->name, v->help, v->fields,
+                v->outside ? " Looks outside: its verdicts are journalled." : "");
+    if (v->channels && *v->channels) text_printf(&t, "Channels beside the reward: %s.\n", v->channels);
+    put_settings(&t, v->settings, v->setting_count);
+  }
+  text_puts(&t,
+            "\n# Rewards beside the verifier's\n\nEntries of `reward.channels`. Each also has `name`: what the channel "
+            "is called where that is not its kind.\n");
+  for (size_t i = 0; i < channel_count(); i++) {
+    const struct channel *k = channel_at(i);
+    text_printf(&t, "\n## %s\n\n%s.\n", k->name, k->help);
+    put_settings(&t, k->settings, k->setting_count);
+  }
+  int rc = text_finish(&t, err);
+  if (!rc) rc = output_open(c, &output, err);
+  if (!rc) rc = output_put(output, &t, err);
+  if (!rc) rc = output_close(output, err);
+  text_free(&t);
+  return rc;
+}
+
 static int run(struct cli *c, struct error *err)
 {
   const struct settings *s = c->settings;
+  if (s->kinds) return put_kinds(c, err);
+  if (!c->argument_count)
+    FAIL(err, ERROR_INPUT, "found no kind; expected: assay verify KIND; assay verify --kinds lists them");
   const struct verifier *kind = verifier_find(c->arguments[0], err);
   struct verify v = {.cli = c};
   struct verify_queue_options queue = {.workers = (int)s->workers};
@@ -201,17 +260,18 @@ const struct command command_verify = {
     .help = "Verdicts for responses",
     .arguments = "KIND [key=value ...]",
     .about =
-        "Reads JSON Lines {answer, response, ...} and writes {reward, correct, extracted, reason, ms}, one line each. "
-        "Kinds: number {answer} takes\n"
-        "the final number of a free text and compares exactly; string {answer, ignore_case?, collapse_space?, "
-        "last_line?}; task {task, meta}, as\n"
-        "assay tasks writes them.",
+        "Reads JSON Lines {answer, response, ...} and writes {reward, correct, extracted, reason, ms}, one line each; "
+        "a "
+        "verifier that failed (time,\n"
+        "a program that died) writes \"failed\": true beside a reward of 0. Settings of a kind are key=value, as in a "
+        "recipe's verifier: {KIND: {...}}.\n"
+        "--kinds lists kinds, the fields that they read and their settings.",
     .example = "echo '{\"answer\": \"72\", \"response\": \"48 + 24 = 72 clips\"}' | assay verify number",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .defaults = &defaults,
     .settings_size = sizeof defaults,
-    .least = 1,
+    .least = 0,
     .most = -1,
     .run = run,
 };
