@@ -306,12 +306,10 @@ int train_view_open(struct arena *a, const struct ledger *l, int64_t steps, bool
   v->sft = l->sft;
   v->utf8 = live_utf8();
   pthread_mutex_init(&v->lock, NULL);
-  train_view_report(v, NULL);
-  v->open = log_view_open(draw, v);
-  if (!v->open) {
-    pthread_mutex_destroy(&v->lock);
-    return 0;
-  }
-  *out = v;
-  return arena_on_reset(a, close_view, v, err);
+  int rc = arena_on_reset(a, close_view, v, err);
+  if (!rc) train_view_report(v, NULL);
+  v->open = !rc && log_view_open(draw, v);
+  if (!v->open) pthread_mutex_destroy(&v->lock);
+  if (v->open) *out = v;
+  return rc;
 }

@@ -155,6 +155,7 @@ static void put_result(struct text *t, const char *name, const char *when, const
 static void put_accuracies(const struct run *r, struct text *t)
 {
   const struct ledger *l = r->ledger;
+  if (l->set_count) text_puts(t, "\n");
   for (int i = 0; i < l->set_count; i++) {
     const struct ledger_result *first = ledger_first(l, i), *last = ledger_last(l, i);
     char name[96];
@@ -190,7 +191,7 @@ static void put_time(const struct run *r, struct text *t)
   const char *before = ": ";
   text_puts(t, "  time      ");
   chart_put_duration(t, total);
-  for (size_t i = l->sft ? 2 : 0; total > 0 && i < 5; i++) {
+  for (size_t i = l->sft ? 2 : 0; total > 0 && i < (l->sft ? 4 : 5); i++) {
     text_printf(t, "%s%s %.0f", before, parts[i].what, 100 * parts[i].seconds / total);
     before = ", ";
   }
@@ -227,7 +228,8 @@ static void put_files(const struct run *r, struct text *t)
 
 /* ---- what to try next -------------------------------------------------------------------------------------------- */
 
-static bool plain_prompt(const char *s)
+/* Can stand between quotes on a line of a shell. */
+static bool is_plain(const char *s)
 {
   size_t n = strlen(s);
   for (size_t i = 0; i < n; i++)
@@ -235,23 +237,42 @@ static bool plain_prompt(const char *s)
   return n > 0 && n <= 60;
 }
 
-static void put_commands(const struct run *r, const char *program, struct text *t)
+/* A prompt of the run's own, held out if it evaluates; NULL where it has none that fits on a line. */
+static const char *find_prompt(struct run *r, struct error *err)
+{
+  uint64_t position = stream_position(r->stream);
+  struct problem p;
+  if (r->eval_set_count) {
+    p = r->eval_sets[0].problems[0];
+  } else {
+    if (stream_next(r->stream, r->step_arena, &p, err)) return NULL;
+    stream_seek(r->stream, position);
+  }
+  return p.prompt && is_plain(p.prompt) ? p.prompt : NULL;
+}
+
+static int put_commands(struct run *r, const char *program, struct text *t, struct error *err)
 {
   const char *folder = r->folder->path, *verb = r->recipe->kind == RECIPE_SFT ? "sft" : "train";
-  const struct problem *p = r->eval_set_count ? &r->eval_sets[0].problems[0] : NULL;
+  const char *prompt = find_prompt(r, err);
+  if (err->code) return err->code;
   text_puts(t, "\nTry next:\n");
-  if (p && p->prompt && plain_prompt(p->prompt))
-    text_printf(t, "  %s generate %s '%s' --temperature 0\n", program, folder, p->prompt);
+  if (prompt)
+    text_printf(t, "  %s generate %s '%s' --temperature 0\n", program, folder, prompt);
   else
     text_printf(t, "  %s chat %s\n", program, folder);
-  if (r->recipe->kind == RECIPE_TRAIN) text_printf(t, "  %s replay %s --step %" PRId64 "\n", program, folder, r->step);
+  if (r->recipe->kind == RECIPE_TRAIN)
+    text_printf(t, "  %s replay %s --step %" PRId64 "\n", program, folder, r->step);
+  else
+    text_printf(t, "  tensorboard --logdir %s\n", folder);
   text_printf(t, "  %s %s %s train.steps=%" PRId64 " --run %s --resume\n", program, verb, r->recipe->file,
               2 * r->recipe->train.steps, folder);
+  return 0;
 }
 
 int run_summary(struct run *r, const char *program, int columns, bool utf8, struct text *out, struct error *err)
 {
-  text_printf(out, "\n%" PRId64 " steps of %s are done.\n\n", r->step, r->recipe->file);
+  text_printf(out, "\n%" PRId64 " steps of %s are done.\n", r->step, r->recipe->file);
   put_accuracies(r, out);
   TRY(put_examples(r, out, columns, utf8, err));
   if (r->ledger->point_count) {
@@ -262,7 +283,7 @@ int run_summary(struct run *r, const char *program, int columns, bool utf8, stru
   text_puts(out, "\n");
   put_totals(r, out);
   put_files(r, out);
-  put_commands(r, program, out);
+  TRY(put_commands(r, program, out, err));
   return text_finish(out, err);
 }
 
