@@ -200,7 +200,7 @@ int countdown_judge(struct arena *a, const int64_t *numbers, size_t count, int64
   const char *text = response + span.start;
   int shown = (int)(span.length < 100 ? span.length : 100);
   if (!readable) return answer_verdict(a, out, NULL, 0, false, 0, err, "%.*s (%s): %s", shown, text, span.rule, why);
-  if (!uses_exactly(&e, numbers, count))
+  if (numbers ? !uses_exactly(&e, numbers, count) : e.count != count)
     return answer_verdict(a, out, text, span.length, false, 0, err,
                           "%.*s (%s) does not use each of the %zu numbers exactly once", shown, text, span.rule, count);
   bool correct = rational_equal(&e.value, &want);

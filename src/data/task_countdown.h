@@ -35,7 +35,7 @@ int countdown_need_operators(const char *operators, struct error *err) MUST_USE;
 
 /* Judges a response: its answer (data/task_answer) must be one expression over exactly these numbers, each as often as
  * it is given, with this value; "= TARGET" may stand behind it. Partial credit: 0.1 for a well-formed expression that
- * uses each number exactly once and has another value; nothing else. */
+ * uses each number exactly once and has another value; nothing else. numbers NULL: any `count` numbers will do. */
 int countdown_judge(struct arena *a, const int64_t *numbers, size_t count, int64_t target, const char *response,
                     size_t n, struct task_verdict *out, struct error *err) MUST_USE;
 

@@ -50,7 +50,6 @@ static const struct {
   int count;
   const char *why;
 } exceptions[] = {
-    {"puzzle24", KIND_RIGHT, 50, "its scorer takes any four numbers that make 24; here they must be the problem's own"},
     {"polynomial_equations", KIND_CUT, 1, "1.021 for 1.02105: rounded down to 4 places, as the question asks"},
     {"propositional_logic", KIND_CUT, 3, "the formula's last bracket is missing: one way to read it, and it follows"},
     {"tower_of_hanoi", KIND_OTHER, 1,
