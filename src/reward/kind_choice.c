@@ -5,9 +5,10 @@
  * Which choice a response states: what stands in <think> ... </think> does not count; then the first rule that fits.
  *   1. the last \boxed{...}
  *   2. behind the last "answer is", "answer:", "choose", "option is" and their like
- *   3. the last line that is a choice alone: "B", "(B)", "**B.**", or begins with one: "B) Paris"
- *   4. the last line is the text of an option
- *   5. the letters in brackets, "(B)", anywhere
+ *   3. in front of the last "is correct", "is the right answer" and their like: "so (B) is correct"
+ *   4. the last line that is a choice alone: "B", "(B)", "**B.**", or begins with one: "B) Paris"
+ *   5. the last line is the text of an option
+ *   6. the letters in brackets, "(B)", anywhere
  * A statement that names several different choices ("B or C", a list of all options) states none; so does "not B".
  * Lower-case letters count where nothing else can be meant: in brackets, alone on a line, in a box.
  */
@@ -200,12 +201,14 @@ static int from_box(struct span t, const struct options *o)
 /* Length of the phrase that stands here, or 0. */
 static size_t phrase_at(struct span t)
 {
-  static const char *const phrases[] = {"answer is", "answer:", "answer**:", "answer:**", "answer =", "option is",
-                                        "choice is", "choice:", "choose",    "select",    "答案是",   "答案：",
-                                        "答案:",     "答案为",  "选择",      "应选",      "故选"};
-  if (!strchr("aAoOcCsS", t.s[0]) && (unsigned char)t.s[0] < 0x80) return 0;
+  static const char *const phrases[] = {
+      "answer is",      "answer:",  "answer**:", "answer:**", "answer =",  "answer would be", "answer should be",
+      "answer must be", "answer -", "option is", "option:",   "choice is", "choice:",         "choice would be",
+      "choose",         "select",   "pick",      "go with",   "答案是",    "答案：",          "答案:",
+      "答案为",         "选择",     "应选",      "故选"};
+  char first = t.s[0] >= 'A' && t.s[0] <= 'Z' ? (char)(t.s[0] + 32) : t.s[0];
   for (size_t k = 0; k < sizeof phrases / sizeof *phrases; k++)
-    if (starts(t, phrases[k])) return strlen(phrases[k]);
+    if (first == phrases[k][0] && starts(t, phrases[k])) return strlen(phrases[k]);
   return 0;
 }
 
@@ -221,6 +224,24 @@ static int from_phrase(struct span t, const struct options *o)
     int found = rest.n ? stated(rest, o) : NONE;
     if (rest.n && found == NONE) found = by_text(rest, o);
     if (found != NONE || starts(rest, "not")) return found;
+  }
+  return NONE;
+}
+
+/* "Option B is correct", "(B) is the right answer": the last of them. */
+static int from_praise(struct span t, const struct options *o)
+{
+  static const char *const praises[] = {" is correct",   " is the correct", " is right",
+                                        " is the right", " is the best",    " is the answer"};
+  for (size_t i = t.n; i-- > 1;) {
+    if (t.s[i] != ' ' || !starts((struct span){t.s + i, t.n - i}, " is ")) continue;
+    size_t k = 0, at = i;
+    while (k < sizeof praises / sizeof *praises && !starts((struct span){t.s + i, t.n - i}, praises[k])) k++;
+    if (k == sizeof praises / sizeof *praises) continue;
+    while (at && i - at < 8 && is_wrapping(t.s[at - 1])) at--;
+    bool letter = at && is_upper(t.s[at - 1]) && (at == 1 || !is_word(t.s[at - 2]));
+    int found = letter ? letter_of(t.s[at - 1], o) : NONE;
+    if (found != NONE) return found;
   }
   return NONE;
 }
@@ -291,11 +312,8 @@ static int find_choice(struct span t, const struct options *o, const char **rule
   static const struct {
     int (*find)(struct span t, const struct options *o);
     const char *name;
-  } rules[] = {{from_box, "boxed"},
-               {from_phrase, "answer is"},
-               {from_lines, "a line"},
-               {from_last_text, "an option's text"},
-               {from_brackets, "in brackets"}};
+  } rules[] = {{from_box, "boxed"},    {from_phrase, "answer is"},           {from_praise, "is correct"},
+               {from_lines, "a line"}, {from_last_text, "an option's text"}, {from_brackets, "in brackets"}};
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
     int found = rules[i].find(t, o);
     *rule = rules[i].name;

@@ -137,6 +137,21 @@ static void count_journal(const char *name, size_t *verdicts, size_t *failed)
   arena_destroy(a);
 }
 
+/* A metric added up over the lines of metrics.jsonl. */
+static int64_t sum_of(const char *run, const char *metric)
+{
+  struct error err = {0};
+  struct arena *a = arena_create("test", 0, &err);
+  char *text, *name = arena_printf(a, "test", &err, "\"%s\":", metric);
+  size_t n;
+  int64_t sum = 0;
+  CHECK_OK(file_read(a, arena_printf(a, "test", &err, "%s/%s/metrics.jsonl", folder, run), 1 << 24, &text, &n, &err),
+           &err);
+  for (char *at = text; (at = strstr(at, name)); at++) sum += strtoll(at + strlen(name), NULL, 10);
+  arena_destroy(a);
+  return sum;
+}
+
 /* The run that nobody touched has made the verdicts; a copy of its folder with the journal alone takes them, killed on
    the way: it has the same ones whenever it asks. */
 static void check_kills(const char *name, const char *on_failure)
@@ -149,6 +164,8 @@ static void check_kills(const char *name, const char *on_failure)
   CHECK_OK(run_it(name, false, 2, whole, &err), &err);
   count_journal(name, &verdicts, &failed);
   CHECK(verdicts > 40 && failed > 5);
+  CHECK(sum_of(name, "verify/failed") > 0 && sum_of(name, "verify/failed") == sum_of(name, "verify/failed/command"));
+  CHECK((sum_of(name, "verify/again") > 0) == !strcmp(on_failure, "retry"));
   CHECK_OK(file_make_folder(path_join(a, folder, killed, &err), &err), &err);
   copy_tree(arena_printf(a, "test", &err, "%s/%s/journal", folder, name),
             arena_printf(a, "test", &err, "%s/%s/journal", folder, killed));

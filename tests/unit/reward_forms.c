@@ -84,6 +84,12 @@ static void test_choice(void **state)
       {"", OPEN, "<think>The answer is B", 0, NULL},
       {"", OPEN, "B) since Paris is in France", 1, "B"},
       {"", OPEN, "Thinking of rivers.\nB", 1, "B"},
+      {"", OPEN, "Option B is correct.", 1, "B"},
+      {"", OPEN, "A is wrong, so **(B)** is the right answer, as C is not.", 1, "B"},
+      {"", OPEN, "Which of these is correct? None.", 0, NULL},
+      {"", OPEN, "The answer should be option B.", 1, "B"},
+      {"", OPEN, "I would go with B, not C", 1, "B"},
+      {"", OPEN, "FINAL ANSWER: B", 1, "B"},
       {"", OPEN, "The answer is B or C", 0, NULL},
       {"", OPEN, "The answer is A, B", 0, NULL},
       {"", OPEN, "A) x\nB) y\nC) z", 0, NULL},
@@ -98,6 +104,14 @@ static void test_choice(void **state)
        1, "B"},
       {"", OPEN, "", 0, NULL},
       {"letters=3", OPEN, "E", 0, NULL},
+  };
+  CASE_CHECK("choice", rows);
+}
+
+static void test_choice_by_text(void **state)
+{
+  (void)state;
+  static const struct verdict_case rows[] = {
       {"", OPTIONS, "Paris", 1, "B"},
       {"", OPTIONS, "The answer is paris.", 1, "B"},
       {"", OPTIONS, "It must be\n  Paris", 1, "B"},
@@ -302,7 +316,7 @@ static void test_a_megabyte(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {CASE(test_string), CASE(test_number), CASE(test_choice),    CASE(test_regex),
-                                     CASE(test_json),   CASE(test_sql),    CASE(test_a_megabyte)};
+  const struct CMUnitTest tests[] = {CASE(test_string), CASE(test_number), CASE(test_choice), CASE(test_choice_by_text),
+                                     CASE(test_regex),  CASE(test_json),   CASE(test_sql),    CASE(test_a_megabyte)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
