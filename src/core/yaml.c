@@ -309,6 +309,24 @@ static void forget_lines(struct yaml_node *n)
   }
 }
 
+/* An entry of a list by its number, from 0. */
+static int entry_of(const struct yaml_node *list, const char *key, size_t n, const char *assignment,
+                    struct yaml_node ***slot, struct error *err)
+{
+  size_t index = 0;
+  bool digits = n < 7;
+  for (size_t i = 0; i < n && digits; i++) {
+    digits = key[i] >= '0' && key[i] <= '9';
+    if (digits) index = 10 * index + (size_t)(key[i] - '0');
+  }
+  if (!digits || index >= list->count)
+    FAIL_AT(err, ERROR_INPUT, command_line, 0, NULL,
+            "found \"%s\", where \"%.*s\" is no entry of a list of %zu; expected 0 to %zu", assignment, (int)n, key,
+            list->count, list->count ? list->count - 1 : 0);
+  *slot = &list->items[index];
+  return 0;
+}
+
 int yaml_override(struct arena *a, struct yaml_node *root, const char *assignment, struct error *err)
 {
   const char *equals = strchr(assignment, '='), *key = assignment;
@@ -321,13 +339,13 @@ int yaml_override(struct arena *a, struct yaml_node *root, const char *assignmen
   forget_lines(value);
   for (struct yaml_node *map = root;;) {
     size_t n = strcspn(key, ".=");
-    if (n == 0 || map->kind != YAML_MAP) {
+    if (n == 0 || map->kind == YAML_SCALAR) {
       FAIL_AT(err, ERROR_INPUT, command_line, 0, NULL,
               "found \"%s\", where \"%.*s\" %s; expected names with dots between them", assignment,
               (int)(key - assignment), assignment, n == 0 ? "is followed by no name" : "is not a map");
     }
     struct yaml_node **slot = NULL;
-    TRY(slot_of(a, map, key, n, &slot, err));
+    TRY(map->kind == YAML_LIST ? entry_of(map, key, n, assignment, &slot, err) : slot_of(a, map, key, n, &slot, err));
     if (key[n] == '=') {
       *slot = value;
       return 0;

@@ -24,8 +24,8 @@ int yaml_parse_file(struct arena *a, const char *path, struct yaml_node **root, 
 int yaml_parse_text(struct arena *a, const char *text, size_t n, const char *file, struct yaml_node **root,
                     struct error *err) MUST_USE;
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* NULL if absent */
-/* key=value of the command line: dotted path, value parsed as YAML flow; parents are made. A value that begins
-   with [ { " or ' is YAML, any other the scalar as it stands. */
+/* key=value of the command line: dotted path (a list's entries by number: data.0.path=FILE), value parsed as YAML flow;
+   parents are made. A value that begins with [ { " or ' is YAML, any other the scalar as it stands. */
 int yaml_override(struct arena *a, struct yaml_node *root, const char *assignment, struct error *err) MUST_USE;
 /* Scalars by YAML 1.2 core rules. false where the text is not of that type. */
 bool yaml_is_null(const struct yaml_node *n);

@@ -195,25 +195,29 @@ static void test_overrides(void **state)
   struct yaml_node *root = NULL;
   CHECK_OK(parse("model: tiny\ntrain:\n  lr: 1\nempty:\n", &root, &err), &err);
   static const char *const good[] = {
-      "train.lr=2e-6", "train.steps=3", "a.b.c=[1, 'x']", "model=path: with #, strange=text", "empty.x=", "q='1'"};
-  for (int i = 0; i < 6; i++) CHECK_OK(yaml_override(arena, root, good[i], &err), &err);
+      "train.lr=2e-6", "train.steps=3",      "a.b.c=[1, 'x']", "model=path: with #, strange=text", "empty.x=", "q='1'",
+      "a.b.c.1=y",     "m=[{grpo: {x: 1}}]", "m.0.grpo.x=2"};
+  for (int i = 0; i < 9; i++) CHECK_OK(yaml_override(arena, root, good[i], &err), &err);
   CHECK_STR(yaml_get(yaml_get(root, "train"), "lr")->text, "2e-6");
   CHECK_INT(yaml_get(yaml_get(root, "train"), "lr")->line, 0);
   CHECK_STR(yaml_get(yaml_get(root, "train"), "lr")->file, "command line");
   CHECK_STR(yaml_get(yaml_get(root, "train"), "steps")->text, "3");
   struct yaml_node *list = yaml_get(yaml_get(yaml_get(root, "a"), "b"), "c");
   CHECK_INT(list->kind, YAML_LIST);
-  CHECK(list->count == 2 && list->items[1]->quoted && list->items[1]->line == 0);
+  CHECK(list->count == 2 && list->items[1]->line == 0);
+  CHECK_STR(list->items[1]->text, "y");
+  CHECK_STR(yaml_get(yaml_get(yaml_get(root, "m")->items[0], "grpo"), "x")->text, "2");
   CHECK_STR(yaml_get(root, "model")->text, "path: with #, strange=text");
   CHECK(yaml_is_null(yaml_get(yaml_get(root, "empty"), "x")));
   CHECK(yaml_get(root, "q")->quoted);
-  CHECK_INT(root->count, 5);
+  CHECK_INT(root->count, 6);
   static const struct {
     const char *text, *part;
-  } bad[] = {{"novalue", "expected key=value"}, {"=1", "expected key=value"}, {"a..b=1", "followed by no name"},
-             {"a.=1", "followed by no name"},   {"q.x=1", "is not a map"},    {"train.steps.x=1", "is not a map"},
-             {"z=[1", "expected YAML"},         {"z='a' b", "expected YAML"}};
-  for (int i = 0; i < 8; i++) {
+  } bad[] = {{"novalue", "expected key=value"},  {"=1", "expected key=value"}, {"a..b=1", "followed by no name"},
+             {"a.=1", "followed by no name"},    {"q.x=1", "is not a map"},    {"train.steps.x=1", "is not a map"},
+             {"z=[1", "expected YAML"},          {"z='a' b", "expected YAML"}, {"a.b.c.2=1", "no entry of a list of 2"},
+             {"a.b.c.x=1", "no entry of a list"}};
+  for (int i = 0; i < 10; i++) {
     error_clear(&err);
     CHECK_ERROR(yaml_override(arena, root, bad[i].text, &err), &err, ERROR_INPUT, bad[i].part);
     CHECK_STR(err.file, "command line");
