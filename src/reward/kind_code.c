@@ -449,6 +449,11 @@ static int open_kind(struct arena *a, struct verifier_config *c, struct error *e
   return sandbox_pool_create(a, &o, &pools->commands, err);
 }
 
+static const char *passes(const struct run *r, struct error *err)
+{
+  return r->cases == 1 ? "its one case passes" : arena_printf(r->arena, "verdict", err, "all %zu cases pass", r->cases);
+}
+
 static int put_verdict(struct run *r, bool fraction, struct verdict *out, struct error *err)
 {
   double share = r->cases ? (double)r->passed / (double)r->cases : 0;
@@ -460,7 +465,7 @@ static int put_verdict(struct run *r, bool fraction, struct verdict *out, struct
   out->channels[0].value = r->failed ? 0 : share;
   out->more = arena_printf(r->arena, "verdict", err, "\"passed\": %zu, \"cases\": %zu", r->passed, r->cases);
   out->reason = r->reason      ? r->reason
-                : out->correct ? arena_printf(r->arena, "verdict", err, "all %zu cases pass", r->cases)
+                : out->correct ? passes(r, err)
                                : arena_printf(r->arena, "verdict", err, "the %g s were over after %zu of %zu cases",
                                               r->config->timeout, r->passed, r->cases);
   return out->more && out->reason ? 0 : err->code;

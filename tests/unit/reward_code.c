@@ -166,7 +166,7 @@ static void test_asserts(void **state)
        "def f(x): return 0", 0, 1, "the test ended with status True"},
       /* An assert inside a try may be meant to fail. */
       {PLAIN("try:\\n    assert f(1) == 7\\nexcept AssertionError:\\n    assert f(1) == 1"), "def f(x): return 1", 1, 1,
-       "all 1"},
+       "one case passes"},
       {PLAIN("try:\\n    f(-1)\\n    assert False, 'no error'\\nexcept ValueError:\\n    pass"),
        "def f(x): raise ValueError(x)", 1, 1, "pass"},
       {PLAIN("try:\\n    f(-1)\\n    assert False, 'no error'\\nexcept ValueError:\\n    pass"), "def f(x): return 1",
@@ -209,7 +209,7 @@ static void test_values(void **state)
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
     struct expectation e = {
         arena_printf(arena, "test", &err, PLAIN("x = %s\\nassert f(x) == x and type(f(x)) is type(x)"), values[i]),
-        same, 1, 1, "all 1"};
+        same, 1, 1, "one case passes"};
     check_verdict(shared, &e);
   }
 }
@@ -236,17 +236,19 @@ static void test_objects(void **state)
        stack, 12, 12, "all 12"},
       {PLAIN("assert [x for x in f(4)] == [0, 1, 2, 3]\\nassert next(f(1)) == 0"), "def f(n):\n    yield from range(n)",
        2, 2, "all 2"},
-      {PLAIN("assert f(lambda x: x + 1, [1, 2]) == [2, 3]"), "def f(g, xs): return [g(x) for x in xs]", 1, 1, "all 1"},
-      {PLAIN("assert f(2)(3) == 6"), "def f(a): return lambda b: a * b", 1, 1, "all 1"},
+      {PLAIN("assert f(lambda x: x + 1, [1, 2]) == [2, 3]"), "def f(g, xs): return [g(x) for x in xs]", 1, 1,
+       "one case passes"},
+      {PLAIN("assert f(2)(3) == 6"), "def f(a): return lambda b: a * b", 1, 1, "one case passes"},
       {PLAIN("x = [3, 1, 2]\\nassert f(x) is None\\nassert x == [1, 2, 3]"), "def f(x): x.sort()", 2, 2, "all 2"},
       {PLAIN("assert g(f(1)) == 'E'"), "class E(Exception): pass\ndef f(x): return E\ndef g(e): return e.__name__", 1,
-       1, "all 1"},
+       1, "one case passes"},
       {PLAIN("assert f(iter([1, 2])) == 1\\nassert f(x for x in [3]) == 3"), "def f(i): return next(i)", 2, 2, "all 2"},
-      {PLAIN("assert f(a=1, b=2) == 3"), "def f(a, b): return a + b", 1, 1, "all 1"},
+      {PLAIN("assert f(a=1, b=2) == 3"), "def f(a, b): return a + b", 1, 1, "one case passes"},
       {"{\"test\": [\"assert f(1) == 1\", \"assert f(2) == 2\"]}", "def f(x): return x", 2, 2, "all 2"},
-      {PLAIN("assert LIMIT == 10"), "LIMIT = 10", 1, 1, "all 1"},
+      {PLAIN("assert LIMIT == 10"), "LIMIT = 10", 1, 1, "one case passes"},
       {PLAIN("assert f(1) == (1, 2)"),
-       "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef f(x): return P(1, 2)", 1, 1, "all 1"},
+       "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef f(x): return P(1, 2)", 1, 1,
+       "one case passes"},
       /* Objects that agree with everything do not. */
       {PLAIN("assert abs(f(1) - 3) < 1e-6"),
        "class A:\n    def __sub__(self, o): return 0.0\n    def __abs__(self): return 0.0\ndef f(x): return A()", 0, 1,
@@ -289,9 +291,9 @@ static void test_cases(void **state)
        "if __name__ == '__main__':\n    import threading\n    threading.Thread(target=lambda: print(sum(map(int, "
        "input().split())))).start()",
        2, 2, "all 2"},
-      {"{\"cases\": [{\"stdout\": \"a\\n\\nb\\n\"}]}", "print('a \\n\\nb\\n\\n\\n')", 1, 1, "all 1"},
+      {"{\"cases\": [{\"stdout\": \"a\\n\\nb\\n\"}]}", "print('a \\n\\nb\\n\\n\\n')", 1, 1, "one case passes"},
       {"{\"cases\": [{\"stdout\": \"a\\n\\nb\\n\"}]}", "print('a\\nb')", 0, 1, "expected \"a  b \""},
-      {"{\"cases\": [{\"stdout\": \"\"}]}", "x = 1", 1, 1, "all 1"},
+      {"{\"cases\": [{\"stdout\": \"\"}]}", "x = 1", 1, 1, "one case passes"},
   };
   if (!shared) skip();
   check_all(shared, list, sizeof list / sizeof *list);
@@ -300,7 +302,8 @@ static void test_cases(void **state)
   size_t n = (size_t)snprintf(json, 100, "{\"cases\": [{\"stdout\": \"400000\", \"stdin\": \"");
   memset(json + n, 'x', 400000);
   memcpy(json + n + 400000, "\"}]}", 5);
-  check_verdict(shared, &(struct expectation){json, "import sys\nprint(len(sys.stdin.read()))", 1, 1, "all 1"});
+  check_verdict(shared,
+                &(struct expectation){json, "import sys\nprint(len(sys.stdin.read()))", 1, 1, "one case passes"});
 }
 
 static void test_commands(void **state)
@@ -312,7 +315,7 @@ static void test_commands(void **state)
        "```sh\ncat\n```", 1, 2, "case 2 of 2: it wrote \"6\""},
       {"{\"language\": {\"command\": \"/tmp/a\", \"build\": \"cp {file} /tmp/a && chmod 700 /tmp/a\", \"file\": "
        "\"a.sh\"}, \"cases\": [{\"stdout\": \"ok\"}]}",
-       "#!/bin/sh\necho ok", 1, 1, "all 1"},
+       "#!/bin/sh\necho ok", 1, 1, "one case passes"},
       {"{\"language\": {\"command\": \"true\", \"build\": \"echo line 3 is wrong >&2; exit 1\"}, \"cases\": "
        "[{\"stdout\": \"ok\"}]}",
        "x", 0, 1, "it does not build: it ended with status 1: line 3 is wrong"},
@@ -330,7 +333,7 @@ static void test_commands(void **state)
                     "/proc/$$/comm)\n"
                     "m=closed; (echo x > /proc/1/mem) 2>/dev/null && m=open\n"
                     "e=closed; cat /proc/1/environ >/dev/null 2>&1 && e=open\necho $p $m $e",
-                    1, 1, "all 1"});
+                    1, 1, "one case passes"});
 }
 
 static void test_problems(void **state)
