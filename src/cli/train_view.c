@@ -230,7 +230,7 @@ static void put_curve(const struct train_view *v, int width, struct text *t)
 static void put_phase(const struct train_view *v, const struct log_phase *p, struct text *t)
 {
   if (v->stopped && v->stopped()) {
-    text_puts(t, BOLD "stopping: a checkpoint is written; Ctrl-C again ends at once" PLAIN);
+    text_puts(t, BOLD "stopping, saving; Ctrl-C again ends at once" PLAIN);
     return;
   }
   if (!p->what[0] || p->seconds < 2) return;
@@ -251,9 +251,7 @@ static void put_bar(const struct train_view *v, int width, const struct log_phas
 {
   struct text phase = {0};
   put_phase(v, p, &phase);
-  int taken = (int)live_width(phase.bytes ? phase.bytes : "", phase.size), room = width - 12 - taken;
-  if (room > 40) room = 40;
-  if (room < 10) room = 10;
+  int room = width < 100 ? 22 : 40;  // the same whatever is said behind it
   double share = v->steps ? math_clamp((double)v->step / (double)v->steps, 0, 1) : 0;
   int full = (int)(share * room);
   text_puts(t, "  ");

@@ -241,7 +241,8 @@ void log_progress(const char *what, double done, double total, const char *unit)
     snprintf(progress.phase.unit, sizeof progress.phase.unit, "%s", unit);
     progress.begun = now;
     progress.first_done = done;
-    progress.shown = now + 2.0 - (able ? 0.1 : 10.0); /* silent for 2 s */
+    double silent = now + 2.0 - (able ? 0.1 : 10.0); /* for 2 s; and 10 s behind the line of another phase */
+    if (progress.shown < silent) progress.shown = silent;
   }
   progress.phase.done = done;
   progress.phase.total = total;

@@ -116,7 +116,7 @@ static void counted(void *arg, const struct row_at *at, const struct token_recor
   struct collecting *c = arg;
   (void)at;
   (void)record;
-  if ((++c->tokens & 255) == 0) log_progress("generate", (double)c->tokens, 0, "tok");
+  if ((++c->tokens & 31) == 0) log_progress("generate", (double)c->tokens, 0, "tok");
 }
 
 static bool cancelled(void *arg)
@@ -346,6 +346,7 @@ int collect_rollouts(struct run *r, struct step *s, struct error *err)
   TRY(find_verifiers(&c, err));
   TRY(collect_begin_verdicts(r, s->number, false, err));
   verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
+  log_progress("generate", 0, 0, "tok");
   int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks,
                          &counts, err);
   double generated = clock_seconds();

@@ -254,8 +254,8 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct arena 
                       .total = (int64_t)set->count * r->recipe->eval.samples,
                       .arena = a,
                       .lines = lines};
-  double start = clock_seconds();
   int64_t sum = 0, solved = 0, judged = 0;
+  log_progress("evaluate", 0, (double)w.total, "answers");
   w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
   struct tally *tally = memory_alloc((size_t)set->count, sizeof *tally, "evaluation", err);
   w.verifiers = memory_alloc((size_t)set->count, sizeof *w.verifiers, "evaluation", err);
@@ -277,9 +277,7 @@ static int evaluate_set(struct run *r, const struct eval_set *set, struct arena 
                     "no answer to %s has a verdict: its verifier failed every time; see the reasons in the log",
                     set->name);
   if (!rc) {
-    *out = (struct eval_result){.accuracy = (double)sum / (double)judged,
-                                .pass = (double)solved / set->count,
-                                .seconds = clock_seconds() - start};
+    *out = (struct eval_result){.accuracy = (double)sum / (double)judged, .pass = (double)solved / set->count};
     rc = interval(w.run, tally, set->count, out, err);
   }
   memory_free(tally);
@@ -302,8 +300,8 @@ static void report(struct run *r, const struct eval_set *set, const struct eval_
   }
   char times[32] = "";
   if (r->recipe->eval.samples > 1) snprintf(times, sizeof times, " x %lld", (long long)r->recipe->eval.samples);
-  log_info("evaluation %.*s, step %lld: %.1f %% (95 %%: %.1f to %.1f), %d problems%s, %.1f s", n, base,
-           (long long)r->step, 100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, times, e->seconds);
+  log_info("evaluation %.*s, step %lld: %.1f %% (95 %%: %.1f to %.1f), %d problems%s", n, base, (long long)r->step,
+           100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, times);
 }
 
 /* Every set; the mean of their accuracies. */

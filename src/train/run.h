@@ -32,7 +32,6 @@ struct eval_set {
 struct eval_result {
   double accuracy, low, high; /* fraction of right answers; 95 % interval over problems */
   double pass;                /* at least one of the samples right */
-  double seconds;
 };
 
 struct run {
