@@ -325,5 +325,5 @@ bool math_evaluate(struct math *m, const struct math_node *n, const struct math_
     default:
       ok = leaf(m, n, p, prec, out);
   }
-  return ok && is_finite(out);
+  return ok && is_finite(out) && !(p->real && !arb_contains_zero(acb_imagref(out)));
 }

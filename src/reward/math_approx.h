@@ -14,6 +14,7 @@ struct math_point {
   int scale;      /* values times 2^scale, 0..4 */
   int signs;      /* 0: all letters are above 0, 1: all below, 2: either */
   bool constants; /* pi and e are letters too */
+  bool real;      /* what is not real is not defined, also on the way: the root of x times that of y needs both >= 0 */
 };
 
 /* The value of n at the point within prec bits of working precision. False: not defined there, a number on the way is

@@ -81,10 +81,26 @@ static void letter(struct field *f, const struct math_node *n, struct bound *b)
   fmpq_clear(x);
 }
 
+/* e^(i r pi) is a root of unity. */
+static bool turn(struct field *f, const struct math_node *exponent, struct bound *b)
+{
+  struct math_node *one = math_integer(f->m, 1), *i = math_leaf(f->m, MATH_I, "", 0, 0);
+  if (!one || !i || exponent->kind == MATH_SUM || f->point->constants) return false;
+  fmpq_t r;
+  fmpq_init(r);
+  const struct math_node *real = math_replace_once(f->m, exponent, i, one);
+  bool ok = real && math_pi_multiple(f->m, real, r) && fmpz_cmp_ui(fmpq_denref(r), MOST_UNITY) < 0 &&
+            add_unity(f, 2 * (long)fmpz_get_si(fmpq_denref(r)));
+  fmpq_clear(r);
+  *b = (struct bound){0, 0};
+  return ok;
+}
+
 /* base^(p/q) */
 static bool power(struct field *f, const struct math_node *n, struct bound *b)
 {
   fmpq_t e;
+  if (n->child[0]->kind == MATH_E && math_has(n->child[1], MATH_I)) return turn(f, n->child[1], b);
   fmpq_init(e);
   bool ok = math_rational(f->m, n->child[1], e) && fmpz_bits(fmpq_numref(e)) <= 12 && fmpz_bits(fmpq_denref(e)) <= 6 &&
             measure(f, n->child[0], b);

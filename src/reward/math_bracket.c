@@ -172,11 +172,13 @@ struct math_node *math_parse_environment(struct math_parser *p)
 {
   const struct math_token *name = p->token++;
   int bars = p->bars;
-  bool builder = p->builder;
+  bool builder = p->builder, rows = p->rows;
   p->bars = 0;
   p->builder = false;
+  p->rows = true;
   struct math_node *n = is_matrix(name) ? parse_matrix(p, name) : parse_system(p);
   p->bars = bars;
   p->builder = builder;
+  p->rows = rows;
   return n;
 }

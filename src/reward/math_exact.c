@@ -113,29 +113,42 @@ static bool root(struct math *m, const struct math_node *n, fmpq_t out)
   return math_small(n->child[1], &k) && k >= 2 && math_rational(m, n->child[0], out) && exact_root(out, out, (ulong)k);
 }
 
-/* log_b a = p / q in small numbers, by b^p = a^q. */
+/* The whole number that the ball q log(a) / log(b) holds, if it is one. */
+static bool near_ratio(fmpz_t out, const fmpq_t a, const fmpq_t b, ulong q)
+{
+  arb_t x, y;
+  arb_init(x);
+  arb_init(y);
+  arb_set_fmpq(x, a, 64);
+  arb_set_fmpq(y, b, 64);
+  arb_log(x, x, 64);
+  arb_log(y, y, 64);
+  arb_mul_ui(x, x, q, 64);
+  arb_div(x, x, y, 64);
+  bool one = arb_is_finite(x) && arb_get_unique_fmpz(out, x);
+  arb_clear(x);
+  arb_clear(y);
+  return one;
+}
+
+/* log_b a = p / q in small numbers: b^p = a^q. */
 static bool logarithm(struct math *m, const struct math_node *n, fmpq_t out)
 {
   fmpq_t a, b, left, right;
-  fmpz_t e;
+  fmpz_t p, e;
   bool found = false;
   fmpq_init(a), fmpq_init(b), fmpq_init(left), fmpq_init(right);
-  fmpz_init(e);
+  fmpz_init(p), fmpz_init(e);
   bool ok = math_rational(m, n->child[0], a) && math_rational(m, n->child[1], b) && fmpq_sgn(a) > 0 &&
             fmpq_sgn(b) > 0 && !fmpq_is_one(b);
-  /* |p| <= 64 for each q <= 6, compared by bits first */
-  for (slong q = 1; ok && !found && q <= 6; q++) {
-    fmpz_set_si(e, q);
-    ok = whole_power(m, right, a, e);
-    for (slong p = -64; ok && !found && p <= 64 && math_step(m, 1); p++) {
-      fmpz_set_si(e, p);
-      if (!whole_power(m, left, b, e) || !fmpq_equal(left, right)) continue;
-      fmpq_set_si(out, p, (ulong)q);
-      found = true;
-    }
+  for (ulong q = 1; ok && !found && q <= 12 && math_step(m, 4); q++) {
+    fmpz_set_ui(e, q);
+    if (!near_ratio(p, a, b, q) || !whole_power(m, left, b, p) || !whole_power(m, right, a, e)) continue;
+    found = fmpq_equal(left, right);
+    fmpq_set_fmpz_frac(out, p, e);
   }
   fmpq_clear(a), fmpq_clear(b), fmpq_clear(left), fmpq_clear(right);
-  fmpz_clear(e);
+  fmpz_clear(p), fmpz_clear(e);
   return found;
 }
 

@@ -3,7 +3,7 @@
 #include "data/number.h"
 #include "reward/verifier.h"
 
-enum { WHOLE = 2000, LINE = 4000 };
+enum { WHOLE = 2000, LINE = 4000, WINDOW = 1 << 17 };
 
 struct span {
   const char *s;
@@ -178,7 +178,7 @@ static int join_boxes(struct math *m, struct span t, size_t start, struct span *
 static bool is_denied(struct span t, size_t at)
 {
   while (at && (is_space(t.s[at - 1]) || t.s[at - 1] == '$' || t.s[at - 1] == '*')) at--;
-  return at >= 4 && !memcmp(t.s + at - 3, "not", 3) && !is_letter(t.s[at - 4]);
+  return at >= 3 && starts(t, at - 3, "not") && (at == 3 || !is_letter(t.s[at - 4]));
 }
 
 static int find_box(struct math *m, struct span t, struct math_found *out, bool *found)
@@ -258,8 +258,7 @@ static size_t sentence_end(struct span t, size_t at)
 /* Behind "answer": the place behind " is ", ":", "=" within the line; 0: none. */
 static size_t behind_mark(struct span t, size_t at)
 {
-  size_t end = line_end(t, at);
-  if (end > at + 80) end = at + 80;
+  size_t end = line_end((struct span){t.s, t.n < at + 80 ? t.n : at + 80}, at);
   for (size_t i = at; i < end; i++) {
     if (t.s[i] == ':' || t.s[i] == '=') return i + 1;
     if ((unsigned char)t.s[i] == 0xef && starts(t, i, "\xef\xbc\x9a")) return i + 3;
@@ -324,12 +323,14 @@ static void offer_number(struct span t, size_t from, size_t end, struct math_fou
     if (!out->count) out->why = why;
     return;
   }
-  /* Not a part of something larger: 12 of 12x, 3 of the root of 3. */
+  /* Not a part of something larger: 12 of 12x, 3 of the root of 3, an entry of a matrix. */
   size_t at = from + found.start, after = at + found.length;
   char before = at ? t.s[at - 1] : ' ', next = after < end ? t.s[after] : ' ';
-  if (strchr("^_/*({", before) || (unsigned char)before >= 0x80 || strchr("^*/({", next) || (unsigned char)next >= 0x80)
-    return;
-  if (is_letter(next) && !(after + 1 < end && is_letter(t.s[after + 1]))) return;
+  bool unit = is_letter(next) && after + 1 < end && is_letter(t.s[after + 1]);
+  bool alone = (is_space(before) || strchr("$*:=(\">~", before)) &&
+               (is_space(next) || unit || strchr(".,;:)!?%*\"'$<-", next) ||
+                (next == '\\' && after + 1 < end && strchr(" %)]", t.s[after + 1])));
+  if (!alone || !before || !next) return;
   offer(out, (struct span){t.s + at, found.length}, rule);
 }
 
@@ -377,16 +378,18 @@ static bool has_words(struct span t)
   return false;
 }
 
-/* The last formula of [from, end): its start, or end. */
+/* The last formula of [from, end), with those that are joined to it ("$1$ or $2$"): its start, or end. */
 static size_t last_formula(struct span t, size_t from, size_t end, size_t *length)
 {
-  size_t found = end;
+  size_t found = end, behind = from;
   struct span cut = {t.s, end};
   for (size_t i = from; i < end;) {
-    size_t n = strchr("$\\", t.s[i]) && t.s[i] ? formula_length(cut, i) : 0;
+    size_t n = (t.s[i] == '$' || t.s[i] == '\\') ? formula_length(cut, i) : 0;
     if (n) {
-      found = i;
-      *length = n;
+      bool joined = found < end && i > behind && i - behind < 40 && joint(t.s + behind, i - behind);
+      if (!joined) found = i;
+      behind = i + n;
+      *length = behind - found;
     }
     i += n ? n : 1;
   }
@@ -418,6 +421,7 @@ static void find_last_line(struct span t, struct math_found *out)
   for (size_t end = t.n; end > 0;) {
     size_t from = end, length = 0;
     while (from && t.s[from - 1] != '\n') from--;
+    size_t before = from ? from - 1 : 0;
     if (end - from > LINE) from = end - LINE;
     size_t formula = last_formula(t, from, end, &length);
     if (formula < end || has_digit(t.s + from, end - from)) {
@@ -431,7 +435,7 @@ static void find_last_line(struct span t, struct math_found *out)
       offer_number(t, formula < end && later ? formula + length : from, end, out, "last number");
       return;
     }
-    end = from ? from - 1 : 0;
+    end = before;
   }
 }
 
@@ -441,8 +445,9 @@ static void find_unmarked(struct span t, struct math_found *out)
   size_t n = t.n, length = 0, at = last_formula(t, 0, t.n < LINE ? t.n : 0, &length);
   math_strip(&s, &n);
   /* \[ ... \] alone on its lines */
-  if (n <= WHOLE) offer(out, t, "whole text");
-  if (n > WHOLE || has_words((struct span){s, n}) || (at < t.n && length)) {
+  bool words = has_words((struct span){s, n}), sentence = at < t.n && length && words;
+  if ((n <= WHOLE || !words) && !sentence) offer(out, t, "whole text");
+  if (words || (at < t.n && length)) {
     find_last_line(t, out);
     if (!has_digit(s, n)) offer_tail(t, 0, t.n, out);
   }
@@ -460,6 +465,10 @@ int math_find(struct math *m, const char *s, size_t n, enum math_policy policy, 
   if (policy == MATH_POLICY_WHOLE) {
     offer(out, t, "whole text");
     return 0;
+  }
+  if (t.n > WINDOW) {
+    t.s += t.n - WINDOW;
+    t.n = WINDOW;
   }
   TRY(find_box(m, t, out, &boxed));
   if (boxed) return 0;

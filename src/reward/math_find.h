@@ -10,7 +10,8 @@
  *     7. the last line with a formula ($...$, \(...\), \[...\]) or number in it: what stands behind its last "is" or
  *        "=", its last formula, or its last number. "18 or 20" and "not 18" are no answers.
  *
- * Rules 5 to 7 may offer several spans, the best first: the first that can be read counts.
+ * Of a text of more than 128 KiB only the last 128 KiB count. Rules 5 to 7 may offer several spans, the best first: the
+ * first that can be read counts.
  */
 #ifndef ASSAY_REWARD_MATH_FIND_H
 #define ASSAY_REWARD_MATH_FIND_H

@@ -161,3 +161,33 @@ bool math_step(struct math *m, int64_t cost)
   m->steps = m->steps > cost ? m->steps - cost : 0;
   return m->steps > 0;
 }
+
+static int count_of(const struct math_node *n, const struct math_node *what)
+{
+  int count = math_same(n, what);
+  for (int i = 0; i < n->count; i++) count += count_of(n->child[i], what);
+  return count;
+}
+
+static struct math_node *replaced(struct math *m, struct math_node *n, const struct math_node *what,
+                                  struct math_node *by)
+{
+  bool factor =
+      n->kind == MATH_PRODUCT || n->kind == MATH_NEGATE || (n->kind == MATH_QUOTIENT && count_of(n->child[0], what));
+  struct math_list list = {0};
+  if (math_same(n, what)) return by;
+  if (!count_of(n, what)) return n;
+  if (!factor) return NULL;
+  for (int i = 0; i < n->count; i++)
+    if (!math_push(m, &list, replaced(m, n->child[i], what, by))) return NULL;
+  return math_valued(m, n->kind, n->value, list.count, list.item);
+}
+
+const struct math_node *math_replace_once(struct math *m, const struct math_node *n, const struct math_node *what,
+                                          struct math_node *by)
+{
+  if (count_of(n, what) != 1) return NULL;
+  if (math_same(n, what)) return by;
+  struct math_node *root = math_valued(m, n->kind, n->value, n->count, n->child);
+  return root ? replaced(m, root, what, by) : NULL;
+}

@@ -147,6 +147,10 @@ bool math_is_integer(const struct math_node *n, int64_t value); /* the number as
 bool math_small(const struct math_node *n, int64_t *out);
 uint64_t math_hash(const char *s, size_t n, uint64_t seed);
 
+/* n with `by` in place of `what`, which must occur exactly once as a factor: NULL otherwise. */
+const struct math_node *math_replace_once(struct math *m, const struct math_node *n, const struct math_node *what,
+                                          struct math_node *by);
+
 /* A growing list of nodes. */
 struct math_list {
   struct math_node **item;

@@ -27,7 +27,8 @@ const struct math_token *math_ahead(const struct math_parser *p)
 
 static bool is_joint(const struct math_parser *p)
 {
-  return math_at(p, ',') || math_at(p, ';') || math_word_is(p->token, "and") || math_word_is(p->token, "or");
+  return (p->token->type == MATH_T_ROW && !p->rows) || math_at(p, ',') || math_at(p, ';') ||
+         math_word_is(p->token, "and") || math_word_is(p->token, "or");
 }
 
 /* ", and", "or": one or more tokens. False: none. */

@@ -11,7 +11,7 @@ struct math_parser {
   size_t inner;                   /* digits of it that are used up: \frac12 */
   int depth, bars;                /* brackets and |...| that are open */
   bool builder;                   /* in front of the | of a set */
-  bool aligned;                   /* & means nothing */
+  bool rows;                      /* inside an environment, where \\ ends a row */
   const char *why;
 };
 

@@ -12,6 +12,8 @@ static bool is_name(const struct math_node *n)
   if (n->kind == MATH_CALL && n->value == MATH_APPLY) return true;
   if (n->kind == MATH_CALL && n->value == MATH_ABS) return is_name(n->child[0]);
   if (n->kind == MATH_CALL) return false;
+  /* the inverse of f */
+  if (n->kind == MATH_POWER) return n->child[0]->kind == MATH_SYMBOL && math_is_integer(n->child[1], -1);
   if (n->kind != MATH_SUM && n->kind != MATH_PRODUCT && n->kind != MATH_QUOTIENT && n->kind != MATH_NEGATE)
     return false;
   if (n->kind == MATH_NEGATE && n->child[0]->kind == MATH_SYMBOL) return false;

@@ -35,15 +35,37 @@ struct pair {
   bool algebraic; /* out: decided by the separation bound */
 };
 
-/* Digits written in the tree, in bits: how close different values may be by intent. */
-static double written(const struct math_node *n)
+/* |n| at the point, from above; very large where it cannot be said. */
+static double size_at(struct math *m, const struct math_node *n, const struct math_point *p)
 {
-  double bits = 0;
+  double size = 1e30;
+  acb_t x;
+  mag_t above;
+  acb_init(x);
+  mag_init(above);
+  if (math_evaluate(m, n, p, FIRST_BITS, x)) {
+    acb_get_mag(above, x);
+    if (mag_cmp_2exp_si(above, 60) < 0) size = mag_get_d(above);
+  }
+  acb_clear(x);
+  mag_clear(above);
+  return size;
+}
+
+/* How small a difference may be by intent, in bits: the digits written, times the exponents above them. */
+static double written(struct math *m, const struct math_node *n, const struct math_point *p)
+{
+  double bits = 2;
   if (n->kind == MATH_NUMBER) {
     double e = (double)(n->value < 0 ? -n->value : n->value);
     bits = 3.3220 * ((double)n->length + e);
   }
-  for (int i = 0; i < n->count; i++) bits += written(n->child[i]);
+  if (n->kind == MATH_POWER) return (1 + size_at(m, n->child[1], p)) * written(m, n->child[0], p);
+  if (n->kind == MATH_CALL && n->value >= MATH_FACTORIAL && n->value <= MATH_BINOMIAL) {
+    double size = size_at(m, n, p);
+    return size < 1e18 ? 60 : MOST_BITS;
+  }
+  for (int i = 0; i < n->count; i++) bits += written(m, n->child[i], p);
   return bits;
 }
 
@@ -54,7 +76,7 @@ static slong needed_bits(struct pair *q, const struct math_point *p, bool consta
   q->algebraic = math_separation(q->m, q->a, q->b, p, &bits);
   if (!q->algebraic) {
     if (p->constants) return 0;
-    bits = (constant ? SURE_BITS : FUNCTION_BITS) + 4 * (written(q->a) + written(q->b));
+    bits = (constant ? SURE_BITS : FUNCTION_BITS) + 4 * (written(q->m, q->a, p) + written(q->m, q->b, p));
   }
   return bits > MOST_BITS ? 0 : (slong)bits + 1;
 }
@@ -75,18 +97,12 @@ static bool vanishes(const acb_t x, const acb_t y, slong bits, bool relative)
   return yes;
 }
 
-static bool real_both(const struct pair *q, const acb_t x, const acb_t y)
-{
-  return q->complex || (arb_contains_zero(acb_imagref(x)) && arb_contains_zero(acb_imagref(y)));
-}
-
 static enum at decide(struct pair *q, const struct math_point *p, bool constant, acb_t x, acb_t y, acb_t d)
 {
   slong need = -1;
   for (slong prec = FIRST_BITS; prec <= 3 * MOST_BITS;) {
     if (!math_evaluate(q->m, q->a, p, prec, x) || !math_evaluate(q->m, q->b, p, prec, y))
       return prec == FIRST_BITS ? AT_UNDEFINED : AT_UNDECIDED;
-    if (!real_both(q, x, y)) return AT_UNDEFINED;
     acb_sub(d, x, y, prec);
     if (!acb_contains_zero(d)) return AT_DIFFERENT;
     if (need < 0) need = needed_bits(q, p, constant);
@@ -118,9 +134,17 @@ static enum math_verdict at_points(struct pair *q, bool constants)
   static const int signs[4] = {0, 1, 2, 2};
   int equal = 0;
   for (int i = 0; i < TRIES && equal < POINTS; i++) {
-    struct math_point p = {.seed = (uint64_t)i + 1, .scale = i / 2 % 5, .signs = signs[i % 4], .constants = constants};
+    struct math_point p = {.seed = (uint64_t)i + 1,
+                           .scale = i / 2 % 5,
+                           .signs = signs[i % 4],
+                           .constants = constants,
+                           .real = !q->complex};
     enum at at = at_point(q, &p, false);
-    if (at == AT_DIFFERENT) return MATH_DIFFERENT;
+    if (at == AT_DIFFERENT) {
+      double bits;
+      q->algebraic = constants && math_separation(q->m, q->a, q->b, &p, &bits);
+      return MATH_DIFFERENT;
+    }
     if (at == AT_UNDECIDED) return MATH_UNDECIDED;
     equal += at == AT_EQUAL;
   }
@@ -183,7 +207,9 @@ static enum math_verdict constants_equal(struct math *m, const struct math_node 
   bool free_letters = math_has(a, MATH_PI) || math_has(a, MATH_E) || math_has(b, MATH_PI) || math_has(b, MATH_E);
   if (free_letters && !apart(m, a, b)) {
     if (math_identity(m, a, b) == MATH_EQUAL) return MATH_EQUAL;
-    if (at_points(&q, true) == MATH_EQUAL) return MATH_EQUAL;
+    enum math_verdict verdict = at_points(&q, true);
+    /* pi is no zero of an algebraic function but of 0 */
+    if (verdict == MATH_EQUAL || (verdict == MATH_DIFFERENT && q.algebraic)) return verdict;
   }
   enum at at = at_point(&q, &nowhere, true);
   return at == AT_EQUAL ? MATH_EQUAL : at == AT_DIFFERENT ? MATH_DIFFERENT : MATH_UNDECIDED;
