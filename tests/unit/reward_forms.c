@@ -3,6 +3,7 @@
 #include "reward_case.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static void test_string(void **state)
 {
@@ -277,7 +278,15 @@ static void test_sql(void **state)
   case_refused("sql", "rows=2", ALL, "more rows");
 }
 
-/* Responses of a megabyte, made to be slow. */
+/* Of this process: a busy machine changes nothing. */
+static double processor_seconds(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Responses of a megabyte, made to be slow: what costs the square of the length takes hours, the rest half a second. */
 static void test_a_megabyte(void **state)
 {
   (void)state;
@@ -304,9 +313,11 @@ static void test_a_megabyte(void **state)
       struct verdict v;
       case_teardown(NULL);
       case_setup(NULL);
+      double start = processor_seconds();
       CHECK_OK(case_judge_n(kinds[k].kind, kinds[k].settings, kinds[k].line, text, MEGABYTE, &v), &err);
-      if (getenv("ASSAY_TEST_TIMES") && v.ms > 50) printf("%s %s %.1f ms\n", kinds[k].kind, patterns[p], v.ms);
-      if (v.ms > 2000) fail_msg("%s took %.0f ms over a megabyte of \"%s\"", kinds[k].kind, v.ms, patterns[p]);
+      double took = processor_seconds() - start;
+      if (getenv("ASSAY_TEST_TIMES") && took > 0.05) printf("%s %s %.0f ms\n", kinds[k].kind, patterns[p], 1000 * took);
+      if (took > 8) fail_msg("%s took %.1f s over a megabyte of \"%s\"", kinds[k].kind, took, patterns[p]);
       CHECK(!v.extracted || strlen(v.extracted) <= VERDICT_TEXT);
       CHECK(strlen(v.reason) <= VERDICT_TEXT);
     }
