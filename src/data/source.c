@@ -117,7 +117,7 @@ static int read_file(struct arena *a, struct source *s, struct error *err)
     if (!p.verifier)
       FAIL_AT(err, ERROR_INPUT, o->path, number, "verifier",
               "found no verifier for this problem; expected `verifier: KIND` in the recipe's data entry, or --verifier "
-              "KIND: number, string, task");
+              "KIND (assay verify --kinds lists them)");
     p.source_index = s->index;
     TRY(on_side(o, &p, &keep, err));
     if (keep) TRY(add_problem(a, s, &p, err));
