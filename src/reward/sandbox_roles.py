@@ -538,6 +538,7 @@ def be_examiner(job, spec, source, sink):
     os.dup2(sink, 5)
     os.closerange(6, FILES)
     settle()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # the program's signals may end it, never make it skip something
     limit(job)
     x, static, ended, error, fault, gone, wrong = Examiner(Channel(4, 5)), [0], False, None, None, False, False
     try:
