@@ -228,28 +228,48 @@ static bool of_two(struct math *m, const struct math_node *n, const struct math_
   return ok;
 }
 
+/* The function of n at x, the value of its first argument. */
+static bool apply(struct math *m, const struct math_node *n, const struct math_point *p, acb_t x, slong prec, acb_t out)
+{
+  switch (n->value) {
+    case MATH_ROOT:
+      return root(m, n, x, prec, out);
+    case MATH_LOG:
+    case MATH_BINOMIAL:
+      return of_two(m, n, p, x, prec, out);
+    case MATH_FACTORIAL:
+      return factorial(m, out, x, prec);
+    case MATH_ABS:
+    case MATH_FLOOR:
+    case MATH_CEIL:
+    case MATH_RE:
+    case MATH_IM:
+    case MATH_CONJUGATE:
+      return part((int)n->value, x, prec, out);
+    default:
+      return elementary((int)n->value, x, prec, out);
+  }
+}
+
 static bool call(struct math *m, const struct math_node *n, const struct math_point *p, slong prec, acb_t out)
 {
-  int f = (int)n->value;
   acb_t x;
-  if (f == MATH_APPLY) {
-    set_letter(n, p, prec, out);
-    return true;
+  switch (n->value) {
+    case MATH_APPLY:
+      set_letter(n, p, prec, out);
+      return true;
+    case MATH_GCD:
+    case MATH_LCM:
+    case MATH_MOD:
+    case MATH_MAX:
+    case MATH_MIN:
+    case MATH_DOUBLE_FACTORIAL:
+      return set_rational(m, n, prec, out);
+    default:
+      break;
   }
-  if (f == MATH_GCD || f == MATH_LCM || f == MATH_MOD || f == MATH_MAX || f == MATH_MIN || f == MATH_DOUBLE_FACTORIAL)
-    return set_rational(m, n, prec, out);
   acb_init(x);
-  bool ok = math_step(m, 4 + prec / 64) && math_evaluate(m, n->child[0], p, prec, x);
-  if (ok && f == MATH_ROOT)
-    ok = root(m, n, x, prec, out);
-  else if (ok && (f == MATH_LOG || f == MATH_BINOMIAL))
-    ok = of_two(m, n, p, x, prec, out);
-  else if (ok && f == MATH_FACTORIAL)
-    ok = factorial(m, out, x, prec);
-  else if (ok && (f == MATH_ABS || (f >= MATH_FLOOR && f <= MATH_CEIL) || (f >= MATH_RE && f <= MATH_CONJUGATE)))
-    ok = part(f, x, prec, out);
-  else if (ok)
-    ok = elementary(f, x, prec, out);
+  bool ok = math_step(m, 4 + prec / 64) && math_evaluate(m, n->child[0], p, prec, x) && apply(m, n, p, x, prec, out);
   acb_clear(x);
   return ok;
 }

@@ -264,20 +264,12 @@ static struct math_node *added_up(struct math *m, struct math_node *n)
   return math_new(m, MATH_SUM, n->count, n->child);
 }
 
-/* Factors and signs of a matrix or tuple, transposition, sums of quantities are carried out. */
-static struct math_node *carried_out(struct math *m, struct math_node *n)
+static struct math_node *carried_out(struct math *m, struct math_node *n);
+
+/* The one matrix of a product times its other factors. */
+static struct math_node *scaled(struct math *m, struct math_node *n)
 {
   struct math_node *array = NULL, *rest = NULL;
-  if (n->kind == MATH_LIST && n->value != MATH_OR) return added_up(m, n);
-  if (n->kind == MATH_NEGATE || n->kind == MATH_QUOTIENT) {
-    struct math_node *inner = carried_out(m, n->child[0]);
-    if (!inner || !is_array(inner)) return n;
-    return entrywise(m, inner, n->count > 1 ? n->child[1] : NULL, n->kind);
-  }
-  if (n->kind == MATH_POWER && is_array(n->child[0]) && n->child[1]->kind == MATH_SYMBOL && n->child[1]->length == 1 &&
-      n->child[1]->text[0] == 'T')
-    return transposed(m, n->child[0]);
-  if (n->kind != MATH_PRODUCT) return n;
   for (int i = 0; i < n->count; i++) {
     struct math_node *next = carried_out(m, n->child[i]);
     if (!next || (is_array(next) && array)) return n;
@@ -287,6 +279,32 @@ static struct math_node *carried_out(struct math *m, struct math_node *n)
       rest = rest ? math_two(m, MATH_PRODUCT, rest, next) : next;
   }
   return array && rest ? entrywise(m, array, rest, MATH_PRODUCT) : n;
+}
+
+static bool is_transposition(const struct math_node *n)
+{
+  const struct math_node *e = n->child[1];
+  return is_array(n->child[0]) && e->kind == MATH_SYMBOL && e->length == 1 && e->text[0] == 'T';
+}
+
+/* Factors and signs of a matrix or tuple, transposition, sums of quantities are carried out. */
+static struct math_node *carried_out(struct math *m, struct math_node *n)
+{
+  struct math_node *inner;
+  switch (n->kind) {
+    case MATH_LIST:
+      return n->value == MATH_OR ? n : added_up(m, n);
+    case MATH_NEGATE:
+    case MATH_QUOTIENT:
+      inner = carried_out(m, n->child[0]);
+      return inner && is_array(inner) ? entrywise(m, inner, n->count > 1 ? n->child[1] : NULL, n->kind) : n;
+    case MATH_POWER:
+      return is_transposition(n) ? transposed(m, n->child[0]) : n;
+    case MATH_PRODUCT:
+      return scaled(m, n);
+    default:
+      return n;
+  }
 }
 
 /* ---- everything -------------------------------------------------------------------------------------------------- */
@@ -339,20 +357,31 @@ static enum math_verdict compare_relation_with(struct math_comparison *c, struct
   return math_compare(c, a, b);
 }
 
+static bool is_row(const struct math_node *n)
+{
+  return n->kind == MATH_TUPLE || n->kind == MATH_MATRIX;
+}
+
+/* [1, 2] given for {1, 2} or for a list of solutions. */
+static enum math_verdict compare_square_list(struct math_comparison *c, struct math_node *gold, struct math_node *given)
+{
+  struct math_list a = children(gold), b = children(given);
+  if (given->kind != MATH_TUPLE || given->open != '[' || is_array(given->child[0]))
+    return math_differ(c, "a tuple is no set");
+  return in_any_order(c, &a, &b, gold->kind == MATH_SET);
+}
+
 /* A tuple and a list: the brackets were left out, or square ones hold a list. */
 static enum math_verdict compare_tuple_with_list(struct math_comparison *c, struct math_node *gold,
                                                  struct math_node *given)
 {
-  struct math_list a = {0}, b = {0};
-  struct math_node *tuple = gold->kind == MATH_TUPLE || gold->kind == MATH_MATRIX ? gold : given;
-  struct math_node *list = tuple == gold ? given : gold;
+  struct math_list a = {0}, b;
+  struct math_node *tuple = is_row(gold) ? gold : given, *list = tuple == gold ? given : gold;
   if (c->rules.strict) return math_differ(c, "a tuple is no list (strict)");
-  if (list->kind == MATH_LIST && !items_of(c->m, list, &a)) return MATH_UNDECIDED;
+  if (list->kind == MATH_SET) return compare_square_list(c, gold, given);
+  if (!items_of(c->m, list, &a)) return MATH_UNDECIDED;
+  if (a.count > 1 && is_array(a.item[0])) return compare_square_list(c, gold, given);
   bool named = are_assignments(&a);
-  if (list->kind == MATH_SET || (list->kind == MATH_LIST && a.count > 1 && is_array(a.item[0])))
-    return tuple->open == '[' && tuple == given && !is_array(tuple->child[0])
-               ? (b = children(tuple), a = children(list), in_any_order(c, &a, &b, list->kind == MATH_SET))
-               : math_differ(c, "a tuple is no set");
   if (named) sort_assigned(&a);
   b = children(tuple);
   if (tuple == given && tuple->open == '[' && !named) return in_any_order(c, &a, &b, false);
@@ -360,9 +389,33 @@ static enum math_verdict compare_tuple_with_list(struct math_comparison *c, stru
                        : in_order(c, &a, &b, "the order or an entry is another");
 }
 
-static bool is_row(const struct math_node *n)
+static bool is_list(const struct math_node *n)
 {
-  return n->kind == MATH_TUPLE || n->kind == MATH_MATRIX;
+  return n->kind == MATH_LIST || n->kind == MATH_SET;
+}
+
+/* Lists, sets and +-, or equations that say what they are: x = 1 +- 2. */
+static enum math_verdict compare_many(struct math_comparison *c, struct math_node *gold, struct math_node *given)
+{
+  struct math_node *a = gold->kind == MATH_RELATION ? stripped(c, gold) : gold;
+  struct math_node *b = given->kind == MATH_RELATION ? stripped(c, given) : given;
+  return a != gold || b != given ? math_compare(c, a, b) : compare_lists(c, gold, given);
+}
+
+/* Neither is a set of reals. */
+static enum math_verdict compare_others(struct math_comparison *c, struct math_node *gold, struct math_node *given)
+{
+  bool relations = gold->kind == MATH_RELATION && given->kind == MATH_RELATION;
+  if (relations && !math_has(gold, MATH_SIGNS) && !math_has(given, MATH_SIGNS))
+    return math_compare_relations(c, gold, given);
+  if (is_many(gold) || is_many(given)) {
+    enum math_verdict verdict = compare_many(c, gold, given);
+    /* one that only stands on both sides of a relation with signs */
+    if (verdict != MATH_UNDECIDED || !relations) return verdict;
+  }
+  if (gold->kind == MATH_RELATION || given->kind == MATH_RELATION) return compare_relation_with(c, gold, given);
+  if (is_row(gold) || is_row(given)) return math_differ(c, "one is a tuple, the other is none");
+  return math_compare_values(c, gold, given);
 }
 
 static enum math_verdict compare_kinds(struct math_comparison *c, struct math_node *gold, struct math_node *given)
@@ -370,22 +423,9 @@ static enum math_verdict compare_kinds(struct math_comparison *c, struct math_no
   bool sets = (math_is_set(gold) && may_be_set(given)) || (math_is_set(given) && may_be_set(gold));
   enum math_verdict verdict;
   if (sets && (verdict = compare_sets(c, gold, given)) != MATH_UNDECIDED) return verdict;
-  if ((is_row(gold) && (given->kind == MATH_LIST || given->kind == MATH_SET)) ||
-      (is_row(given) && (gold->kind == MATH_LIST || gold->kind == MATH_SET)))
+  if ((is_row(gold) && is_list(given)) || (is_row(given) && is_list(gold)))
     return compare_tuple_with_list(c, gold, given);
-  if (is_row(gold) && is_row(given)) return compare_rows(c, gold, given);
-  if (gold->kind == MATH_RELATION && given->kind == MATH_RELATION && !math_has(gold, MATH_SIGNS) &&
-      !math_has(given, MATH_SIGNS))
-    return math_compare_relations(c, gold, given);
-  if (is_many(gold) || is_many(given)) {
-    struct math_node *a = stripped(c, gold), *b = stripped(c, given);
-    if (gold->kind == MATH_RELATION || given->kind == MATH_RELATION)
-      if (a != gold || b != given) return math_compare(c, a, b);
-    if (is_many(gold) || is_many(given)) return compare_lists(c, gold, given);
-  }
-  if (gold->kind == MATH_RELATION || given->kind == MATH_RELATION) return compare_relation_with(c, gold, given);
-  if (is_row(gold) || is_row(given)) return math_differ(c, "one is a tuple, the other is none");
-  return math_compare_values(c, gold, given);
+  return is_row(gold) && is_row(given) ? compare_rows(c, gold, given) : compare_others(c, gold, given);
 }
 
 enum math_verdict math_compare(struct math_comparison *c, struct math_node *gold, struct math_node *given)

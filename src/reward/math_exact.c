@@ -298,18 +298,24 @@ static bool pi_sum(struct math *m, const struct math_node *n, fmpq_t out)
   return ok;
 }
 
+/* Factor i of a product or quotient: rational, or (*found) the one that is a multiple of pi, which stands on top. */
+static bool pi_factor(struct math *m, const struct math_node *n, int i, fmpq_t x, int *found)
+{
+  bool below = n->kind == MATH_QUOTIENT && i > 0;
+  if (math_rational(m, n->child[i], x)) return !(below && fmpq_is_zero(x));
+  return !below && ++*found == 1 && math_pi_multiple(m, n->child[i], x);
+}
+
 /* One factor is a multiple of pi, the others are rational. */
 static bool pi_product(struct math *m, const struct math_node *n, fmpq_t out)
 {
   int found = 0;
-  fmpq_one(out);
+  bool ok = true;
   fmpq_t x;
   fmpq_init(x);
-  bool ok = true;
+  fmpq_one(out);
   for (int i = 0; ok && i < n->count; i++) {
-    ok = math_rational(m, n->child[i], x);
-    if (!ok && (n->kind == MATH_PRODUCT || i == 0) && ++found == 1) ok = math_pi_multiple(m, n->child[i], x);
-    ok = ok && !(n->kind == MATH_QUOTIENT && i && fmpq_is_zero(x));
+    ok = pi_factor(m, n, i, x, &found);
     if (ok && n->kind == MATH_QUOTIENT && i)
       fmpq_div(out, out, x);
     else if (ok)

@@ -72,15 +72,20 @@ static void trim(const char **s, size_t *n)
   while (*n && is_space((*s)[*n - 1])) (*n)--;
 }
 
+/* The last character is a full stop or the like, and not the end of 0.333..., p.m. or a command. */
+static bool ends_sentence(const char *s, size_t n)
+{
+  char c = n ? s[n - 1] : 0, before = n > 1 ? s[n - 2] : ' ';
+  if (!c || !strchr(".,;:", c) || before == '\\') return false;
+  return !(c == '.' && before == '.') && !(n > 3 && s[n - 3] == '.' && before == 'm');
+}
+
 void math_strip(const char **s, size_t *n)
 {
   for (;;) {
     trim(s, n);
     size_t before = *n;
-    /* a full stop and the like, but not the end of 0.333... */
-    while (*n && strchr(".,;:", (*s)[*n - 1]) && !(*n > 1 && (*s)[*n - 1] == '.' && (*s)[*n - 2] == '.') &&
-           (*s)[*n - 1] && !(*n > 1 && (*s)[*n - 2] == '\\') && !(*n > 3 && (*s)[*n - 3] == '.' && (*s)[*n - 2] == 'm'))
-      (*n)--;
+    while (ends_sentence(*s, *n)) --*n;
     if (*n > 3 && !memcmp(*s + *n - 3, "\xe3\x80\x82", 3)) *n -= 3;
     if (*n > 2 && !memcmp(*s, "**", 2) && (*s)[2] == ' ') *s += 2, *n -= 2;
     trim(s, n);
@@ -132,25 +137,28 @@ static size_t last_box(struct span t, size_t limit, size_t *open)
   return t.n;
 }
 
-/* Only "or", "and", a comma and the signs of formulas between two boxes. */
+/* The length of word at s[i], 0 where another stands there. */
+static size_t word_at(const char *s, size_t n, size_t i, const char *word)
+{
+  size_t size = strlen(word);
+  return n - i >= size && !memcmp(s + i, word, size) ? size : 0;
+}
+
+/* Only "or", "and", a comma and the signs of formulas between two boxes: how they are joined. NULL: they are not. */
 static const char *joint(const char *s, size_t n)
 {
+  static const char *const words[] = {"or", "and", "text", "quad"}, *const joints[] = {" or ", " and ", NULL, NULL};
   const char *word = NULL;
-  for (size_t i = 0; i < n; i++) {
-    if (strchr(" $\n\t{}()[]\\,;.", s[i]) && s[i]) {
-      if (s[i] == '.') return NULL;
-      if (s[i] == ',' && !word && !(i && s[i - 1] == '\\')) word = ",";
-    } else if (n - i >= 2 && !memcmp(s + i, "or", 2)) {
-      word = " or ", i++;
-    } else if (n - i >= 3 && !memcmp(s + i, "and", 3)) {
-      word = " and ", i += 2;
-    } else if (n - i >= 4 && !memcmp(s + i, "text", 4)) {
-      i += 3;
-    } else if (n - i >= 4 && !memcmp(s + i, "quad", 4)) {
-      i += 3;
-    } else {
-      return NULL;
+  for (size_t i = 0, step; i < n; i += step) {
+    step = 0;
+    for (size_t k = 0; k < 4 && !step; k++) {
+      step = word_at(s, n, i, words[k]);
+      if (step && joints[k]) word = joints[k];
     }
+    if (step) continue;
+    if (!s[i] || !strchr(" $\n\t{}()[]\\,;", s[i])) return NULL;
+    if (s[i] == ',' && !word && !(i && s[i - 1] == '\\')) word = ",";
+    step = 1;
   }
   return word;
 }
@@ -255,48 +263,54 @@ static size_t sentence_end(struct span t, size_t at)
   return t.n;
 }
 
+/* "is ", "be ", "are " at t.s[i], or "is" in front of a formula, colon or line end: how much that is. 0: none. */
+static size_t verb(struct span t, size_t i)
+{
+  if (!i || !is_space(t.s[i - 1])) return 0;
+  if (starts(t, i, "is ") || starts(t, i, "be ")) return 3;
+  if (starts(t, i, "are ")) return 4;
+  return starts(t, i, "is") && i + 2 < t.n && strchr("\n\t$\\:", t.s[i + 2]) ? 2 + (t.s[i + 2] == ':') : 0;
+}
+
 /* Behind "answer": the place behind " is ", ":", "=" within the line; 0: none. */
 static size_t behind_mark(struct span t, size_t at)
 {
-  size_t end = line_end((struct span){t.s, t.n < at + 80 ? t.n : at + 80}, at);
+  size_t end = line_end((struct span){t.s, t.n < at + 80 ? t.n : at + 80}, at), size;
   for (size_t i = at; i < end; i++) {
     if (t.s[i] == ':' || t.s[i] == '=') return i + 1;
-    if ((unsigned char)t.s[i] == 0xef && starts(t, i, "\xef\xbc\x9a")) return i + 3;
+    if (starts(t, i, "\xef\xbc\x9a")) return i + 3;
     if (t.s[i] == '.' || t.s[i] == '$' || t.s[i] == '\\') return 0;
-    if (i > at && is_space(t.s[i - 1]) && (starts(t, i, "is ") || starts(t, i, "be ") || starts(t, i, "are ")))
-      return i + (lower(t.s[i]) == 'a' ? 4 : 3);
-    if (i > at && is_space(t.s[i - 1]) && starts(t, i, "is") && i + 2 < t.n && strchr(":\n\t$\\", t.s[i + 2]))
-      return i + 2 + (t.s[i + 2] == ':');
+    if (i > at && (size = verb(t, i)) > 0) return i + size;
   }
   return 0;
+}
+
+/* What closes the formula that t.s[at] opens; NULL: none begins here. */
+static const char *formula_close(struct span t, size_t at)
+{
+  if (starts(t, at, "$$")) return "$$";
+  if (starts(t, at, "\\(")) return "\\)";
+  if (starts(t, at, "\\[")) return "\\]";
+  if (t.s[at] != '$' || at + 1 == t.n || is_space(t.s[at + 1])) return NULL;
+  return at && t.s[at - 1] == '\\' ? NULL : "$";
+}
+
+/* "$18 and $20": money, no formula. */
+static bool is_money(struct span t, size_t close)
+{
+  return is_space(t.s[close - 1]) || (close + 1 < t.n && t.s[close + 1] >= '0' && t.s[close + 1] <= '9');
 }
 
 /* The formula that begins at t.s[at], with its signs; 0: none. */
 static size_t formula_length(struct span t, size_t at)
 {
-  const char *close;
-  size_t open = 2;
-  if (starts(t, at, "$$")) {
-    close = "$$";
-  } else if (starts(t, at, "\\(")) {
-    close = "\\)";
-  } else if (starts(t, at, "\\[")) {
-    close = "\\]";
-  } else if (t.s[at] == '$' && at + 1 < t.n && !is_space(t.s[at + 1]) && !(at && t.s[at - 1] == '\\')) {
-    close = "$";
-    open = 1;
-  } else {
-    return 0;
-  }
-  for (size_t i = at + open; i < t.n && i < at + WHOLE; i++) {
-    if (open == 1 && t.s[i] == '\n') return 0;
-    if (t.s[i] == '\\' && close[0] == '$') {
-      i++;
-      continue;
-    }
-    if (!starts(t, i, close)) continue;
-    bool money = open == 1 && (is_space(t.s[i - 1]) || (i + 1 < t.n && t.s[i + 1] >= '0' && t.s[i + 1] <= '9'));
-    return money ? 0 : i + strlen(close) - at;
+  const char *close = formula_close(t, at);
+  size_t size = close ? strlen(close) : 0;
+  bool dollar = close && close[0] == '$';
+  for (size_t i = at + size; close && i < t.n && i < at + WHOLE; i++) {
+    if (size == 1 && t.s[i] == '\n') return 0;
+    if (starts(t, i, close)) return size == 1 && is_money(t, i) ? 0 : i + size - at;
+    i += dollar && t.s[i] == '\\';
   }
   return 0;
 }
@@ -314,6 +328,20 @@ static size_t joined_formulas(struct span t, size_t at)
   }
 }
 
+static bool may_precede(char c)
+{
+  return c && (is_space(c) || strchr("$*:=(\">~", c));
+}
+
+/* Behind a number at t.s[at]: a unit of two letters and more, a sign that ends it, \\% or \\). */
+static bool may_follow(struct span t, size_t at)
+{
+  char c = at < t.n ? t.s[at] : ' ', next = at + 1 < t.n ? t.s[at + 1] : ' ';
+  if (is_letter(c)) return is_letter(next);
+  if (c == '\\') return next && strchr(" %)]", next);
+  return c && (is_space(c) || strchr(".,;:)!?%*\"'$<-", c));
+}
+
 static void offer_number(struct span t, size_t from, size_t end, struct math_found *out, const char *rule)
 {
   struct number_found found;
@@ -324,13 +352,8 @@ static void offer_number(struct span t, size_t from, size_t end, struct math_fou
     return;
   }
   /* Not a part of something larger: 12 of 12x, 3 of the root of 3, an entry of a matrix. */
-  size_t at = from + found.start, after = at + found.length;
-  char before = at ? t.s[at - 1] : ' ', next = after < end ? t.s[after] : ' ';
-  bool unit = is_letter(next) && after + 1 < end && is_letter(t.s[after + 1]);
-  bool alone = (is_space(before) || strchr("$*:=(\">~", before)) &&
-               (is_space(next) || unit || strchr(".,;:)!?%*\"'$<-", next) ||
-                (next == '\\' && after + 1 < end && strchr(" %)]", t.s[after + 1])));
-  if (!alone || !before || !next) return;
+  size_t at = from + found.start;
+  if (!may_precede(at ? t.s[at - 1] : ' ') || !may_follow((struct span){t.s, end}, at + found.length)) return;
   offer(out, (struct span){t.s + at, found.length}, rule);
 }
 
@@ -416,6 +439,18 @@ static void offer_tail(struct span t, size_t from, size_t end, struct math_found
   if (best) offer(out, (struct span){line.s + best, line.n - best}, "last line");
 }
 
+/* The line [from, end), which has a formula (at `formula`, of this length) or a digit. */
+static void offer_line(struct span t, size_t from, size_t end, size_t formula, size_t length, struct math_found *out)
+{
+  bool later = formula < end && has_digit(t.s + formula + length, end - formula - length);
+  size_t stop = end, sentence = from;
+  while (stop > from && (is_space(t.s[stop - 1]) || t.s[stop - 1] == '.')) stop--;
+  for (size_t i; (i = sentence_end((struct span){t.s, stop}, sentence)) < stop;) sentence = i + 1;
+  if (formula == end) offer_tail(t, sentence, stop, out);
+  if (formula < end && !later) offer(out, (struct span){t.s + formula, length}, "last formula");
+  offer_number(t, later ? formula + length : from, end, out, "last number");
+}
+
 static void find_last_line(struct span t, struct math_found *out)
 {
   for (size_t end = t.n; end > 0;) {
@@ -425,14 +460,7 @@ static void find_last_line(struct span t, struct math_found *out)
     if (end - from > LINE) from = end - LINE;
     size_t formula = last_formula(t, from, end, &length);
     if (formula < end || has_digit(t.s + from, end - from)) {
-      bool later = formula < end && has_digit(t.s + formula + length, end - formula - length);
-      size_t stop = end;
-      while (stop > from && (is_space(t.s[stop - 1]) || t.s[stop - 1] == '.')) stop--;
-      size_t sentence = from;
-      for (size_t i; (i = sentence_end((struct span){t.s, stop}, sentence)) < stop;) sentence = i + 1;
-      if (formula == end) offer_tail(t, sentence, stop, out);
-      if (formula < end && !later) offer(out, (struct span){t.s + formula, length}, "last formula");
-      offer_number(t, formula < end && later ? formula + length : from, end, out, "last number");
+      offer_line(t, from, end, formula, length, out);
       return;
     }
     end = before;
