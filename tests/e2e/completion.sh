@@ -76,7 +76,7 @@ unset COMP_LINE COMP_POINT
 COMP_WORDS=(assay tasks add) COMP_CWORD=2 COMPREPLY=()
 _assay
 [[ " ${COMPREPLY[*]} " == *' addition '* ]] || fail "words alone: ${COMPREPLY[*]}"
-for task in $(assay tasks | sed -n 's/^\([a-z][a-z0-9_]*\) .*/\1/p'); do gives "assay tasks $task" "$task"; done
+for task in $(assay tasks --json | sed -n 's/^{"name": "\([a-z0-9_]*\)".*/\1/p'); do gives "assay tasks $task" "$task"; done
 
 # --- the other shells, where they are ---
 if command -v zsh >/dev/null; then
