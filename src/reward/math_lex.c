@@ -185,26 +185,35 @@ static bool is_ordinal(const char *s)
   return false;
 }
 
+/* "p.m." and "a.m.", and the end of an ordinal ("4th"). */
+static bool take_short_form(struct lexer *l, const char *s, size_t n)
+{
+  if (n == 2 && last(l)->type == MATH_T_NUMBER && !l->space && is_ordinal(s)) {
+    l->at += 2;
+    return true;
+  }
+  if (n != 1 || (s[0] != 'p' && s[0] != 'a') || l->at + 4 > l->n || memcmp(s + 1, ".m.", 3) != 0) return false;
+  struct math_token *t = add(l, MATH_T_WORD, 0, l->at, 1);
+  t->text = s[0] == 'p' ? "pm" : "am";
+  t->length = 2;
+  l->at += 4;
+  return true;
+}
+
+static bool is_foreign(const char *s, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)s[i] >= 0x80) return true;
+  return false;
+}
+
 static void lex_letters(struct lexer *l)
 {
   size_t n = 0;
   while (is_word_byte(l, l->at + n)) n++;
   const char *s = l->s + l->at;
-  /* "p.m." and "a.m." */
-  if (n == 1 && (s[0] == 'p' || s[0] == 'a') && l->at + 4 <= l->n && !memcmp(s + 1, ".m.", 3)) {
-    add(l, MATH_T_WORD, 0, l->at, 1)->text = s[0] == 'p' ? "pm" : "am";
-    l->out->token[l->out->count - 1].length = 2;
-    l->at += 4;
-    return;
-  }
-  if (n == 2 && last(l)->type == MATH_T_NUMBER && !l->space && is_ordinal(s)) {
-    l->at += n;
-    return;
-  }
-  bool foreign = false;
-  for (size_t i = 0; i < n; i++) foreign = foreign || (unsigned char)s[i] >= 0x80;
-  bool plain = l->at >= l->text_end && !foreign;
-  bool unit = plain && is_unit(l, s, n);
+  if (take_short_form(l, s, n)) return;
+  bool plain = l->at >= l->text_end && !is_foreign(s, n), unit = plain && is_unit(l, s, n);
   if (plain && !unit && (add_constant(l, n) || add_function(l, n))) return;
   if (!plain || unit || is_word(s, n))
     add(l, MATH_T_WORD, 0, l->at, n);
@@ -245,6 +254,19 @@ static void enter_text(struct lexer *l)
   l->space = true;
 }
 
+/* \mathrm{m} behind a number is a unit; \mathrm{i} and \mathrm{e} never are. */
+static bool is_upright_letter(const struct lexer *l, size_t at, size_t n)
+{
+  char c = l->s[at];
+  return n == 1 && is_letter(c) && (!after_value(l) || c == 'i' || c == 'e');
+}
+
+static void trim_blanks(const char *s, size_t *start, size_t *n)
+{
+  for (; *n && s[*start] == ' '; --*n) ++*start;
+  while (*n && s[*start + *n - 1] == ' ') --*n;
+}
+
 static void lex_upright(struct lexer *l)
 {
   if (peek(l, 0) == '*') l->at++;
@@ -253,18 +275,16 @@ static void lex_upright(struct lexer *l)
   size_t end = closing(l, l->at), start = l->at + 1, n = end > start ? end - start : 0;
   int value;
   bool root;
-  while (n && l->s[start] == ' ') start++, n--;
-  while (n && l->s[start + n - 1] == ' ') n--;
+  trim_blanks(l->s, &start, &n);
   if (end == l->n || is_digit(l->s[start])) return;
-  if (n == 1 && is_letter(l->s[start]) && !(after_value(l) && l->s[start] != 'i' && l->s[start] != 'e')) {
+  bool letter = is_upright_letter(l, start, n), function = n && !math_plain_function(l->s + start, n, &value, &root);
+  if (letter)
     add(l, MATH_T_NAME, 0, start, 1);
-    l->at = end + 1;
-  } else if (n && !math_plain_function(l->s + start, n, &value, &root)) {
+  else if (function)
     add(l, root ? MATH_T_SURD : MATH_T_FUNCTION, value, start, n);
-    l->at = end + 1;
-  } else {
+  else
     enter_text(l);
-  }
+  if (function || letter) l->at = end + 1;
 }
 
 /* \mathbb{R}: all numbers; other letters are names of sets. */
@@ -307,6 +327,24 @@ static void use_token(struct lexer *l, const struct math_name *name, size_t star
     add(l, name->type, name->value, start, n);
 }
 
+/* A command that no table knows: a Greek letter, or (value U) nothing that can be calculated with. */
+static void lex_unknown(struct lexer *l, size_t start)
+{
+  size_t from = start + 1, n = l->at - from;
+  bool greek = n && math_is_greek(l->s + from, n), letters = n && is_letter(l->s[from]);
+  add(l, letters ? MATH_T_NAME : MATH_T_OTHER, greek ? 0 : 'U', start, l->at - start);
+}
+
+/* \left and \right: a point behind them is no bracket, < and > are. */
+static void lex_fence(struct lexer *l)
+{
+  skip_spaces(l);
+  if (peek(l, 0) == '.') l->at++;
+  if (peek(l, 0) != '<' && peek(l, 0) != '>') return;
+  add(l, MATH_T_CHAR, peek(l, 0), l->at, 1);
+  l->at++;
+}
+
 static void lex_command(struct lexer *l)
 {
   size_t start = l->at++, from = l->at;
@@ -315,25 +353,24 @@ static void lex_command(struct lexer *l)
   size_t n = l->at - from;
   const struct math_name *name = n ? math_command(l->s + from, n) : NULL;
   if (!name) {
-    add(l,
-        n && math_is_greek(l->s + from, n) ? MATH_T_NAME
-        : n && is_letter(l->s[from])       ? MATH_T_NAME
-                                           : MATH_T_OTHER,
-        n && math_is_greek(l->s + from, n) ? 0 : 'U', start, l->at - start);
+    lex_unknown(l, start);
     return;
   }
-  if (name->use == MATH_USE_TOKEN) {
-    use_token(l, name, start);
-  } else if (name->use == MATH_USE_TEXT) {
-    enter_text(l);
-  } else if (name->use == MATH_USE_UPRIGHT) {
-    lex_upright(l);
-  } else if (name->use == MATH_USE_SPACE) {
-    l->space = true;
-  } else if (math_text_is(name->name, n, "left") || math_text_is(name->name, n, "right")) {
-    skip_spaces(l);
-    if (peek(l, 0) == '.') l->at++;
-    if (peek(l, 0) == '<' || peek(l, 0) == '>') add(l, MATH_T_CHAR, peek(l, 0), l->at, 1), l->at++;
+  switch (name->use) {
+    case MATH_USE_TOKEN:
+      use_token(l, name, start);
+      break;
+    case MATH_USE_TEXT:
+      enter_text(l);
+      break;
+    case MATH_USE_UPRIGHT:
+      lex_upright(l);
+      break;
+    case MATH_USE_SPACE:
+      l->space = true;
+      break;
+    default:
+      if (math_text_is(name->name, n, "left") || math_text_is(name->name, n, "right")) lex_fence(l);
   }
 }
 
@@ -390,24 +427,30 @@ static bool lex_pair(struct lexer *l)
   return false;
 }
 
+static void lex_dollar(struct lexer *l)
+{
+  if (l->odd_dollars && (is_digit(peek(l, 0)) || peek(l, 0) == '.')) add(l, MATH_T_CURRENCY, 0, l->at - 1, 1);
+  l->space = true;
+}
+
 static void lex_character(struct lexer *l)
 {
   char c = peek(l, 0);
   size_t at = l->at;
   if (lex_pair(l)) return;
   l->at++;
+  bool twice = c == peek(l, 0), brace = c == '{' || c == '}';
   if (c == '$') {
-    if (l->odd_dollars && (is_digit(peek(l, 0)) || peek(l, 0) == '.')) add(l, MATH_T_CURRENCY, 0, at, 1);
-    l->space = true;
-  } else if (c == '=' || c == '<' || c == '>') {
+    lex_dollar(l);
+  } else if (strchr("=<>", c)) {
     add(l, MATH_T_SIGN, c, at, 1);
-  } else if (c == '*' && peek(l, 0) == '*') {
+  } else if (c == '*' && twice) {
     l->at++;
     add(l, MATH_T_CHAR, '^', at, 2);
-  } else if (c == '.' && peek(l, 0) == '.') {
+  } else if (c == '.' && twice) {
     while (peek(l, 0) == '.') l->at++;
     add(l, MATH_T_DOTS, 0, at, l->at - at);
-  } else if (c == '~' || ((c == '{' || c == '}') && at <= l->text_end && l->text_end)) {
+  } else if (c == '~' || (brace && l->text_end && at <= l->text_end)) {
     l->space = true;
   } else {
     add(l, MATH_T_CHAR, c, at, 1);

@@ -11,7 +11,7 @@
 
 enum {
   MATH_MAX_TOKENS = 4000,  /* of one answer */
-  MATH_MAX_DEPTH = 100,    /* brackets within brackets */
+  MATH_MAX_DEPTH = 400,    /* brackets within brackets */
   MATH_MAX_DIGITS = 20000, /* of a number that is calculated with; longer ones are compared digit by digit */
   MATH_MAX_BITS = 40000,   /* of any number that arises on the way */
   MATH_MAX_FACTORIAL = 3000,

@@ -47,21 +47,34 @@ static size_t take_digits(struct scan *r)
 /* A separator in front of exactly three digits: which one (0: none). */
 static int take_separator(struct scan *r, bool split_commas)
 {
+  enum { PLAIN = 5 }; /* the comma alone */
+  static const char *const signs[] = {",\\!", "{,}", "\\,", "\\!", " ", ","};
   struct scan ahead = *r;
-  int which = take(&ahead, "{,}")    ? 1
-              : take(&ahead, "\\,")  ? 2
-              : take(&ahead, ",\\!") ? 3
-              : take(&ahead, "\\!")  ? 4
-                                     : 0;
-  if (!which && !split_commas && take(&ahead, ",")) which = 5;
-  if (!which && take(&ahead, " ")) which = 6;
-  if (which == 3)
-    while (take(&ahead, " ")) continue;
+  int which = 0, count = split_commas ? PLAIN : PLAIN + 1;
+  while (which < count && !take(&ahead, signs[which])) which++;
+  if (which == count) return 0;
+  while (which == 0 && take(&ahead, " ")) continue;
   for (size_t i = 0; i < 3; i++)
-    if (!which || !is_digit(peek(&ahead, i))) return 0;
+    if (!is_digit(peek(&ahead, i))) return 0;
   if (is_digit(peek(&ahead, 3))) return 0;
   r->at = ahead.at;
-  return which;
+  return which + 1;
+}
+
+/* 3... : the shortest block that stands at the end twice (a single digit: three times). 0: none. */
+static int repeated_block(const char *end, size_t places)
+{
+  for (size_t n = 1; n <= 8; n++) {
+    size_t times = n == 1 ? 3 : 2;
+    if (places < n * times || memcmp(end - n, end - 2 * n, n) != 0) continue;
+    if (n > 1 || end[-3] == end[-1]) return (int)n;
+  }
+  return 0;
+}
+
+static bool take_dots(struct scan *r)
+{
+  return take(r, "...") || take(r, "\\ldots") || take(r, "\\dots") || take(r, "\\cdots");
 }
 
 /* Behind a point: the block that repeats: \overline{3}, \dot{3}, (3), or 3...: digits already read. */
@@ -69,24 +82,15 @@ static void take_repeat(struct scan *r)
 {
   struct scan ahead = *r;
   bool bar = take(&ahead, "\\overline{") || take(&ahead, "\\bar{") || take(&ahead, "\\dot{");
-  bool bracket = !bar && take(&ahead, "(");
-  if (bar || bracket) {
+  if (bar || take(&ahead, "(")) {
     size_t n = take_digits(&ahead);
     if (!n || n > 1000 || !take(&ahead, bar ? "}" : ")")) return;
     ahead.places += n;
     ahead.repeat = (int)n;
     *r = ahead;
-    return;
-  }
-  if (!take(&ahead, "...") && !take(&ahead, "\\ldots") && !take(&ahead, "\\dots") && !take(&ahead, "\\cdots")) return;
-  const char *end = r->s + r->at;
-  for (size_t n = 1; n <= 8; n++) {
-    size_t times = n == 1 ? 3 : 2;
-    if (r->places < n * times || memcmp(end - n, end - 2 * n, n) != 0) continue;
-    if (times == 3 && end[-3] != end[-1]) continue;
-    ahead.repeat = (int)n;
-    *r = ahead;
-    return;
+  } else if (take_dots(&ahead)) {
+    ahead.repeat = repeated_block(r->s + r->at, r->places);
+    if (ahead.repeat) *r = ahead;
   }
 }
 
@@ -111,7 +115,7 @@ static void scan(struct scan *r, bool split_commas, bool *grouped, bool *point)
   size_t lead = take_digits(r);
   if (lead >= 1 && lead <= 3 && r->s[r->at - lead] != '0') {
     int first = take_separator(r, split_commas), next = first;
-    *grouped = first == 5;
+    *grouped = first == 6;
     while (next) {
       take_digits(r);
       struct scan before = *r;

@@ -174,18 +174,30 @@ static struct math_node *parse_choice(struct math_parser *p)
   return math_binomial(p->m, items.item[0], items.item[1]);
 }
 
+/* i, e and C(n, k). NULL with p where it was: none of them. */
+static struct math_node *parse_letter(struct math_parser *p)
+{
+  const struct math_token *t = p->token, *next = t + 1;
+  bool bracket = next->type == MATH_T_CHAR && next->value == '(' && !next->space;
+  switch (t->text[0]) {
+    case 'i':
+      return leaf(p, MATH_I);
+    case 'e':
+      return leaf(p, MATH_E);
+    case 'C':
+      return bracket ? parse_choice(p) : NULL;
+    default:
+      return NULL;
+  }
+}
+
 static struct math_node *parse_name(struct math_parser *p)
 {
-  const struct math_token *t = p->token, *end = name_end(t), *next = t + 1;
-  bool bracket = next->type == MATH_T_CHAR && next->value == '(' && !next->space;
+  const struct math_token *t = p->token, *end = name_end(t);
   if (t->value == 'U') return math_fail(p, "a command that is not known here");
   if (t->length == 1 && end == t + 1) {
-    if (t->text[0] == 'i') return leaf(p, MATH_I);
-    if (t->text[0] == 'e') return leaf(p, MATH_E);
-    if (t->text[0] == 'C' && bracket) {
-      struct math_node *n = parse_choice(p);
-      if (n || p->m->rc) return n;
-    }
+    struct math_node *n = parse_letter(p);
+    if (n || p->m->rc) return n;
   }
   struct math_node *name = name_of(p, end);
   bool function = t->length == 1 && (t->text[0] == 'f' || t->text[0] == 'g');

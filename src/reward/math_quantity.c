@@ -47,23 +47,28 @@ static bool take_arguments(struct math_parser *p, struct math_list *items)
   return math_take(p, ')') || math_fail(p, "a bracket is not closed") != NULL;
 }
 
+static struct math_node *make_logarithm(struct math *m, int f, struct math_node *a, struct math_node *base)
+{
+  bool natural = f == MATH_LN || (base && base->kind == MATH_E);
+  if (!natural && !base) base = math_integer(m, 10);
+  if (!natural) return base ? math_call(m, MATH_LOG, a, base) : NULL;
+  /* ln e^x is x for every real x */
+  if (a->kind == MATH_E) return math_integer(m, 1);
+  if (a->kind == MATH_POWER && a->child[0]->kind == MATH_E) return a->child[1];
+  return math_call(m, MATH_LN, a, NULL);
+}
+
 static struct math_node *make_call(struct math_parser *p, int f, struct math_node *base, const struct math_list *items)
 {
   struct math *m = p->m;
   struct math_node *a = items->item[0];
   bool many = f == MATH_GCD || f == MATH_LCM || f == MATH_MAX || f == MATH_MIN;
   if (many) return math_valued(m, MATH_CALL, f, items->count, items->item);
-  if (f == MATH_BINOMIAL)
-    return items->count == 2 ? math_binomial(m, a, items->item[1]) : math_fail(p, "two arguments");
-  if (items->count != 1) return math_fail(p, "a function with a list of arguments");
+  if (f == MATH_BINOMIAL && items->count == 2) return math_binomial(m, a, items->item[1]);
+  if (items->count != 1 || f == MATH_BINOMIAL) return math_fail(p, "a function with a list of arguments");
   if (f == MATH_EXP) return math_two(m, MATH_POWER, math_leaf(m, MATH_E, "", 0, 0), a);
-  if (f == MATH_LOG && base && base->kind == MATH_E) f = MATH_LN;
-  /* ln e^x is x for every real x */
-  if (f == MATH_LN && a->kind == MATH_E) return math_integer(m, 1);
-  if (f == MATH_LN && a->kind == MATH_POWER && a->child[0]->kind == MATH_E) return a->child[1];
-  if (f != MATH_LOG) return math_call(m, (enum math_function)f, a, NULL);
-  if (!base) base = math_integer(m, 10);
-  return base ? math_call(m, MATH_LOG, a, base) : NULL;
+  if (f == MATH_LN || f == MATH_LOG) return make_logarithm(m, f, a, base);
+  return math_call(m, (enum math_function)f, a, NULL);
 }
 
 /* C(n, k); for a small k as n (n - 1) ... / k!, which algebra can deal with. */
@@ -107,6 +112,28 @@ struct math_node *math_parse_call(struct math_parser *p)
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
+/* What goes on with a number in words: a hyphen between words, "and" behind a hundred. */
+static bool is_link(const struct math_token *t, int64_t group)
+{
+  if (t->type == MATH_T_END || t[1].type != MATH_T_WORD) return false;
+  if (t->type == MATH_T_CHAR && t->value == '-') return true;
+  return math_word_is(t, "and") && group && group % 100 == 0;
+}
+
+/* Adds a word's value to the number that is being read: total is what is complete up to a thousand. */
+static void add_word(const struct math_token *t, int64_t value, int64_t *total, int64_t *group)
+{
+  bool scale = value == 100 || math_word_is(t, "dozen");
+  if (value >= 1000) {
+    *total += (*group ? *group : 1) * value;
+    *group = 0;
+  } else if (scale) {
+    *group = (*group ? *group : 1) * value;
+  } else {
+    *group += value;
+  }
+}
+
 /* "twenty-one", "three hundred and five", "two thirds", "half". */
 struct math_node *math_parse_words(struct math_parser *p)
 {
@@ -114,18 +141,10 @@ struct math_node *math_parse_words(struct math_parser *p)
   bool any = false;
   for (;; p->token++) {
     const struct math_token *t = p->token;
-    if (t->type == MATH_T_CHAR && t->value == '-' && any && t[1].type == MATH_T_WORD) continue;
-    if (any && math_word_is(t, "and") && t[1].type == MATH_T_WORD && group % 100 == 0 && group) continue;
+    if (any && is_link(t, group)) continue;
     value = t->type == MATH_T_WORD ? math_number_word(t->text, t->length) : -1;
-    if (value < 0 || total > 1000000000000000) break;
-    if (value >= 1000) {
-      total += (group ? group : 1) * value;
-      group = 0;
-    } else if (value == 100 || value == 12) {
-      group = value == 12 && !math_word_is(t, "dozen") ? group + 12 : (group ? group : 1) * value;
-    } else {
-      group += value;
-    }
+    if (value < 0 || total > 1000000000000000 || group > 100000) break;
+    add_word(t, value, &total, &group);
     any = true;
   }
   int part = p->token->type == MATH_T_WORD ? math_part_word(p->token->text, p->token->length) : 0;
@@ -209,24 +228,26 @@ static bool is_degree(const struct math_unit *u)
          !u->power[MATH_TIME];
 }
 
+/* "/", "per", "*" or "." in front of a further unit: its sign in *sign. False: none. */
+static bool take_joint(struct math_parser *p, bool first, int *sign)
+{
+  bool per = math_at(p, '/') || math_word_is(p->token, "per");
+  bool times = !first && (math_at(p, '*') || math_at(p, '.'));
+  if ((!per && !times) || math_ahead(p)->type != MATH_T_WORD) return false;
+  *sign = per ? -1 : 1;
+  p->token++;
+  return true;
+}
+
 struct math_node *math_parse_unit(struct math_parser *p, struct math_node *value)
 {
   struct math_unit unit = {.top = 1, .bottom = 1, .noun = ""};
-  int sign = 1, words = 0;
   const struct math_token *start = p->token;
   if (!value) return NULL;
-  while (!ends_unit(p) || math_at(p, '/') || (words && (math_at(p, '*') || math_at(p, '.')))) {
-    bool per = math_at(p, '/') || math_word_is(p->token, "per");
-    if (per && math_ahead(p)->type != MATH_T_WORD) break;
-    if (!ends_unit(p) && !per && ++words > 8) break;
-    if (per || math_at(p, '*') || math_at(p, '.')) {
-      sign = per ? -1 : 1;
-      p->token++;
-      if (p->token->type != MATH_T_WORD) break;
-      words++;
-    }
+  for (int words = 0; words < 8; words++) {
+    int sign = 1;
+    if (!take_joint(p, !words, &sign) && (ends_unit(p) || math_word_is(p->token, "per"))) break;
     if (!take_unit(p, sign, &unit)) break;
-    sign = 1;
   }
   if (p->token == start) return value;
   return is_degree(&unit) ? math_one(p->m, MATH_DEGREE, value) : with_unit(p->m, value, &unit);

@@ -5,23 +5,37 @@
 
 /* ---- equations --------------------------------------------------------------------------------------------------- */
 
-/* Something that is named, not calculated: no numbers in it, but for powers and indices. x, f(x), AB, P(A), x + y. */
+static bool is_name(const struct math_node *n);
+
+/* Names put together: AB, x + y, x - y, a/b. */
+static bool are_names(const struct math_node *n)
+{
+  for (int i = 0; i < n->count; i++) {
+    const struct math_node *part = n->child[i];
+    if (n->kind == MATH_SUM && part->kind == MATH_NEGATE) part = part->child[0];
+    if (!is_name(part)) return false;
+  }
+  return true;
+}
+
+/* Something that is named, not calculated: no numbers in it but for indices. x, f(x), the inverse of f, AB, x + y. */
 static bool is_name(const struct math_node *n)
 {
-  if (n->kind == MATH_SYMBOL || n->kind == MATH_WORDS) return true;
-  if (n->kind == MATH_CALL && n->value == MATH_APPLY) return true;
-  if (n->kind == MATH_CALL && n->value == MATH_ABS) return is_name(n->child[0]);
-  if (n->kind == MATH_CALL) return false;
-  /* the inverse of f */
-  if (n->kind == MATH_POWER) return n->child[0]->kind == MATH_SYMBOL && math_is_integer(n->child[1], -1);
-  if (n->kind != MATH_SUM && n->kind != MATH_PRODUCT && n->kind != MATH_QUOTIENT && n->kind != MATH_NEGATE)
-    return false;
-  if (n->kind == MATH_NEGATE && n->child[0]->kind == MATH_SYMBOL) return false;
-  for (int i = 0; i < n->count; i++)
-    if (!is_name(n->child[i]) &&
-        !(n->kind == MATH_SUM && n->child[i]->kind == MATH_NEGATE && n->child[i]->child[0]->kind == MATH_SYMBOL))
+  switch (n->kind) {
+    case MATH_SYMBOL:
+    case MATH_WORDS:
+      return true;
+    case MATH_CALL:
+      return n->value == MATH_APPLY || (n->value == MATH_ABS && is_name(n->child[0]));
+    case MATH_POWER:
+      return n->child[0]->kind == MATH_SYMBOL && math_is_integer(n->child[1], -1);
+    case MATH_SUM:
+    case MATH_PRODUCT:
+    case MATH_QUOTIENT:
+      return are_names(n);
+    default:
       return false;
-  return true;
+  }
 }
 
 /* P(3) parses as a product: a capital letter times something in brackets names a value, as P(3) = 7 does. */
@@ -238,26 +252,37 @@ static enum math_verdict values(struct math_comparison *c, struct math_node *a, 
   return verdict == MATH_DIFFERENT ? math_differ(c, NULL) : verdict;
 }
 
+/* Whole digits without noughts in front; of a number with those at its end. */
+struct digits {
+  const char *text;
+  size_t length, noughts;
+};
+
+static struct digits digits_of(const struct math_node *n)
+{
+  struct digits d = {n->text, n->length, n->kind == MATH_NUMBER ? (size_t)n->value : 0};
+  while (d.length && *d.text == '0') d.text++, d.length--;
+  return d;
+}
+
+static bool same_digits(struct digits based, struct digits other)
+{
+  if (based.length != other.length + other.noughts || memcmp(based.text, other.text, other.length) != 0) return false;
+  for (size_t i = other.length; i < based.length; i++)
+    if (based.text[i] != '0') return false;
+  return true;
+}
+
+/* 52_8 with 52_8, or with 52, whose base was left out. */
 static enum math_verdict compare_based(struct math_comparison *c, const struct math_node *gold,
                                        const struct math_node *given)
 {
   const struct math_node *based = gold->kind == MATH_BASED ? gold : given, *other = based == gold ? given : gold;
-  const char *s = based->text;
-  size_t n = based->length;
-  while (n && *s == '0') s++, n--;
-  if (other->kind == MATH_BASED) {
-    if (other->value != based->value) return math_differ(c, "the base is another");
-    const char *t = other->text;
-    size_t k = other->length;
-    while (k && *t == '0') t++, k--;
-    return n == k && !memcmp(s, t, n) ? MATH_EQUAL : math_differ(c, "the digits differ");
-  }
-  if (c->rules.strict) return math_differ(c, "the base is missing (strict)");
-  if (other->kind != MATH_NUMBER || other->value < 0) return math_differ(c, "one is written in a base");
-  size_t digits = other->length + (size_t)other->value;
-  bool same = n == digits && !memcmp(s, other->text, other->length);
-  for (size_t i = other->length; same && i < n; i++) same = s[i] == '0';
-  return same ? MATH_EQUAL : math_differ(c, "the digits differ");
+  bool both = other->kind == MATH_BASED, whole = other->kind == MATH_NUMBER && other->value >= 0;
+  if (both && other->value != based->value) return math_differ(c, "the base is another");
+  if (!both && c->rules.strict) return math_differ(c, "the base is missing (strict)");
+  if (!both && !whole) return math_differ(c, "one is written in a base");
+  return same_digits(digits_of(based), digits_of(other)) ? MATH_EQUAL : math_differ(c, "the digits differ");
 }
 
 /* a : b : c against another, or 2 : 3 against 2/3 */
@@ -291,19 +316,26 @@ static enum math_verdict plain_values(struct math_comparison *c, struct math_nod
   return math_at_least_one(c->m, a) ? values(c, a, b) : verdict;
 }
 
+/* Both have a unit. */
+static enum math_verdict compare_quantities(struct math_comparison *c, struct math_node *a, const struct math_unit *u,
+                                            struct math_node *b, const struct math_unit *v)
+{
+  bool same = u->top == v->top && u->bottom == v->bottom && u->pi == v->pi, nouns = !u->length == !v->length;
+  if (!nouns || !math_unit_same_dimension(u, v) || !math_unit_same_noun(u, v))
+    return math_differ(c, "the unit is another");
+  if (same) return plain_values(c, a, b);
+  if (c->rules.units == MATH_UNITS_SAME) return math_differ(c, "the unit is another");
+  b = converted(c->m, b, v, u);
+  enum math_verdict verdict = b ? plain_values(c, a, b) : MATH_UNDECIDED;
+  return verdict == MATH_DIFFERENT ? math_differ(c, "the unit is another") : verdict;
+}
+
 enum math_verdict math_compare_values(struct math_comparison *c, struct math_node *gold, struct math_node *given)
 {
   const struct math_unit *u, *v;
   struct math_node *a = math_split_unit(c->m, gold, &u), *b = math_split_unit(c->m, given, &v);
   if (!a || !b) return MATH_UNDECIDED;
-  if (!u && !v) return plain_values(c, a, b);
-  if (c->rules.units == MATH_UNITS_IGNORE) return plain_values(c, a, b);
-  if (!u || !v) return c->rules.strict ? math_differ(c, "a unit is missing (strict)") : plain_values(c, a, b);
-  if (!math_unit_same_dimension(u, v) || !math_unit_same_noun(u, v) || !u->length != !v->length)
-    return math_differ(c, "the unit is another");
-  bool same = u->top == v->top && u->bottom == v->bottom && u->pi == v->pi;
-  if (!same && c->rules.units == MATH_UNITS_SAME) return math_differ(c, "the unit is another");
-  if (!same) b = converted(c->m, b, v, u);
-  enum math_verdict verdict = b ? plain_values(c, a, b) : MATH_UNDECIDED;
-  return verdict == MATH_DIFFERENT && !same ? math_differ(c, "the unit is another") : verdict;
+  if (u && v && c->rules.units != MATH_UNITS_IGNORE) return compare_quantities(c, a, u, b, v);
+  bool missing = !u != !v && c->rules.units != MATH_UNITS_IGNORE;
+  return missing && c->rules.strict ? math_differ(c, "a unit is missing (strict)") : plain_values(c, a, b);
 }

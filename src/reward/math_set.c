@@ -287,6 +287,13 @@ static bool in_order(struct ends *e, const struct math_node *n)
   return true;
 }
 
+/* Numbers stand there: not at an infinity, nor beyond one. */
+static bool is_real_place(const struct ends *e, int at)
+{
+  int end = at % 2 ? at / 2 : at == 0 ? 0 : at == 2 * e->count ? e->count - 1 : -1;
+  return end < 0 || !e->count || !math_has(e->end[end], MATH_INFINITY);
+}
+
 enum math_verdict math_sets_equal(struct math *m, struct math_node *a, struct math_node *b)
 {
   struct ends e = {.m = m};
@@ -294,12 +301,7 @@ enum math_verdict math_sets_equal(struct math *m, struct math_node *a, struct ma
   if (!y || !collect(&e, x) || !collect(&e, y)) return MATH_UNDECIDED;
   if (in_order(&e, x) != in_order(&e, y)) return MATH_DIFFERENT;
   if (!in_order(&e, x)) return MATH_UNDECIDED;
-  for (int at = 0; at <= 2 * e.count; at++) {
-    /* An infinity is no number: nothing stands at it or beyond it. */
-    if (at % 2 && math_has(e.end[at / 2], MATH_INFINITY)) continue;
-    if (at == 2 * e.count && e.count && math_has(e.end[e.count - 1], MATH_INFINITY)) continue;
-    if (at == 0 && e.count && math_has(e.end[0], MATH_INFINITY)) continue;
-    if (contains(&e, x, at) != contains(&e, y, at)) return MATH_DIFFERENT;
-  }
+  for (int at = 0; at <= 2 * e.count; at++)
+    if (is_real_place(&e, at) && contains(&e, x, at) != contains(&e, y, at)) return MATH_DIFFERENT;
   return MATH_EQUAL;
 }

@@ -14,6 +14,11 @@ static bool is_digit(char c)
   return c >= '0' && c <= '9';
 }
 
+static bool is_blank(char c)
+{
+  return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
 /* The length of a command at s[i], 0 for none; *style: it changes how things look. */
 static size_t command(const char *s, size_t n, size_t i, bool *style)
 {
@@ -58,6 +63,28 @@ static size_t put_letter(char *to, uint32_t c)
   return n > 0 ? (size_t)n : 0;
 }
 
+/* A blank, unless nothing stands in front of it; an article there is dropped. */
+static size_t put_gap(char *to, size_t k)
+{
+  if (k && to[k - 1] != ' ') k = drop_article(to, k);
+  if (k && to[k - 1] != ' ') to[k++] = ' ';
+  return k;
+}
+
+/* White space, a hyphen (no minus), a command of style. */
+static bool is_gap(const char *s, size_t n, size_t i)
+{
+  bool style = false;
+  if (s[i] == '-') return !(i + 1 < n && is_digit(s[i + 1]));
+  return s[i] == '~' || is_blank(s[i]) || (command(s, n, i, &style) && style);
+}
+
+static bool is_dropped(const char *s, size_t n, size_t i)
+{
+  bool point = s[i] == '.' && i && i + 1 < n && is_digit(s[i - 1]) && is_digit(s[i + 1]);
+  return !point && strchr("(){}[]$\"'*`,;:!?.", s[i]);
+}
+
 const char *math_plain_words(struct math *m, const char *s, size_t n)
 {
   char *to = ARENA_NEW(m->arena, char, 4 * n + 1, "math", m->err);
@@ -67,46 +94,50 @@ const char *math_plain_words(struct math *m, const char *s, size_t n)
     m->rc = ERROR_RESOURCE;
     return NULL;
   }
-  for (size_t i = 0, step; i < n; i += step) {
-    char c = s[i];
+  for (size_t i = 0, step; i < n; i += step ? step : 1) {
     step = command(s, n, i, &style);
-    bool point = c == '.' && i && i + 1 < n && is_digit(s[i - 1]) && is_digit(s[i + 1]);
-    bool gap = (step && style) || c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '~' || c == '-';
-    if (gap && !(c == '-' && i + 1 < n && is_digit(s[i + 1]))) {
-      if (k && to[k - 1] != ' ') {
-        k = drop_article(to, k);
-        if (k && to[k - 1] != ' ') to[k++] = ' ';
-      }
+    if (is_gap(s, n, i)) {
+      k = put_gap(to, k);
     } else if (step) {
       memcpy(to + k, s + i, step);
       k += step;
-    } else if (!strchr("(){}[]$\"'*`,;:!?.", c) || point) {
-      uint32_t letter = unicode_at(s, n, i, &step);
-      k += put_letter(to + k, letter);
+    } else if (!is_dropped(s, n, i)) {
+      k += put_letter(to + k, unicode_at(s, n, i, &step));
     }
-    if (!step) step = 1;
   }
   while (k && to[k - 1] == ' ') k--;
   to[k] = 0;
   return to;
 }
 
-/* The first letter standing alone in brackets or in front of ) . : and nothing else like it behind. */
+/* Another choice, or "or", in s[i, n). */
+static bool offers_more(const char *s, size_t n, size_t i, char choice)
+{
+  for (; i + 2 < n; i++) {
+    if (s[i] == '(' && is_letter(s[i + 1]) && s[i + 2] == ')' && (s[i + 1] | 32) != choice) return true;
+    if (s[i] == ' ' && s[i + 1] == 'o' && s[i + 2] == 'r') return true;
+  }
+  return false;
+}
+
+/* Past blanks, braces and commands. */
+static size_t skip_style(const char *s, size_t n)
+{
+  bool style;
+  size_t i = 0;
+  while (i < n && (s[i] == ' ' || s[i] == '{' || s[i] == '\\')) i += s[i] == '\\' ? command(s, n, i, &style) : 1;
+  return i;
+}
+
+/* The first letter, standing alone in brackets or in front of ) . : and nothing else like it behind. 0: none. */
 static char leading_choice(const char *s, size_t n)
 {
-  size_t i = 0;
-  bool style;
-  char found = 0;
-  while (i < n && (s[i] == ' ' || s[i] == '{' || command(s, n, i, &style)))
-    i += s[i] == '\\' ? command(s, n, i, &style) : 1;
+  size_t i = skip_style(s, n);
   bool bracket = i < n && s[i] == '(';
   if (bracket) i++;
-  if (i + 1 < n && is_letter(s[i]) && (bracket ? s[i + 1] == ')' : strchr(").:", s[i + 1]) != NULL)) found = s[i] | 32;
-  for (i += 2; found && i + 2 < n; i++) {
-    if (s[i] == '(' && is_letter(s[i + 1]) && s[i + 2] == ')' && (s[i + 1] | 32) != found) return 0;
-    if (s[i] == ' ' && s[i + 1] == 'o' && s[i + 2] == 'r') return 0;
-  }
-  return found;
+  if (i + 1 >= n || !is_letter(s[i]) || !strchr(bracket ? ")" : ").:", s[i + 1])) return 0;
+  char found = (char)(s[i] | 32);
+  return offers_more(s, n, i + 2, found) ? 0 : found;
 }
 
 bool math_is_choice(struct math *m, const char *s, size_t n)
@@ -145,23 +176,23 @@ static bool is_word(char c)
   return is_letter(c) || is_digit(c);
 }
 
+/* The length of what does not matter at s[i]; a blank between letters or digits does: 1 7 is not 17. */
+static size_t idle(const char *s, size_t n, size_t i)
+{
+  static const char *const words[] = {"\\left", "\\right", "\\,", "\\!", "\\;", "\\:", "\\ ", "~"};
+  if (is_blank(s[i])) return !(i && i + 1 < n && is_word(s[i - 1]) && is_word(s[i + 1]));
+  for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
+    size_t size = strlen(words[k]);
+    bool there = n - i >= size && !memcmp(s + i, words[k], size);
+    if (there && !(size > 2 && i + size < n && is_letter(s[i + size]))) return size;
+  }
+  return 0;
+}
+
 /* Steps over what does not matter for the spelling. */
 static size_t skip(const char *s, size_t n, size_t i)
 {
-  static const char *const words[] = {"\\left", "\\right", "\\,", "\\!", "\\;", "\\:", "\\ ", "~"};
-  for (bool more = true; more && i < n;) {
-    more = s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r';
-    /* 1 7 is not 17 */
-    if (more && i && i + 1 < n && is_word(s[i - 1]) && is_word(s[i + 1])) return i;
-    if (more) i++;
-    for (size_t k = 0; !more && k < sizeof words / sizeof *words; k++) {
-      size_t size = strlen(words[k]);
-      if (n - i < size || memcmp(s + i, words[k], size) != 0 || (size > 2 && i + size < n && is_letter(s[i + size])))
-        continue;
-      i += size;
-      more = true;
-    }
-  }
+  for (size_t step; i < n && (step = idle(s, n, i)) > 0;) i += step;
   return i;
 }
 

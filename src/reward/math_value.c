@@ -253,20 +253,24 @@ static bool both_numbers(const struct math_node *a, const struct math_node *b)
   return a->kind == MATH_NUMBER && b->kind == MATH_NUMBER;
 }
 
+/* Powers of one constant base > 1: their exponents decide. */
+static bool same_base(struct math *m, const struct math_node *a, const struct math_node *b)
+{
+  return a->kind == MATH_POWER && b->kind == MATH_POWER && math_is_constant(a) && math_is_constant(b) &&
+         greater_than_one(m, a->child[0]) && math_value_equal(m, a->child[0], b->child[0]) == MATH_EQUAL;
+}
+
 enum math_verdict math_value_equal(struct math *m, const struct math_node *a, const struct math_node *b)
 {
   if (math_same(a, b)) return MATH_EQUAL;
-  if (m->tolerance > 0 && math_is_value(a) && math_is_value(b) && math_is_constant(a) && math_is_constant(b) &&
-      within_tolerance(m, a, b))
-    return MATH_EQUAL;
-  if (both_numbers(a, b)) return MATH_DIFFERENT;
   if (!math_is_value(a) || !math_is_value(b)) return MATH_DIFFERENT;
+  bool constant = math_is_constant(a) && math_is_constant(b);
+  if (constant && m->tolerance > 0 && within_tolerance(m, a, b)) return MATH_EQUAL;
+  if (both_numbers(a, b)) return MATH_DIFFERENT;
   enum math_verdict verdict = as_rationals(m, a, b);
   if (verdict != MATH_UNDECIDED) return verdict;
-  if (a->kind == MATH_POWER && b->kind == MATH_POWER && greater_than_one(m, a->child[0]) &&
-      math_value_equal(m, a->child[0], b->child[0]) == MATH_EQUAL && math_is_constant(a) && math_is_constant(b))
-    return math_value_equal(m, a->child[1], b->child[1]);
-  if (math_is_constant(a) && math_is_constant(b)) return constants_equal(m, a, b);
+  if (same_base(m, a, b)) return math_value_equal(m, a->child[1], b->child[1]);
+  if (constant) return constants_equal(m, a, b);
   verdict = math_identity(m, a, b);
   return verdict != MATH_UNDECIDED ? verdict : by_points(m, a, b);
 }
