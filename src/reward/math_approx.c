@@ -8,7 +8,7 @@ void math_letter(const struct math_node *n, const struct math_point *p, fmpq_t o
   h ^= h >> 29;
   slong k = (slong)(307 + h % 2765) | 1;
   if (p->signs == 1 || (p->signs == 2 && (h >> 40 & 1))) k = -k;
-  fmpq_set_si(out, k << p->scale, 1024);
+  fmpq_set_si(out, k * (1 << p->scale), 1024);
 }
 
 static bool is_finite(const acb_t x)

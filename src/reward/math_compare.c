@@ -266,6 +266,11 @@ static struct math_node *added_up(struct math *m, struct math_node *n)
 
 static struct math_node *carried_out(struct math *m, struct math_node *n);
 
+static bool is_capital(const struct math_node *n)
+{
+  return n->kind == MATH_SYMBOL && n->length == 1 && n->text[0] >= 'A' && n->text[0] <= 'Z';
+}
+
 /* The one matrix of a product times its other factors. */
 static struct math_node *scaled(struct math *m, struct math_node *n)
 {
@@ -278,6 +283,8 @@ static struct math_node *scaled(struct math *m, struct math_node *n)
     else
       rest = rest ? math_two(m, MATH_PRODUCT, rest, next) : next;
   }
+  /* A(1, 2): a point and its name */
+  if (array && rest && array->kind == MATH_TUPLE && is_capital(rest)) return array;
   return array && rest ? entrywise(m, array, rest, MATH_PRODUCT) : n;
 }
 
@@ -354,7 +361,10 @@ static enum math_verdict compare_relation_with(struct math_comparison *c, struct
   if (both) return math_compare_relations(c, gold, given);
   struct math_node *a = stripped(c, gold), *b = stripped(c, given);
   if (a == gold && b == given) return math_differ(c, "one is an equation, the other is none");
-  return math_compare(c, a, b);
+  enum math_verdict verdict = math_compare(c, a, b);
+  /* What x is about counts too, where the answer is that decimal. */
+  bool about = given->kind == MATH_RELATION && given->text[given->length - 1] == MATH_ABOUT;
+  return verdict == MATH_DIFFERENT && about ? math_compare(c, a, given->child[given->count - 1]) : verdict;
 }
 
 static bool is_row(const struct math_node *n)

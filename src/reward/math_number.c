@@ -4,7 +4,8 @@
 struct scan {
   const char *s;
   size_t n, at;
-  char *digits; /* NULL: only counted */
+  char *digits; /* [room] */
+  size_t room;  /* 0: digits are only counted; what is read ahead and given back has no room */
   size_t count, places;
   int repeat;
 };
@@ -37,7 +38,7 @@ static size_t take_digits(struct scan *r)
 {
   size_t start = r->at;
   while (is_digit(peek(r, 0))) {
-    if (r->digits) r->digits[r->count] = peek(r, 0);
+    if (r->count < r->room) r->digits[r->count] = peek(r, 0);
     r->count++;
     r->at++;
   }
@@ -147,6 +148,7 @@ size_t math_read_digits(struct math *m, const char *s, size_t n, size_t at, bool
       m->rc = ERROR_RESOURCE;
       return 0;
     }
+    second.room = first.count;
     scan(&second, split_commas, &grouped, &point);
     out->digits = second.digits;
   }

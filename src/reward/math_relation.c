@@ -32,6 +32,7 @@ static bool is_name(const struct math_node *n)
     case MATH_SUM:
     case MATH_PRODUCT:
     case MATH_QUOTIENT:
+    case MATH_TUPLE:
       return are_names(n);
     default:
       return false;
