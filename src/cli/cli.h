@@ -20,8 +20,14 @@
 #include "core/json.h"
 
 /* The field of `settings` that an option fills: bool, int64_t, double, const char *, uint64_t (bytes: "512M", "4G",
- * "4GiB"). */
-enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_SIZE };
+ * "4GiB"), struct option_list (the option may be given several times). */
+enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_SIZE, OPTION_LIST };
+
+enum { OPTION_LIST_MOST = 64 };
+struct option_list {
+  const char *items[OPTION_LIST_MOST];
+  size_t count;
+};
 
 struct option {
   const char *name;  /* "--top" */

@@ -43,6 +43,15 @@ bool cli_parse_size(const char *text, uint64_t *out)
   return !*text && size_mul(value, (uint64_t)1 << shift, out);
 }
 
+static int add_to_list(const struct option *o, const char *text, struct option_list *list, struct error *err)
+{
+  if (list->count == OPTION_LIST_MOST)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s more than %d times; expected at most that", o->name,
+            OPTION_LIST_MOST);
+  list->items[list->count++] = text;
+  return 0;
+}
+
 static int set_option(const struct option *o, const char *text, void *base, struct error *err)
 {
   char *field = (char *)base + o->at, *end;
@@ -73,6 +82,8 @@ static int set_option(const struct option *o, const char *text, void *base, stru
       if (!cli_parse_size(text, (uint64_t *)(void *)field))
         FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a size like 512M or 4G", o->name, text);
       return 0;
+    case OPTION_LIST:
+      return add_to_list(o, text, (struct option_list *)(void *)field, err);
   }
   return 0;
 }

@@ -1,6 +1,8 @@
 #include "eval/estimators.h"
 #include <stdlib.h>
+#include <string.h>
 #include "core/math.h"
+#include "core/rng.h"
 
 double eval_pass_at_k(int64_t n, int64_t c, int64_t k)
 {
@@ -13,6 +15,65 @@ double eval_pass_at_k(int64_t n, int64_t c, int64_t k)
   else
     for (int64_t i = 0; i < k; i++) none *= (double)(n - c - i) / (double)(n - i);
   return 1 - none;
+}
+
+double eval_all_at_k(int64_t n, int64_t c, int64_t k)
+{
+  ASSAY_BUG_IF(c < 0 || c > n || k < 1 || k > n);
+  double all = 1;
+  if (c < k) return 0;
+  /* C(c, k) / C(n, k) as a product of the fewer factors. */
+  if (n - c <= k)
+    for (int64_t i = 0; i < n - c; i++) all *= (double)(n - k - i) / (double)(n - i);
+  else
+    for (int64_t i = 0; i < k; i++) all *= (double)(c - i) / (double)(n - i);
+  return all;
+}
+
+double eval_plug_in_at_k(int64_t n, int64_t c, int64_t k)
+{
+  ASSAY_BUG_IF(c < 0 || c > n || k < 1 || n < 1);
+  if (c == n) return 1;
+  return -math_expm1((double)k * math_log1p(-(double)c / (double)n));
+}
+
+/* The i-th of the ascending rewards is the largest of the k in C(i, k-1) of C(n, k) draws. */
+double eval_best_at_k(const double *ascending, size_t n, size_t k)
+{
+  ASSAY_BUG_IF(k < 1 || k > n);
+  double sum = 0, weight = (double)k / (double)n;
+  for (size_t i = n; i-- > 0 && i + 1 >= k;) {
+    sum += weight * ascending[i];
+    if (i) weight *= (double)(i - (k - 1)) / (double)i;
+  }
+  return sum;
+}
+
+double eval_worst_at_k(const double *ascending, size_t n, size_t k)
+{
+  ASSAY_BUG_IF(k < 1 || k > n);
+  double sum = 0, weight = (double)k / (double)n;
+  for (size_t i = 0; i + k <= n; i++) {
+    sum += weight * ascending[i];
+    if (i + 1 < n) weight *= (double)(n - k - i) / (double)(n - 1 - i);
+  }
+  return sum;
+}
+
+struct eval_vote eval_vote_of(const char *const *answers, size_t n)
+{
+  struct eval_vote v = {0};
+  for (size_t i = 0; i < n; i++) {
+    size_t votes = 0;
+    bool seen = false;
+    for (size_t k = 0; k < i && answers[i]; k++) seen = seen || (answers[k] && !strcmp(answers[k], answers[i]));
+    if (!answers[i] || seen) continue;
+    for (size_t k = i; k < n; k++) votes += answers[k] && !strcmp(answers[k], answers[i]);
+    if (votes == v.votes) v.tied = true;
+    if (votes <= v.votes) continue;
+    v = (struct eval_vote){.winner = answers[i], .votes = votes, .share = (double)votes / (double)n};
+  }
+  return v;
 }
 
 /* ---- majority ---------------------------------------------------------------------------------------------------- */
@@ -122,6 +183,77 @@ double eval_effective_trials(const double *rates, size_t problems, int64_t attem
   if (problems < 2 || squares <= 0) return least;
   double variance = squares / ((double)problems * ((double)problems - 1));
   return math_clamp(mean * (1 - mean) / variance, least, (double)attempts);
+}
+
+/* ---- resampling -------------------------------------------------------------------------------------------------- */
+
+void eval_resample_means(const double *values, size_t series, const uint32_t *index, size_t count, double *means)
+{
+  for (size_t s = 0; s < series; s++) means[s] = 0;
+  for (size_t i = 0; i < count; i++)
+    for (size_t s = 0; s < series; s++) means[s] += values[index[i] * series + s];
+  for (size_t s = 0; s < series; s++) means[s] /= (double)count;
+}
+
+/* Problems of one resample: the upper half of a 64-bit product, uneven by less than n / 2^32. */
+static void draw_problems(uint32_t resample, uint32_t *index, size_t n)
+{
+  uint32_t words[4] = {0};
+  struct rng_at at = {.purpose = RNG_EVAL, .step = UINT32_MAX, .group = resample};
+  for (size_t i = 0; i < n; i++) {
+    at.position = (uint32_t)(i / 4);
+    if (i % 4 == 0) rng_block(1, &at, words);
+    index[i] = (uint32_t)(((uint64_t)words[i % 4] * n) >> 32);
+  }
+}
+
+static struct eval_interval interval_of(double *means, double mean)
+{
+  struct eval_interval v = {.mean = mean};
+  double sum = 0, squares = 0;
+  for (size_t i = 0; i < EVAL_RESAMPLES; i++) sum += means[i];
+  for (size_t i = 0; i < EVAL_RESAMPLES; i++)
+    squares += (means[i] - sum / EVAL_RESAMPLES) * (means[i] - sum / EVAL_RESAMPLES);
+  v.std = math_sqrt(squares / (EVAL_RESAMPLES - 1));
+  eval_sort(means, EVAL_RESAMPLES);
+  v.low = eval_quantile(means, EVAL_RESAMPLES, 0.025);
+  v.high = eval_quantile(means, EVAL_RESAMPLES, 0.975);
+  return v;
+}
+
+int eval_bootstrap(struct arena *a, const double *values, size_t problems, size_t series, struct eval_interval *out,
+                   struct error *err)
+{
+  ASSAY_BUG_IF(!problems || problems > UINT32_MAX);
+  struct arena_mark mark = arena_mark(a);
+  uint32_t *index = ARENA_NEW(a, uint32_t, problems, "eval", err);
+  double *one = index ? ARENA_NEW(a, double, series, "eval", err) : NULL;
+  double *means = one ? ARENA_NEW(a, double, series *EVAL_RESAMPLES, "eval", err) : NULL;
+  if (!means) return err->code;
+  for (uint32_t r = 0; r < EVAL_RESAMPLES; r++) {
+    draw_problems(r, index, problems);
+    eval_resample_means(values, series, index, problems, one);
+    for (size_t s = 0; s < series; s++) means[s * EVAL_RESAMPLES + r] = one[s];
+  }
+  for (size_t i = 0; i < problems; i++) index[i] = (uint32_t)i;
+  eval_resample_means(values, series, index, problems, one);
+  for (size_t s = 0; s < series; s++) out[s] = interval_of(means + s * EVAL_RESAMPLES, one[s]);
+  arena_release(a, mark);
+  return 0;
+}
+
+double eval_mcnemar(size_t gained, size_t lost)
+{
+  size_t n = gained + lost, least = gained < lost ? gained : lost;
+  /* Terms C(n, i) / 2^n from the largest that counts downwards, its log by sums of logs. */
+  double log_term = -(double)n * math_log(2), sum = 0, term = 1;
+  for (size_t i = 1; i <= least; i++) log_term += math_log((double)(n - i + 1) / (double)i);
+  for (size_t i = least + 1; i-- > 0;) {
+    sum += term;
+    term *= (double)i / (double)(n - i + 1);
+  }
+  double p = 2 * math_exp(log_term) * sum;
+  return p < 1 ? p : 1;
 }
 
 static int ascending(const void *a, const void *b)

@@ -174,7 +174,7 @@ static void test_stored(void **state)
     text_puts(&t, ", \"text\": \"...\"}\n");
   }
   CHECK_OK(file_append(path, t.bytes, t.size, false, &err), &err);
-  CHECK_OK(attempts_read(arena, path, &back, &err), &err);
+  CHECK_OK(attempts_read(arena, path, NULL, &back, &err), &err);
   CHECK_OK(eval_report_make(arena, &l, NULL, 0, &r, &err), &err);
   eval_report_put_json(&first, &r);
   CHECK_OK(eval_report_make(arena, &back, NULL, 0, &r, &err), &err);
@@ -188,17 +188,17 @@ static void test_stored(void **state)
   struct attempt_list run = {0};
   CHECK_OK(file_truncate(path, 0, &err), &err);
   CHECK_OK(file_append(path, rollout, strlen(rollout), false, &err), &err);
-  CHECK_OK(attempts_read(arena, path, &run, &err), &err);
+  CHECK_OK(attempts_read(arena, path, NULL, &run, &err), &err);
   CHECK_INT(run.items[0].tokens, 3);
   CHECK_INT(run.items[0].sample, 2);
   CHECK(run.items[0].correct && run.items[0].readable);
   CHECK_OK(file_append(path, "{\"problem\": 5, \"correct\": true}\n", 32, false, &err), &err);
-  CHECK_ERROR(attempts_read(arena, path, &run, &err), &err, ERROR_INPUT, "problem");
+  CHECK_ERROR(attempts_read(arena, path, NULL, &run, &err), &err, ERROR_INPUT, "problem");
   CHECK_INT(err.line, 2);
   error_clear(&err);
   struct attempt_list none = {0};
   CHECK_OK(file_truncate(path, 0, &err), &err);
-  CHECK_ERROR(attempts_read(arena, path, &none, &err), &err, ERROR_INPUT, "no attempts");
+  CHECK_ERROR(attempts_read(arena, path, NULL, &none, &err), &err, ERROR_INPUT, "no attempts");
   text_free(&t), text_free(&first), text_free(&second);
   remove(path);
 }
@@ -230,7 +230,7 @@ static int whole_line(struct arena *a, const char *path, struct error *e)
       TRY(verify_now(a, c, &p, "it is 12", 8, &v, e));
     }
   }
-  TRY(attempts_read(a, path, &list, e));
+  TRY(attempts_read(a, path, NULL, &list, e));
   TRY(eval_report_make(a, &list, NULL, 0, &report, e));
   eval_report_put_json(&t, &report);
   int rc = text_finish(&t, e);
