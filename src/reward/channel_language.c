@@ -12,26 +12,41 @@
 #include "core/cursor.h"
 #include "reward/channel.h"
 
-/* X(name, first, last) by blocks; a script may have several rows. */
-#define SCRIPTS(X)                                                                                              \
-  X(latin)                                                                                                      \
-  X(cyrillic)                                                                                                   \
-  X(greek)                                                                                                      \
-  X(han)                                                                                                        \
-  X(kana) X(hangul) X(arabic) X(hebrew) X(devanagari) X(bengali) X(tamil) X(telugu) X(kannada) X(malayalam)     \
-      X(gujarati) X(gurmukhi) X(sinhala) X(thai) X(lao) X(khmer) X(myanmar) X(georgian) X(armenian) X(ethiopic) \
-          X(tibetan) X(mongolian) X(other)
+/* In the order in which ties are decided. */
 enum script {
-#define X(name) SCRIPT_##name,
-  SCRIPTS(X)
-#undef X
-      SCRIPT_COUNT
+  SCRIPT_latin,
+  SCRIPT_cyrillic,
+  SCRIPT_greek,
+  SCRIPT_han,
+  SCRIPT_kana,
+  SCRIPT_hangul,
+  SCRIPT_arabic,
+  SCRIPT_hebrew,
+  SCRIPT_devanagari,
+  SCRIPT_bengali,
+  SCRIPT_tamil,
+  SCRIPT_telugu,
+  SCRIPT_kannada,
+  SCRIPT_malayalam,
+  SCRIPT_gujarati,
+  SCRIPT_gurmukhi,
+  SCRIPT_sinhala,
+  SCRIPT_thai,
+  SCRIPT_lao,
+  SCRIPT_khmer,
+  SCRIPT_myanmar,
+  SCRIPT_georgian,
+  SCRIPT_armenian,
+  SCRIPT_ethiopic,
+  SCRIPT_tibetan,
+  SCRIPT_mongolian,
+  SCRIPT_other,
+  SCRIPT_COUNT
 };
-static const char *const names[] = {
-#define X(name) #name,
-    SCRIPTS(X)
-#undef X
-};
+static const char *const names[SCRIPT_COUNT] = {
+    "latin",   "cyrillic", "greek",   "han",      "kana",      "hangul",   "arabic",   "hebrew",    "devanagari",
+    "bengali", "tamil",    "telugu",  "kannada",  "malayalam", "gujarati", "gurmukhi", "sinhala",   "thai",
+    "lao",     "khmer",    "myanmar", "georgian", "armenian",  "ethiopic", "tibetan",  "mongolian", "other"};
 
 static const struct {
   uint32_t first, last;
