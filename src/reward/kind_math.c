@@ -151,8 +151,11 @@ static int compare_readings(struct work *w, const struct reading *gold, struct r
     return 0;
   }
   TRY(read_text(&w->m, (struct math_lex_options){0}, given));
-  *readable = given->tree != NULL;
-  return *readable ? compare_trees(w, gold, given, out) : 0;
+  if (given->tree) return compare_trees(w, gold, given, out);
+  /* DNE parses as a product of letters, \text{DNE} does not. */
+  *readable = math_same_words(&w->m, gold->s, gold->n, given->s, given->n);
+  if (*readable) *out = MATH_EQUAL;
+  return w->m.rc;
 }
 
 /* ---- the gold answer --------------------------------------------------------------------------------------------- */
@@ -222,18 +225,20 @@ static int judge_candidates(struct work *w, const struct reading *gold, const st
 static const char *explain(struct arena *a, const struct work *w, const struct reading *gold, const struct result *r,
                            struct error *err)
 {
-  int n = r->given.n < SHOWN ? (int)r->given.n : SHOWN, k = gold->n < SHOWN ? (int)gold->n : SHOWN;
-  if (!r->readable && r->given.s)
-    return arena_printf(a, "verdict", err, "found no answer: \"%.*s\" cannot be read: %s", n, r->given.s,
+  if (!r->readable && !r->given.s) return arena_printf(a, "verdict", err, "found no answer: %s", r->why);
+  const char *given = verdict_shown(a, r->given.s, r->given.n, SHOWN, err), *why = w->comparison.why;
+  const char *answer = verdict_shown(a, gold->s, gold->n, SHOWN, err);
+  if (!given || !answer) return NULL;
+  if (!r->readable)
+    return arena_printf(a, "verdict", err, "found no answer: \"%s\" cannot be read: %s", given,
                         r->why ? r->why : "it is no expression");
-  if (!r->readable) return arena_printf(a, "verdict", err, "found no answer: %s", r->why);
   if (r->verdict == MATH_UNDECIDED)
-    return arena_printf(a, "verdict", err, "%.*s (%s) could not be shown to equal %.*s within the bound of steps", n,
-                        r->given.s, w->rule, k, gold->s);
-  const char *why = w->comparison.why;
-  return arena_printf(a, "verdict", err, "%.*s (%s) %s %.*s%s%s", n, r->given.s, w->rule,
-                      r->verdict == MATH_EQUAL ? "equals" : "is not", k, gold->s,
-                      r->verdict != MATH_EQUAL && why ? ": " : "", r->verdict != MATH_EQUAL && why ? why : "");
+    return arena_printf(a, "verdict", err, "%s (%s) could not be shown to equal %s within the bound of steps", given,
+                        w->rule, answer);
+  if (r->verdict == MATH_EQUAL || !why)
+    return arena_printf(a, "verdict", err, "%s (%s) %s %s", given, w->rule,
+                        r->verdict == MATH_EQUAL ? "equals" : "is not", answer);
+  return arena_printf(a, "verdict", err, "%s (%s) is not %s: %s", given, w->rule, answer, why);
 }
 
 static int decide(struct work *w, const struct problem *p, const char *response, size_t n, struct verdict *out,

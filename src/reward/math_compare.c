@@ -354,6 +354,12 @@ static bool is_many(const struct math_node *n)
   return n->kind == MATH_LIST || n->kind == MATH_SET || math_has(n, MATH_SIGNS);
 }
 
+/* What a value is said to be about counts too, where the answer is that decimal. */
+static struct math_node *about(struct math_node *n)
+{
+  return n->kind == MATH_RELATION && n->text[n->length - 1] == MATH_ABOUT ? n->child[n->count - 1] : NULL;
+}
+
 static enum math_verdict compare_relation_with(struct math_comparison *c, struct math_node *gold,
                                                struct math_node *given)
 {
@@ -362,9 +368,8 @@ static enum math_verdict compare_relation_with(struct math_comparison *c, struct
   struct math_node *a = stripped(c, gold), *b = stripped(c, given);
   if (a == gold && b == given) return math_differ(c, "one is an equation, the other is none");
   enum math_verdict verdict = math_compare(c, a, b);
-  /* What x is about counts too, where the answer is that decimal. */
-  bool about = given->kind == MATH_RELATION && given->text[given->length - 1] == MATH_ABOUT;
-  return verdict == MATH_DIFFERENT && about ? math_compare(c, a, given->child[given->count - 1]) : verdict;
+  struct math_node *x = about(gold), *y = about(given);
+  return verdict == MATH_DIFFERENT && (x || y) ? math_compare(c, x ? x : a, y ? y : b) : verdict;
 }
 
 static bool is_row(const struct math_node *n)

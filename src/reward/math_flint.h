@@ -13,7 +13,6 @@
 #include <flint/fmpq.h>
 #include <flint/fmpq_mpoly.h>
 #include <flint/fmpz.h>
-#include <flint/fmpz_factor.h>
 #if __has_include(<flint/acb.h>)
 #include <flint/acb.h>
 #else
