@@ -60,12 +60,19 @@ static int read_files(struct cli *c, const struct option_list *files, struct att
   return attempts_check(c->arena, out, err);
 }
 
-/* Problems of --data or the recipe for attempts that were stored without theirs; then the verdicts. */
+/* Problems of --data or the recipe for attempts that were stored without theirs; then the verdicts, by --verifier, by
+   what one entry of data says, or else by whom each attempt names. */
 static int judge_again(struct cli *c, const struct eval_plan *plan, struct attempt_list *list, struct error *err)
 {
   const struct eval_given *s = c->settings;
   struct rejudge_options o = {.verifier = s->verifier, .workers = JUDGES, .stopped = cli_stopped};
   size_t changed;
+  if (plan->generate.data_count == 1) {
+    const struct source_options *only = &plan->generate.data[0];
+    o.verifier = only->verifier;
+    o.settings = only->verifier_settings;
+    o.setting_count = only->verifier_setting_count;
+  }
   for (size_t i = 0; i < plan->generate.data_count; i++) {
     struct source *source;
     TRY(source_open(c->arena, &plan->generate.data[i], (int)i, (uint64_t)c->seed, &source, err));
@@ -76,10 +83,11 @@ static int judge_again(struct cli *c, const struct eval_plan *plan, struct attem
   return 0;
 }
 
-static int write_attempts(struct cli *c, const struct attempt_list *list, struct error *err)
+static int write_attempts(struct cli *c, const char *path, const struct attempt_list *list, struct error *err)
 {
   struct output *output;
   struct text t = {0};
+  c->out = path;
   int rc = output_open(c, &output, err);
   for (size_t i = 0; i < list->count && !rc; i++) {
     text_puts(&t, "{");
@@ -88,7 +96,6 @@ static int write_attempts(struct cli *c, const struct attempt_list *list, struct
     rc = output_line(output, &t, err);
   }
   text_free(&t);
-  c->out = NULL;
   return rc ? rc : output_close(output, err);
 }
 
@@ -100,8 +107,7 @@ static int take_stored(struct cli *c, const struct eval_plan *plan, struct attem
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--data",
             "found problems with --from; expected them with --rejudge or --verifier KIND only");
   TRY(read_files(c, &s->from, list, err));
-  if (again) TRY(judge_again(c, plan, list, err));
-  return c->out ? write_attempts(c, list, err) : 0;
+  return again ? judge_again(c, plan, list, err) : 0;
 }
 
 /* Attempts go to --out, the report to stdout. */
@@ -240,8 +246,11 @@ static int run(struct cli *c, struct error *err)
   int model = stored ? 0 : 1;
   TRY(check(c, err));
   TRY(eval_plan_make(c->arena, s, c->arguments + model, c->argument_count - model, &plan, err));
+  const char *out = stored ? c->out : NULL;
+  if (stored) c->out = NULL;
   TRY(stored ? take_stored(c, &plan, &list, err) : attempt_all(c, &plan, &list, err));
-  return s->against.count ? compare(c, &plan, &list, err) : report(c, &plan, &list, err);
+  TRY(s->against.count ? compare(c, &plan, &list, err) : report(c, &plan, &list, err));
+  return out ? write_attempts(c, out, &list, err) : 0;
 }
 
 const struct command command_eval = {
