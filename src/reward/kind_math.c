@@ -140,7 +140,8 @@ static int compare_readings(struct work *w, const struct reading *gold, struct r
   *out = MATH_EQUAL;
   if (same_text(gold, given)) return 0;
   bool words = !gold->tree || math_is_choice(&w->m, gold->s, gold->n);
-  if (words && math_is_words(gold->s, gold->n) && math_same_words(&w->m, gold->s, gold->n, given->s, given->n))
+  if (words && math_is_words(gold->s, gold->n) && math_is_words(given->s, given->n) &&
+      math_same_words(&w->m, gold->s, gold->n, given->s, given->n))
     return w->m.rc;
   if (math_same_spelling(gold->s, gold->n, given->s, given->n)) return 0;
   *out = MATH_DIFFERENT;

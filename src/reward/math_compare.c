@@ -377,13 +377,14 @@ static bool is_row(const struct math_node *n)
   return n->kind == MATH_TUPLE || n->kind == MATH_MATRIX;
 }
 
-/* [1, 2] given for {1, 2} or for a list of solutions. */
+/* [1, 2, 3] for {1, 2, 3}; two entries may be an interval. Or for a list of tuples. */
 static enum math_verdict compare_square_list(struct math_comparison *c, struct math_node *gold, struct math_node *given)
 {
   struct math_list a = children(gold), b = children(given);
-  if (given->kind != MATH_TUPLE || given->open != '[' || is_array(given->child[0]))
+  const struct math_node *tuple = is_row(gold) ? gold : given;
+  if (tuple->kind != MATH_TUPLE || tuple->open != '[' || tuple->count == 2 || is_array(tuple->child[0]))
     return math_differ(c, "a tuple is no set");
-  return in_any_order(c, &a, &b, gold->kind == MATH_SET);
+  return in_any_order(c, &a, &b, gold->kind == MATH_SET || given->kind == MATH_SET);
 }
 
 /* A tuple and a list: the brackets were left out, or square ones hold a list. */

@@ -351,6 +351,12 @@ static void offer_number(struct span t, size_t from, size_t end, struct math_fou
     if (!out->count) out->why = why;
     return;
   }
+  struct span rest = {t.s, end};
+  size_t behind = from + found.start + found.length;
+  if (starts(rest, behind, " is wrong") || starts(rest, behind, " is not") || starts(rest, behind, " is incorrect")) {
+    if (!out->count) out->why = "the text says what the answer is not";
+    return;
+  }
   /* Not a part of something larger: 12 of 12x, 3 of the root of 3, an entry of a matrix. */
   size_t at = from + found.start;
   if (!may_precede(at ? t.s[at - 1] : ' ') || !may_follow((struct span){t.s, end}, at + found.length)) return;

@@ -286,6 +286,18 @@ static enum math_verdict compare_based(struct math_comparison *c, const struct m
   return same_digits(digits_of(based), digits_of(other)) ? MATH_EQUAL : math_differ(c, "the digits differ");
 }
 
+/* 3:30 p.m. is not 3:30 a.m. */
+static bool same_units(struct math *m, const struct math_node *a, const struct math_node *b)
+{
+  const struct math_unit *u, *v;
+  for (int i = 0; i < a->count; i++) {
+    (void)math_split_unit(m, a->child[i], &u);
+    (void)math_split_unit(m, b->child[i], &v);
+    if (u && v && (!math_unit_same_dimension(u, v) || !math_unit_same_noun(u, v))) return false;
+  }
+  return true;
+}
+
 /* a : b : c against another, or 2 : 3 against 2/3 */
 static enum math_verdict compare_ratios(struct math_comparison *c, struct math_node *gold, struct math_node *given)
 {
@@ -295,6 +307,7 @@ static enum math_verdict compare_ratios(struct math_comparison *c, struct math_n
     return r->count == 2 ? values(c, math_two(m, MATH_QUOTIENT, r->child[0], r->child[1]), other)
                          : math_differ(c, "one is a ratio");
   if (r->count != other->count) return math_differ(c, "the ratios have different lengths");
+  if (!same_units(m, r, other)) return math_differ(c, "the unit is another");
   for (int i = 1; i < r->count; i++) {
     struct math_node *left = math_two(m, MATH_PRODUCT, r->child[0], other->child[i]);
     struct math_node *right = math_two(m, MATH_PRODUCT, r->child[i], other->child[0]);

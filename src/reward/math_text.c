@@ -31,13 +31,22 @@ static size_t command(const char *s, size_t n, size_t i, bool *style)
   return k - i;
 }
 
+/* A sign of calculation: also the minus of -i and the ! of n!, not those of north-east and "Yes!". */
+static bool is_operator(const char *s, size_t n, size_t i)
+{
+  bool before = i && is_letter(s[i - 1]);
+  if (s[i] == '-') return !before || i + 1 == n || !is_letter(s[i + 1]);
+  if (s[i] == '!') return !(before && i > 1 && is_letter(s[i - 2]));
+  return s[i] && strchr("^_=+<>|/&", s[i]);
+}
+
 bool math_is_words(const char *s, size_t n)
 {
   bool style, any = false;
   for (size_t i = 0, step; i < n; i += step) {
     step = command(s, n, i, &style);
     if (step && !style) return false;
-    if (!step && strchr("^_=+<>|/&", s[i]) && s[i]) return false;
+    if (!step && is_operator(s, n, i)) return false;
     any = any || (!step && (is_letter(s[i]) || (unsigned char)s[i] >= 0x80));
     if (!step) step = 1;
   }
@@ -143,7 +152,7 @@ static char leading_choice(const char *s, size_t n)
 bool math_is_choice(struct math *m, const char *s, size_t n)
 {
   const char *plain = n < 40 ? math_plain_words(m, s, n) : NULL;
-  return plain && is_letter(plain[0]) && !plain[1];
+  return plain && plain[0] >= 'a' && plain[0] <= 'h' && !plain[1] && memchr(s, plain[0] - 32, n);
 }
 
 /* "yes, it is" for "yes" */

@@ -11,7 +11,7 @@ const char *math_plain_words(struct math *m, const char *s, size_t n);
 bool math_is_words(const char *s, size_t n);
 /* The same words; "Yes, it is" for yes; "(C) 12" for the choice C. */
 bool math_same_words(struct math *m, const char *gold, size_t gold_n, const char *given, size_t given_n);
-/* One letter, in brackets or not. */
+/* One letter from A to H, in brackets or not. */
 bool math_is_choice(struct math *m, const char *s, size_t n);
 /* The same characters, white space and \left, \right, \, left out. */
 bool math_same_spelling(const char *a, size_t an, const char *b, size_t bn);
