@@ -4,11 +4,14 @@
 
 struct settings {
   const char *function;
+  bool markdown;
 };
-static const struct settings defaults = {NULL};
+static const struct settings defaults = {NULL, false};
 static const struct option options[] = {
     {"--function", "F", OPTION_TEXT, offsetof(struct settings, function), 0, 0,
      "what is computed (default: the file's `function`, or METHOD)"},
+    {"--markdown", NULL, OPTION_FLAG, offsetof(struct settings, markdown), 0, 0,
+     "the functions there are, as docs/calc.md"},
 };
 
 static int list(struct cli *c, struct error *err)
@@ -27,6 +30,27 @@ static int list(struct cli *c, struct error *err)
     }
   }
   int rc = print_text(c, &t, err);
+  text_free(&t);
+  return rc;
+}
+
+static int print_page(struct cli *c, struct error *err)
+{
+  struct text t = {0};
+  text_puts(
+      &t,
+      "# Formulas\n\nMade by `assay calc --markdown`. `assay calc --in FILE` computes the formulas of a method on "
+      "numbers given in a file,\nwith the functions that runs use: so is a paper's table, or what another "
+      "framework returned, compared. A file is\n{function, inputs, cases: [{case, args, inputs}]}; "
+      "src/method/calc.h has its form.\n\n| function | what | also | file |\n|---|---|---|---|\n");
+  for (size_t i = 0; i < calc_count(); i++) {
+    const struct calc *f = calc_at(i);
+    text_printf(&t, "| `%s` | %s |", f->function, f->help);
+    for (size_t k = 0; f->also && f->also[k]; k++) text_printf(&t, "%s `%s`", k ? "," : "", f->also[k]);
+    text_printf(&t, " | src/method/calc_%s.c |\n", f->function);
+  }
+  int rc = text_finish(&t, err);
+  if (!rc) rc = print_text(c, &t, err);
   text_free(&t);
   return rc;
 }
@@ -56,6 +80,7 @@ static int run(struct cli *c, struct error *err)
   const struct settings *s = c->settings;
   json_t *document, *result, *overrides;
   const char *function = s->function ? s->function : c->argument_count ? c->arguments[0] : NULL;
+  if (s->markdown) return print_page(c, err);
   if (!c->in && !c->argument_count && !function) return list(c, err);
   if (!c->in)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--in", "found no --in FILE; expected a document {function, inputs, cases}");

@@ -47,7 +47,8 @@ static const struct option options[] = {
     {"--rejudge", NULL, OPTION_FLAG, AT(rejudge), 0, 0, "with --from: judges the stored texts again"},
     {"--against", "FILE", OPTION_LIST, AT(against), 0, 0,
      "attempts of a later run at the same problems: what has changed since --from"},
-    {"--cot", "FILE", OPTION_TEXT, AT(cot), 0, 0, "CoT-Pass@K from a judge's lines {problem, sample, verdicts}"},
+    {"--cot", "FILE", OPTION_LIST, AT(cot), 0, 0,
+     "CoT-Pass@K from a judge's lines {problem, sample, verdicts}, or attempts judged by one; several add up"},
     {"--svg", "FILE", OPTION_TEXT, AT(svg), 0, 0, "pass@k over k as a picture"},
 };
 
@@ -206,14 +207,15 @@ static int report(struct cli *c, const struct eval_plan *plan, const struct atte
   struct cot_report cot;
   struct text t = {0};
   TRY(eval_report_make(c->arena, list, plan->ks, plan->k_count, &r, err));
-  if (s->cot) TRY(cot_report_make(c->arena, list, s->cot, COT_SPLIT, plan->ks, plan->k_count, &cot, err));
-  if (s->svg) TRY(plot_report(c, &r, s->cot ? &cot : NULL, err));
+  if (s->cot.count)
+    TRY(cot_report_make(c->arena, list, s->cot.items, s->cot.count, COT_SPLIT, plan->ks, plan->k_count, &cot, err));
+  if (s->svg) TRY(plot_report(c, &r, s->cot.count ? &cot : NULL, err));
   if (c->json) {
     eval_report_put_json(&t, &r);
-    if (s->cot) t.size--, text_puts(&t, ", \"cot\": "), cot_report_put_json(&t, &cot), text_puts(&t, "}");
+    if (s->cot.count) t.size--, text_puts(&t, ", \"cot\": "), cot_report_put_json(&t, &cot), text_puts(&t, "}");
   } else {
     eval_report_put_text(&t, &r);
-    if (s->cot) cot_report_put_text(&t, &cot);
+    if (s->cot.count) cot_report_put_text(&t, &cot);
   }
   int rc = print_result(c, &t, err);
   text_free(&t);
@@ -232,7 +234,7 @@ static int check(const struct cli *c, struct error *err)
   if (lone && !s->from.count)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, lone, "found %s without --from; expected --from FILE with stored attempts",
             lone);
-  if (s->against.count && s->cot)
+  if (s->against.count && s->cot.count)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--cot", "found --cot with --against; expected one of them");
   return 0;
 }

@@ -12,8 +12,8 @@
 
 /* Options as they were given; negative numbers and NULL: not given. */
 struct eval_given {
-  struct option_list data, from, against;
-  const char *recipe, *verifier, *k, *by, *stop, *system, *suffix, *cot, *svg;
+  struct option_list data, from, against, cot;
+  const char *recipe, *verifier, *k, *by, *stop, *system, *suffix, *svg;
   int64_t samples, problems, max_new_tokens, slots, top_k;
   double temperature, top_p, min_p;
   bool greedy, rejudge;

@@ -5,8 +5,16 @@
 #include "core/math.h"
 #include "eval/groups.h"
 
+/* What is known of an attempt's chain. */
 struct judged {
-  bool known, rules[COT_RULES];
+  struct call *calls; /* the last first */
+  size_t count, file; /* calls; number of the last file with a line about it */
+  bool rules[COT_RULES];
+};
+
+struct call {
+  int verdict;
+  struct call *before;
 };
 
 struct reading {
@@ -15,6 +23,7 @@ struct reading {
   const struct attempt **sorted; /* by problem and sample */
   struct judged *judged;         /* [list->count] */
   enum cot_bad bad;
+  size_t file; /* number of the file being read, from 1 */
   struct cot_report *out;
 };
 
@@ -57,29 +66,49 @@ static int read_verdict(const json_t *v)
   return json_is_string(v) ? cot_read_verdict(json_string_value(v), json_string_length(v)) : COT_BAD;
 }
 
+static int add_call(struct reading *r, struct judged *j, int verdict, struct error *err)
+{
+  struct call *call = ARENA_NEW(r->arena, struct call, 1, "eval", err);
+  if (!call) return err->code;
+  *call = (struct call){verdict, j->calls};
+  j->calls = call;
+  j->count++;
+  r->out->calls++;
+  r->out->bad += verdict == COT_BAD;
+  return 0;
+}
+
 static int take_line(struct reading *r, const json_t *line, struct error *err)
 {
-  const json_t *list = json_object_get(line, "verdicts");
+  const json_t *list = json_object_get(line, "verdicts"), *correct = json_object_get(line, "correct");
   const struct attempt *t;
   size_t n = json_array_size(list);
-  if (!json_is_object(line) || !n)
+  if (!n && !json_is_boolean(correct))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "verdicts",
-            "found no verdicts; expected {\"problem\", \"sample\", \"verdicts\": [true, false, ...]}");
+            "found no verdicts; expected {\"problem\", \"sample\", \"verdicts\": [true, false, ...]}, or \"correct\"");
   TRY(find_attempt(r, line, &t, err));
   struct judged *j = &r->judged[t - r->list->items];
-  if (j->known)
+  if (j->file == r->file)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "sample", "found a second line about problem \"%s\", sample %lld; expected one",
             t->problem, (long long)t->sample);
+  j->file = r->file;
+  for (size_t i = 0; i < n; i++) TRY(add_call(r, j, read_verdict(json_array_get(list, i)), err));
+  if (n) return 0;
+  return add_call(r, j, json_is_true(json_object_get(line, "failed")) ? COT_BAD : read_verdict(correct), err);
+}
+
+/* Each attempt's calls to what the rules say. */
+static int combine(struct reading *r, struct error *err)
+{
   struct arena_mark mark = arena_mark(r->arena);
-  int *verdicts = ARENA_NEW(r->arena, int, n, "eval", err);
+  int *verdicts = ARENA_NEW(r->arena, int, r->out->calls, "eval", err);
   if (!verdicts) return err->code;
-  for (size_t i = 0; i < n; i++) {
-    verdicts[i] = read_verdict(json_array_get(list, i));
-    r->out->bad += verdicts[i] == COT_BAD;
+  for (size_t i = 0; i < r->list->count; i++) {
+    struct judged *j = &r->judged[i];
+    size_t n = 0;
+    for (const struct call *call = j->calls; call; call = call->before) verdicts[n++] = call->verdict;
+    if (n) cot_combine(verdicts, n, r->bad, j->rules);
   }
-  r->out->calls += n;
-  j->known = true;
-  cot_combine(verdicts, n, r->bad, j->rules);
   arena_release(r->arena, mark);
   return 0;
 }
@@ -116,7 +145,7 @@ static struct counts count_group(const struct reading *r, const struct eval_grou
   struct counts c = {.right = group->right, .wrong = group->count - group->right};
   for (size_t i = group->first; i < group->first + group->count; i++) {
     const struct judged *j = &r->judged[g->items[i] - r->list->items];
-    if (!j->known) continue;
+    if (!j->count) continue;
     if (!g->items[i]->correct) {
       c.wrong_judged++;
       c.wrong_right += j->rules[COT_MAJORITY];
@@ -161,8 +190,8 @@ static void divide(struct cot_report *out)
   }
 }
 
-int cot_report_make(struct arena *a, const struct attempt_list *list, const char *path, enum cot_bad bad,
-                    const int64_t *ks, size_t count, struct cot_report *out, struct error *err)
+int cot_report_make(struct arena *a, const struct attempt_list *list, const char *const *paths, size_t path_count,
+                    enum cot_bad bad, const int64_t *ks, size_t count, struct cot_report *out, struct error *err)
 {
   struct reading r = {.arena = a, .list = list, .bad = bad, .out = out};
   struct eval_groups groups;
@@ -180,7 +209,8 @@ int cot_report_make(struct arena *a, const struct attempt_list *list, const char
   if (!r.judged) return err->code;
   for (size_t i = 0; i < list->count; i++) r.sorted[i] = &list->items[i];
   qsort(r.sorted, list->count, sizeof *r.sorted, by_sample);
-  TRY(read_file(&r, path, err));
+  for (r.file = 1; r.file <= path_count; r.file++) TRY(read_file(&r, paths[r.file - 1], err));
+  TRY(combine(&r, err));
   out->problems = groups.count;
   for (size_t i = 0; i < groups.count; i++) {
     struct counts c = count_group(&r, &groups, &groups.groups[i]);

@@ -1,7 +1,9 @@
 /* eval/cot_report: CoT-Pass@K of stored attempts from a judge's verdicts about their chains of thought (eval/cot.h).
  *
- * A line of the judge's file: {problem, sample, seed?, verdicts: [...]}, a verdict true or false, 1 or 0, null (none),
- * or the judge's own words, of which cot_read_verdict reads the last \boxed{yes} or \boxed{no}.
+ * A line of a judge's file: {problem, sample, seed?, verdicts: [...]}, a verdict true or false, 1 or 0, null (none), or
+ * the judge's own words, of which cot_read_verdict reads the last \boxed{yes} or \boxed{no}. Without verdicts the
+ * line's `correct` is one (null where it is `failed`): attempts that assay eval --from judged again by a `judge` are
+ * such a file. Several files add up: three calls may be three files.
  */
 #ifndef ASSAY_EVAL_COT_REPORT_H
 #define ASSAY_EVAL_COT_REPORT_H
@@ -25,10 +27,11 @@ struct cot_report {
   } at[EVAL_MAX_K];
 };
 
-/* A verdict about an attempt that the list lacks, or a second one, is ERROR_INPUT at FILE:LINE. ks as in
- * eval_report_make. */
-int cot_report_make(struct arena *a, const struct attempt_list *list, const char *path, enum cot_bad bad,
-                    const int64_t *ks, size_t count, struct cot_report *out, struct error *err) MUST_USE;
+/* A verdict about an attempt that the list lacks, or a second line of a file about one, is ERROR_INPUT at FILE:LINE. ks
+ * as in eval_report_make. */
+int cot_report_make(struct arena *a, const struct attempt_list *list, const char *const *paths, size_t path_count,
+                    enum cot_bad bad, const int64_t *ks, size_t count, struct cot_report *out,
+                    struct error *err) MUST_USE;
 void cot_report_put_json(struct text *t, const struct cot_report *r);
 void cot_report_put_text(struct text *t, const struct cot_report *r);
 

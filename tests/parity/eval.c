@@ -143,7 +143,7 @@ static void test_cot(void **state)
   const int64_t ks[] = {1, 2, 4};
   CHECK(mkstemp(path) >= 0);
   write_verdicts(path, &list);
-  CHECK_OK(cot_report_make(arena, &list, path, COT_SPLIT, ks, 3, &r, &err), &err);
+  CHECK_OK(cot_report_make(arena, &list, &(const char *){path}, 1, COT_SPLIT, ks, 3, &r, &err), &err);
   for (int rule = 0; rule < COT_RULES; rule++) {
     const json_t *of = json_object_get(means, cot_rule_names[rule]);
     CHECK_INT(json_object_size(of), 3);

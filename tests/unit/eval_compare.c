@@ -274,13 +274,13 @@ static void test_cot(void **state)
   const char *lines =
       "{\"problem\": \"a\", \"sample\": 0, \"verdicts\": [true, true, false]}\n"
       "{\"problem\": \"a\", \"sample\": 1, \"verdicts\": [\"fine \\\\boxed{no}\", 0, null]}\n"
-      "{\"problem\": \"a\", \"sample\": 2, \"verdicts\": [false]}\n";
+      "{\"problem\": \"a\", \"sample\": 2, \"correct\": false}\n";
   struct attempt_list l = {0};
   struct cot_report r;
   CHECK(mkstemp(path) >= 0);
   CHECK_OK(file_append(path, lines, strlen(lines), false, &err), &err);
   add(&l, "a", 2, 4), add(&l, "b", 0, 4);
-  CHECK_OK(cot_report_make(arena, &l, path, COT_SPLIT, NULL, 0, &r, &err), &err);
+  CHECK_OK(cot_report_make(arena, &l, &(const char *){path}, 1, COT_SPLIT, NULL, 0, &r, &err), &err);
   CHECK_INT(r.calls, 7);
   CHECK_INT(r.bad, 1);
   CHECK_INT(r.judged, 2);
@@ -294,15 +294,22 @@ static void test_cot(void **state)
   CHECK_CLOSE(r.alpha, 1, 1e-15, "the one right chain has a right answer");
   CHECK_CLOSE(r.beta, 1.0 / 3, 1e-15,
               "one right answer to two wrong ones, of which one was judged and stands for both");
+  /* The same from two files: twice as many calls. */
+  const char *const twice[] = {path, path};
+  CHECK_OK(cot_report_make(arena, &l, twice, 2, COT_SPLIT, NULL, 0, &r, &err), &err);
+  CHECK_INT(r.calls, 14);
+  CHECK_CLOSE(r.chain[COT_MAJORITY], 0.5, 1e-15, rounding);
   const char *again = "{\"problem\": \"a\", \"sample\": 0, \"verdicts\": [true]}\n";
   CHECK_OK(file_append(path, again, strlen(again), false, &err), &err);
-  CHECK_ERROR(cot_report_make(arena, &l, path, COT_SPLIT, NULL, 0, &r, &err), &err, ERROR_INPUT, "second line");
+  CHECK_ERROR(cot_report_make(arena, &l, &(const char *){path}, 1, COT_SPLIT, NULL, 0, &r, &err), &err, ERROR_INPUT,
+              "second line");
   CHECK_INT(err.line, 4);
   error_clear(&err);
   CHECK_OK(file_truncate(path, 0, &err), &err);
   const char *unknown = "{\"problem\": \"c\", \"sample\": 0, \"verdicts\": [true]}\n";
   CHECK_OK(file_append(path, unknown, strlen(unknown), false, &err), &err);
-  CHECK_ERROR(cot_report_make(arena, &l, path, COT_SPLIT, NULL, 0, &r, &err), &err, ERROR_INPUT, "0 attempts");
+  CHECK_ERROR(cot_report_make(arena, &l, &(const char *){path}, 1, COT_SPLIT, NULL, 0, &r, &err), &err, ERROR_INPUT,
+              "0 attempts");
   remove(path);
 }
 
