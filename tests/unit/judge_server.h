@@ -81,9 +81,10 @@ static bool server_read(int fd, char *request)
   return true;
 }
 
-static void server_answer(int fd, const struct step *step)
+/* The answer's head and body, one behind the other, without what is cut off. */
+static void server_put(const struct step *step, struct text *out)
 {
-  struct text body = {0}, head = {0};
+  struct text body = {0};
   if (step->content) {
     text_puts(&body,
               "{\"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
@@ -93,32 +94,35 @@ static void server_answer(int fd, const struct step *step)
                 step->finish ? step->finish : "stop");
   } else
     text_puts(&body, step->body ? step->body : "");
-  text_printf(&head, "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
+  text_printf(out, "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
               step->status ? step->status : 200, body.size, step->headers ? step->headers : "");
-  server_send(fd, head.bytes, head.size);
-  server_send(fd, body.bytes, body.size - step->cut);
-  text_free(&head);
+  text_add(out, body.bytes, body.size - step->cut);
   text_free(&body);
 }
 
+/* The script is looked at under the lock alone, so that a test may let go of it when it has its answer. */
 static void *server_talk(void *arg)
 {
   struct connection *c = arg;
   struct server *s = c->server;
   char *request = memory_alloc(REQUEST, 1, "test", NULL);
-  while (server_read(c->fd, request)) {
+  for (bool more = true; more && server_read(c->fd, request);) {
+    struct text answer = {0};
     pthread_mutex_lock(&s->lock);
     const struct step *step = &s->steps[s->asked < s->step_count ? s->asked : s->step_count - 1];
+    int delay = step->delay_ms;
+    more = !step->cut;
     memcpy(s->asked ? s->last : s->first, request, REQUEST);
     s->asked++;
     if (++s->now > s->most) s->most = s->now;
+    server_put(step, &answer);
     pthread_mutex_unlock(&s->lock);
-    server_sleep(s, step->delay_ms);
+    server_sleep(s, delay);
     pthread_mutex_lock(&s->lock);
     s->now--;
     pthread_mutex_unlock(&s->lock);
-    server_answer(c->fd, step);
-    if (step->cut) break;
+    server_send(c->fd, answer.bytes, answer.size);
+    text_free(&answer);
   }
   shutdown(c->fd, SHUT_RDWR);
   memory_free(request);
