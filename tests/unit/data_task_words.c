@@ -152,8 +152,7 @@ static void test_hostile(void **state)
                                        "\\boxed{",
                                        "<answer>",
                                        "answer is ",
-                                       "\xff\xfe\x00"
-                                       "x",
+                                       "\xff\xfe\177",
                                        "disk ",
                                        "P \xe2\x86\x92 ",
                                        "not ",
