@@ -1,9 +1,11 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "cli/eval_generate.h"
+#include "cli/eval_perplexity.h"
 #include "cli/eval_recipe.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/math.h"
 #include "eval/compare.h"
 #include "eval/cot_report.h"
 #include "eval/plot.h"
@@ -49,6 +51,8 @@ static const struct option options[] = {
      "attempts of a later run at the same problems: what has changed since --from"},
     {"--cot", "FILE", OPTION_LIST, AT(cot), 0, 0,
      "CoT-Pass@K from a judge's lines {problem, sample, verdicts}, or attempts judged by one; several add up"},
+    {"--perplexity", "MODEL", OPTION_TEXT, AT(perplexity), 0, 0,
+     "with --from: how likely this model finds the stored answers; needs --data or --recipe as they were"},
     {"--svg", "FILE", OPTION_TEXT, AT(svg), 0, 0, "pass@k over k as a picture"},
 };
 
@@ -104,9 +108,9 @@ static int take_stored(struct cli *c, const struct eval_plan *plan, struct attem
 {
   const struct eval_given *s = c->settings;
   bool again = s->rejudge || s->verifier;
-  if (plan->generate.data_count && !again)
+  if (plan->generate.data_count && !again && !s->perplexity)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--data",
-            "found problems with --from; expected them with --rejudge or --verifier KIND only");
+            "found problems with --from; expected them with --rejudge, --verifier KIND or --perplexity MODEL only");
   TRY(read_files(c, &s->from, list, err));
   return again ? judge_again(c, plan, list, err) : 0;
 }
@@ -127,6 +131,69 @@ static int attempt_all(struct cli *c, const struct eval_plan *plan, struct attem
   TRY(eval_generate(c, c->arguments[0], &plan->generate, output, list, err));
   c->out = NULL;
   return output ? output_close(output, err) : 0;
+}
+
+/* ---- perplexity -------------------------------------------------------------------------------------------------- */
+
+/* Those that are known, ascending. */
+static int score_list(struct cli *c, struct perplexity *p, const struct attempt_list *l, double **out, size_t *count,
+                      struct error *err)
+{
+  *out = ARENA_NEW(c->arena, double, l->count, "eval", err);
+  if (!*out) return err->code;
+  TRY(perplexity_score(p, l, *out, err));
+  eval_sort(*out, l->count);
+  for (*count = l->count; *count && math_is_nan((*out)[*count - 1]);) --*count;
+  if (!*count) FAIL(err, ERROR_INPUT, "found no attempt with a text that fits the model; expected at least one");
+  return 0;
+}
+
+static void put_quartiles(struct cli *c, struct text *t, const char *name, const double *x, size_t n)
+{
+  double low = eval_quantile(x, n, 0.25), middle = eval_quantile(x, n, 0.5), high = eval_quantile(x, n, 0.75);
+  if (!c->json) {
+    text_printf(t, "perplexity %-7s %.3f median, %.3f to %.3f the middle half of %zu answers\n", name, middle, low,
+                high, n);
+    return;
+  }
+  text_printf(t, "\"%s\": {\"count\": %zu, \"quartiles\": [", *name ? name : "answers", n);
+  json_put_f64(t, low);
+  text_puts(t, ", ");
+  json_put_f64(t, middle);
+  text_puts(t, ", ");
+  json_put_f64(t, high);
+  text_puts(t, "]}");
+}
+
+/* Perplexities of the answers before (and after, where there is such a list) under the model of --perplexity. */
+static int put_perplexity(struct cli *c, const struct eval_plan *plan, const struct attempt_list *list,
+                          const struct attempt_list *after, struct text *t, struct error *err)
+{
+  const struct eval_given *s = c->settings;
+  struct perplexity *p;
+  double *x, *y;
+  size_t n, m;
+  if (!plan->generate.data_count)
+    FAIL_AT(
+        err, ERROR_INPUT, NULL, 0, "--perplexity",
+        "found --perplexity without problems; expected --data FILE or --recipe FILE, as when the attempts were made");
+  TRY(perplexity_open(c, s->perplexity, &plan->generate, &p, err));
+  TRY(score_list(c, p, list, &x, &n, err));
+  if (c->json) t->size--, text_puts(t, ", \"perplexity\": {");
+  put_quartiles(c, t, after ? "before" : "", x, n);
+  if (after) {
+    TRY(score_list(c, p, after, &y, &m, err));
+    struct boundary_portion portion = boundary_lower_portion(y, m, x, n);
+    if (c->json) text_puts(t, ", ");
+    put_quartiles(c, t, "after", y, m);
+    text_printf(t,
+                c->json ? ", \"after_below_median\": %.6f, \"after_lower\": %.6f"
+                        : "           %.1f %% of those after lie below the median before; after is lower in %.1f %% "
+                          "of all pairs\n",
+                c->json ? portion.below : 100 * portion.below, c->json ? portion.lower : 100 * portion.lower);
+  }
+  if (c->json) text_puts(t, "}}");
+  return 0;
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -176,7 +243,8 @@ static int compare(struct cli *c, const struct eval_plan *plan, const struct att
     eval_comparison_put_json(&t, &r);
   else
     eval_comparison_put_text(&t, &r, LISTED);
-  int rc = print_result(c, &t, err);
+  int rc = s->perplexity ? put_perplexity(c, plan, list, &after, &t, err) : 0;
+  if (!rc) rc = print_result(c, &t, err);
   text_free(&t);
   return rc;
 }
@@ -217,7 +285,8 @@ static int report(struct cli *c, const struct eval_plan *plan, const struct atte
     eval_report_put_text(&t, &r);
     if (s->cot.count) cot_report_put_text(&t, &cot);
   }
-  int rc = print_result(c, &t, err);
+  int rc = s->perplexity ? put_perplexity(c, plan, list, NULL, &t, err) : 0;
+  if (!rc) rc = print_result(c, &t, err);
   text_free(&t);
   return rc;
 }
@@ -226,7 +295,7 @@ static int check(const struct cli *c, struct error *err)
 {
   const struct eval_given *s = c->settings;
   const char *both = "assay eval MODEL --data DATA, or assay eval --from FILE";
-  const char *lone = s->rejudge ? "--rejudge" : s->against.count ? "--against" : NULL;
+  const char *lone = s->rejudge ? "--rejudge" : s->against.count ? "--against" : s->perplexity ? "--perplexity" : NULL;
   if (s->from.count && c->argument_count && !s->recipe)
     FAIL(err, ERROR_INPUT, "found both MODEL and --from; expected: %s", both);
   if (!s->from.count && !c->argument_count)

@@ -83,6 +83,15 @@ for i in 1 2 3 4 5; do echo "{\"id\": \"p$i\", \"prompt\": \"$i+0=\", \"answer\"
 "$assay" eval run --data problems.jsonl --verifier number --samples 2 --max-new-tokens 5 --out file.jsonl --quiet >file.txt || fail "eval of a file: exit status $?"
 [ "$(cut -d'"' -f4 file.jsonl | sort -u | tr '\n' ' ')" = "p1 p2 p3 p4 p5 " ] || fail "attempts of a file have other ids"
 
+# Perplexity of stored answers: what assay score says of the same tokens.
+sed -n 1p file.jsonl >one.jsonl
+text=$(sed -E 's/.*"text": "([^"]*)".*/\1/' one.jsonl)
+"$assay" eval --from one.jsonl --data problems.jsonl --verifier number --perplexity run --json --quiet >perplexity.json || fail "--perplexity: exit status $?"
+got=$(sed -E 's/.*"quartiles": \[([^,]*),.*/\1/' perplexity.json)
+want=$(echo "{\"prompt\": \"1+0=\", \"completion\": \"$text\"}" | "$assay" score run --quiet | sed -E 's/.*"logp": \[([^]]*)\].*/\1/' |
+  awk -F', ' '{ for (i = 1; i <= NF; i++) sum += $i; printf "%.10g", exp(-sum / NF) }')
+awk -v a="$got" -v b="$want" 'BEGIN { exit !(b > 1 && a / b - 1 < 1e-6 && b / a - 1 < 1e-6) }' || fail "perplexity $got, by assay score $want"
+
 printf 'data: {path: problems.jsonl, verifier: number}\nsampels: 3\n' >wrong.yaml
 refused() {
   local want=$1 text=$2
@@ -100,6 +109,8 @@ refused 2 'verifier' run --data problems.jsonl
 refused 2 'number' run --data problems.jsonl --verifier numbr
 refused 2 '--k 1,8' run --data problems.jsonl --verifier number --k 1,8 --samples 4
 refused 2 '--from' run --from first.jsonl
+refused 2 '--perplexity' --from file.jsonl --perplexity run
+refused 2 'the data lack' --from first.jsonl --data problems.jsonl --verifier number --rejudge --perplexity run
 refused 2 'twice' --from first.jsonl --from second.jsonl
 refused 2 '--against' run --data problems.jsonl --verifier number --against first.jsonl
 refused 2 'no problem in both' --from first.jsonl --against file.jsonl
