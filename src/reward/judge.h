@@ -22,7 +22,7 @@
       {"key_env", SETTING_TEXT, 0, 0, NULL, NULL, "environment variable that holds the key; unset: no key is sent"},  \
       {"prompt", SETTING_TEXT, 0, 0, NULL, NULL, "what the judge is told to be, in place of \"a careful examiner\""}, \
       {"temperature", SETTING_REAL, 0, 2, "0", NULL, "of the judge's sampler"},                                       \
-      {"max_tokens", SETTING_INT, 1, 1000000, "1024", NULL, "most tokens that the judge may write"},                  \
+      {"max_tokens", SETTING_INT, 0, 1000000, "1024", NULL, "most tokens that the judge may write; 0: not said"},     \
       {"reply_format",                                                                                                \
        SETTING_TEXT,                                                                                                  \
        0,                                                                                                             \

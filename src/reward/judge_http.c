@@ -311,7 +311,7 @@ static const char *advice(long status)
   return status == 401 || status == 403 ? "; set key_env to the variable that holds a key which it takes"
          : status == 404                ? "; are url and model right?"
          : status == 400 || status == 422
-             ? "; does it know logprobs and reply_format? (logprobs: 0, reply_format: text)"
+             ? "; what it does not know can be left out (logprobs: 0, max_tokens: 0, reply_format: text)"
          : status == 429 ? "; lower concurrency or raise retries"
          : status == 413 ? "; the question is too long for it"
                          : "";

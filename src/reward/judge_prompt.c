@@ -101,7 +101,8 @@ void judge_request_put(const struct judge_model *m, const struct judge_ask *ask,
   }
   text_puts(out, "],\"temperature\":");
   json_put_f64(out, m->temperature);
-  text_printf(out, ",\"max_tokens\":%lld,\"stream\":false", (long long)m->max_tokens);
+  if (m->max_tokens) text_printf(out, ",\"max_tokens\":%lld", (long long)m->max_tokens);
+  text_puts(out, ",\"stream\":false");
   if (ask->logprobs) text_printf(out, ",\"logprobs\":true,\"top_logprobs\":%d", ask->logprobs);
   put_format(m->reply_format, ask->schema, out);
   text_puts(out, "}");

@@ -15,7 +15,7 @@ struct judge_part {
 struct judge_model {
   const char *name, *prompt; /* prompt NULL: the default */
   double temperature;
-  int64_t max_tokens;
+  int64_t max_tokens;       /* 0: not sent */
   const char *reply_format; /* "text", "json", "schema" */
 };
 

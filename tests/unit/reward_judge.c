@@ -1,10 +1,13 @@
 /* Judges behind HTTP: right verdicts, and every way in which a server gives none; the cache; the bound on questions. */
 #define _GNU_SOURCE
+#include <sys/wait.h>
+
 #include "judge_server.h"
 #include "reward_case.h"
 
 #include "core/file.h"
 #include "reward/journal.h"
+#include "reward/judge_cache.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define LINE         "{\"question\": \"What is 2+2?\", \"answer\": \"4\"}"
@@ -89,6 +92,13 @@ static void test_scores(void **state)
   CHECK(PLAY("scale_low=0;scale_high=1", {.content = "{\"score\": 1}"}).correct);
   CHECK(PLAY("scale_low=0;scale_high=100;threshold=70", {.content = "{\"score\": 70}"}).correct);
   CHECK(!PLAY("scale_low=0;scale_high=100;threshold=70", {.content = "{\"score\": 69.9}"}).correct);
+  /* what else stands in the request */
+  CHECK(strstr(server->first, "\"max_tokens\":1024,") && !strstr(server->first, "response_format"));
+  CHECK(PLAY("max_tokens=0;reply_format=schema;prompt=Be strict.", {.content = "{\"score\": 5}"}).correct);
+  CHECK(!strstr(server->first, "max_tokens") && strstr(server->first, "\"minimum\":1,\"maximum\":5"));
+  CHECK(strstr(server->first, "{\"role\":\"system\",\"content\":\"Be strict.\"}") != NULL);
+  CHECK(PLAY("reply_format=json", {.content = "{\"score\": 5}"}).correct);
+  CHECK(strstr(server->first, "\"response_format\":{\"type\":\"json_object\"}") != NULL);
   /* thoughts are not shown, and one that never ends is no response */
   server_script(server, &(struct step){.content = "{\"score\": 5}"}, 1);
   CHECK(ask(start("judge", "", 5), "<think>SECRET</think>four").correct);
@@ -244,7 +254,8 @@ static void test_refusals(void **state)
   check_failed(PLAY("", {.status = 401, .body = "{\"error\": {\"message\": \"bad key\"}}"}),
                "401: \"bad key\"; set key_env");
   CHECK_INT(server_asked(server), 1);
-  check_failed(PLAY("", {.status = 400, .body = "{\"error\": \"no logprobs\"}"}), "400: \"no logprobs\"; does it know");
+  check_failed(PLAY("", {.status = 400, .body = "{\"error\": \"no logprobs\"}"}),
+               "400: \"no logprobs\"; what it does not know");
   check_failed(PLAY("", {.status = 404, .body = "not here"}), "404: \"not here\"; are url and model right?");
   check_failed(PLAY("", {.status = 302, .headers = "Location: http://127.0.0.1:1/\r\n"}), "status 302");
   check_failed(PLAY("", {.body = "<html>welcome</html>"}), "no JSON");
@@ -454,6 +465,39 @@ static void test_threads(void **state)
   CHECK_INT(server_asked(server), asked);
 }
 
+/* Processes that write at the same time lose no line and mix none. */
+static void test_processes(void **state)
+{
+  (void)state;
+  enum { PROCESSES = 4, LINES = 200 };
+  char *path = arena_printf(arena, "test", &err, "%s/cache", folder);
+  struct judge_cached got, kept = {.verdict = "{\"score\":4}", .has_expected = true, .expected = 3.5};
+  pid_t children[PROCESSES];
+  uint8_t key[32] = {0};
+  struct judge_cache *cache;
+  bool found;
+  for (int i = 0; i < PROCESSES; i++) {
+    children[i] = fork();
+    if (children[i]) continue;
+    int rc = judge_cache_open(arena, path, &cache, &err);
+    for (int line = 0; line < LINES && !rc; line++) {
+      key[0] = (uint8_t)i;
+      key[1] = (uint8_t)line;
+      rc = judge_cache_add(cache, key, &kept, &err);
+    }
+    _exit(rc);
+  }
+  for (int i = 0, status; i < PROCESSES; i++) CHECK(waitpid(children[i], &status, 0) == children[i] && !status);
+  CHECK_OK(judge_cache_open(arena, path, &cache, &err), &err);
+  for (int i = 0; i < PROCESSES * LINES; i++) {
+    key[0] = (uint8_t)(i / LINES);
+    key[1] = (uint8_t)(i % LINES);
+    CHECK_OK(judge_cache_find(cache, key, &found, &got, &err), &err);
+    CHECK(found && got.has_expected && got.expected == 3.5);
+    CHECK_STR(got.verdict, kept.verdict);
+  }
+}
+
 /* A verdict that the journal has is not asked for again, even where the judge is gone. */
 static void test_journal(void **state)
 {
@@ -557,9 +601,9 @@ int main(void)
 {
   log_set_quiet(true);
   const struct CMUnitTest tests[] = {
-      JUDGE_CASE(test_scores),   JUDGE_CASE(test_expected_score), JUDGE_CASE(test_replies), JUDGE_CASE(test_injection),
-      JUDGE_CASE(test_retries),  JUDGE_CASE(test_refusals),       JUDGE_CASE(test_time),    JUDGE_CASE(test_key),
-      JUDGE_CASE(test_settings), JUDGE_CASE(test_cache),          JUDGE_CASE(test_threads), JUDGE_CASE(test_journal),
-      JUDGE_CASE(test_rubric)};
+      JUDGE_CASE(test_scores),    JUDGE_CASE(test_expected_score), JUDGE_CASE(test_replies), JUDGE_CASE(test_injection),
+      JUDGE_CASE(test_retries),   JUDGE_CASE(test_refusals),       JUDGE_CASE(test_time),    JUDGE_CASE(test_key),
+      JUDGE_CASE(test_settings),  JUDGE_CASE(test_cache),          JUDGE_CASE(test_threads), JUDGE_CASE(test_journal),
+      JUDGE_CASE(test_processes), JUDGE_CASE(test_rubric)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
