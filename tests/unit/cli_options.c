@@ -10,6 +10,7 @@ struct settings {
   double share;
   const char *name;
   uint64_t size;
+  struct option_list also;
 };
 static const struct settings defaults = {.count = 7, .share = 0.5, .name = "x"};
 static const struct option options[] = {
@@ -18,6 +19,7 @@ static const struct option options[] = {
     {"--share", "X", OPTION_REAL, offsetof(struct settings, share), 0, 1, "a share"},
     {"--name", "TEXT", OPTION_TEXT, offsetof(struct settings, name), 0, 0, "a name"},
     {"--size", "SIZE", OPTION_SIZE, offsetof(struct settings, size), 0, 0, "a size"},
+    {"--also", "TEXT", OPTION_LIST, offsetof(struct settings, also), 0, 0, "a text, several times"},
 };
 static const struct command command = {.name = "try",
                                        .help = "Tries",
@@ -25,7 +27,7 @@ static const struct command command = {.name = "try",
                                        .about = "About.",
                                        .example = "assay try a",
                                        .options = options,
-                                       .option_count = 5,
+                                       .option_count = 6,
                                        .defaults = &defaults,
                                        .settings_size = sizeof defaults,
                                        .least = 1,
@@ -53,6 +55,24 @@ static int parse(const char *line)
   cli = (struct cli){.command = &command, .arena = arena};
   help = false;
   return cli_parse(&cli, argc, argv, &help, &err);
+}
+
+/* In the order of the line; one more than there is room for is an error. */
+static void test_list(void **state)
+{
+  (void)state;
+  CHECK_OK(parse("--also one a --also=two"), &err);
+  const struct settings *s = cli.settings;
+  CHECK_INT(s->also.count, 2);
+  CHECK_STR(s->also.items[0], "one");
+  CHECK_STR(s->also.items[1], "two");
+  struct option_list full = {.count = OPTION_LIST_MOST};
+  static const struct option one[] = {{"--also", "TEXT", OPTION_LIST, 0, 0, 0, "a text, several times"}};
+  const struct command crowded = {
+      .name = "try", .options = one, .option_count = 1, .defaults = &full, .settings_size = sizeof full, .most = 0};
+  char word[] = "--also", value[] = "x", *argv[] = {word, value};
+  cli = (struct cli){.command = &crowded, .arena = arena};
+  CHECK_ERROR(cli_parse(&cli, 2, argv, &help, &err), &err, ERROR_INPUT, "more than 64 times");
 }
 
 static void test_values(void **state)
@@ -169,9 +189,9 @@ static void test_error_object(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_wrong),
-                                     cmocka_unit_test(test_sizes), cmocka_unit_test(test_table),
-                                     cmocka_unit_test(test_error_object)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_list),  cmocka_unit_test(test_values),
+                                     cmocka_unit_test(test_wrong), cmocka_unit_test(test_sizes),
+                                     cmocka_unit_test(test_table), cmocka_unit_test(test_error_object)};
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(arena);
   return rc;
