@@ -213,3 +213,10 @@ int verifier_set_find(struct verifier_set *set, const struct problem *p, const s
   *out = o->config;
   return 0;
 }
+
+bool verifier_set_waits(const struct verifier_set *set)
+{
+  for (const struct opened *o = set->first; o; o = o->next)
+    if (o->config->verifier->outside) return true;
+  return false;
+}

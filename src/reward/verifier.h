@@ -95,6 +95,9 @@ int verifier_set_create(struct arena *a, double timeout, struct verifier_set **o
 int verifier_set_find(struct verifier_set *set, const struct problem *p, const struct verifier_config **out,
                       struct error *err) MUST_USE;
 
+/* Does a kind that was found look outside? Its threads wait rather than compute: there should be more of them. */
+bool verifier_set_waits(const struct verifier_set *set);
+
 size_t verifier_count(void);
 const struct verifier *verifier_at(size_t i);
 

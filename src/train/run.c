@@ -128,6 +128,9 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
 
 /* ---- opening: weights and workspaces ---------------------------------------------------------------------------- */
 
+/* Threads that judge where a kind waits for the outside; it bounds by itself what runs at a time. */
+enum { WAITING_JUDGES = 8 };
+
 static int open_engines(struct run *r, struct error *err)
 {
   struct session *s = &r->session;
@@ -135,8 +138,9 @@ static int open_engines(struct run *r, struct error *err)
   if (r->recipe->kind == RECIPE_TRAIN) {
     TRY(generator_create(r->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &r->plan.generate,
                          &r->generator, err));
+    bool more = verifier_set_waits(r->verifiers) && r->plan.threads < WAITING_JUDGES;
     struct verify_queue_options q = {
-        .workers = r->plan.threads, .before = r->hooks.before_verdict, .arg = r->hooks.arg};
+        .workers = more ? WAITING_JUDGES : r->plan.threads, .before = r->hooks.before_verdict, .arg = r->hooks.arg};
     TRY(verify_queue_create(r->arena, &q, &r->verify, err));
   }
   TRY(trainer_create(r->arena, s->model, &r->plan.train, &r->trainer, err));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -17,6 +18,8 @@ static void unlock(void *arg)
   if (r->lock >= 0) close(r->lock);
   r->lock = -1;
 }
+
+enum { LOCK_TRIES = 30 }; /* of 50 ms */
 
 static int take_lock(struct run_folder *r, struct error *err)
 {
@@ -28,7 +31,13 @@ static int take_lock(struct run_folder *r, struct error *err)
             "cannot be written (%s); expected a folder that this user may write; choose another with --run",
             strerror(errno));
   TRY(arena_on_reset(r->arena, unlock, r, err));
-  if (flock(r->lock, LOCK_EX | LOCK_NB))
+  // a run that was killed a moment ago may still be going, or a program that it was starting
+  int busy = flock(r->lock, LOCK_EX | LOCK_NB);
+  for (int i = 0; busy && i < LOCK_TRIES; i++) {
+    nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    busy = flock(r->lock, LOCK_EX | LOCK_NB);
+  }
+  if (busy)
     FAIL_AT(err, ERROR_INPUT, r->path, 0, NULL,
             "another process is writing this run; expected to be the only one; wait for it or choose another folder "
             "with --run");

@@ -91,7 +91,9 @@ static bool run_and_kill(const char *name, bool resume, int threads, int ms)
     struct error err = {0};
     char hashes[140];
     setpgid(0, 0);
-    _exit(run_it(name, resume, threads, hashes, &err));
+    int rc = run_it(name, resume, threads, hashes, &err);
+    if (rc) fprintf(stderr, "%s: %s\n", err.file, err.message);
+    _exit(rc);
   }
   int status;
   for (int i = 0; i < ms; i++) {

@@ -166,7 +166,7 @@ static void test_bad_entries(void **state)
   CHECK_ERROR(open_list("[]", path, &list), &err, ERROR_INPUT, "empty list");
   CHECK_ERROR(open_list("{task: addition, digits: 2, diggits: 3}", path, &list), &err, ERROR_INPUT,
               "did you mean \"digits\"");
-  CHECK_ERROR(open_list("{task: subtraction}", path, &list), &err, ERROR_INPUT, "addition, multiplication");
+  CHECK_ERROR(open_list("{task: subtraction}", path, &list), &err, ERROR_INPUT, "addition, base_conversion");
   CHECK_ERROR(open_list("{path: @, fields: question}", path, &list), &err, ERROR_INPUT, "no map");
 }
 
