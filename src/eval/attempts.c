@@ -106,10 +106,9 @@ static const char *finish_of(const json_t *line)
 static int read_tokens(const json_t *line, int64_t *out, struct error *err)
 {
   const json_t *ids = json_object_get(line, "ids");
-  int64_t from;
+  int64_t from, n = (int64_t)json_array_size(ids);
   TRY(json_int_or(line, "from", 0, INT64_MAX, 0, &from, NULL, err));
-  return json_int_or(line, "tokens", -1, INT64_MAX, json_is_array(ids) ? (int64_t)json_array_size(ids) - from : -1, out,
-                     NULL, err);
+  return json_int_or(line, "tokens", -1, INT64_MAX, json_is_array(ids) && from <= n ? n - from : -1, out, NULL, err);
 }
 
 static double sum_of(const json_t *list)
