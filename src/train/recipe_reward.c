@@ -76,6 +76,13 @@ static int read_combine(struct arena *a, const struct yaml_node *n, struct recip
 
 int recipe_read_reward(struct arena *a, const struct yaml_node *reward, struct recipe *r, struct error *err)
 {
+  const char *const keys[] = {"channels", "combine"};
+  for (size_t i = 0; i < 2 && r->kind == RECIPE_SFT; i++) {
+    const struct yaml_node *n = yaml_get(reward, keys[i]);
+    if (n)
+      FAIL_AT(err, ERROR_INPUT, n->file, n->line, keys[i],
+              "found reward.%s, which assay sft does not read; it is for assay train; remove it", keys[i]);
+  }
   r->channels_node = yaml_get(reward, "channels");
   TRY(channel_read(a, r->channels_node, &r->channels, &r->channel_count, err));
   return read_combine(a, yaml_get(reward, "combine"), r, err);

@@ -1,5 +1,6 @@
 /* Commands from words to lines, in this process, on a random model of 20 thousand weights: one answer a line whatever
  * stands beside it. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -110,6 +111,31 @@ static const char *run(const char *words, const char *input, int want)
   CHECK_INT(cli_main(argc, argv), want);
   if (!file_exists(out)) return "";
   CHECK_OK(file_read(arena, out, 64 << 20, &text, &n, &err), &err);
+  return text;
+}
+
+/* The same, what goes to stdout instead of a file. */
+static const char *run_printing(const char *words)
+{
+  const char *printed = path_of("printed");
+  char *argv[32], *buffer = arena_printf(arena, "test", &err, "assay|%s|--quiet", words), *text = NULL;
+  int argc = 0;
+  size_t n = 0;
+  for (char *at = buffer; *at;) {
+    argv[argc++] = at;
+    at += strcspn(at, "|");
+    if (*at) *at++ = 0;
+  }
+  fflush(stdout);
+  int kept = dup(1), fd = open(printed, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  CHECK(kept >= 0 && fd >= 0 && dup2(fd, 1) == 1);
+  int rc = cli_main(argc, argv);
+  fflush(stdout);
+  CHECK(dup2(kept, 1) == 1);
+  close(fd);
+  close(kept);
+  CHECK_INT(rc, 0);
+  CHECK_OK(file_read(arena, printed, 1 << 20, &text, &n, &err), &err);
   return text;
 }
 
@@ -290,7 +316,7 @@ static void test_eval(void **state)
              "{\"problem\": \"a\", \"sample\": 0, \"correct\": true, \"extracted\": \"1\"}\n{\"problem\": \"a\", "
              "\"sample\": 1, \"correct\": false}\n");
   const char *words = arena_printf(arena, "test", &err, "eval|--json|--from|%s", attempts);
-  const char *out = run(words, "", 0);
+  const char *out = run_printing(words);
   CHECK(strstr(out, "\"accuracy\": 0.5,") && strstr(out, "\"pass@k\": {\"1\": 0.5, \"2\": 1.0}") &&
         strstr(out, "\"majority@k\": {\"1\": 0.5, \"2\": 1.0}"));
   CHECK_STR(run(arena_printf(arena, "test", &err, "%s|--k|3", words), "", ERROR_INPUT), "");
@@ -316,7 +342,7 @@ static void test_eval_model(void **state)
   CHECK(!strncmp(attempts, run(head, "", 0), strlen(run(head, "", 0))));
   write_file(path_of("attempts.jsonl"), attempts);
   const char *report =
-      run(arena_printf(arena, "test", &err, "eval|--json|--from|%s", path_of("attempts.jsonl")), "", 0);
+      run_printing(arena_printf(arena, "test", &err, "eval|--json|--from|%s", path_of("attempts.jsonl")));
   CHECK(strstr(report, "{\"problems\": 70, \"attempts\": 210,"));
   run(arena_printf(arena, "test", &err, "%s|--k|4", words), "", ERROR_INPUT);
   run(arena_printf(arena, "test", &err, "%s|--verifier|maths", words), "", ERROR_INPUT);
