@@ -73,8 +73,11 @@ static int lower(const struct constraint *c, struct span t, struct span *out, st
   char *s = ARENA_NEW(c->arena, char, 2 * t.n + 1, "ifeval", err);  // a letter grows by at most one byte
   if (!s) return err->code;
   for (size_t i = 0, step; i < t.n; i += step) {
-    utf8proc_int32_t ch = (utf8proc_int32_t)unicode_at(t.s, t.n, i, &step);
-    n += (size_t)utf8proc_encode_char(utf8proc_tolower(ch), (utf8proc_uint8_t *)s + n);
+    uint32_t ch = letter_lower(unicode_at(t.s, t.n, i, &step));
+    if (ch < 0x80)
+      s[n++] = (char)ch;
+    else
+      n += (size_t)utf8proc_encode_char((utf8proc_int32_t)ch, (utf8proc_uint8_t *)s + n);
   }
   *out = (struct span){s, n};
   return 0;
@@ -172,11 +175,10 @@ static int letter_frequency(struct constraint *c, struct span t, bool *holds, st
   TRY(need_int(c, "let_frequency", &wanted, err));
   size_t step = 0;
   struct span l = span_strip((struct span){letter, strlen(letter)});
-  utf8proc_int32_t ch = l.n ? utf8proc_tolower((utf8proc_int32_t)unicode_at(l.s, l.n, 0, &step)) : 0;
+  uint32_t ch = l.n ? letter_lower(unicode_at(l.s, l.n, 0, &step)) : 0;
   if (!l.n || step != l.n)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "letter", "found letter: \"%s\"; expected one character", letter);
-  for (size_t i = 0; i < t.n; i += step)
-    found += utf8proc_tolower((utf8proc_int32_t)unicode_at(t.s, t.n, i, &step)) == ch;
+  for (size_t i = 0; i < t.n; i += step) found += letter_lower(unicode_at(t.s, t.n, i, &step)) == ch;
   what = arena_printf(c->arena, "ifeval", err, "times the letter \"%s\"", letter);
   return what ? compare(c, "let_relation", found, wanted, what, holds, err) : err->code;
 }
@@ -568,12 +570,12 @@ static int capital_words(struct constraint *c, struct span t, bool *holds, struc
 }
 
 /* A letter of the one case, and none of the other. */
-static bool all_in_case(struct span t, utf8proc_category_t wanted, utf8proc_category_t other)
+static bool all_in_case(struct span t, enum letter_case wanted, enum letter_case other)
 {
   bool any = false;
   for (size_t i = 0, step; i < t.n; i += step) {
-    utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)unicode_at(t.s, t.n, i, &step));
-    if (k == other || k == UTF8PROC_CATEGORY_LT) return false;
+    enum letter_case k = letter_case_of(unicode_at(t.s, t.n, i, &step));
+    if (k == other || k == LETTER_TITLE) return false;
     any |= k == wanted;
   }
   return any;
@@ -589,16 +591,14 @@ static int in_english(struct constraint *c, struct span t, bool *holds)
 static int english_capital(struct constraint *c, struct span t, bool *holds, struct error *err)
 {
   (void)err;
-  if (!all_in_case(t, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LL))
-    return fail_with(c, holds, "it is not in capital letters alone");
+  if (!all_in_case(t, LETTER_UPPER, LETTER_LOWER)) return fail_with(c, holds, "it is not in capital letters alone");
   return in_english(c, t, holds);
 }
 
 static int english_lowercase(struct constraint *c, struct span t, bool *holds, struct error *err)
 {
   (void)err;
-  if (!all_in_case(t, UTF8PROC_CATEGORY_LL, UTF8PROC_CATEGORY_LU))
-    return fail_with(c, holds, "it is not in lower case alone");
+  if (!all_in_case(t, LETTER_LOWER, LETTER_UPPER)) return fail_with(c, holds, "it is not in lower case alone");
   return in_english(c, t, holds);
 }
 

@@ -56,6 +56,11 @@ struct span {
 };
 struct span span_strip(struct span t); /* without white space at either end */
 
+/* Lower case of a code point, and whether it is a letter in upper or lower case: ASCII without a look into tables. */
+uint32_t letter_lower(uint32_t c);
+enum letter_case { LETTER_NONE, LETTER_LOWER, LETTER_UPPER, LETTER_TITLE };
+enum letter_case letter_case_of(uint32_t c);
+
 /* How many sentences a text has. A sentence ends behind . ? ! (closing quotes and brackets included) before white
  * space, unless the full stop belongs to an abbreviation ("Mr.", "e.g.", an initial "J.") or a following word in lower
  * case shows that the sentence goes on behind a number or dots. */

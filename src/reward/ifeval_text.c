@@ -28,6 +28,22 @@ struct span span_strip(struct span t)
   return t;
 }
 
+uint32_t letter_lower(uint32_t c)
+{
+  if (c < 0x80) return c >= 'A' && c <= 'Z' ? c | 32 : c;
+  return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+
+enum letter_case letter_case_of(uint32_t c)
+{
+  if (c < 0x80) return c >= 'a' && c <= 'z' ? LETTER_LOWER : c >= 'A' && c <= 'Z' ? LETTER_UPPER : LETTER_NONE;
+  utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
+  return k == UTF8PROC_CATEGORY_LL   ? LETTER_LOWER
+         : k == UTF8PROC_CATEGORY_LU ? LETTER_UPPER
+         : k == UTF8PROC_CATEGORY_LT ? LETTER_TITLE
+                                     : LETTER_NONE;
+}
+
 /* ---- sentences --------------------------------------------------------------------------------------------------- */
 
 /* Lower case, without the full stop at the end. */
@@ -68,14 +84,14 @@ static bool begins_lower(struct span w)
 {
   size_t step;
   uint32_t c = w.n ? unicode_at(w.s, w.n, 0, &step) : 0;
-  return c && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LL;
+  return letter_case_of(c) == LETTER_LOWER;
 }
 
 static bool begins_upper(struct span w)
 {
   size_t step;
   uint32_t c = w.n ? unicode_at(w.s, w.n, 0, &step) : 0;
-  return c && utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU;
+  return letter_case_of(c) == LETTER_UPPER;
 }
 
 static size_t letters_of(struct span w)
@@ -132,11 +148,18 @@ static bool is_upper(const char *s, size_t n)
 {
   bool upper = false;
   for (size_t i = 0, step; i < n; i += step) {
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)unicode_at(s, n, i, &step));
-    if (c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT) return false;
-    upper |= c == UTF8PROC_CATEGORY_LU;
+    enum letter_case c = letter_case_of(unicode_at(s, n, i, &step));
+    if (c == LETTER_LOWER || c == LETTER_TITLE) return false;
+    upper |= c == LETTER_UPPER;
   }
   return upper;
+}
+
+static bool has_any(struct span t, const char *bytes)
+{
+  for (; *bytes; bytes++)
+    if (memchr(t.s, *bytes, t.n)) return true;
+  return false;
 }
 
 /* The sentence with a space at each cut. */
@@ -146,11 +169,21 @@ static int cut_sentence(struct arena *a, const struct ifeval_patterns *p, struct
   static const struct {
     enum ifeval_pattern pattern;
     const char *with;
-  } cuts[] = {{IFEVAL_CUT_OPEN, " $1 "},        {IFEVAL_CUT_QUOTE_FIRST, " `` "}, {IFEVAL_CUT_QUOTE_OPEN, "$1 `` "},
-              {IFEVAL_CUT_APOSTROPHE, "$1 $2"}, {IFEVAL_CUT_PERIOD, "$1 $2 $3 "}, {IFEVAL_CUT_COMMA, " $1 $2"},
-              {IFEVAL_CUT_COMMA_LAST, " $1 "},  {IFEVAL_CUT_DOTS, " $1 "},        {IFEVAL_CUT_SIGNS, " $1 "},
-              {IFEVAL_CUT_SINGLE, "$1 ' "},     {IFEVAL_CUT_CLOSE, " $1 "},       {IFEVAL_CUT_SHORT, "$1 $2 "},
-              {IFEVAL_CUT_LONG, "$1 $2 "},      {IFEVAL_CUT_JOINED, " $1 $2 "}};
+    const char *needs; /* nothing to cut without one of these bytes; NULL: always look */
+  } cuts[] = {{IFEVAL_CUT_OPEN, " $1 ", "`\xc2\xe2"},
+              {IFEVAL_CUT_QUOTE_FIRST, " `` ", "\""},
+              {IFEVAL_CUT_QUOTE_OPEN, "$1 `` ", "\"'"},
+              {IFEVAL_CUT_APOSTROPHE, "$1 $2", "'"},
+              {IFEVAL_CUT_PERIOD, "$1 $2 $3 ", "."},
+              {IFEVAL_CUT_COMMA, " $1 $2", ":,"},
+              {IFEVAL_CUT_COMMA_LAST, " $1 ", ":,"},
+              {IFEVAL_CUT_DOTS, " $1 ", "."},
+              {IFEVAL_CUT_SIGNS, " $1 ", ";@#$%&?!*][(){}<>-"},
+              {IFEVAL_CUT_SINGLE, "$1 ' ", "'"},
+              {IFEVAL_CUT_CLOSE, " $1 ", "\"'\xc2\xe2"},
+              {IFEVAL_CUT_SHORT, "$1 $2 ", "'"},
+              {IFEVAL_CUT_LONG, "$1 $2 ", "'"},
+              {IFEVAL_CUT_JOINED, " $1 $2", NULL}};
   for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
     char *text;
     if (cuts[i].pattern == IFEVAL_CUT_CLOSE) {  // the two last pairs see a space at either end
@@ -158,6 +191,7 @@ static int cut_sentence(struct arena *a, const struct ifeval_patterns *p, struct
       if (!padded) return err->code;
       t = (struct span){padded, t.n + 2};
     }
+    if (cuts[i].needs && !has_any(t, cuts[i].needs)) continue;
     TRY(pattern_replace(a, p->at[cuts[i].pattern], t.s, t.n, cuts[i].with, &text, &t.n, err));
     t.s = text;
   }

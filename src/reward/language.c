@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "reward/language.h"
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -167,31 +168,56 @@ struct counts {
   size_t score[ROWS];                       /* 1 a frequent word of the language, 2 a word with a mark of it */
 };
 
-/* Does the word hold one of these pieces, which stand between spaces? */
-static bool has_mark(const char *marks, const char *word, size_t length)
+/* ---- the words and marks of all rows, found in one step -----------------------------------------------------------
+ */
+
+enum { INDEX = 8192 };
+struct entry {
+  const char *text;
+  size_t length; /* 0: free */
+  uint64_t rows; /* bit i: row i has it */
+};
+static struct entry words_of[INDEX], marks_of[INDEX];
+static pthread_once_t made = PTHREAD_ONCE_INIT;
+_Static_assert(ROWS <= 64, "a row is a bit of struct entry");
+
+/* The place of a text, or the free one where it would stand (FNV-1a, linear probing). */
+static struct entry *place_of(struct entry *index, const char *s, size_t n)
 {
-  for (size_t n; *marks; marks += n + (marks[n] == ' ')) {
-    n = strcspn(marks, " ");
-    if (memmem(word, length, marks, n)) return true;
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < n; i++) hash = (hash ^ (unsigned char)s[i]) * 1099511628211u;
+  size_t at = (size_t)(hash >> 32) % INDEX;
+  while (index[at].length && (index[at].length != n || memcmp(index[at].text, s, n) != 0)) at = (at + 1) % INDEX;
+  return &index[at];
+}
+
+static void add_list(struct entry *index, const char *list, size_t row)
+{
+  for (size_t n; *list; list += n ? n : 1) {
+    n = strcspn(list, " ");
+    if (!n) continue;
+    struct entry *e = place_of(index, list, n);
+    e->text = list;
+    e->length = n;
+    e->rows |= (uint64_t)1 << row;
   }
-  return false;
 }
 
-/* One word, lower case, with a space at either end. */
-static void count_word(struct counts *c, const char *word, size_t length, uint32_t last)
+static void make_index(void)
 {
-  const struct range *r = range_of(last);
-  if (!r || r->script == OWN) return;
-  for (size_t i = 0; i < ROWS; i++)
-    if (rows[i].script == r->script)
-      c->score[i] += (size_t)(strstr(rows[i].words, word) != NULL) + 2 * has_mark(rows[i].marks, word, length);
+  for (size_t i = 0; i < ROWS; i++) {
+    add_list(words_of, rows[i].words, i);
+    add_list(marks_of, rows[i].marks, i);
+  }
 }
 
-/* A word as it grows: lower case, with a space at either end. */
+/* A word as it grows, in lower case. */
 struct word {
   char text[WORD + 8];
-  size_t length; /* 1: only the space in front */
-  uint32_t last; /* its last letter */
+  size_t length;
+  uint32_t last;  /* its last letter */
+  uint64_t marks; /* rows of which it holds a mark */
+  bool apostrophe;
 };
 
 static void add_letter(struct counts *c, struct word *w, uint32_t ch)
@@ -202,33 +228,47 @@ static void add_letter(struct counts *c, struct word *w, uint32_t ch)
     if (r->script == OWN) c->own[r - ranges]++;
     w->last = ch;
   }
-  if (w->length < WORD)
-    w->length +=
-        (size_t)utf8proc_encode_char(utf8proc_tolower((utf8proc_int32_t)ch), (utf8proc_uint8_t *)w->text + w->length);
+  w->apostrophe |= ch == '\'';
+  if (w->length >= WORD) return;
+  char *at = w->text + w->length;
+  if (ch < 0x80) {
+    at[0] = (char)(ch >= 'A' && ch <= 'Z' ? ch | 32 : ch);
+    w->length++;
+    return;
+  }
+  size_t n = (size_t)utf8proc_encode_char(utf8proc_tolower((utf8proc_int32_t)ch), (utf8proc_uint8_t *)at);
+  w->length += n;
+  w->marks |= place_of(marks_of, at, n)->rows;
 }
 
 static void end_word(struct counts *c, struct word *w)
 {
-  memcpy(w->text + w->length, " ", 2);
-  count_word(c, w->text, w->length + 1, w->last);
-  w->length = 1;
+  static const char *const pieces[] = {"'s", "n't"}; /* the marks that are more than a letter */
+  const struct range *r = range_of(w->last);
+  uint64_t known = place_of(words_of, w->text, w->length)->rows;
+  for (size_t i = 0; w->apostrophe && i < 2; i++)
+    if (memmem(w->text, w->length, pieces[i], strlen(pieces[i])))
+      w->marks |= place_of(marks_of, pieces[i], strlen(pieces[i]))->rows;
+  for (size_t i = 0; r && r->script != OWN && (known | w->marks) && i < ROWS; i++)
+    if (rows[i].script == r->script) c->score[i] += (known >> i & 1) + 2 * (w->marks >> i & 1);
+  *w = (struct word){.length = 0};
 }
 
 static void count_text(struct counts *c, const char *s, size_t n)
 {
-  struct word w = {" ", 1, 0};
+  struct word w = {.length = 0};
   for (size_t i = 0, words = 0, step; i < n && words < MOST_WORDS; i += step) {
     size_t skip = !i || (unsigned char)s[i - 1] <= ' ' ? link_length(s + i, n - i) : 0;
     uint32_t ch = unicode_at(s, n, i, &step);
     if (skip) step = skip;
-    if (!skip && (unicode_is_word(ch) || (ch == '\'' && w.length > 1))) {
+    if (!skip && (unicode_is_word(ch) || (ch == '\'' && w.length))) {
       add_letter(c, &w, ch);
-    } else if (w.length > 1) {
+    } else if (w.length) {
       end_word(c, &w);
       words++;
     }
   }
-  if (w.length > 1) end_word(c, &w);
+  if (w.length) end_word(c, &w);
 }
 
 /* The language of a script that only one uses: the one with most letters; Japanese is written with Han and Kana. */
@@ -276,6 +316,7 @@ static const char *best_language(const struct counts *c, enum script script)
 const char *language_detect(const char *s, size_t n)
 {
   struct counts c = {0};
+  pthread_once(&made, make_index);
   count_text(&c, s, n);
   enum script script = main_script(&c);
   if (script == SCRIPT_COUNT) return NULL;

@@ -49,6 +49,7 @@ int pattern_compile(struct arena *a, const char *text, size_t n, uint32_t flags,
          "expression as PCRE2 and Python read it",
          n < 80 ? (int)n : 80, text, at + 1, (const char *)why);
   }
+  (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);  // where it cannot be, it is interpreted
   p->limits = pcre2_match_context_create(NULL);
   TRY(arena_on_reset(a, free_pattern, p, err));
   if (!p->limits) FAIL(err, ERROR_RESOURCE, "out of memory for a regular expression");
@@ -72,6 +73,8 @@ static enum pattern_result search(const struct pattern *p, const char *s, size_t
                                   pcre2_match_data *data, struct pattern_match *m)
 {
   int rc = pcre2_match(p->code, (PCRE2_SPTR)s, n, from, options | PCRE2_NO_UTF_CHECK, data, p->limits);
+  if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+    rc = pcre2_match(p->code, (PCRE2_SPTR)s, n, from, options | PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, p->limits);
   if (rc == PCRE2_ERROR_NOMATCH) return PATTERN_NONE;
   if (rc < 0) return PATTERN_FAILED;
   if (m) take_groups(data, rc ? rc : PATTERN_GROUPS, m);
