@@ -170,8 +170,9 @@ void eval_wilson(double p, double n, double *low, double *high)
   if (!(n > 0)) return;
   double scale = 1 + z * z / n, middle = (p + z * z / (2 * n)) / scale;
   double half = z * math_sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale;
-  *low = math_clamp(middle - half, 0, 1);
-  *high = math_clamp(middle + half, 0, 1);
+  // rounding must not put p itself outside, as at 0 and 1
+  *low = math_clamp(middle - half, 0, p);
+  *high = math_clamp(middle + half, p, 1);
 }
 
 double eval_effective_trials(const double *rates, size_t problems, int64_t attempts)

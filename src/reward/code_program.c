@@ -52,9 +52,11 @@ static bool from_future(const char *text, size_t n)
 {
   static const char word[] = "from __future__";
   const char *end = text + n;
-  for (const char *line = text; line && line < end;
-       line = memchr(line, '\n', (size_t)(end - line)), line += line != NULL)
+  for (const char *line = text; line && line < end;) {
     if ((size_t)(end - line) >= sizeof word - 1 && !memcmp(line, word, sizeof word - 1)) return true;
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    line = stop ? stop + 1 : NULL;
+  }
   return false;
 }
 

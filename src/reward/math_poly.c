@@ -82,14 +82,14 @@ static void finish(struct ring *r, struct fraction *f)
   fmpq_mpoly_clear(f->bottom, r->ctx);
 }
 
-static slong bits_of(const fmpq_mpoly_t p)
+static slong bits_of(const fmpq_mpoly_struct *p)
 {
   slong bits = fmpz_mpoly_max_bits(p->zpoly);
   return (bits < 0 ? -bits : bits) + (slong)fmpz_bits(fmpq_numref(p->content)) +
          (slong)fmpz_bits(fmpq_denref(p->content));
 }
 
-static bool within(const struct ring *r, const fmpq_mpoly_t p)
+static bool within(const struct ring *r, const fmpq_mpoly_struct *p)
 {
   slong n = fmpq_mpoly_length(p, r->ctx);
   return n <= TERMS && (!n || (fmpq_mpoly_total_degree_fits_si(p, r->ctx) &&
@@ -97,7 +97,8 @@ static bool within(const struct ring *r, const fmpq_mpoly_t p)
 }
 
 /* out = a b, if it is sure to stay small. */
-static bool multiply(struct ring *r, fmpq_mpoly_t out, const fmpq_mpoly_t a, const fmpq_mpoly_t b)
+/* Pointers, not FLINT's arrays of one: gcc 12 takes those for reads past their end. */
+static bool multiply(struct ring *r, fmpq_mpoly_struct *out, const fmpq_mpoly_struct *a, const fmpq_mpoly_struct *b)
 {
   slong work = fmpq_mpoly_length(a, r->ctx) * fmpq_mpoly_length(b, r->ctx);
   if (work > WORK || bits_of(a) + bits_of(b) > MATH_MAX_BITS) return false;

@@ -298,8 +298,8 @@ static void test_cipher(void **state)
       CHECK(n < sizeof text);
       for (size_t k = 0; k <= n; k++) {
         bool letter = cipher[k] >= 'A' && cipher[k] <= 'Z';
-        text[k] = letter ? (char)('A' + (cipher[k] - 'A' + by) % 26) : cipher[k];
-        lower[k] = letter ? (char)(text[k] + 32) : text[k];
+        text[k] = (char)(letter ? 'A' + (cipher[k] - 'A' + by) % 26 : cipher[k]);
+        lower[k] = (char)(letter ? text[k] + 32 : text[k]);
         if (letter) continue;
         words = words && words_has(lower + start, k - start);
         start = k + 1;
