@@ -19,7 +19,7 @@ static void unlock(void *arg)
   r->lock = -1;
 }
 
-enum { LOCK_TRIES = 30 }; /* of 50 ms */
+enum { LOCK_TRIES = 10 }; /* of 50 ms */
 
 static int take_lock(struct run_folder *r, struct error *err)
 {
