@@ -350,6 +350,7 @@ int judge_http_post(struct judge_http *h, int place, const char *json, size_t n,
   struct place *p = &h->places[place];
   struct exchange e = {.code = CURLE_OPERATION_TIMEDOUT};
   int tries = 0;
+  bool late = true; // no further try because of the time, rather than because it would not help
   *out = (struct judge_http_answer){0};
   text_clear(&p->body);
   for (double left; (left = deadline - clock_seconds()) > 0;) {
@@ -361,17 +362,19 @@ int judge_http_post(struct judge_http *h, int place, const char *json, size_t n,
       out->size = p->body.size;
       return 0;
     }
-    if (tries > h->retries || !may_help(p, &e)) break;
-    double pause = pause_of(h, json, n, tries, &e);
-    if (clock_seconds() + pause >= deadline) {
-      explain(h, p, &e, tries, out);
-      size_t used = strlen(out->failure);
-      snprintf(out->failure + used, sizeof out->failure - used, "; the time limit leaves no room for another try");
-      out->timeout = true;
-      return 0;
+    if (tries > h->retries || !may_help(p, &e)) {
+      late = false;
+      break;
     }
+    double pause = pause_of(h, json, n, tries, &e);
+    if (clock_seconds() + pause >= deadline) break;
     sleep_for(pause);
   }
   explain(h, p, &e, tries, out);
+  if (late && !out->timeout) {
+    size_t used = strlen(out->failure);
+    snprintf(out->failure + used, sizeof out->failure - used, "; the time limit leaves no room for another try");
+    out->timeout = true;
+  }
   return 0;
 }

@@ -144,6 +144,7 @@ const struct verifier verifier_judge = {
     .help = "a language model behind an OpenAI-compatible address gives a score",
     .fields = "question, answer?, rubric?",
     .outside = true,
+    .waits = true,
     .channels = "score",
     .settings = settings,
     .setting_count = sizeof settings / sizeof *settings,

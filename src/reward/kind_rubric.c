@@ -237,6 +237,7 @@ const struct verifier verifier_rubric = {
     .help = "a language model says which statements of a weighted list hold",
     .fields = "question, items, answer?",
     .outside = true,
+    .waits = true,
     .channels =
         "passed item_1 item_2 item_3 item_4 item_5 item_6 item_7 item_8 item_9 item_10 item_11 item_12 item_13 "
         "item_14 item_15",

@@ -217,6 +217,6 @@ int verifier_set_find(struct verifier_set *set, const struct problem *p, const s
 bool verifier_set_waits(const struct verifier_set *set)
 {
   for (const struct opened *o = set->first; o; o = o->next)
-    if (o->config->verifier->outside) return true;
+    if (o->config->verifier->waits) return true;
   return false;
 }

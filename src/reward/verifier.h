@@ -52,6 +52,7 @@ struct verifier {
   const char *help;     /* one line */
   const char *fields;   /* fields of a problem that it reads: "answer, ordered?" */
   bool outside;         /* looks at a clock or the outside: its verdicts are journalled */
+  bool waits;         /* asks a server: a thread that judges waits, and needs no core */
   const char *channels; /* names of those that it gives beside the reward: "valid fields", "" none; NULL: any */
   const struct setting *settings;
   size_t setting_count;
@@ -95,7 +96,7 @@ int verifier_set_create(struct arena *a, double timeout, struct verifier_set **o
 int verifier_set_find(struct verifier_set *set, const struct problem *p, const struct verifier_config **out,
                       struct error *err) MUST_USE;
 
-/* Does a kind that was found look outside? Its threads wait rather than compute: there should be more of them. */
+/* Is a kind among those found whose threads wait for a server rather than compute? There should be more of them. */
 bool verifier_set_waits(const struct verifier_set *set);
 
 size_t verifier_count(void);

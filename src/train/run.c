@@ -128,7 +128,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
 
 /* ---- opening: weights and workspaces ---------------------------------------------------------------------------- */
 
-/* Threads that judge where a kind waits for the outside; it bounds by itself what runs at a time. */
+/* Threads that judge where a kind waits for a server. */
 enum { WAITING_JUDGES = 8 };
 
 static int open_engines(struct run *r, struct error *err)

@@ -109,6 +109,7 @@ static void test_registry(void **state)
   CHECK(verifier_count() >= 3);
   for (size_t i = 0; i < verifier_count(); i++) {
     CHECK(verifier_find(verifier_at(i)->name, &err) == verifier_at(i));
+    CHECK(!verifier_at(i)->waits || verifier_at(i)->outside);
     CHECK(*verifier_at(i)->help && *verifier_at(i)->fields && verifier_at(i)->judge);
   }
   CHECK(!verifier_find("nubmer", &err));
