@@ -39,6 +39,8 @@ void text_free(struct text *t);
 void text_clear(struct text *t);
 void text_add(struct text *t, const void *bytes, size_t n);
 void text_puts(struct text *t, const char *s);
+/* The last place of `word` in s[0..n), or n. fold: letters of any case; the word is in small ones. ASCII. */
+size_t text_find_last(const char *s, size_t n, const char *word, bool fold);
 void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int text_finish(const struct text *t, struct error *err) MUST_USE; /* ERROR_RESOURCE if memory was lacking */
 

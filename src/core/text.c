@@ -213,3 +213,16 @@ void json_put_value(struct text *t, const json_t *v)
       break;
   }
 }
+
+size_t text_find_last(const char *s, size_t n, const char *word, bool fold)
+{
+  size_t size = strlen(word);
+  for (size_t i = n >= size ? n - size + 1 : 0; i-- > 0;) {
+    size_t k = 0;
+    while (k < size &&
+           (s[i + k] == word[k] || (fold && s[i + k] >= 'A' && s[i + k] <= 'Z' && s[i + k] + 32 == word[k])))
+      k++;
+    if (k == size) return i;
+  }
+  return n;
+}

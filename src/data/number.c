@@ -1,5 +1,6 @@
 #include "data/number.h"
 #include <string.h>
+#include "core/json.h"
 #include "data/natural.h"
 
 /* A place in a text. Reading past the end gives 0. */
@@ -283,18 +284,6 @@ static bool next_number(const char *s, size_t n, size_t *at, size_t *length, str
   return false;
 }
 
-/* The last place of `text` in s (letters of any case), or n. */
-static size_t find_last(const char *s, size_t n, const char *text)
-{
-  size_t size = strlen(text);
-  for (size_t i = n >= size ? n - size + 1 : 0; i-- > 0;) {
-    size_t k = 0;
-    while (k < size && (s[i + k] == text[k] || (s[i + k] >= 'A' && s[i + k] <= 'Z' && s[i + k] + 32 == text[k]))) k++;
-    if (k == size) return i;
-  }
-  return n;
-}
-
 /* Behind a number: " + 24 = 72" moves *found to what stands behind the last "=". */
 static void follow_calculation(const char *s, size_t n, struct number_found *found)
 {
@@ -374,7 +363,7 @@ static bool extract_marked(const char *s, size_t from, size_t n, struct number_f
   static const char *const marks[] = {"answer is", "answer:", "answer =", "answer\xef\xbc\x9a"};
   size_t best = 0;
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-    size_t at = find_last(s + from, n - from, marks[i]);
+    size_t at = text_find_last(s + from, n - from, marks[i], true);
     if (at < n - from && from + at + strlen(marks[i]) > best) best = from + at + strlen(marks[i]);
   }
   if (!best) return false;
@@ -390,14 +379,14 @@ static bool extract_marked(const char *s, size_t from, size_t n, struct number_f
 
 static bool extract_any(const char *s, size_t n, struct number_found *out, const char **why)
 {
-  size_t from = 0, think = find_last(s, n, "<think>"), end_think = find_last(s, n, "</think>");
+  size_t from = 0, think = text_find_last(s, n, "<think>", true), end_think = text_find_last(s, n, "</think>", true);
   *why = "no number was found";
   if (end_think < n) from = end_think + 8;
   if (think < n && (end_think == n || think > end_think)) {
     *why = "the reasoning never ended: <think> without </think>";
     return false;
   }
-  size_t box = find_last(s + from, n - from, "\\boxed{");
+  size_t box = text_find_last(s + from, n - from, "\\boxed{", true);
   if (box < n - from) {
     size_t open = from + box + 6, close = closing_brace(s, n, open);
     *why = close == n ? "the last \\boxed{ is not closed" : "no number was found in the last \\boxed{}";
@@ -405,7 +394,7 @@ static bool extract_any(const char *s, size_t n, struct number_found *out, const
     out->rule = "boxed";
     return true;
   }
-  size_t hashes = find_last(s + from, n - from, "####");
+  size_t hashes = text_find_last(s + from, n - from, "####", true);
   if (hashes < n - from) {
     size_t at = from + hashes + 4, length;
     struct number value;

@@ -1,6 +1,7 @@
 #include "data/task_answer.h"
 #include <stdio.h>
 #include <string.h>
+#include "core/json.h"
 
 /* A part of the response: s[at..end). */
 struct part {
@@ -33,9 +34,8 @@ static bool at_word(const struct part *p, size_t at, const char *word)
 /* Where the last `word` (lower case) of the part begins, or SIZE_MAX. */
 static size_t find_last(const struct part *p, const char *word)
 {
-  for (size_t at = p->end; at-- > p->at;)
-    if (at_word(p, at, word)) return at;
-  return SIZE_MAX;
+  size_t n = p->end - p->at, at = text_find_last(p->s + p->at, n, word, true);
+  return at < n ? p->at + at : SIZE_MAX;
 }
 
 /* ---- stripping --------------------------------------------------------------------------------------------------- */

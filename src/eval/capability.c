@@ -1,6 +1,7 @@
 /* Accuracy and capability (arXiv 2505.14216): declared in eval/boundary.h. */
 #include <string.h>
 #include "core/error.h"
+#include "core/json.h"
 #include "core/math.h"
 #include "eval/boundary.h"
 
@@ -139,25 +140,17 @@ void capability_keywords(const char *text, size_t n, int64_t *found)
 
 /* ---- the release's box ------------------------------------------------------------------------------------------- */
 
-static size_t find_last(const char *s, size_t n, const char *word)
-{
-  size_t m = strlen(word);
-  for (size_t i = n >= m ? n - m + 1 : 0; i-- > 0;)
-    if (!memcmp(s + i, word, m)) return i;
-  return SIZE_MAX;
-}
-
 bool capability_last_box(const char *text, size_t n, struct capability_span *out)
 {
-  size_t at = find_last(text, n, "\\boxed "), depth = 0;
-  if (at != SIZE_MAX) {
+  size_t at = text_find_last(text, n, "\\boxed ", false), depth = 0;
+  if (at < n) {
     const char *end = memchr(text + at, '$', n - at);
     *out = (struct capability_span){at, (end ? (size_t)(end - text) : n) - at};
     return true;
   }
-  at = find_last(text, n, "\\boxed");
-  if (at == SIZE_MAX) at = find_last(text, n, "\\fbox");
-  for (size_t i = at; at != SIZE_MAX && i < n; i++) {
+  at = text_find_last(text, n, "\\boxed", false);
+  if (at == n) at = text_find_last(text, n, "\\fbox", false);
+  for (size_t i = at; i < n; i++) {
     if (text[i] == '{') depth++;
     if (text[i] != '}') continue;
     if (!depth) return false;  // closes what was never opened

@@ -1,17 +1,9 @@
 #include "eval/cot.h"
 #include <string.h>
+#include "core/json.h"
 #include "core/math.h"
 
 const char *const cot_rule_names[COT_RULES] = {"any", "majority", "all"};
-
-/* Where a word begins last, or NULL. */
-static const char *find_last(const char *s, size_t n, const char *word)
-{
-  size_t m = strlen(word);
-  for (size_t i = n >= m ? n - m + 1 : 0; i-- > 0;)
-    if (!memcmp(s + i, word, m)) return s + i;
-  return NULL;
-}
 
 static bool is_word(const char *s, size_t n, const char *word)
 {
@@ -24,12 +16,14 @@ static bool is_word(const char *s, size_t n, const char *word)
 int cot_read_verdict(const char *text, size_t n)
 {
   static const char end_of_thought[] = "</think>", box[] = "\\boxed{";
-  const char *end = text + n, *thought = find_last(text, n, end_of_thought), *begin, *stop;
-  if (!thought && find_last(text, n, "<think>")) return COT_BAD;
-  if (thought) text = thought + sizeof end_of_thought - 1;
-  begin = find_last(text, (size_t)(end - text), box);
-  if (!begin) return COT_BAD;
-  begin += sizeof box - 1;
+  const char *end = text + n, *begin, *stop;
+  size_t thought = text_find_last(text, n, end_of_thought, false);
+  if (thought == n && text_find_last(text, n, "<think>", false) < n) return COT_BAD;
+  if (thought < n) text += thought + sizeof end_of_thought - 1;
+  n = (size_t)(end - text);
+  size_t last = text_find_last(text, n, box, false);
+  if (last == n) return COT_BAD;
+  begin = text + last + sizeof box - 1;
   int depth = 1;
   for (stop = begin; stop < end; stop++) {
     depth += (*stop == '{') - (*stop == '}');

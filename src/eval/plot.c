@@ -2,40 +2,17 @@
 #include <inttypes.h>
 #include <string.h>
 #include "core/math.h"
+#include "eval/svg.h"
 
 enum { LEFT = 60, RIGHT = 676, TOP = 62, BOTTOM = 306 };
 
-static const char HEAD[] =
-    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"700\" height=\"350\" viewBox=\"0 0 700 350\" role=\"img\">\n"
-    "<style>\n"
-    "text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-size:15px;font-weight:600}.small{font-size:12px}\n"
-    ".back{fill:#fff}.grid{stroke:#d8dee4}.axis{stroke:#59636e}.band{opacity:.15}\n"
-    ".line{fill:none;stroke-width:2.5;stroke-linejoin:round}\n"
+static const char STYLE[] =
+    ".band{opacity:.15}.line{fill:none;stroke-width:2.5;stroke-linejoin:round}\n"
     ".s0{stroke:#0969da}.s1{stroke:#bc4c00}.s2{stroke:#1a7f37}.s3{stroke:#8250df}.s4{stroke:#bf3989}\n"
-    ".f0{fill:#0969da}.f1{fill:#bc4c00}.f2{fill:#1a7f37}.f3{fill:#8250df}.f4{fill:#bf3989}\n"
-    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}"
-    ".axis{stroke:#8b949e}\n"
+    ".f0{fill:#0969da}.f1{fill:#bc4c00}.f2{fill:#1a7f37}.f3{fill:#8250df}.f4{fill:#bf3989}\n";
+static const char DARK[] =
     ".s0{stroke:#58a6ff}.s1{stroke:#f0883e}.s2{stroke:#3fb950}.s3{stroke:#bc8cff}.s4{stroke:#f778ba}\n"
-    ".f0{fill:#58a6ff}.f1{fill:#f0883e}.f2{fill:#3fb950}.f3{fill:#bc8cff}.f4{fill:#f778ba}}\n"
-    "</style>\n"
-    "<rect class=\"back\" width=\"700\" height=\"350\"/>\n";
-
-static void put_escaped(struct text *t, const char *s)
-{
-  for (; *s; s++) {
-    const unsigned char c = (unsigned char)*s;
-    if (c == '&')
-      text_puts(t, "&amp;");
-    else if (c == '<')
-      text_puts(t, "&lt;");
-    else if (c == '>')
-      text_puts(t, "&gt;");
-    else if (c < 32)
-      text_puts(t, " ");
-    else
-      text_add(t, s, 1);
-  }
-}
+    ".f0{fill:#58a6ff}.f1{fill:#f0883e}.f2{fill:#3fb950}.f3{fill:#bc8cff}.f4{fill:#f778ba}";
 
 struct axes {
   double low, high; /* values at BOTTOM and TOP */
@@ -114,20 +91,15 @@ void plot_put_svg(struct text *t, const char *title, const struct plot_line *lin
   struct axes a = find_axes(lines, count);
   double x = LEFT;
   ASSAY_BUG_IF(count > PLOT_LINES);
-  text_puts(t, HEAD);
-  text_puts(t, "<title>");
-  put_escaped(t, title);
-  text_printf(t, "</title>\n<text class=\"title\" x=\"%d\" y=\"22\">", LEFT);
-  put_escaped(t, title);
-  text_puts(t, "</text>\n");
+  svg_begin(t, STYLE, DARK, title, LEFT);
   for (size_t i = 0; i < count; i++) {
     text_printf(t, "<circle class=\"f%zu\" cx=\"%.0f\" cy=\"38\" r=\"4\"/><text class=\"small\" x=\"%.0f\" y=\"42\">",
                 i, x + 4, x + 14);
-    put_escaped(t, lines[i].name);
+    svg_put_escaped(t, lines[i].name);
     text_puts(t, "</text>\n");
     x += 34 + 7 * (double)strlen(lines[i].name);
   }
   put_axes(t, &a);
   for (size_t i = 0; i < count; i++) put_line(t, &a, &lines[i], i);
-  text_puts(t, "</svg>\n");
+  svg_end(t);
 }

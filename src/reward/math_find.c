@@ -1,5 +1,6 @@
 #include "reward/math_find.h"
 #include <string.h>
+#include "core/json.h"
 #include "data/number.h"
 #include "reward/verifier.h"
 
@@ -37,10 +38,7 @@ static bool starts(struct span t, size_t at, const char *word)
 /* The last place of word (small letters, any case in t), or t.n. */
 static size_t find_last(struct span t, const char *word)
 {
-  size_t n = strlen(word);
-  for (size_t i = t.n >= n ? t.n - n + 1 : 0; i-- > 0;)
-    if (lower(t.s[i]) == word[0] && starts(t, i, word)) return i;
-  return t.n;
+  return text_find_last(t.s, t.n, word, true);
 }
 
 static bool wrapped(const char *s, size_t n, const char *open, const char *close)

@@ -1,6 +1,7 @@
 #include "train/chart.h"
 
 #include "core/math.h"
+#include "eval/svg.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -155,37 +156,13 @@ void chart_put_text(struct text *t, const struct ledger *l, int columns, bool ut
 
 enum { LEFT = 60, RIGHT = 676, TOP = 52, BOTTOM = 306, SVG_POINTS = 600 };
 
-static const char SVG_HEAD[] =
-    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"700\" height=\"350\" viewBox=\"0 0 700 350\" role=\"img\">\n"
-    "<style>\n"
-    "text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-size:15px;font-weight:600}.small{font-size:12px}\n"
-    ".back{fill:#fff}.grid{stroke:#d8dee4}.axis{stroke:#59636e}.raw{fill:none;stroke:#0969da;opacity:.25}\n"
-    ".line{fill:none;stroke:#0969da;stroke-width:2.5;stroke-linejoin:round}.key{fill:#0969da}\n"
-    ".e0{stroke:#bc4c00;fill:#bc4c00}.e1{stroke:#1a7f37;fill:#1a7f37}.e2{stroke:#8250df;fill:#8250df}\n"
-    ".bar{stroke-width:1.5;fill:none}\n"
-    "@media (prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}"
-    ".axis{stroke:#8b949e}\n"
+static const char STYLE[] =
+    ".raw{fill:none;stroke:#0969da;opacity:.25}.key{fill:#0969da}\n"
+    ".line{fill:none;stroke:#0969da;stroke-width:2.5;stroke-linejoin:round}.bar{stroke-width:1.5;fill:none}\n"
+    ".e0{stroke:#bc4c00;fill:#bc4c00}.e1{stroke:#1a7f37;fill:#1a7f37}.e2{stroke:#8250df;fill:#8250df}\n";
+static const char DARK[] =
     ".raw,.line{stroke:#58a6ff}.key{fill:#58a6ff}.e0{stroke:#f0883e;fill:#f0883e}.e1{stroke:#3fb950;fill:#3fb950}"
-    ".e2{stroke:#bc8cff;fill:#bc8cff}}\n"
-    "</style>\n"
-    "<rect class=\"back\" width=\"700\" height=\"350\"/>\n";
-
-static void put_escaped(struct text *t, const char *s)
-{
-  for (; *s; s++) {
-    const unsigned char c = (unsigned char)*s;
-    if (c == '&')
-      text_puts(t, "&amp;");
-    else if (c == '<')
-      text_puts(t, "&lt;");
-    else if (c == '>')
-      text_puts(t, "&gt;");
-    else if (c < 32)
-      text_puts(t, " ");
-    else
-      text_add(t, s, 1);
-  }
-}
+    ".e2{stroke:#bc8cff;fill:#bc8cff}";
 
 struct axes {
   double top;   /* value at TOP */
@@ -267,7 +244,7 @@ static void put_keys(struct text *t, const struct ledger *l)
   for (int i = 0; i < l->set_count && i < 3; i++) {
     text_printf(t, "<circle class=\"e%d\" cx=\"%.0f\" cy=\"36\" r=\"3.5\"/><text class=\"small\" x=\"%.0f\" y=\"40\">",
                 i, x + 4, x + 14);
-    put_escaped(t, l->sets[i]);
+    svg_put_escaped(t, l->sets[i]);
     text_puts(t, ", 95 % interval</text>\n");
     x += 120 + 7 * (double)strlen(l->sets[i]);
   }
@@ -277,12 +254,7 @@ void chart_put_svg(struct text *t, const struct ledger *l, const char *title)
 {
   struct axes a = {.top = axis_top(l), .last = ledger_last_step(l)};
   if (a.last < 1) a.last = 1;
-  text_puts(t, SVG_HEAD);
-  text_printf(t, "<title>");
-  put_escaped(t, title);
-  text_printf(t, "</title>\n<text class=\"title\" x=\"%d\" y=\"22\">", LEFT);
-  put_escaped(t, title);
-  text_puts(t, "</text>\n");
+  svg_begin(t, STYLE, DARK, title, LEFT);
   put_keys(t, l);
   put_axes(t, l, &a);
   if (l->point_count) {
@@ -291,5 +263,5 @@ void chart_put_svg(struct text *t, const struct ledger *l, const char *title)
     put_line(t, l, &a, window, "line");
   }
   put_results(t, l, &a);
-  text_puts(t, "</svg>\n");
+  svg_end(t);
 }
