@@ -350,7 +350,7 @@ int judge_http_post(struct judge_http *h, int place, const char *json, size_t n,
   struct place *p = &h->places[place];
   struct exchange e = {.code = CURLE_OPERATION_TIMEDOUT};
   int tries = 0;
-  bool late = true; // no further try because of the time, rather than because it would not help
+  bool late = true;  // no further try because of the time, rather than because it would not help
   *out = (struct judge_http_answer){0};
   text_clear(&p->body);
   for (double left; (left = deadline - clock_seconds()) > 0;) {

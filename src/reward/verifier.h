@@ -52,7 +52,7 @@ struct verifier {
   const char *help;     /* one line */
   const char *fields;   /* fields of a problem that it reads: "answer, ordered?" */
   bool outside;         /* looks at a clock or the outside: its verdicts are journalled */
-  bool waits;         /* asks a server: a thread that judges waits, and needs no core */
+  bool waits;           /* asks a server: a thread that judges waits, and needs no core */
   const char *channels; /* names of those that it gives beside the reward: "valid fields", "" none; NULL: any */
   const struct setting *settings;
   size_t setting_count;
