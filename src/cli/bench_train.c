@@ -53,7 +53,7 @@ static int run_training(struct bench *b, void *state, struct bench_time *out, st
   TRY(tree_create(b->arena, &t, err));
   for (int32_t i = 0; i < count; i++) TRY(bench_random_segment(b, t, i, prompt + fresh, prompt, &paths[i].leaf, err));
   double start = peak_clock(b->session.device);
-  TRY(batch_build(b->arena, t, paths, count, b->session.config.vocab, MICRO_ROWS, KV_BLOCK, &batch, err));
+  TRY(trainer_batch(s->trainer, b->arena, t, paths, count, &batch, err));
   double *logp = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
   double *coef = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
   if (!logp || !coef) return err->code;
@@ -179,7 +179,7 @@ static int train_on(struct bench *b, struct grpo *s, struct tree *t, const struc
   struct batch_path *paths = ARENA_NEW(b->arena, struct batch_path, (size_t)(problems * group), "bench", err);
   if (!paths) return err->code;
   for (int32_t i = 0; i < problems * group; i++) paths[i].leaf = jobs[i / group].leaf[i % group];
-  TRY(batch_build(b->arena, t, paths, problems * group, b->session.config.vocab, MICRO_ROWS, KV_BLOCK, &batch, err));
+  TRY(trainer_batch(s->trainer, b->arena, t, paths, problems * group, &batch, err));
   double *logp = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
   double *coef = ARENA_NEW(b->arena, double, (size_t)batch->target_count, "bench", err);
   if (!logp || !coef) return err->code;

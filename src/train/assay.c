@@ -359,7 +359,7 @@ static int build_batch(struct assay_session *s, const int32_t *ids, size_t count
   TRY(tree_add_segment(t, root, SEGMENT_OWN, (int32_t)(count - from), leaf, err));
   TRY(tree_append_ids(t, *leaf, ids + from, (int32_t)(count - from), TOKEN_OWN, err));
   struct batch_path path = {.leaf = *leaf};
-  return batch_build(s->call, t, &path, 1, s->engine->session.config.vocab, BATCH_UNIT_ROWS, KV_BLOCK, out, err);
+  return trainer_batch(s->scorer, s->call, t, &path, 1, out, err);
 }
 
 static int score(struct assay_session *s, const int32_t *ids, size_t count, size_t from, double temperature,
@@ -473,7 +473,6 @@ static int add_gradient(struct assay_trainer *t, const struct assay_prompt *prom
   struct tree *tree;
   struct batch *b;
   int32_t root = 0, leaf, count = (int32_t)answer->count;
-  const struct model *m = t->engine->session.model;
   arena_reset(t->call);
   if (!answer->count || !coef || answer->count > (size_t)t->max_tokens)
     FAIL(err, ERROR_INPUT, "found an answer of %zu tokens; expected 1 to %d, with a coefficient for each",
@@ -486,7 +485,7 @@ static int add_gradient(struct assay_trainer *t, const struct assay_prompt *prom
   TRY(tree_add_segment(tree, root, SEGMENT_OWN, count, &leaf, err));
   TRY(tree_append_ids(tree, leaf, answer->ids, count, TOKEN_OWN, err));
   struct batch_path path = {.leaf = leaf};
-  TRY(batch_build(t->call, tree, &path, 1, m->config.vocab, BATCH_UNIT_ROWS, KV_BLOCK, &b, err));
+  TRY(trainer_batch(t->trainer, t->call, tree, &path, 1, &b, err));
   double *c = ARENA_NEW(t->call, double, (size_t)b->target_count, "trainer", err),
          *p = c ? ARENA_NEW(t->call, double, (size_t)b->target_count, "trainer", err) : NULL;
   if (!p) return err->code;

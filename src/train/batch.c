@@ -10,7 +10,7 @@ struct build {
   uint8_t *used;       /* [segments] */
   uint8_t *has_after;  /* [segments] some token follows its last one */
   int32_t first_root, last_root;
-  int32_t kv_block;
+  const struct batch_options *options;
 };
 
 static int32_t *new_ints(struct arena *a, int32_t n, int32_t fill, struct error *err)
@@ -115,7 +115,7 @@ static void link_parents(struct build *w)
   }
 }
 
-static void cut_units(struct batch *b)
+static void cut_units(struct batch *b, int32_t row_block)
 {
   int32_t room = 0;
   for (int32_t i = 0; i < b->node_count; i++) {
@@ -125,8 +125,10 @@ static void cut_units(struct batch *b)
     }
     room -= b->nodes[i].count;
     b->nodes[i].unit = b->unit_count - 1;
+    b->padding[b->unit_count - 1] = room % row_block;  // a whole unit is a whole number of blocks
     b->rows += b->nodes[i].count;
   }
+  for (int32_t u = 0; u < b->unit_count; u++) b->rows_padding += b->padding[u];
 }
 
 static void cut_micros(struct batch *b, int32_t micro_rows)
@@ -136,7 +138,7 @@ static void cut_micros(struct batch *b, int32_t micro_rows)
     struct batch_micro *m = &b->micros[b->micro_count];
     *m = (struct batch_micro){.node = i};
     while (i < b->node_count) {
-      int32_t end = i, rows = 0;
+      int32_t end = i, rows = b->padding[b->nodes[i].unit];
       for (; end < b->node_count && b->nodes[end].unit == b->nodes[i].unit; end++) rows += b->nodes[end].count;
       if (m->rows && m->rows + rows > micro_rows) break;
       for (; i < end; i++) b->nodes[i].micro = b->nodes[i].first_child_micro = b->micro_count;
@@ -170,7 +172,7 @@ static void find_ahead(struct batch *b)
 static int32_t node_blocks(const struct build *w, const struct batch_node *n)
 {
   int32_t end = n->position + n->count;
-  return (end + w->kv_block - 1) / w->kv_block - n->position / w->kv_block;
+  return (end + w->options->kv_block - 1) / w->options->kv_block - n->position / w->options->kv_block;
 }
 
 /* Walks the schedule and notes what is alive at its worst: from the first descendant's micro-batch to the end of a
@@ -179,7 +181,7 @@ static void measure_peak(struct build *w)
 {
   struct batch *b = w->b;
   for (int32_t m = 0; m < b->micro_count; m++) {
-    int32_t rows = 0, blocks = 0;
+    int32_t rows = 0, blocks = b->rows_padding > 0;  // padding has one block for all its rows
     for (int32_t i = 0; i < b->node_count; i++) {
       if (b->nodes[i].first_child_micro > m || b->nodes[i].micro < m) continue;
       rows += b->nodes[i].count;
@@ -211,9 +213,10 @@ static int number_targets(struct build *w, struct arena *a, struct error *err)
 }
 
 /* Distinct tokens of the rows, in row order: the slots of the embedding's sparse gradient. */
-static int number_tokens(struct build *w, struct arena *a, int32_t vocab, struct error *err)
+static int number_tokens(struct build *w, struct arena *a, struct error *err)
 {
   struct batch *b = w->b;
+  int32_t vocab = w->options->vocab;
   b->embed_slot = new_ints(a, vocab, -1, err);
   b->embed_ids = new_ints(a, b->rows < vocab ? b->rows : vocab, 0, err);
   if (!b->embed_slot || !b->embed_ids) return err->code;
@@ -231,13 +234,12 @@ static int number_tokens(struct build *w, struct arena *a, int32_t vocab, struct
   return 0;
 }
 
-/* Head rows and pairs of the largest micro-batch: a target belongs to the micro-batch of the row before it. */
-static int count_heads(struct build *w, struct arena *a, struct error *err)
+/* Pairs of the largest micro-batch: a target belongs to the micro-batch of the row before it. */
+static int count_pairs(struct build *w, struct arena *a, struct error *err)
 {
   struct batch *b = w->b;
-  int32_t *pairs = new_ints(a, b->micro_count + 1, 0, err), *seen = new_ints(a, b->target_count + 1, 0, err);
-  int32_t *heads = new_ints(a, b->micro_count + 1, 0, err);
-  if (!pairs || !seen || !heads) return err->code;
+  int32_t *pairs = new_ints(a, b->micro_count + 1, 0, err);
+  if (!pairs) return err->code;
   for (int32_t s = 0; s < w->tree->count; s++) {
     for (int32_t i = 0; w->used[s] && i < w->tree->segments[s].count; i++) {
       if (!b->wanted[b->target_base[s] + i]) continue;
@@ -249,16 +251,11 @@ static int count_heads(struct build *w, struct arena *a, struct error *err)
       }
       int32_t node = b->last_node[at];
       while (b->nodes[node].offset > index) node++;  // pieces stand last first
-      int32_t m = b->nodes[node].micro, row = b->target_base[at] + index;
-      pairs[m]++;
-      heads[m] += !seen[row];
-      seen[row] = 1;
+      pairs[b->nodes[node].micro]++;
     }
   }
-  for (int32_t m = 0; m < b->micro_count; m++) {
+  for (int32_t m = 0; m < b->micro_count; m++)
     if (pairs[m] > b->max_micro_pairs) b->max_micro_pairs = pairs[m];
-    if (heads[m] > b->max_micro_head) b->max_micro_head = heads[m];
-  }
   return 0;
 }
 
@@ -278,12 +275,13 @@ static int start(struct build *w, struct arena *a, struct error *err)
 }
 
 int batch_build(struct arena *a, const struct tree *t, const struct batch_path *paths, int32_t path_count,
-                int32_t vocab, int32_t micro_rows, int32_t kv_block, struct batch **out, struct error *err)
+                const struct batch_options *o, struct batch **out, struct error *err)
 {
+  ASSAY_BUG_IF(o->row_block < 1 || BATCH_UNIT_ROWS % o->row_block);
   struct batch *b = ARENA_NEW(a, struct batch, 1, "batch", err);
   if (!b) return err->code;
   b->tree = t;
-  struct build w = {.b = b, .tree = t, .first_root = -1, .last_root = -1, .kv_block = kv_block};
+  struct build w = {.b = b, .tree = t, .first_root = -1, .last_root = -1, .options = o};
   TRY(start(&w, a, err));
   for (int32_t p = 0; p < path_count; p++) use_path(&w, paths[p].leaf);
   int32_t room = 0;
@@ -292,16 +290,17 @@ int batch_build(struct arena *a, const struct tree *t, const struct batch_path *
   b->nodes = ARENA_NEW(a, struct batch_node, (size_t)room, "batch", err);
   b->micros = ARENA_NEW(a, struct batch_micro, (size_t)room, "batch", err);
   b->ahead = new_ints(a, room, 0, err);
-  if (!b->nodes || !b->micros || !b->ahead) return err->code;
+  b->padding = new_ints(a, room, 0, err);
+  if (!b->nodes || !b->micros || !b->ahead || !b->padding) return err->code;
   emit_all(&w);
   link_parents(&w);
-  cut_units(b);
-  cut_micros(b, micro_rows);
+  cut_units(b, o->row_block);
+  cut_micros(b, o->micro_rows);
   find_ahead(b);
   measure_peak(&w);
   TRY(number_targets(&w, a, err));
-  TRY(number_tokens(&w, a, vocab, err));
-  TRY(count_heads(&w, a, err));
+  TRY(number_tokens(&w, a, err));
+  TRY(count_pairs(&w, a, err));
   *out = b;
   return 0;
 }

@@ -3,12 +3,16 @@
  *
  * Paths (rollouts) are given in canonical order: group ordinal, attempt, rollout. What they share is computed once:
  *
- *   node   a piece of a segment of at most BATCH_UNIT_ROWS rows; its parent is the piece before it. A row is a token
- * that has a successor. order  post-order: a node's rows follow those of all its descendants, children in order of
- * their first path. unit   consecutive nodes, at most BATCH_UNIT_ROWS rows: a constant that memory does not move.
- *   micro-batch  consecutive units, as many as the memory knob allows: one forward and one backward pass. Ancestors
- * that stand in a later micro-batch are forwarded beforehand, without activations, so that their K and V are there
- * (counted as recomputed rows when their turn comes).
+ *   - node: a piece of a segment of at most BATCH_UNIT_ROWS rows; its parent is the piece before it. A row is a token
+ *     that has a successor.
+ *   - order: post-order. A node's rows follow those of all its descendants, children in order of their first path.
+ *   - unit: consecutive nodes, at most BATCH_UNIT_ROWS rows: a constant that memory does not move.
+ *   - row block: in bf16 weight gradients are chains over blocks of 32 rows (those of the LM head over blocks of 32 of
+ *     its rows), so a unit starts on a row block: rows that are no token fill the one before it (padding). In f32 a
+ *     block is one row and there is no padding.
+ *   - micro-batch: consecutive units, as many as the memory knob allows: one forward and one backward pass. Ancestors
+ *     that stand in a later micro-batch are forwarded beforehand, without activations, so that their K and V are there
+ *     (counted as recomputed rows when their turn comes).
  *
  * A target is a token whose log-probability is wanted: it belongs to the row before it. Targets are numbered over the
  * whole batch.
@@ -37,8 +41,8 @@ struct batch_node {
 };
 
 struct batch_micro {
-  int32_t node, node_count; /* in post-order */
-  int32_t rows;
+  int32_t node, node_count;   /* in post-order */
+  int32_t rows;               /* padding included */
   int32_t ahead, ahead_count; /* index into ahead[]: ancestors to forward first, parents before children */
 };
 
@@ -49,11 +53,13 @@ struct batch {
   int32_t *last_node;                  /* [segments] node of the segment's last piece, -1: no rows */
   int32_t *first_child, *next_sibling; /* [segments] of used segments, in order of their first path; -1: none */
   int32_t unit_count;
+  int32_t *padding; /* [unit_count] rows that are no token, behind the unit's own */
   int32_t micro_count;
   struct batch_micro *micros;
-  int32_t *ahead;     /* node numbers */
-  int32_t rows;       /* distinct rows: sum over nodes */
-  int32_t rows_ahead; /* rows forwarded twice because their turn comes later */
+  int32_t *ahead;       /* node numbers */
+  int32_t rows;         /* distinct rows: sum over nodes */
+  int32_t rows_padding; /* sum over units */
+  int32_t rows_ahead;   /* rows forwarded twice because their turn comes later */
   int32_t target_count;
   int32_t *target_base; /* [segments] target number of the segment's first token; token i is target_base + i. -1:
                            segment unused */
@@ -62,16 +68,22 @@ struct batch {
   int32_t *embed_ids;   /* [embed_count] distinct tokens in order of their first row */
   int32_t embed_count;
   /* what the schedule needs at its worst */
-  int32_t peak_rows;   /* rows of nodes whose K, V, dK, dV are alive at once */
-  int32_t peak_blocks; /* KV blocks of `kv_block` positions */
-  int32_t max_micro_rows, max_micro_head, max_micro_pairs;
+  int32_t peak_rows;                       /* rows of nodes whose K, V, dK, dV are alive at once */
+  int32_t peak_blocks;                     /* KV blocks of `kv_block` positions */
+  int32_t max_micro_rows, max_micro_pairs; /* rows with padding */
 };
 
-/* paths: leaves in canonical order; a leaf may be empty. vocab: size for embed_slot. micro_rows: the knob, at least one
-   unit is taken. kv_block: for peak_blocks. Every token of the paths with flag TOKEN_OWN and without TOKEN_MASKED is
-   wanted. The batch lives in the arena; it copies nothing of the tree. */
+struct batch_options {
+  int32_t vocab;      /* size of embed_slot */
+  int32_t micro_rows; /* memory knob: at least one unit is taken */
+  int32_t row_block;  /* rows of a row block: divides BATCH_UNIT_ROWS; 1: no padding */
+  int32_t kv_block;   /* for peak_blocks */
+};
+
+/* paths: leaves in canonical order; a leaf may be empty. Every token of the paths with flag TOKEN_OWN and without
+   TOKEN_MASKED is wanted. The batch lives in the arena; it copies nothing of the tree. */
 int batch_build(struct arena *a, const struct tree *t, const struct batch_path *paths, int32_t path_count,
-                int32_t vocab, int32_t micro_rows, int32_t kv_block, struct batch **out, struct error *err) MUST_USE;
+                const struct batch_options *o, struct batch **out, struct error *err) MUST_USE;
 
 /* Target number of the token at index i of a segment that is in the batch. */
 static inline int32_t batch_target(const struct batch *b, int32_t segment, int32_t i)

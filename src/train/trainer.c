@@ -17,6 +17,8 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
 {
   int64_t leaves = o->max_leaves, rows = o->micro_rows;
   int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new);  // no sharing at all: the most there can be
+  // two units in a row hold more than BATCH_UNIT_ROWS rows; each may be filled up to a row block
+  if (o->train && o->row_block > 1) batch_rows += (2 * batch_rows / BATCH_UNIT_ROWS + 1) * (o->row_block - 1);
   int64_t micro = rows < batch_rows ? rows : batch_rows;
   if (micro < smaller(batch_rows, BATCH_UNIT_ROWS)) micro = smaller(batch_rows, BATCH_UNIT_ROWS);
   int64_t nodes =
@@ -30,7 +32,7 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
                                           .recompute = o->recompute,
                                           .vocab_chunk = o->vocab_chunk};
   int64_t block = o->kv_block;
-  out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2));
+  out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2)) + (o->row_block > 1);
   out->ahead_slots = (int)ahead;
   out->kv_slots = (int)(micro + ahead);
   out->embed_slots = smaller(c->vocab, batch_rows);
@@ -53,13 +55,24 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   t->model = m;
   t->trained = o->train ? m : NULL;
   t->options = *o;
-  trainer_plan(&m->config, o, &t->sizes);
+  if (!o->row_block) t->options.row_block = 1;
+  trainer_plan(&m->config, &t->options, &t->sizes);
   TRY(decoder_create(a, m, &t->sizes.decoder, &t->decoder, err));
   struct kv_shape shape = {m->config.layers, m->config.kv_heads, m->config.head_dim, o->kv_block, t->sizes.kv_blocks};
   TRY(kv_space_create(a, m->device, &shape, &t->kv, err));
   if (o->train) TRY(decoder_gradients_create(a, m, t->sizes.kv_slots, t->sizes.embed_slots, &t->gradients, err));
   *out = t;
   return 0;
+}
+
+int trainer_batch(const struct trainer *t, struct arena *a, const struct tree *tree, const struct batch_path *paths,
+                  int32_t path_count, struct batch **out, struct error *err)
+{
+  struct batch_options o = {.vocab = t->model->config.vocab,
+                            .micro_rows = t->options.micro_rows,
+                            .row_block = t->options.row_block,
+                            .kv_block = t->options.kv_block};
+  return batch_build(a, tree, paths, path_count, &o, out, err);
 }
 
 /* ---- one run over a batch --------------------------------------------------------------------------------------- */
@@ -75,6 +88,7 @@ struct run {
   struct trainer *t;
   const struct batch *b;
   struct place *places;                       /* [nodes] */
+  struct kv_path filler;                      /* of one position: where rows of padding have their K and V */
   int32_t *ahead_from, *ahead_to, ahead_live; /* slot ranges of nodes forwarded ahead, ascending */
   // the pass
   struct rows rows;
@@ -83,7 +97,7 @@ struct run {
   struct rows_run *runs;
   struct rows_copy *copies;
   struct rows_span *spans;
-  int32_t block_count, span_count;
+  int32_t block_count, span_count, padding;
   double *pair_logp, *pair_coef, *head_entropy, *head_entropy_coef;
   // the caller's
   double temperature;
@@ -95,8 +109,8 @@ static int open_pass(struct run *r, struct arena *a, struct error *err)
 {
   const struct trainer_sizes *s = &r->t->sizes;
   size_t rows = (size_t)s->decoder.max_rows, pairs = (size_t)s->decoder.max_pairs, nodes = (size_t)r->b->node_count;
-  // tables and spans: one entry per block and per ancestor of each node
-  size_t blocks = 0, spans = 0;
+  // tables and spans: one entry per block and per ancestor of each node, one each of a row of padding
+  size_t padding = (size_t)r->b->rows_padding, blocks = padding, spans = padding;
   for (size_t i = 0; i < nodes; i++) {
     blocks += (size_t)kv_blocks_for(r->t->kv, r->b->nodes[i].position + r->b->nodes[i].count);
     spans += (size_t)r->b->nodes[i].depth + 1;
@@ -115,7 +129,7 @@ static int open_pass(struct run *r, struct arena *a, struct error *err)
   r->pair_coef = ARENA_NEW(a, double, pairs, "train rows", err);
   r->blocks = ARENA_NEW(a, int32_t, blocks, "train rows", err);
   r->spans = ARENA_NEW(a, struct rows_span, spans, "train rows", err);
-  r->runs = ARENA_NEW(a, struct rows_run, nodes, "train rows", err);
+  r->runs = ARENA_NEW(a, struct rows_run, nodes + padding, "train rows", err);
   r->copies = ARENA_NEW(a, struct rows_copy, nodes, "train rows", err);
   r->places = ARENA_NEW(a, struct place, nodes, "train rows", err);
   r->ahead_from = ARENA_NEW(a, int32_t, nodes + 1, "train rows", err);
@@ -125,7 +139,8 @@ static int open_pass(struct run *r, struct arena *a, struct error *err)
     r->places[i].slot = -1;
     TRY(kv_path_open(a, r->t->kv, r->b->nodes[i].position + r->b->nodes[i].count, &r->places[i].path, err));
   }
-  return 0;
+  TRY(kv_path_open(a, r->t->kv, 1, &r->filler, err));
+  return r->coef && padding ? kv_path_extend(r->t->kv, &r->filler, 1, err) : 0;
 }
 
 static void start_pass(struct run *r)
@@ -137,7 +152,7 @@ static void start_pass(struct run *r)
                           .copies = r->copies,
                           .spans = r->spans};
   r->head = (struct head_rows){.row = r->head_row, .pair_row = r->pair_row, .pair_target = r->pair_target};
-  r->block_count = r->span_count = 0;
+  r->block_count = r->span_count = r->padding = 0;
 }
 
 /* Storage for a node's K and V: its parent's path, forked where the node begins. Parents have theirs already. */
@@ -223,6 +238,34 @@ static void add_spans(struct run *r, int32_t run, int32_t node)
   r->span_count += depth + 1;
 }
 
+/* The micro-batch's nodes up to the end of the unit that `node` is in. */
+static int32_t unit_end(const struct run *r, const struct batch_micro *m, int32_t node)
+{
+  int32_t unit = r->b->nodes[node].unit;
+  while (node < m->node + m->node_count && r->b->nodes[node].unit == unit) node++;
+  return node;
+}
+
+/* Rows of padding are forwarded like others: the batch's first token at position 0, each alone on a path that they
+ * share. They follow from nothing and nothing follows from them, so their gradients are zero, and adding those to a
+ * sum moves no bit of it. */
+static void add_padding(struct run *r, int32_t count)
+{
+  struct rows *rows = &r->rows;
+  for (int32_t i = 0; i < count; i++) {
+    int32_t row = rows->count++;
+    r->token[row] = r->b->embed_ids[0];
+    r->position[row] = 0;
+    r->kv_slot[row] = row;
+    r->embed_slot[row] = 0;
+    r->runs[rows->run_count++] =
+        (struct rows_run){.row = row, .count = 1, .table = r->block_count, .span = r->span_count, .span_count = 1};
+    r->blocks[r->block_count++] = r->filler.table[0];
+    r->spans[r->span_count++] = (struct rows_span){.count = 1, .slot = row};
+  }
+  r->padding += count;
+}
+
 static void add_pair(struct run *r, int32_t row, int32_t segment, int32_t index)
 {
   int32_t number = batch_target(r->b, segment, index);
@@ -245,18 +288,44 @@ static void add_child_pairs(struct run *r, int32_t row, int32_t segment)
   }
 }
 
+static void add_node_heads(struct run *r, int32_t node, int32_t row)
+{
+  const struct batch_node *n = &r->b->nodes[node];
+  int32_t last = r->b->tree->segments[n->segment].count - 1;
+  for (int32_t i = n->offset; i < n->offset + n->count; i++, row++) {
+    if (i < last)
+      add_pair(r, row, n->segment, i + 1);
+    else
+      add_child_pairs(r, row, n->segment);
+  }
+}
+
+/* The head rows of a unit are a whole number of row blocks too: the last of its rows that have no pair join them. There
+ * are enough, as the unit itself is one. first: the unit's first head row; end: behind its last row. */
+static void pad_heads(struct run *r, int32_t first, int32_t end)
+{
+  struct head_rows *head = &r->head;
+  int32_t block = r->t->options.row_block, missing = (block - (head->count - first) % block) % block;
+  int32_t from = head->count - 1, pair = head->pair_count - 1, to = from + missing;
+  head->count += missing;
+  for (int32_t row = end - 1; missing; row--, to--) {
+    bool has_pair = from >= first && r->head_row[from] == row;
+    missing -= !has_pair;
+    r->head_row[to] = row;
+    for (; has_pair && pair >= 0 && r->pair_row[pair] == from; pair--) r->pair_row[pair] = to;
+    from -= has_pair;
+  }
+}
+
 static void add_heads(struct run *r, const struct batch_micro *m)
 {
-  int32_t row = 0;
-  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
-    const struct batch_node *n = &r->b->nodes[node];
-    int32_t last = r->b->tree->segments[n->segment].count - 1;
-    for (int32_t i = n->offset; i < n->offset + n->count; i++, row++) {
-      if (i < last)
-        add_pair(r, row, n->segment, i + 1);
-      else
-        add_child_pairs(r, row, n->segment);
-    }
+  int32_t row = 0, node = m->node;
+  while (node < m->node + m->node_count) {
+    int32_t first = r->head.count, unit = r->b->nodes[node].unit, end = unit_end(r, m, node);
+    for (; node < end; row += r->b->nodes[node++].count) add_node_heads(r, node, row);
+    if (!r->coef) continue;
+    row += r->b->padding[unit];
+    pad_heads(r, first, row);
   }
 }
 
@@ -281,21 +350,32 @@ static int run_ahead(struct run *r, const struct batch_micro *m, struct error *e
   return 0;
 }
 
+/* What lives and dies in this micro-batch has its rows for slots. */
+static void place_nodes(struct run *r, const struct batch_micro *m)
+{
+  int32_t row = 0;
+  for (int32_t node = m->node, end; node < m->node + m->node_count;) {
+    int32_t unit = r->b->nodes[node].unit;
+    for (end = unit_end(r, m, node); node < end; row += r->b->nodes[node++].count)
+      if (r->places[node].slot < 0) r->places[node].slot = row;
+    row += r->b->padding[unit];
+  }
+}
+
 static int build_micro(struct run *r, const struct batch_micro *m, struct error *err)
 {
   start_pass(r);
   // storage from the roots down, rows from the leaves up
   for (int32_t node = m->node + m->node_count - 1; node >= m->node; node--) TRY(take_storage(r, node, err));
-  int32_t row = 0;
-  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
-    if (r->places[node].slot < 0)
-      r->places[node].slot = row;  // lives and dies in this micro-batch: its rows are its slots
-    row += r->b->nodes[node].count;
-  }
-  if (r->coef) decoder_gradients_clear_slots(r->t->gradients, 0, row);
-  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
-    add_node(r, node);
-    if (r->coef) add_spans(r, r->rows.run_count - 1, node);
+  place_nodes(r, m);
+  if (r->coef) decoder_gradients_clear_slots(r->t->gradients, 0, m->rows);
+  for (int32_t node = m->node, end; node < m->node + m->node_count; node = end) {
+    end = unit_end(r, m, node);
+    for (int32_t n = node; n < end; n++) {
+      add_node(r, n);
+      if (r->coef) add_spans(r, r->rows.run_count - 1, n);
+    }
+    if (r->coef) add_padding(r, r->b->padding[r->b->nodes[node].unit]);
   }
   add_heads(r, m);
   return 0;
@@ -322,8 +402,9 @@ static int backward_micro(struct run *r, struct error *err)
                                       .entropy_coef = r->entropy_coef ? r->head_entropy_coef : NULL,
                                       .kv_slot = r->kv_slot,
                                       .embed_slot = r->embed_slot};
-  r->t->counts.rows_backward += (uint64_t)r->rows.count;
-  if (r->t->options.recompute) r->t->counts.rows_recomputed += (uint64_t)r->rows.count;
+  int32_t rows = r->rows.count - r->padding;
+  r->t->counts.rows_backward += (uint64_t)rows;
+  if (r->t->options.recompute) r->t->counts.rows_recomputed += (uint64_t)rows;
   return decoder_backward(r->t->decoder, &r->rows, r->t->kv->kv, &in, r->t->gradients, err);
 }
 
@@ -331,7 +412,8 @@ static int run_micro(struct run *r, const struct batch_micro *m, struct error *e
 {
   TRY(run_ahead(r, m, err));
   TRY(build_micro(r, m, err));
-  r->t->counts.rows_forward += (uint64_t)r->rows.count;
+  r->t->counts.rows_forward += (uint64_t)(r->rows.count - r->padding);
+  r->t->counts.rows_padding += (uint64_t)r->padding;
   TRY(decoder_forward(r->t->decoder, &r->rows, r->t->kv->kv, &r->head, r->coef != NULL, err));
   TRY(decoder_score(r->t->decoder, r->temperature, &r->head, r->pair_logp, r->head_entropy, err));
   take_scores(r);
@@ -348,7 +430,7 @@ static int run_micros(struct run *r, struct error *err)
   int64_t done = 0;
   int rc = 0;
   for (int32_t m = 0; !rc && m < b->micro_count; m++) {
-    if (told) log_progress(r->coef ? "train" : "score", (double)done, b->rows, "tok");
+    if (told) log_progress(r->coef ? "train" : "score", (double)done, b->rows + b->rows_padding, "tok");
     rc = run_micro(r, &b->micros[m], err);
     done += b->micros[m].rows;
   }
@@ -373,6 +455,7 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   if (!rc) rc = run_micros(r, err);
   for (int32_t n = 0; r->places && n < b->node_count; n++)
     kv_path_release(r->t->kv, &r->places[n].path);  // after a failure
+  kv_path_release(r->t->kv, &r->filler);
   if (!rc && r->coef) rc = decoder_gradients_join(r->t->gradients, r->t->trained, b->embed_ids, b->embed_count, err);
   arena_release(a, mark);
   return rc;

@@ -16,6 +16,7 @@
 
 struct trainer_options {
   int micro_rows;          /* rows of a micro-batch: a multiple of BATCH_UNIT_ROWS (memory knob) */
+  int row_block;           /* batch.h; 0: that of the device's compute type */
   int max_path;            /* positions of the longest path */
   int max_leaves;          /* most paths of a batch */
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
@@ -34,7 +35,7 @@ struct optimiser {
   double clip_norm; /* 0: off */
 };
 
-/* What has been done, for metrics. */
+/* What has been done, for metrics: rows of tokens, and rows of padding apart. */
 struct trainer_counts {
   uint64_t rows_forward, rows_backward, rows_recomputed, rows_padding;
 };
@@ -57,6 +58,10 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
 size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, size_t real_size);
 int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
                    struct error *err) MUST_USE;
+
+/* batch_build with the trainer's own knobs. */
+int trainer_batch(const struct trainer *t, struct arena *a, const struct tree *tree, const struct batch_path *paths,
+                  int32_t path_count, struct batch **out, struct error *err) MUST_USE;
 
 /* logp, entropy: [batch->target_count], f64 holding f32 values; NaN where not wanted. entropy may be NULL. */
 int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, double temperature, double *logp,

@@ -86,8 +86,7 @@ static int check_by_scoring(struct work *w, const bool *which, struct error *err
   for (int32_t i = 0; i < s->rollout_count; i++)
     if (which[i]) paths[n++].leaf = s->rollouts[i].leaf;
   if (!n) return 0;
-  TRY(batch_build(a, s->tree, paths, n, w->policy->model->config.vocab, w->policy->options.micro_rows,
-                  w->policy->options.kv_block, &b, err));
+  TRY(trainer_batch(w->policy, a, s->tree, paths, n, &b, err));
   double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
   if (!logp) return err->code;
   TRY(trainer_score(w->policy, a, b, s->temperature, logp, NULL, err));
@@ -111,8 +110,7 @@ static int minibatch_batch(struct work *w, const struct minibatch *m, const stru
     const struct rollout *r = &s->rollouts[m->rollouts[i]];
     for (int32_t k = 0; k < r->row_count; k++) paths[n++].leaf = r->rows[k].leaf;
   }
-  return batch_build(a, s->tree, paths, n, t->model->config.vocab, t->options.micro_rows, t->options.kv_block, out,
-                     err);
+  return trainer_batch(t, a, s->tree, paths, n, out, err);
 }
 
 static int32_t target_of(const struct work *w, const struct batch *b, int32_t path_token)

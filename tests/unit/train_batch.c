@@ -29,13 +29,20 @@ static int32_t add(struct fixture *f, int32_t parent, enum segment_kind kind, in
   return s;
 }
 
-static struct batch *build(struct fixture *f, const int32_t *leaves, int32_t n, int32_t micro_rows)
+static struct batch *build_blocks(struct fixture *f, const int32_t *leaves, int32_t n, int32_t micro_rows,
+                                  int32_t row_block)
 {
+  struct batch_options o = {.vocab = VOCAB, .micro_rows = micro_rows, .row_block = row_block, .kv_block = 32};
   struct batch_path paths[16];
   struct batch *b = NULL;
   for (int32_t i = 0; i < n; i++) paths[i].leaf = leaves[i];
-  CHECK_OK(batch_build(f->arena, f->tree, paths, n, VOCAB, micro_rows, 32, &b, &f->err), &f->err);
+  CHECK_OK(batch_build(f->arena, f->tree, paths, n, &o, &b, &f->err), &f->err);
   return b;
+}
+
+static struct batch *build(struct fixture *f, const int32_t *leaves, int32_t n, int32_t micro_rows)
+{
+  return build_blocks(f, leaves, n, micro_rows, 1);
 }
 
 /* Two groups of two: rows are the distinct tokens that have a successor, leaves before their prompt. */
@@ -60,8 +67,7 @@ static void test_post_order(void **state)
   CHECK_INT(b->rows_ahead, 0);
   CHECK_INT(b->nodes[0].parent, 2);
   CHECK_INT(b->nodes[3].parent, 4);
-  CHECK_INT(b->max_micro_pairs, 12);            // every own token
-  CHECK_INT(b->max_micro_head, 2 + 1 + 5 + 2);  // and the last row of each prompt once
+  CHECK_INT(b->max_micro_pairs, 12);  // every own token
   arena_destroy(f.arena);
 }
 
@@ -120,9 +126,47 @@ static void test_odd_trees(void **state)
   arena_destroy(f.arena);
 }
 
+/* Each unit is a whole number of row blocks, filled at its end; where units are cut does not depend on it, nor on
+ * memory. */
+static void test_row_blocks(void **state)
+{
+  (void)state;
+  struct fixture f;
+  start(&f);
+  int32_t p = add(&f, -1, SEGMENT_PROMPT, 10, 0),
+          l[3] = {add(&f, p, SEGMENT_OWN, 1300, 0), add(&f, p, SEGMENT_OWN, 100, 7), add(&f, p, SEGMENT_OWN, 481, 3)};
+  const int32_t rows[] = {275, 512, 512, 99, 490}, padding[] = {13, 0, 0, 29, 22};
+  struct batch *plain = build(&f, l, 3, 512);
+  CHECK_INT(plain->rows_padding, 0);
+  for (int32_t micro = 512; micro <= 2048; micro *= 2) {
+    struct batch *b = build_blocks(&f, l, 3, micro, 32);
+    int32_t most = 0, all = 0;
+    CHECK_INT(b->rows, plain->rows);
+    CHECK_INT(b->unit_count, 5);
+    CHECK_INT(plain->unit_count, 5);
+    for (int32_t u = 0; u < 5; u++) {
+      int32_t count = 0;
+      for (int32_t i = 0; i < b->node_count; i++) count += b->nodes[i].unit == u ? b->nodes[i].count : 0;
+      CHECK_INT(count, rows[u]);
+      CHECK_INT(b->padding[u], padding[u]);
+      CHECK_INT(plain->padding[u], 0);
+    }
+    CHECK_INT(b->rows_padding, 13 + 29 + 22);
+    for (int32_t m = 0; m < b->micro_count; m++) {
+      CHECK_INT(b->micros[m].rows % 32, 0);
+      CHECK(b->micros[m].rows <= micro);
+      most = b->micros[m].rows > most ? b->micros[m].rows : most;
+      all += b->micros[m].rows;
+    }
+    CHECK_INT(b->max_micro_rows, most);
+    CHECK_INT(all, b->rows + b->rows_padding);
+  }
+  arena_destroy(f.arena);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_post_order), cmocka_unit_test(test_pieces_and_ahead),
-                                     cmocka_unit_test(test_odd_trees)};
+                                     cmocka_unit_test(test_odd_trees), cmocka_unit_test(test_row_blocks)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
