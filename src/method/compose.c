@@ -287,46 +287,28 @@ static int find_owner(struct composed *set, enum method_stage stage, struct erro
   return 0;
 }
 
-static void add_names(const char **list, const char *const *names)
-{
-  for (; *names; names++) {
-    int at = 0;
-    while (list[at] && strcmp(list[at], *names)) at++;
-    ASSAY_BUG_IF(at == NEEDS_NAMED);
-    list[at] = *names;
-  }
-}
-
-static int add_needs(struct composed *set, const struct member *m, struct error *err)
+static int add_needs(struct composed *set, struct member *m, struct error *err)
 {
   struct needs n = {0};
   if (!m->call.method->declare) return 0;
   int rc = m->call.method->declare(m->call.self, &n, err);
-  if (rc) {
-    const struct method_choice *at = place(set, m);
-    error_place(err, at->file, at->line);
-    return rc;
-  }
-  ASSAY_BUG_IF(n.flags & ~m->call.method->needs); /* the docs would not mention it */
-  for (size_t i = 0; i < method_need_count(); i++) {
+  if (!rc && (n.flags & ~m->call.method->needs)) ASSAY_BUG_IF(true); /* the docs would not mention it */
+  for (size_t i = 0; !rc && i < method_need_count(); i++) {
     const struct method_need *need = method_need_at(i);
     if (!(n.flags & need->flag) || need->run) continue;
-    const struct method_choice *at = place(set, m);
-    FAIL_AT(err, ERROR_INPUT, at->file, at->line, "methods",
-            "method %s needs '%s' (%s); this build does not provide it; leave the method out, or change the option "
-            "that asks for it",
-            m->call.method->name, need->word, need->what);
+    rc = error_fail(err, ERROR_INPUT, NULL, 0, "methods",
+                    "method %s needs '%s' (%s); this build does not provide it; leave the method out, or change the "
+                    "option that asks for it",
+                    m->call.method->name, need->word, need->what);
   }
-  set->needs.flags |= n.flags;
-  for (int32_t i = 0; i < n.hidden_count; i++) {
-    ASSAY_BUG_IF(set->needs.hidden_count == NEEDS_NAMED);
-    set->needs.hidden_layers[set->needs.hidden_count++] = n.hidden_layers[i];
+  if (!rc) rc = needs_add(&set->needs, &n, m->call.method->name, err);
+  if (!rc) {
+    m->needs = n;
+    return 0;
   }
-  add_names(set->needs.fields, n.fields);
-  add_names(set->needs.policies, n.policies);
-  add_names(set->needs.token_stats, n.token_stats);
-  add_names(set->needs.spans, n.spans);
-  return 0;
+  const struct method_choice *at = place(set, m);
+  error_place(err, at->file, at->line);
+  return rc;
 }
 
 static int make_report(struct composed *set, struct error *err)

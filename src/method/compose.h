@@ -52,6 +52,14 @@ int compose_option_text(const struct composed *set, size_t member, size_t option
 int compose_select(struct composed *set, struct selection *selection, struct error *err) MUST_USE;
 /* After the verdicts of a wave. */
 int compose_reward(struct composed *set, struct step *s, struct error *err) MUST_USE;
+/* The second contexts of the rollouts (NEED_SECOND_CONTEXT): step->second. `render` makes the ids of a conversation for
+ * second_add_text; they live in the step's arena. */
+struct second_renderer {
+  void *arg;
+  int (*render)(void *arg, const struct step *s, int32_t group, const char *text, const int32_t **ids, int32_t *count,
+                struct error *err);
+};
+int compose_second(struct composed *set, struct step *s, const struct second_renderer *r, struct error *err) MUST_USE;
 /* After step_gather: step->reward, then advantage, then weight, counted and the denominators. Rollouts that `advantage`
  * drops leave the step (gathered again). */
 int compose_shape(struct composed *set, struct step *s, struct error *err) MUST_USE;
@@ -70,8 +78,19 @@ int compose_minibatch(struct composed *set, const struct step *s, const struct u
 struct composed_loss {
   double loss; /* sum over tokens, in order */
   double policy_loss, regulariser_loss;
-  double *coef;                         /* dL/dlogp */
-  double *entropy_coef;                 /* dL/dentropy, or NULL where nothing needs it */
+  double *coef;         /* dL/dlogp */
+  double *entropy_coef; /* dL/dentropy, or NULL where nothing needs it */
+  double *value_coef;   /* [count] dL/dvalue, or NULL */
+  double *second_coef;  /* [count] dL/d second_logp, or NULL */
+  double *slot_coef;    /* [rollout_count] dL/d slot_logp, or NULL */
+  struct composed_row {
+    const struct method_call *call;
+    struct row_term term;
+    double factor;
+    const struct row_source *sources; /* [source_count] of the method */
+    int32_t source_count;
+  } * rows; /* terms on whole rows: their loss and kl are added when gradients are computed */
+  int32_t row_count;
   double kl;                            /* mean of the KL estimator over the tokens; NaN: nobody measures it */
   double clip;                          /* fraction of tokens whose gradient a clip took away */
   double ratio_min, ratio_max, entropy; /* of exp(logp - old); mean entropy, NaN unless given */

@@ -25,6 +25,7 @@
 #ifndef ASSAY_METHOD_METHOD_H
 #define ASSAY_METHOD_METHOD_H
 
+#include "method/scores.h"
 #include "method/step.h"
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------
@@ -69,12 +70,12 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(ENTROPY, 0, 1, "entropy", "entropy of the current policy per trained token (records have the sampler's anyway)") \
   X(REFERENCE_LOGP, 1, 1, "reference_logp", "log-probabilities of own tokens under the reference")                   \
   X(ALWAYS, 2, 1, "always", "groups without advantage are trained too (regularisers, entropy)")                      \
-  X(HIDDEN, 3, 0, "hidden", "hidden states of a layer per token")                                                    \
+  X(HIDDEN, 3, 0, "hidden", "hidden states of named layers per token")                                               \
   X(CURRENT_HIDDEN, 4, 0, "current_hidden", "hidden states under the weights of the mini-batch")                     \
-  X(REFERENCE_LOGITS, 5, 0, "reference_logits", "whole distributions of the reference")                              \
-  X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored in another context")                             \
+  X(ROW_TERM, 5, 0, "row_term", "loss terms on whole distributions (entropy, KL, divergences from row_sources)")     \
+  X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored, and trained if wanted, in another context")     \
   X(EMA, 7, 0, "ema", "a moving average of the weights")                                                             \
-  X(POLICY, 8, 0, "policy", "a further named policy, frozen or trained")                                             \
+  X(POLICY, 8, 0, "policy", "a further named policy, frozen")                                                        \
   X(REPLAY, 9, 0, "replay", "scored rollouts of earlier steps")                                                      \
   X(GENERATE, 10, 0, "generate", "generation beside the rollouts (probes, second passes)")                           \
   X(JUDGE, 11, 0, "judge", "a judge over HTTP")                                                                      \
@@ -84,13 +85,14 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(PROMPT_LOGP, 15, 0, "prompt_logp", "log-probabilities of the prompt's tokens")                                   \
   X(SPANS, 16, 0, "spans", "text spans such as think and answer")                                                    \
   X(LAST_STATE, 17, 0, "last_state", "the state at the last token: one row more")                                    \
-  X(TOKEN_STAT, 18, 0, "token_stat", "a named function of a policy's full logits row")                               \
-  X(VALUE, 19, 0, "value", "a value head with its own optimiser")                                                    \
-  X(HEAD, 20, 0, "head", "a small trained network (reward, probe, flow)")                                            \
+  X(TOKEN_STAT, 18, 0, "token_stat", "a named function of the policy's full logits row")                             \
+  X(VALUE, 19, 0, "value", "a value head on the last hidden state with its own optimiser")                           \
+  X(GROUP_P, 20, 0, "group_p", "probabilities of all tokens that the group's rollouts contain")                      \
   X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                     \
   X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                        \
   X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                              \
-  X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")
+  X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")                                       \
+  X(SLOT, 25, 0, "slot", "one given token scored, and trained if wanted, behind a rollout's last")
 
 enum {
 #define METHOD_NEED_ENUM(NAME, bit, run, word, what) NEED_##NAME = 1 << (bit),
@@ -99,16 +101,40 @@ enum {
 };
 
 enum { NEEDS_NAMED = 8 };
-/* What a method needs under its options. Names give the details of a flag; each list ends with NULL. */
+/* Another distribution beside the policy's, for terms on whole rows: "reference", "ema", a named policy, or "policy"
+ * itself as it is at the mini-batch, frozen; second: in the second context. */
+struct row_source {
+  const char *policy;
+  bool second;
+};
+/* What a method needs under its options; lists give the details of a flag. Of two methods that name an ema rate, value
+ * head, second context or slot, each must name the same, or compose says so. */
 struct needs {
   uint32_t flags;
-  int32_t hidden_layers[NEEDS_NAMED]; /* NEED_HIDDEN: layers as in decoder_hidden */
+  int32_t hidden_layers[NEEDS_NAMED]; /* NEED_HIDDEN, NEED_CURRENT_HIDDEN: layers as in scores.h */
   int32_t hidden_count;
-  const char *fields[NEEDS_NAMED + 1];      /* NEED_FIELDS: "solution" */
-  const char *policies[NEEDS_NAMED + 1];    /* NEED_POLICY */
-  const char *token_stats[NEEDS_NAMED + 1]; /* NEED_TOKEN_STAT */
-  const char *spans[NEEDS_NAMED + 1];       /* NEED_SPANS */
+  int32_t prompt_states;                      /* NEED_HIDDEN: states of so many last tokens of each context, too */
+  struct token_stat token_stats[NEEDS_NAMED]; /* NEED_TOKEN_STAT */
+  int32_t token_stat_count;
+  struct row_source row_sources[NEEDS_NAMED]; /* NEED_ROW_TERM: beside the policy's; may be none */
+  int32_t row_source_count;
+  struct policy_need {
+    const char *name, *path; /* NEED_POLICY: name and model */
+  } policies[NEEDS_NAMED];
+  int32_t policy_count;
+  const char *second_policies[NEEDS_NAMED + 1]; /* NEED_SECOND_CONTEXT: who scores there, "policy" first among equals */
+  double ema_rate;                              /* NEED_EMA: ema = ema + rate (w - ema) after each step, in (0, 1] */
+  struct value_need {
+    double lr, beta1, beta2, eps, weight_decay, clip_norm; /* AdamW of the head; clip_norm 0: off */
+    bool backprop;                                         /* its gradient reaches the policy's weights */
+  } value;                                                 /* NEED_VALUE */
+  int32_t slot_token;                                      /* NEED_SLOT: its id */
+  const char *fields[NEEDS_NAMED + 1];                     /* NEED_FIELDS: "solution" */
+  const char *spans[NEEDS_NAMED + 1];                      /* NEED_SPANS */
 };
+
+/* Adds the needs of method `who` to a union. Two that contradict each other are ERROR_INPUT. */
+int needs_add(struct needs *to, const struct needs *n, const char *who, struct error *err) MUST_USE;
 
 /* ---- options, state, metrics: one list each makes both the struct and its table -----------------------------------
  * X(TYPE, name, default, low, high, text, help): TYPE one of REAL INT BOOL ENUM STRING. Both bounds are allowed values
@@ -301,7 +327,20 @@ struct shaping {
 struct credit {
   double *advantage;
   bool *drop;
+  double *value_target; /* [path_count] what the value head is to learn (returns); NULL without NEED_VALUE */
 };
+
+/* Not a stage: what NEED_SECOND_CONTEXT asks, once a step before the scoring passes, when all rewards are there.
+ * context[r]: the context (second_add_...) in which rollout r's own tokens are scored, -1: none. */
+struct second {
+  int32_t *context; /* [rollout_count], -1 at first */
+  void *core;
+};
+/* A context of the group's problem in which the user's last message is `text` (through the chat template), or exactly
+ * these tokens (one at least). */
+int second_add_text(struct second *out, int32_t group, const char *text, int32_t *context, struct error *err) MUST_USE;
+int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_t count, int32_t *context,
+                   struct error *err) MUST_USE;
 
 /* weight: factors of one method. */
 enum denominator {
@@ -332,6 +371,26 @@ struct update_list {
   int32_t count, room;
 };
 
+/* A term on whole distributions: the loss gets sum over tokens of scale[i] * D_i, where D_i = at(...) is a function of
+ * the policy's row and of those of needs.row_sources, which are frozen. Logits are computed again in blocks of rows
+ * when gradients are, and never kept; so D_i is not known in the hook (the core adds it to the loss). at   pure, called
+ * on any thread: returns D, writes dD/dz_v for all v, z the logits divided by the temperature. NaN anywhere is an error
+ * that names the method. part_divergence.h has the usual ones. */
+struct row_input {
+  int32_t vocab, target;      /* target: the path token's id */
+  int32_t token;              /* of the mini-batch */
+  const double *logp;         /* [vocab] log-softmax of the policy's row at the step's temperature */
+  const double *const *other; /* [row_source_count of the method] the same of its sources, in its order; an entry is
+                                 NULL where the rollout has no second context */
+  double *scratch;            /* [2 * vocab] */
+};
+struct row_term {
+  const double *scale; /* [count] 0: the token is left out; NULL: no term */
+  double (*at)(const void *arg, const struct row_input *in, double *gradient);
+  const void *arg;
+  bool is_kl; /* D is what metric `kl` means */
+};
+
 /* objective, regularise: per token of the mini-batch, already divided by the denominators (part_aggregate.h): the loss
    is the sum of `loss`, dL/dlogp is coef. All [count], zero at first. For derivatives the log-probabilities in
    advantages, ratios' denominators and so on are frozen copies. */
@@ -342,6 +401,11 @@ struct loss {
   uint8_t *clipped;     /* 1 where a clip took the gradient away: metric `clip` */
   double *kl;           /* value of the KL estimator, for metric `kl`; uses_kl says that it was written */
   bool uses_kl;
+  double *value_coef;  /* [count] dL/dvalue; only with NEED_VALUE, else NULL */
+  double *second_coef; /* [count] dL/d second_logp; only with NEED_SECOND_CONTEXT, else NULL */
+  double *slot_coef;   /* [rollout_count of the mini-batch] dL/d slot_logp; only with NEED_SLOT, else NULL */
+  struct row_term row; /* a term on whole rows; only with NEED_ROW_TERM */
+  struct arena *arena; /* of the mini-batch: what row.arg and row.scale point to lives here */
 };
 
 /* extra: auxiliary sequences with coefficients of their own. */
@@ -393,6 +457,8 @@ struct method {
   /* State of a size that is not fixed: one blob. NULL where the fields say it all. */
   int (*save)(const void *self, struct text *out, struct error *err);
   int (*load)(void *self, struct arena *run, const void *bytes, size_t size, struct error *err);
+  /* Answers NEED_SECOND_CONTEXT. */
+  int (*second)(struct method_call *c, const struct step *s, struct second *out, struct error *err);
 
   int (*prepare)(struct method_call *c, struct preparation *out, struct error *err);
   int (*select)(struct method_call *c, struct selection *out, struct error *err);

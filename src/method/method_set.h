@@ -14,6 +14,7 @@ struct member {
   size_t rank;                        /* place in the registry */
   const struct method_choice *choice; /* NULL: brought by a method that names it as base */
   struct option_origin *origins;      /* [option_count] */
+  struct needs needs;                 /* its own, under its options */
 };
 
 /* Metrics of a step, one slot for each metric that a member declares. */

@@ -105,6 +105,52 @@ int compose_reward(struct composed *set, struct step *s, struct error *err)
   return 0;
 }
 
+/* ---- second contexts -------------------------------------------------------------------------------------------- */
+
+struct second_core {
+  struct step *step;
+  const struct second_renderer *renderer;
+};
+
+int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_t count, int32_t *context,
+                   struct error *err)
+{
+  struct step *s = ((struct second_core *)out->core)->step;
+  int32_t segment;
+  ASSAY_BUG_IF(group < 0 || group >= s->group_count);
+  if (count < 1)
+    FAIL(err, ERROR_INPUT, "a second context of no tokens; expected one at least, such as the start token");
+  TRY(tree_add_segment(s->tree, -1, SEGMENT_PROMPT, count, &segment, err));
+  TRY(tree_append_ids(s->tree, segment, ids, count, 0, err));
+  return step_add_context(s, group, "policy", "second", segment, context, err);
+}
+
+int second_add_text(struct second *out, int32_t group, const char *text, int32_t *context, struct error *err)
+{
+  const struct second_core *core = out->core;
+  const int32_t *ids;
+  int32_t count;
+  TRY(core->renderer->render(core->renderer->arg, core->step, group, text, &ids, &count, err));
+  return second_add_ids(out, group, ids, count, context, err);
+}
+
+int compose_second(struct composed *set, struct step *s, const struct second_renderer *r, struct error *err)
+{
+  struct second_core core = {.step = s, .renderer = r};
+  struct second out = {.core = &core};
+  if (!(set->needs.flags & NEED_SECOND_CONTEXT)) return 0;
+  s->second = out.context = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "second contexts", err);
+  if (!out.context) return err->code;
+  for (int32_t i = 0; i < s->rollout_count; i++) out.context[i] = -1;
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *m = set->table[i];
+    if (m->needs.flags & NEED_SECOND_CONTEXT && m->call.method->second) RUN(m, second, s, &out, err);
+  }
+  for (int32_t i = 0; i < s->rollout_count; i++)
+    ASSAY_BUG_IF(out.context[i] < -1 || out.context[i] >= s->context_count);
+  return 0;
+}
+
 int compose_shape(struct composed *set, struct step *s, struct error *err)
 {
   const struct member *m = set->owner[STAGE_shape];
@@ -136,6 +182,7 @@ static int drop_rollouts(struct step *s, const bool *drop, struct error *err)
   if (!any) return 0;
   const double *advantage = s->advantage, *reward = s->reward, *dense = s->dense;
   TRY(step_gather(s, err));
+  scores_move(s, first);
   if (dense && !(s->dense = ARENA_NEW(s->arena, double, (size_t)s->path_count, "step rewards", err))) return err->code;
   for (int32_t i = 0; i < s->kept; i++) {
     const struct rollout *r = &s->rollouts[s->order[i]];
@@ -151,11 +198,15 @@ int compose_advantage(struct composed *set, struct step *s, struct error *err)
 {
   const struct member *m = set->owner[STAGE_advantage];
   struct credit out = {.advantage = s->advantage};
+  if (set->needs.flags & NEED_VALUE &&
+      !(out.value_target = s->value_target = ARENA_NEW(s->arena, double, (size_t)s->path_count, "step values", err)))
+    return err->code;
   out.drop = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "step drops", err);
   if (!out.drop) return err->code;
   memset(s->advantage, 0, (size_t)s->path_count * sizeof *s->advantage);
   RUN(m, advantage, s, &out, err);
   TRY(check_tokens(s, m, STAGE_advantage, s->advantage, -__builtin_inf(), err));
+  if (out.value_target) TRY(check_tokens(s, m, STAGE_advantage, out.value_target, -__builtin_inf(), err));
   return drop_rollouts(s, out.drop, err);
 }
 
@@ -310,6 +361,40 @@ static int gather_tokens(const struct step *s, struct minibatch *m, struct arena
   return 0;
 }
 
+static double *gather_one(const struct minibatch *m, const double *from, struct arena *a, struct error *err)
+{
+  double *x = ARENA_NEW(a, double, (size_t)m->count, "mini-batch", err);
+  for (int32_t i = 0; x && i < m->count; i++) x[i] = from ? from[m->token[i]] : __builtin_nan("");
+  return x;
+}
+
+/* What needs put beside the tokens: the step's numbers, and the current ones as far as they are the step's. */
+static int gather_scores(const struct composed *set, const struct step *s, struct minibatch *m, struct arena *a,
+                         struct error *err)
+{
+  uint32_t needs = set->needs.flags;
+  if (needs & NEED_VALUE) {
+    m->value = gather_one(m, s->value, a, err);
+    m->value_old = gather_one(m, s->value, a, err);
+    m->value_target = gather_one(m, s->value_target, a, err);
+    if (!m->value || !m->value_old || !m->value_target) return err->code;
+  }
+  if (needs & NEED_SECOND_CONTEXT) {
+    const double *old = s->scores ? scores_second_logp(s, "policy") : NULL;
+    m->second_logp = gather_one(m, old, a, err);
+    m->second_old = gather_one(m, old, a, err);
+    if (!m->second_logp || !m->second_old) return err->code;
+  }
+  if (needs & NEED_SLOT) {
+    double *slot = ARENA_NEW(a, double, (size_t)m->rollout_count, "mini-batch", err);
+    if (!slot) return err->code;
+    for (int32_t i = 0; i < m->rollout_count; i++)
+      slot[i] = s->slot_logp ? s->slot_logp[m->rollouts[i]] : __builtin_nan("");
+    m->slot_logp = slot;
+  }
+  return 0;
+}
+
 int compose_minibatch(struct composed *set, const struct step *s, const struct update *u, int32_t epoch, int32_t index,
                       struct arena *a, struct minibatch **out, struct error *err)
 {
@@ -325,6 +410,7 @@ int compose_minibatch(struct composed *set, const struct step *s, const struct u
   TRY(gather_tokens(s, m, a, err));
   if (set->needs.flags & NEED_ENTROPY && !(m->entropy = not_known(a, m->count, err))) return err->code;
   if (set->needs.flags & NEED_REFERENCE_LOGP && !(m->reference = not_known(a, m->count, err))) return err->code;
+  TRY(gather_scores(set, s, m, a, err));
   *out = m;
   return 0;
 }
@@ -340,6 +426,12 @@ static int make_loss(const struct composed *set, const struct minibatch *m, stru
   out->kl = ARENA_NEW(a, double, n, "loss", err);
   if (!out->loss || !out->coef || !out->clipped || !out->kl) return err->code;
   if (set->needs.flags & NEED_ENTROPY && !(out->entropy_coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  if (set->needs.flags & NEED_VALUE && !(out->value_coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  if (set->needs.flags & NEED_SECOND_CONTEXT && !(out->second_coef = ARENA_NEW(a, double, n, "loss", err)))
+    return err->code;
+  if (set->needs.flags & NEED_SLOT && !(out->slot_coef = ARENA_NEW(a, double, (size_t)m->rollout_count, "loss", err)))
+    return err->code;
+  out->arena = a;
   return 0;
 }
 
@@ -349,19 +441,34 @@ static int check_loss(const struct minibatch *m, const struct member *who, enum 
   for (int32_t i = 0; i < m->count; i++) {
     double x = math_is_finite(l->loss[i]) ? l->coef[i] : l->loss[i];
     if (math_is_finite(x) && l->entropy_coef) x = l->entropy_coef[i];
+    if (math_is_finite(x) && l->value_coef) x = l->value_coef[i];
+    if (math_is_finite(x) && l->second_coef) x = l->second_coef[i];
+    if (math_is_finite(x) && l->row.scale) x = l->row.scale[i];
     if (!math_is_finite(x)) return bad_number(m->step, who, stage, m->step->path[m->token[i]].rollout, x, err);
   }
+  for (int32_t i = 0; l->slot_coef && i < m->rollout_count; i++)
+    if (!math_is_finite(l->slot_coef[i])) return bad_number(m->step, who, stage, m->rollouts[i], l->slot_coef[i], err);
   return 0;
 }
 
 /* Adds a part to the whole; returns its loss. */
-static double add_loss(const struct minibatch *m, const struct loss *part, double factor, struct composed_loss *out)
+static double add_loss(const struct minibatch *m, const struct member *who, const struct loss *part, double factor,
+                       struct composed_loss *out)
 {
   double sum = 0;
+  if (part->row.scale)
+    out->rows[out->row_count++] = (struct composed_row){.call = &who->call,
+                                                        .term = part->row,
+                                                        .factor = factor,
+                                                        .sources = who->needs.row_sources,
+                                                        .source_count = who->needs.row_source_count};
+  for (int32_t i = 0; out->slot_coef && i < m->rollout_count; i++) out->slot_coef[i] += factor * part->slot_coef[i];
   for (int32_t i = 0; i < m->count; i++) {
     sum += factor * part->loss[i];
     out->coef[i] += factor * part->coef[i];
     if (out->entropy_coef) out->entropy_coef[i] += factor * part->entropy_coef[i];
+    if (out->value_coef) out->value_coef[i] += factor * part->value_coef[i];
+    if (out->second_coef) out->second_coef[i] += factor * part->second_coef[i];
   }
   return sum;
 }
@@ -390,10 +497,16 @@ static void measure(const struct minibatch *m, const struct loss *policy, struct
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
                       struct error *err)
 {
-  size_t n = (size_t)m->count;
+  struct loss sums;
   *out = (struct composed_loss){.kl = __builtin_nan("")};
-  if (!(out->coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
-  if (set->needs.flags & NEED_ENTROPY && !(out->entropy_coef = ARENA_NEW(a, double, n, "loss", err))) return err->code;
+  TRY(make_loss(set, m, a, &sums, err));
+  out->coef = sums.coef;
+  out->entropy_coef = sums.entropy_coef;
+  out->value_coef = sums.value_coef;
+  out->second_coef = sums.second_coef;
+  out->slot_coef = sums.slot_coef;
+  out->rows = ARENA_NEW(a, struct composed_row, set->count + 1, "loss", err);
+  if (!out->rows) return err->code;
   /* The policy loss, by its owner. */
   const struct member *owner = set->owner[STAGE_objective];
   for (size_t i = 0; m->update->objective && i < set->count; i++) {
@@ -403,7 +516,7 @@ int compose_objective(struct composed *set, const struct minibatch *m, struct ar
   TRY(make_loss(set, m, a, &policy, err));
   RUN(owner, objective, m, &policy, err);
   TRY(check_loss(m, owner, STAGE_objective, &policy, err));
-  out->policy_loss = add_loss(m, &policy, m->update->factor, out);
+  out->policy_loss = add_loss(m, owner, &policy, m->update->factor, out);
   /* What else is in the loss, in table order. */
   for (size_t i = 0; i < set->count; i++) {
     const struct member *who = set->table[i];
@@ -412,7 +525,7 @@ int compose_objective(struct composed *set, const struct minibatch *m, struct ar
     TRY(make_loss(set, m, a, &part, err));
     RUN(who, regularise, m, &part, err);
     TRY(check_loss(m, who, STAGE_regularise, &part, err));
-    out->regulariser_loss += add_loss(m, &part, 1.0, out);
+    out->regulariser_loss += add_loss(m, who, &part, 1.0, out);
     if (part.uses_kl) out->kl = mean(part.kl, m->count);
   }
   out->loss = out->policy_loss + out->regulariser_loss;

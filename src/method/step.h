@@ -96,6 +96,8 @@ struct combine_term {
   double weight;
 };
 
+struct scores;
+
 struct step {
   struct arena *arena;
   uint64_t seed;
@@ -131,7 +133,14 @@ struct step {
   double *counted;   /* [path_count] what a token adds to the denominators of the policy loss: 1, or less where a weight
                         says so */
   double tokens;     /* sum of counted */
-  int32_t sequences; /* kept rollouts with counted > 0 somewhere */
+  /* What needs asked for (scores.h); filled between step_gather and shape. NULL where nothing asked. */
+  struct scores *scores;
+  const double *reference; /* [path_count] NEED_REFERENCE_LOGP */
+  double *value;           /* [path_count] NEED_VALUE: of the state that predicts the token */
+  double *value_target;    /* [path_count] what `advantage` wrote */
+  double *slot_logp;       /* [rollout_count] NEED_SLOT: of the slot's token behind the last; NaN: truncated */
+  int32_t *second;         /* [rollout_count] second context, -1: none; NEED_SECOND_CONTEXT */
+  int32_t sequences;       /* kept rollouts with counted > 0 somewhere */
 };
 
 /* total: steps of the run. The tree is made here. combine NULL: channel "reward" with weight 1. */
@@ -179,6 +188,7 @@ const char *step_rollout_name(const struct step *s, int32_t rollout, char *buf, 
 /* ---- mini-batches --------------------------------------------------------------------------------------------- */
 
 struct update;
+struct states;
 
 /* The tokens of one optimiser step, in canonical order; gathered by compose_minibatch. Denominators are the
  * mini-batch's, whatever the micro-batch (law 3). */
@@ -200,6 +210,16 @@ struct minibatch {
   double *entropy;   /* current policy, nats; NULL where nothing needs it */
   double *old;       /* compose fills in the record's logp; replaced where the update says that it was scored */
   double *reference; /* NULL unless NEED_REFERENCE_LOGP */
+  /* [count], NULL unless needed, written by the trainer too: */
+  double *value;                          /* current value head on the current state (NEED_VALUE) */
+  const double *value_old, *value_target; /* of the step */
+  double *second_logp;                    /* current policy in the second context; NaN: none */
+  const double *second_old;               /* the step's */
+  const double *slot_logp;                /* [rollout_count] current; NaN: truncated. Old: step->slot_logp */
+  const struct states *hidden;            /* NEED_CURRENT_HIDDEN; minibatch_hidden reads it */
 };
+
+/* The state that predicts token i of a mini-batch, under the weights of the mini-batch (NEED_CURRENT_HIDDEN). */
+const float *minibatch_hidden(const struct minibatch *m, int32_t layer, int32_t i);
 
 #endif
