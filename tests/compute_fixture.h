@@ -32,7 +32,7 @@ static inline bool rig_open(struct rig *rig, const char *kind, const char *isa, 
 {
   struct error err = {0};
   memset(rig, 0, sizeof *rig);
-  struct device_options options = {kind, isa, threads};
+  struct device_options options = {.kind = kind, .isa = isa, .threads = threads};
   int rc = device_open(&options, &rig->d, &err);
   if (rc == ERROR_RESOURCE && strstr(err.message, "instruction set")) return false;
   CHECK_OK(rc, &err);

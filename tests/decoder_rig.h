@@ -74,7 +74,7 @@ static CHECK_UNUSED bool rig_open(struct decoder_rig *r, const char *kind, const
 {
   struct error err = {0};
   memset(r, 0, sizeof *r);
-  struct device_options options = {kind, isa, threads};
+  struct device_options options = {.kind = kind, .isa = isa, .threads = threads};
   int rc = device_open(&options, &r->device, &err);
   if (rc == ERROR_RESOURCE && isa) return false;
   CHECK_OK(rc, &err);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include "compute/backend.h"
 #include "core/pool.h"
@@ -15,11 +16,13 @@ static inline void bench_stop_on(int rc, const struct error *err)
   exit(rc);
 }
 
-/* Arguments: [isa [threads]]. */
+/* Arguments: [isa [threads [f32 or bf16]]]. */
 static inline struct device *bench_device(int argc, char **argv)
 {
-  const struct device_options options = {"cpu", argc > 1 ? argv[1] : "auto",
-                                         argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2};
+  const struct device_options options = {.kind = "cpu",
+                                         .isa = argc > 1 ? argv[1] : "auto",
+                                         .threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2,
+                                         .type = argc > 3 && !strcmp(argv[3], "bf16") ? COMPUTE_BF16 : COMPUTE_F32};
   struct device *d = NULL;
   struct error err = {0};
   bench_stop_on(device_open(&options, &d, &err), &err);

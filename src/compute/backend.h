@@ -23,6 +23,33 @@
  *           +0 at the end). A NaN among the terms may give NaN or not: then l is NaN, and with it every result of the
  *           row except the m of its stat, which is not part of the contract.
  *
+ * COMPUTE TYPE BF16. Both operands of every product are rounded to bf16 at its entry; what the products give, norms,
+ * softmax, sums, biases and gradients stay f32, and every word above holds but for these:
+ *
+ *   bf16(x)  to the nearest, ties to even; an f32 denormal counts as a zero of its sign; NaN stays NaN. Idempotent, so
+ * a rounded copy may be stored: weights keep one beside the master, KV holds nothing else. blocks   instead of a chain
+ * of fma: the terms in blocks of 32 from index 0, the last one filled up with terms +0 * +0 (computed, for they turn -0
+ * into +0). In a block two chains of 16 fma from +0, one over the even terms, one over the odd ones; acc = acc + (even
+ * + odd). This is what one AMX tile instruction (TDPBF16PS) does.
+ *
+ *   gemm, logits of head_*    blocks over k.
+ *   gemm_dx                   blocks over n (a chunk of head_backward is a multiple of 32).
+ *   gemm_dw                   blocks over the rows of the call, from its first row on. Where rows are split into calls
+ *                             moves bits unless it is at a multiple of 32: one call a unit of training, the same units
+ *                             whatever the memory (or several units in one call, each from a multiple of 32 rows on,
+ *                             with rows of +0 in both operands between them). head_backward alike, over its head rows.
+ *                             grad(b) stays a chain.
+ *   embed                     y = bf16(W[token]), so that a weight without a master gives the same numbers.
+ *   kv_write, kv_read         k and v are stored as bf16, and read back so.
+ *   attention                 s_j: blocks over d. o[d] = (o[d] f) + the one block of 32 keys, of bf16(e_j) and v_j[d],
+ * a key that is not visible being +0 * +0. m and l see the e_j as they are. attention_backward        s_j and dP_ij:
+ * blocks over d. dq_i[d]: from +0, for each key block ascending that has a visible key the one block of bf16(dS_ij) and
+ * k_j[d]. dk_j[d] and dv_j[d]: the runs of the call in order; in a run its rows by blocks of 32 absolute positions,
+ * ascending; in these the G heads ascending; for each the one block over the 32 positions i of bf16(dS_ij) and
+ * bf16(q_i)[d], of bf16(P_ij) and bf16(dout_i)[d]. Pairs that do not see each other, and positions outside the run, are
+ * +0 * +0; where no position of the 32 sees key j the block is left out. The rows of one run and block of positions
+ * stay in one call.
+ *
  * Options in f64 (eps, 1/T, scale, those of AdamW) are computed in f64 as written and rounded to real once. Views of
  * one call do not overlap unless an operation says so. Where a weight has no gradient part (it is frozen), an operation
  * that would add to it leaves that out.
@@ -44,20 +71,26 @@ struct kv;
 struct device;
 
 enum host_type { HOST_F32, HOST_F64 };
+enum compute_type { COMPUTE_F32, COMPUTE_BF16 }; /* what products are made of */
 
 /* ---- the device ---- */
 
 struct device_options {
   const char *kind; /* "cpu"; "reference64": plain C in float64, for gradient tests only; "cuda" when its issue comes */
-  const char *isa; /* cpu: "ref", "avx2", "avx512"; NULL or "auto": ASSAY_ISA where it is set, else the best there is */
-  int threads;     /* 0: as many as there are cores for this process */
+  const char
+      *isa;    /* cpu: "ref", "avx2", "avx512", "amx"; NULL, "auto": ASSAY_ISA where it is set, else the best here */
+  int threads; /* 0: as many as there are cores for this process */
+  enum compute_type type; /* bf16: on a cpu only */
 };
 
 /* ERROR_INPUT for an unknown kind or isa (naming the known ones), ERROR_RESOURCE for one that this machine lacks. */
 int device_open(const struct device_options *options, struct device **out, struct error *err) MUST_USE;
 void device_close(struct device *d);
-const char *device_isa(const struct device *d);  /* "ref", "avx2", "avx512" */
-size_t device_real_size(const struct device *d); /* bytes of one real: 4, 8 for reference64 */
+const char *device_isa(const struct device *d); /* "ref", "avx2", "avx512", "amx" */
+enum compute_type device_type(const struct device *d);
+const char *compute_type_name(enum compute_type type); /* "f32", "bf16": as recipes write it */
+size_t compute_type_size(enum compute_type type);      /* bytes of one number of KV: 4, 2 */
+size_t device_real_size(const struct device *d);       /* bytes of one real: 4, 8 for reference64 */
 int device_threads(const struct device *d);
 struct pool *device_pool(const struct device *d);
 int device_sync(struct device *d, struct error *err) MUST_USE;
@@ -92,7 +125,12 @@ enum weight_part { WEIGHT_MASTER, WEIGHT_GRAD, WEIGHT_MOMENT1, WEIGHT_MOMENT2 };
 /* Master only, zeroed. */
 int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
                   struct error *err) MUST_USE;
-/* Adds gradient and moments, zeroed. */
+/* The same for a weight that is never trained. With compute type bf16 a matrix then has no master, only the rounded
+   copy: a third of the bytes. Its WEIGHT_MASTER is written and read as ever, and reads back rounded; sum_squares and
+   find_not_finite take no master of it. */
+int weight_create_rounded(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name,
+                          struct weight **out, struct error *err) MUST_USE;
+/* Adds gradient and moments, zeroed. Not for a weight without a master. */
 int weight_make_trainable(struct weight *w, struct error *err) MUST_USE;
 /* Adds the gradient only (score gradients, tests). */
 int weight_make_gradient(struct weight *w, struct error *err) MUST_USE;
@@ -102,6 +140,8 @@ size_t weight_cols(const struct weight *w);
 const char *weight_name(const struct weight *w);
 /* Of one part, padding included: for the planner. */
 size_t weight_part_bytes(enum weight_kind kind, size_t n, size_t k, size_t real_size);
+/* Of the compute copy, which a matrix has in compute type bf16; else 0. */
+size_t weight_copy_bytes(enum weight_kind kind, size_t n, size_t k, enum compute_type type);
 /* Logical rows row .. row+count-1 of a part, row-major [count, K], from and to the host. Writing the master refreshes
    compute copies. */
 void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
@@ -119,7 +159,8 @@ struct kv_shape {
 int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, struct error *err) MUST_USE;
 void kv_destroy(struct kv *kv);
 const struct kv_shape *kv_get_shape(const struct kv *kv);
-size_t kv_block_bytes(const struct kv_shape *shape, size_t real_size); /* all layers, K and V */
+/* All layers, K and V. size: of one number: device_real_size, or in compute type bf16 compute_type_size. */
+size_t kv_block_bytes(const struct kv_shape *shape, size_t size);
 
 /* Attention of one layer. */
 struct attention_shape {

@@ -11,8 +11,8 @@ int device_open(const struct device_options *options, struct device **out, struc
   if (options->threads < 0 || options->threads > 4096)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "threads",
             "found %d threads; expected 1 to 4096, or 0 for all cores of this process", options->threads);
-  if (!strcmp(kind, "cpu")) return cpu_device_open(options->isa, false, options->threads, out, err);
-  if (!strcmp(kind, "reference64")) return cpu_device_open(options->isa, true, options->threads, out, err);
+  if (!strcmp(kind, "cpu")) return cpu_device_open(options, false, out, err);
+  if (!strcmp(kind, "reference64")) return cpu_device_open(options, true, out, err);
   if (!strcmp(kind, "cuda"))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "device",
             "found device cuda, which this build does not have; write device: cpu");
@@ -31,6 +31,21 @@ void device_close(struct device *d)
 const char *device_isa(const struct device *d)
 {
   return d->isa;
+}
+
+enum compute_type device_type(const struct device *d)
+{
+  return d->type;
+}
+
+const char *compute_type_name(enum compute_type type)
+{
+  return type == COMPUTE_BF16 ? "bf16" : "f32";
+}
+
+size_t compute_type_size(enum compute_type type)
+{
+  return type == COMPUTE_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
 size_t device_real_size(const struct device *d)

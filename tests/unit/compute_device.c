@@ -8,19 +8,21 @@ static void test_open_names(void **state)
   struct error err = {0};
   struct device *d = NULL;
   (void)state;
-  CHECK_ERROR(device_open(&(struct device_options){"cuda", NULL, 1}, &d, &err), &err, ERROR_INPUT, "write device: cpu");
+  CHECK_ERROR(device_open(&(struct device_options){.kind = "cuda", .threads = 1}, &d, &err), &err, ERROR_INPUT,
+              "write device: cpu");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"tpu", NULL, 1}, &d, &err), &err, ERROR_INPUT,
+  CHECK_ERROR(device_open(&(struct device_options){.kind = "tpu", .threads = 1}, &d, &err), &err, ERROR_INPUT,
               "found device \"tpu\"; expected cpu");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"cpu", "sse9", 1}, &d, &err), &err, ERROR_INPUT,
-              "expected auto, ref, avx2 or avx512");
+  CHECK_ERROR(device_open(&(struct device_options){.kind = "cpu", .isa = "sse9", .threads = 1}, &d, &err), &err,
+              ERROR_INPUT, "expected auto, ref, avx2 or avx512");
   CHECK_STR(err.key, "isa");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"reference64", "avx2", 1}, &d, &err), &err, ERROR_INPUT,
-              "expected ref");
+  CHECK_ERROR(device_open(&(struct device_options){.kind = "reference64", .isa = "avx2", .threads = 1}, &d, &err), &err,
+              ERROR_INPUT, "expected ref");
   error_clear(&err);
-  CHECK_ERROR(device_open(&(struct device_options){"cpu", NULL, -1}, &d, &err), &err, ERROR_INPUT, "found -1 threads");
+  CHECK_ERROR(device_open(&(struct device_options){.kind = "cpu", .threads = -1}, &d, &err), &err, ERROR_INPUT,
+              "found -1 threads");
   CHECK(d == NULL);
 }
 
@@ -144,7 +146,7 @@ static int set_up(struct error *err)
   struct weight *w = NULL;
   struct buffer *b = NULL;
   struct kv *kv = NULL;
-  int rc = device_open(&(struct device_options){"cpu", "ref", 1}, &d, err);
+  int rc = device_open(&(struct device_options){.kind = "cpu", .isa = "ref", .threads = 1}, &d, err);
   if (!rc) rc = weight_create(d, WEIGHT_MATRIX, 17, 3, "w", &w, err);
   if (!rc) rc = weight_make_trainable(w, err);
   if (!rc) rc = buffer_create(d, 10, "b", &b, err);

@@ -1,6 +1,6 @@
-/* Every slot of every instruction set against the plain C reference: the same bits for any shape, for infinities, NaN
- * and denormals, and for 1, 2 and 3 threads. A case builds its inputs from a seed, runs one operation on the device
- * given, and writes all that the operation may touch into `out`. */
+/* Every slot of every instruction set and compute type against the plain C reference: the same bits for any shape, for
+ * infinities, NaN and denormals, and for 1, 2 and 3 threads. A case builds its inputs from a seed, runs one operation
+ * on the device given, and writes all that the operation may touch into `out`. */
 #include "check.h"
 
 #include <stdlib.h>
@@ -116,6 +116,11 @@ static void take_weight(struct weight *w, struct result *r)
   size_t n = w->padded * w->k; /* as it lies in memory: the padding must stay 0 */
   CHECK(r->n + 4 * n <= OUT_MAX);
   for (int part = 0; part < 4; part++, r->n += n) memcpy(r->out + r->n, w->part[part], n * sizeof(float));
+  for (size_t i = 0; w->copy && i < w->padded * block_round(w->k) / 2; i++) {
+    CHECK(r->n + 2 <= OUT_MAX);
+    r->out[r->n++] = (float)(w->copy[i] & 0xffff); /* integers: NaN has one form here */
+    r->out[r->n++] = (float)(w->copy[i] >> 16);
+  }
   weight_destroy(w);
 }
 
@@ -493,9 +498,9 @@ static const struct {
 };
 
 /* NULL where this machine lacks the set. */
-static struct device *open_device(const char *isa, int threads)
+static struct device *open_device(const char *isa, int threads, enum compute_type type)
 {
-  const struct device_options options = {"cpu", isa, threads};
+  const struct device_options options = {.kind = "cpu", .isa = isa, .threads = threads, .type = type};
   struct device *d = NULL;
   struct error err = {0};
   int rc = device_open(&options, &d, &err);
@@ -513,18 +518,18 @@ static void compare_case(struct device *reference, struct device *d, size_t i, u
   CHECK_INT(g.n, w.n);
   const char *sentence = w.n ? check_bits_f32_at(got, want, w.n) : NULL;
   if (!sentence) return;
-  print_error("%s, seed %d, %s with %d threads: %s\n", cases[i].name, (int)seed, device_isa(d), device_threads(d),
-              sentence);
+  print_error("%s, seed %d, %s %s with %d threads: %s\n", cases[i].name, (int)seed, device_isa(d),
+              compute_type_name(device_type(d)), device_threads(d), sentence);
   fail();
 }
 
-static void compare_isa(const char *isa)
+static void compare_isa(const char *isa, enum compute_type type)
 {
-  struct device *reference = open_device("ref", 1);
+  struct device *reference = open_device("ref", 1, type);
   float *want = allocate(OUT_MAX), *got = allocate(OUT_MAX);
   hand = allocate(OUT_MAX);
   for (int threads = 1; threads <= 3; threads++) {
-    struct device *d = open_device(isa, threads);
+    struct device *d = open_device(isa, threads, type);
     if (!d) {
       print_message("%s: not on this machine, nothing compared\n", isa);
       break;
@@ -544,19 +549,22 @@ static void compare_isa(const char *isa)
 static void test_ref_threads(void **state)
 {
   (void)state;
-  compare_isa("ref");
+  compare_isa("ref", COMPUTE_F32);
+  compare_isa("ref", COMPUTE_BF16);
 }
 
 static void test_avx2(void **state)
 {
   (void)state;
-  compare_isa("avx2");
+  compare_isa("avx2", COMPUTE_F32);
+  compare_isa("avx2", COMPUTE_BF16);
 }
 
 static void test_avx512(void **state)
 {
   (void)state;
-  compare_isa("avx512");
+  compare_isa("avx512", COMPUTE_F32);
+  compare_isa("avx512", COMPUTE_BF16);
 }
 
 int main(void)

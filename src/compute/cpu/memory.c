@@ -98,15 +98,44 @@ size_t weight_part_bytes(enum weight_kind kind, size_t n, size_t k, size_t real_
   return panel_round(n) * (kind == WEIGHT_VECTOR ? 1 : k) * real_size;
 }
 
-int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
-                  struct error *err)
+size_t weight_copy_bytes(enum weight_kind kind, size_t n, size_t k, enum compute_type type)
+{
+  if (type != COMPUTE_BF16 || kind == WEIGHT_VECTOR) return 0;
+  return panel_round(n) * block_round(k) * sizeof(uint16_t);
+}
+
+/* The reals of one part. */
+static int weight_reals_count(const char *name, size_t n, size_t cols, uint64_t *reals, struct error *err)
+{
+  bool fits = n && cols && n <= SIZE_MAX / 2 && cols <= SIZE_MAX / 2;
+  fits = fits && size_mul(panel_round(n), block_round(cols), reals); /* of the copy: no fewer */
+  if (!fits)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
+            "found a weight of %zu x %zu; expected at least 1 x 1, and a size that fits in memory", n, cols);
+  *reals = panel_round(n) * cols;
+  return 0;
+}
+
+/* The master where it is wanted, or where a copy could not stand for it; and the copy. */
+static int weight_fill(struct weight *w, bool master, uint64_t reals, struct error *err)
+{
+  const size_t copy = weight_copy_bytes(w->kind, w->n, w->k, w->device->type);
+  if (copy) {
+    w->copy = memory_alloc(copy / sizeof *w->copy, sizeof *w->copy, "weights bf16", err);
+    if (!w->copy) return ERROR_RESOURCE;
+  }
+  if (!master && copy) return 0;
+  w->part[WEIGHT_MASTER] = memory_alloc(reals, w->device->real_size, "weights", err);
+  return w->part[WEIGHT_MASTER] ? 0 : ERROR_RESOURCE;
+}
+
+static int weight_make(struct device *d, enum weight_kind kind, size_t n, size_t k, bool master, const char *name,
+                       struct weight **out, struct error *err)
 {
   *out = NULL;
   size_t cols = kind == WEIGHT_VECTOR ? 1 : k;
   uint64_t reals;
-  if (!n || !cols || n > SIZE_MAX / 2 || !size_mul(panel_round(n), cols, &reals))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
-            "found a weight of %zu x %zu; expected at least 1 x 1, and a size that fits in memory", n, cols);
+  TRY(weight_reals_count(name, n, cols, &reals, err));
   TRY(create_check(name, err));
   struct weight *w = memory_alloc(1, sizeof *w, "weights", err);
   if (!w) return ERROR_RESOURCE;
@@ -118,13 +147,25 @@ int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, c
   size_t length = strlen(name);
   if (length >= sizeof w->name) length = sizeof w->name - 1;
   memcpy(w->name, name, length);
-  w->part[WEIGHT_MASTER] = memory_alloc(reals, d->real_size, "weights", err);
-  if (!w->part[WEIGHT_MASTER]) {
+  int rc = weight_fill(w, master, reals, err);
+  if (rc) {
     weight_destroy(w);
-    return ERROR_RESOURCE;
+    return rc;
   }
   *out = w;
   return 0;
+}
+
+int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
+                  struct error *err)
+{
+  return weight_make(d, kind, n, k, true, name, out, err);
+}
+
+int weight_create_rounded(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name,
+                          struct weight **out, struct error *err)
+{
+  return weight_make(d, kind, n, k, false, name, out, err);
 }
 
 static int part_create(struct weight *w, enum weight_part part, const char *tag, struct error *err)
@@ -142,6 +183,7 @@ int weight_make_gradient(struct weight *w, struct error *err)
 
 int weight_make_trainable(struct weight *w, struct error *err)
 {
+  ASSAY_BUG_IF(!w->part[WEIGHT_MASTER]);
   TRY(weight_make_gradient(w, err));
   TRY(part_create(w, WEIGHT_MOMENT1, "moments", err));
   return part_create(w, WEIGHT_MOMENT2, "moments", err);
@@ -151,6 +193,7 @@ void weight_destroy(struct weight *w)
 {
   if (!w) return;
   for (int i = 0; i < 4; i++) memory_free(w->part[i]);
+  memory_free(w->copy);
   memory_free(w);
 }
 
@@ -169,30 +212,45 @@ const char *weight_name(const struct weight *w)
   return w->name;
 }
 
+static bool part_exists(const struct weight *w, enum weight_part part)
+{
+  return w->part[part] || (part == WEIGHT_MASTER && w->copy);
+}
+
 void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
                   enum host_type type)
 {
-  size_t size = w->device->real_size;
-  ASSAY_BUG_IF(!w->part[part] || row > w->n || count > w->n - row);
-  for (size_t i = 0; i < count; i++)
-    reals_move((char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL,
-               (const char *)from + i * w->k * host_size(type), host_size(type), 1, w->k);
+  const size_t size = w->device->real_size, step = w->k * host_size(type);
+  ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
+  for (size_t i = 0; i < count && w->part[part]; i++)
+    reals_move((char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL, (const char *)from + i * step,
+               host_size(type), 1, w->k);
+  for (size_t i = 0; i < count && part == WEIGHT_MASTER && w->copy; i++)
+    weight_round_row(w, row + i, (const char *)from + i * step, type);
 }
 
 void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
 {
-  size_t size = w->device->real_size;
-  ASSAY_BUG_IF(!w->part[part] || row > w->n || count > w->n - row);
-  for (size_t i = 0; i < count; i++)
-    reals_move((char *)to + i * w->k * host_size(type), host_size(type), 1,
-               (const char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL, w->k);
+  const size_t size = w->device->real_size, step = w->k * host_size(type);
+  ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
+  for (size_t i = 0; i < count && w->part[part]; i++)
+    reals_move((char *)to + i * step, host_size(type), 1, (const char *)w->part[part] + panel_at(w, row + i, 0) * size,
+               size, PANEL, w->k);
+  for (size_t i = 0; i < count && !w->part[part]; i++) weight_widen_row(w, row + i, (char *)to + i * step, type);
 }
 
 /* ---- KV ---- */
 
-size_t kv_block_bytes(const struct kv_shape *shape, size_t real_size)
+/* Numbers of one position of a KV head: of K, which in bf16 is padded to whole blocks, or of V. */
+static size_t kv_width(const struct kv_shape *shape, bool key, size_t size)
 {
-  return 2 * (size_t)shape->layers * (size_t)shape->heads * (size_t)shape->head_dim * (size_t)shape->block * real_size;
+  return key && size == sizeof(uint16_t) ? block_round((size_t)shape->head_dim) : (size_t)shape->head_dim;
+}
+
+size_t kv_block_bytes(const struct kv_shape *shape, size_t size)
+{
+  const size_t positions = (size_t)shape->layers * (size_t)shape->heads * (size_t)shape->block;
+  return positions * (kv_width(shape, true, size) + kv_width(shape, false, size)) * size;
 }
 
 static int kv_check(const struct kv_shape *s, struct error *err)
@@ -203,7 +261,7 @@ static int kv_check(const struct kv_shape *s, struct error *err)
   if (s->layers < 1 || s->heads < 1 || s->head_dim < 1 || s->blocks < 1)
     FAIL(err, ERROR_INPUT, "found KV of %d layers, %d heads of %d and %d blocks; expected at least 1 of each",
          s->layers, s->heads, s->head_dim, s->blocks);
-  uint64_t reals = (uint64_t)s->block * (uint64_t)s->head_dim;
+  uint64_t reals = (uint64_t)s->block * block_round((size_t)s->head_dim);
   if (!size_mul(reals, (uint64_t)s->heads, &reals) || !size_mul(reals, (uint64_t)s->layers, &reals) ||
       !size_mul(reals, (uint64_t)s->blocks, &reals) || reals > SIZE_MAX / 16)
     FAIL(err, ERROR_RESOURCE, "KV of %d blocks of %d positions does not fit in memory; lower slots or max_new_tokens",
@@ -221,16 +279,19 @@ int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, s
   kv->device = d;
   kv->shape = *shape;
   kv->block_reals = (size_t)shape->heads * (size_t)shape->head_dim * (size_t)shape->block;
-  size_t reals = kv->block_reals * (size_t)shape->layers * (size_t)shape->blocks;
-  kv->keys = memory_alloc(reals, d->real_size, "kv", err);
-  kv->values = kv->keys ? memory_alloc(reals, d->real_size, "kv", err) : NULL;
+  const size_t size = d->type == COMPUTE_BF16 ? compute_type_size(d->type) : d->real_size;
+  const size_t positions = (size_t)shape->heads * (size_t)shape->block * (size_t)shape->layers * (size_t)shape->blocks;
+  const size_t key_bytes = positions * kv_width(shape, true, size) * size,
+               value_bytes = positions * kv_width(shape, false, size) * size;
+  kv->keys = memory_alloc(key_bytes, 1, "kv", err);
+  kv->values = kv->keys ? memory_alloc(value_bytes, 1, "kv", err) : NULL;
   if (!kv->values) {
     kv_destroy(kv);
     return ERROR_RESOURCE;
   }
   // the pages are taken now: how much of a pool is used depends on what is generated, and memory must not run out then
-  memset(kv->keys, 0, reals * d->real_size);
-  memset(kv->values, 0, reals * d->real_size);
+  memset(kv->keys, 0, key_bytes);
+  memset(kv->values, 0, value_bytes);
   *out = kv;
   return 0;
 }

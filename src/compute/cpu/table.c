@@ -11,15 +11,15 @@ enum { SCRATCH_EACH = 1 << 20 };
 
 struct isa {
   const char *name;
-  void (*fill)(struct backend_ops *ops);
+  void (*fill[2])(struct backend_ops *ops); /* by enum compute_type: bf16 comes over f32 */
 };
 
 /* Weakest first. */
 static const struct isa isas[] = {
-    {"ref", ops_fill_ref},
+    {"ref", {ops_fill_ref, ops_fill_bf16}},
 #if defined(__x86_64__)
-    {"avx2", ops_overlay_avx2},
-    {"avx512", ops_overlay_avx512},
+    {"avx2", {ops_overlay_avx2, ops_overlay_bf16_avx2}},
+    {"avx512", {ops_overlay_avx512, ops_overlay_bf16_avx512}},
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
@@ -62,6 +62,17 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
   FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, ref, avx2 or avx512", name);
 }
 
+static void ops_fill(struct device *d, bool real64, int chosen)
+{
+  if (real64) {
+    ops_fill_ref64(&d->ops);
+    return;
+  }
+  for (int i = 0; i <= chosen; i++) isas[i].fill[COMPUTE_F32](&d->ops);
+  d->adamw_f32 = d->ops.adamw;
+  for (int i = 0; d->type == COMPUTE_BF16 && i <= chosen; i++) isas[i].fill[COMPUTE_BF16](&d->ops);
+}
+
 static int device_fill(struct device *d, int threads, struct error *err)
 {
   TRY(pool_create(threads ? threads : cores_available(), &d->pool, err));
@@ -70,22 +81,26 @@ static int device_fill(struct device *d, int threads, struct error *err)
   return d->scratch ? 0 : ERROR_RESOURCE;
 }
 
-int cpu_device_open(const char *isa, bool real64, int threads, struct device **out, struct error *err)
+int cpu_device_open(const struct device_options *options, bool real64, struct device **out, struct error *err)
 {
+  const char *isa = options->isa;
   int chosen = 0;
   if (!real64)
     TRY(isa_choose(isa, &chosen, err));
   else if (isa && strcmp(isa, "auto") && strcmp(isa, "ref"))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "isa",
             "found instruction set \"%s\" for reference64; expected ref, the only one it has", isa);
+  if (real64 && options->type != COMPUTE_F32)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "compute", "found compute type %s for reference64, which computes in f64",
+            compute_type_name(options->type));
   if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device could not be opened; this is an injected fault");
   struct device *d = memory_alloc(1, sizeof *d, "device", err);
   if (!d) return ERROR_RESOURCE;
   d->isa = isas[chosen].name;
+  d->type = options->type;
   d->real_size = real64 ? sizeof(double) : sizeof(float);
-  if (real64) ops_fill_ref64(&d->ops);
-  for (int i = 0; !real64 && i <= chosen; i++) isas[i].fill(&d->ops);
-  int rc = device_fill(d, threads, err);
+  ops_fill(d, real64, chosen);
+  int rc = device_fill(d, options->threads, err);
   if (rc) {
     device_close(d);
     return rc;

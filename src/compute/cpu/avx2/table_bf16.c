@@ -1,0 +1,8 @@
+/* compute/cpu/avx2/table_bf16: the slots that this instruction set has for compute type bf16. */
+#include "compute/cpu/cpu.h"
+#include "compute/cpu/simd/overlay.h"
+
+void ops_overlay_bf16_avx2(struct backend_ops *ops)
+{
+  (void)ops;
+}

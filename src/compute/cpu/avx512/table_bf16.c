@@ -1,0 +1,8 @@
+/* compute/cpu/avx512/table_bf16: the slots that this instruction set has for compute type bf16. */
+#include "compute/cpu/cpu.h"
+#include "compute/cpu/simd/overlay.h"
+
+void ops_overlay_bf16_avx512(struct backend_ops *ops)
+{
+  (void)ops;
+}

@@ -1,0 +1,86 @@
+/* bf16/weight: the rounded copy of a matrix: made from the master, read by embed, refreshed by adamw. */
+#include "compute/cpu/bf16/bf16.h"
+
+/* ---- copy from master ---- */
+
+struct round_job {
+  struct weight *w;
+  size_t panel; /* the first */
+};
+
+/* Items: rows of words of 16 outputs. */
+static void round_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct round_job *job = arg;
+  const struct weight *w = job->w;
+  const size_t steps = block_round(w->k) / 2;
+  const float *master = weight_reals(w, WEIGHT_MASTER);
+  (void)thread;
+  for (size_t item = begin; item < end; item++) {
+    const size_t panel = job->panel + item / steps, k = item % steps * 2;
+    const float *from = master + (panel * w->k + k) * PANEL;
+    uint32_t *to = w->copy + (panel * steps + item % steps) * PANEL;
+    for (size_t i = 0; i < PANEL && k < w->k; i++)
+      to[i] = bf16_from(from[i]) | (k + 1 < w->k ? bf16_from(from[PANEL + i]) << 16 : 0);
+  }
+}
+
+void weight_round(struct weight *w, size_t first, size_t count)
+{
+  if (!w->copy || !w->part[WEIGHT_MASTER]) return;
+  struct round_job job = {w, first / PANEL};
+  pool_run(w->device->pool, (count + PANEL - 1) / PANEL * (block_round(w->k) / 2), round_part, &job);
+}
+
+/* ---- rows of a weight without a master ---- */
+
+void weight_round_row(struct weight *w, size_t row, const void *from, enum host_type type)
+{
+  for (size_t k = 0; k < w->k; k++)
+    word_set(w->copy + copy_at(w, row, k), k,
+             type == HOST_F32 ? ((const float *)from)[k] : (float)((const double *)from)[k]);
+}
+
+void weight_widen_row(const struct weight *w, size_t row, void *to, enum host_type type)
+{
+  for (size_t k = 0; k < w->k; k++) {
+    const float x = word_half(w->copy[copy_at(w, row, k)], k);
+    if (type == HOST_F32)
+      ((float *)to)[k] = x;
+    else
+      ((double *)to)[k] = (double)x;
+  }
+}
+
+/* ---- embed: y[m, :] = bf16(W[token[m], :]) ---- */
+
+struct embed_job {
+  const struct weight *w;
+  const int32_t *token;
+  float *y;
+};
+
+static void embed_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct embed_job *job = arg;
+  (void)thread;
+  for (size_t m = begin; m < end; m++)
+    weight_widen_row(job->w, (size_t)job->token[m], job->y + m * job->w->k, HOST_F32);
+}
+
+void embed_bf16(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
+{
+  if (m <= 0) return;
+  ASSAY_BUG_IF(!w->copy);
+  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
+  struct embed_job job = {w, token, view_reals(y)};
+  pool_run(d->pool, (size_t)m, embed_part, &job);
+}
+
+/* ---- adamw: f32's, then the copy while the master is in cache ---- */
+
+void adamw_bf16(struct device *d, struct weight *w, const struct adamw_params *p)
+{
+  d->adamw_f32(d, w, p);
+  weight_round(w, 0, w->n);
+}
