@@ -302,7 +302,7 @@ static int recipe_loss(struct calc_case *c, struct error *err)
     for (size_t t = 0; t < mask.rows[i].count; t++) tokens += mask.rows[i].at[t] != 0;
   }
   TRY(advantages(c, group.rows[0].at, n, reward, eps, advantage, err));
-  struct clip_bounds bounds = {clip, clip, __builtin_inf()};
+  struct clip_bounds bounds = {.low = clip, .high = clip, .dual = __builtin_inf()};
   json_t *grads = json_array();
   for (size_t i = 0; i < n; i++) {
     json_t *row = json_array();

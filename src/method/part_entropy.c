@@ -1,0 +1,15 @@
+#include "method/part_entropy.h"
+
+#include "core/math.h"
+#include "eval/estimators.h"
+
+double entropy_quantile_f32(double *x, size_t n, double q)
+{
+  if (!n) return __builtin_inf();
+  for (size_t i = 0; i < n; i++) x[i] = (double)(float)x[i];
+  eval_sort(x, n);
+  float rank = (float)q * (float)(n - 1);
+  size_t below = (size_t)math_floor((double)rank), above = below + 1 < n ? below + 1 : below;
+  float part = rank - (float)below, low = (float)x[below], high = (float)x[above];
+  return (double)(part < 0.5f ? low + part * (high - low) : high - (high - low) * (1.0f - part));
+}
