@@ -58,7 +58,6 @@ static int compute_case(const struct calc *f, struct arena *a, const char *file,
     FAIL_AT(err, ERROR_INPUT, file, 0, "cases", "found a case without a name or with args that are no object");
   json_t *own = args ? json_deep_copy(args) : json_object(), *values = NULL;
   if (overrides) json_object_update(own, (json_t *)(uintptr_t)overrides);
-  json_t *recorded = json_incref(json_object_get(object, "outputs"));
   json_object_set(object, "args", own);
   json_object_del(object, "outputs");
   json_object_del(object, "grads");
@@ -68,7 +67,6 @@ static int compute_case(const struct calc *f, struct arena *a, const char *file,
                         .function = function,
                         .name = json_string_value(name),
                         .args = own,
-                        .recorded = recorded,
                         .outputs = json_object(),
                         .grads = json_object()};
   struct error refused = {0};
@@ -87,7 +85,6 @@ static int compute_case(const struct calc *f, struct arena *a, const char *file,
   }
   json_decref(c.outputs);
   json_decref(c.grads);
-  json_decref(recorded);
   json_decref(values);
   json_decref(own);
   return rc;

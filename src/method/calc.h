@@ -21,7 +21,6 @@ struct calc_case {
   const char *name;        /* of the case: what stands before the colon often says which formula is meant */
   const json_t *args;      /* an object */
   const json_t *inputs;    /* the named set, "like" followed; NULL: none */
-  const json_t *recorded;  /* the outputs that the document holds, or NULL: for random draws alone, which are given */
   json_t *outputs, *grads; /* objects to fill; grads is left out where it stays empty */
 };
 

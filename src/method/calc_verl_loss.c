@@ -4,6 +4,7 @@
 #include "core/math.h"
 #include "method/part_covariance.h"
 #include "method/part_grid.h"
+#include "method/part_mersenne.h"
 #include "method/part_sequence.h"
 #include "method/part_token_loss.h"
 
@@ -246,24 +247,20 @@ static json_t *places(const struct grid *g, const int32_t *tokens, int32_t n)
   return out;
 }
 
-/* The order of the draw is the document's; without one it is the tokens' own. */
+/* In the order that torch draws under `seed`, 7 where the case names none: the seed of the documents at hand. */
 static int draw(const struct verl *v, int32_t *tokens, int32_t n, int32_t most, struct error *err)
 {
-  const json_t *order = json_object_get(v->c->recorded, "permutation");
-  int32_t *chosen = ARENA_NEW(v->c->arena, int32_t, (size_t)n, "calc", err);
-  if (!chosen) return err->code;
-  if (order && json_array_size(order) != (size_t)n)
-    FAIL_AT(err, ERROR_INPUT, v->c->file, 0, "permutation",
-            "found a permutation of %zu where %d tokens are candidates; expected one of as many",
-            json_array_size(order), (int)n);
+  int64_t seed;
+  int32_t *order = ARENA_NEW(v->c->arena, int32_t, 2 * (size_t)n, "calc", err), *chosen = order + n;
+  if (!order) return err->code;
+  TRY(calc_int(v->c, "seed", 7, &seed, err));
+  mersenne_permutation((uint32_t)seed, n, order);
+  json_t *permutation = json_array();
+  for (int32_t i = 0; i < n; i++) json_array_append_new(permutation, json_integer(order[i]));
   json_object_set_new(v->c->outputs, "candidates", places(v->g, tokens, n));
-  if (order) json_object_set(v->c->outputs, "permutation", (json_t *)(uintptr_t)order);
+  json_object_set_new(v->c->outputs, "permutation", permutation);
   int32_t take_count = n < most ? n : most;
-  for (int32_t i = 0; i < take_count; i++) {
-    json_int_t at = order ? json_integer_value(json_array_get(order, (size_t)i)) : i;
-    if (at < 0 || at >= n) FAIL_AT(err, ERROR_INPUT, v->c->file, 0, "permutation", "found a number out of range");
-    chosen[i] = tokens[at];
-  }
+  for (int32_t i = 0; i < take_count; i++) chosen[i] = tokens[order[i]];
   json_object_set_new(v->c->outputs, "chosen", places(v->g, chosen, take_count));
   for (int32_t i = 0; i < take_count; i++) v->g->loss.loss[chosen[i]] = v->g->loss.coef[chosen[i]] = 0;
   put_metric(v, "actor/pg_clipfrac", v->g->batch.count ? (double)take_count / v->g->batch.count : 0);

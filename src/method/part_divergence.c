@@ -29,87 +29,86 @@ static double log_mixture(double lp, double lq, double alpha)
   return math_is_finite(most) ? most + math_log(math_exp(a - most) + math_exp(b - most)) : most;
 }
 
-/* The divergence of two lists of log-probabilities; by: its derivative by each of the student's. */
-static double divergence(const double *lp, const double *lq, int32_t n, double alpha, double *by)
+/* One outcome's part of the divergence; by: its derivative by the student's log-probability. */
+static double outcome(double lp, double lq, double alpha, double *by)
 {
-  double sum = 0;
-  for (int32_t i = 0; i < n; i++) {
-    double p = math_exp(lp[i]), q = math_exp(lq[i]);
-    if (!(alpha > 0)) {
-      sum += share(q, lq[i], lp[i]);
-      by[i] = -q;
-    } else if (!(alpha < 1)) {
-      sum += share(p, lp[i], lq[i]);
-      by[i] = share(p, lp[i], lq[i]) + p;
-    } else {
-      double lm = log_mixture(lp[i], lq[i], alpha), own = (1 - alpha) * math_exp(lp[i] - lm);
-      if (!(p > 0) && !(q > 0)) own = 0;
-      double student = share(p, lp[i], lm);
-      sum += (1 - alpha) * student + alpha * share(q, lq[i], lm);
-      by[i] = (1 - alpha) * (student + p - p * own) - alpha * q * own;
-    }
+  double p = math_exp(lp), q = math_exp(lq);
+  if (!(alpha > 0)) {
+    *by = -q;
+    return share(q, lq, lp);
   }
-  return sum;
+  if (!(alpha < 1)) {
+    double own = share(p, lp, lq);
+    *by = own + p;
+    return own;
+  }
+  double lm = log_mixture(lp, lq, alpha), student = share(p, lp, lm);
+  double part = p > 0 ? (1 - alpha) * math_exp(lp - lm) : 0; /* the student's part of the mixture */
+  *by = (1 - alpha) * (student + p - p * part) - alpha * q * part;
+  return (1 - alpha) * student + alpha * share(q, lq, lm);
 }
 
-/* The `top` largest logits, in falling order; of equal ones the first. taken: the list as doubles, to share the work.
- */
-static void likeliest(const double *logits, int32_t v, int32_t top, double *taken)
+/* The `top` largest, in falling order; of equal ones the first. taken: their numbers. */
+static void likeliest(const double *x, int32_t v, int32_t top, double *taken)
 {
   int32_t n = 0;
   for (int32_t i = 0; i < v; i++) {
-    int32_t at = n < top ? n : top;
-    for (; at > 0 && logits[(int32_t)taken[at - 1]] < logits[i]; at--)
+    int32_t at = n;
+    for (; at > 0 && x[(int32_t)taken[at - 1]] < x[i]; at--)
       if (at < top) taken[at] = taken[at - 1];
     if (at < top) taken[at] = i;
     n += n < top;
   }
 }
 
-/* Derivatives by log-probabilities of the support become those by what they were before the tail or the new norm. */
-static void close_support(const double *lp, int32_t n, bool tail, double open, double *by)
+static double log_mass(const double *x, const double *taken, int32_t n)
 {
   double sum = 0;
-  if (tail) {
-    double rest = -math_expm1(open);
-    for (int32_t i = 0; i < n; i++) by[i] -= open < -1e-7 ? by[n] * math_exp(lp[i]) / rest : 0;
-    return;
-  }
-  for (int32_t i = 0; i < n; i++) sum += by[i];
-  for (int32_t i = 0; i < n; i++) by[i] -= sum * math_exp(lp[i]);
+  for (int32_t i = 0; i < n; i++) sum += math_exp(x[(int32_t)taken[i]]);
+  return math_log(sum);
 }
 
-/* Appends the tail or renormalises; returns the log of the mass of the support. */
-static double make_support(double *l, int32_t n, bool tail)
+/* The log of what a support of this log mass leaves; TRL's bound keeps it finite. */
+static double log_rest(double mass)
 {
-  double mass = log_sum(l, n);
-  if (tail) {
-    l[n] = math_log(-math_expm1(mass < -1e-7 ? mass : -1e-7));
-    return mass;
+  return math_log(-math_expm1(mass < -1e-7 ? mass : -1e-7));
+}
+
+static double support_row(const double *lp, const double *lq, int32_t v, const struct divergence_options *o,
+                          double *gradient, double *work)
+{
+  int32_t n = o->top < v ? o->top : v;
+  double *taken = work, *by = work + v, d = 0, pull = 0, sum = 0;
+  likeliest(lp, v, n, taken);
+  double mass = log_mass(lp, taken, n), other = log_mass(lq, taken, n), off = o->tail ? 0 : mass;
+  for (int32_t i = 0; i < n; i++) {
+    int32_t at = (int32_t)taken[i];
+    d += outcome(lp[at] - off, lq[at] - (o->tail ? 0 : other), o->alpha, &by[i]);
+    pull += by[i];
   }
-  for (int32_t i = 0; i < n; i++) l[i] -= mass;
-  return mass;
+  if (o->tail) { /* d log rest / d lp_i = -p_i / rest */
+    double rest = log_rest(mass);
+    d += outcome(rest, log_rest(other), o->alpha, &pull);
+    pull *= mass < -1e-7 ? math_exp(-rest) : 0;
+  }
+  for (int32_t i = 0; i < n; i++) {
+    by[i] -= pull * math_exp(lp[(int32_t)taken[i]] - off);
+    sum += by[i];
+  }
+  for (int32_t i = 0; i < v; i++) gradient[i] = -sum * math_exp(lp[i]);
+  for (int32_t i = 0; i < n; i++) gradient[(int32_t)taken[i]] += by[i];
+  return d;
 }
 
 double divergence_row(const double *student, const double *teacher, int32_t v, const struct divergence_options *o,
                       double *gradient, double *work)
 {
-  double all = log_sum(student, v), other = log_sum(teacher, v), sum = 0;
-  int32_t n = o->top > 0 && o->top < v ? o->top : v;
-  bool part = o->top > 0;
-  double *lp = work, *lq = lp + v + 1, *by = lq + v + 1, *taken = by + v + 1;
-  if (part) likeliest(student, v, n, taken);
-  for (int32_t i = 0; i < n; i++) {
-    int32_t at = part ? (int32_t)taken[i] : i;
-    lp[i] = student[at] - all;
-    lq[i] = teacher[at] - other;
+  if (o->top > 0) return support_row(student, teacher, v, o, gradient, work);
+  double d = 0, sum = 0;
+  for (int32_t i = 0; i < v; i++) {
+    d += outcome(student[i], teacher[i], o->alpha, &gradient[i]);
+    sum += gradient[i];
   }
-  double open = part ? make_support(lp, n, o->tail) : 0;
-  if (part) make_support(lq, n, o->tail);
-  double d = divergence(lp, lq, part && o->tail ? n + 1 : n, o->alpha, by);
-  if (part) close_support(lp, n, o->tail, open, by);
-  for (int32_t i = 0; i < n; i++) sum += by[i];
-  for (int32_t i = 0; i < v; i++) gradient[i] = -sum * math_exp(student[i] - all);
-  for (int32_t i = 0; i < n; i++) gradient[part ? (int32_t)taken[i] : i] += by[i];
+  for (int32_t i = 0; i < v; i++) gradient[i] -= sum * math_exp(student[i]);
   return d;
 }

@@ -21,12 +21,13 @@ struct divergence_options {
   bool tail;
 };
 
-/* One row: student, teacher: [v] logits, divided by the temperature already. gradient: [v] dD/dstudent, written. work:
- * [4 v + 4]. A logit of -inf is a probability of 0; 0 log 0 = 0. Infinite where p > 0 = q asks for it. */
+/* One row of log-probabilities (log-softmax of logits at the step's temperature), [v] each. gradient: [v] dD/dz,
+ * written; z: the student's logits divided by the temperature. work: [2 v]. A probability of 0 has log -inf and 0 log 0
+ * = 0; D is infinite where a mass of one side has nothing opposite that the formula divides by. */
 double divergence_row(const double *student, const double *teacher, int32_t v, const struct divergence_options *o,
                       double *gradient, double *work);
 
-/* log softmax: out [v] */
+/* out: [v] log softmax of logits. */
 void divergence_log_softmax(const double *logits, int32_t v, double *out);
 
 #endif
