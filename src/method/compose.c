@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "method/method_replay.h"
 #include "method/method_set.h"
 
 bool method_refines(const struct method *a, const struct method *b)
@@ -302,6 +303,7 @@ static int add_needs(struct composed *set, struct member *m, struct error *err)
                     m->call.method->name, need->word, need->what);
   }
   if (!rc) rc = needs_add(&set->needs, &n, m->call.method->name, err);
+  if (!rc && n.flags & NEED_REPLAY) rc = replay_create(set->run, &m->call.replay, err);
   if (!rc) {
     m->needs = n;
     return 0;

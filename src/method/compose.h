@@ -47,10 +47,34 @@ size_t compose_contributors(const struct composed *set, enum method_stage stage,
 int compose_option_text(const struct composed *set, size_t member, size_t option, struct text *out, const char **origin,
                         struct error *err) MUST_USE;
 
+/* ---- what methods get done ------------------------------------------------------------------------------------ */
+
+/* Set by train/run; by tests, as far as a method of theirs asks. A NULL function is refused by name. */
+struct method_host {
+  void *arg;
+  int32_t max_prompt; /* tokens of the longest context; 0: any */
+  /* Appends the ids of messages or of a plain prompt. */
+  int (*prompt_ids)(void *arg, const struct context_source *from, struct token_list *out, struct error *err);
+  /* The next problem of the data. */
+  int (*draw)(void *arg, struct step *s, const struct problem **out, struct error *err);
+  /* answers: [count], zeroed. Probes are added to the step. */
+  int (*answer)(void *arg, struct step *s, const struct method_call *who, const struct request *requests, int32_t count,
+                struct answer *answers, struct error *err);
+  /* A request's defaults: sampling and max_new_tokens. */
+  struct request defaults;
+};
+/* Kept, not copied. */
+void compose_set_host(struct composed *set, const struct method_host *host);
+
 /* ---- the stages ----------------------------------------------------------------------------------------------- */
 
 int compose_select(struct composed *set, struct selection *selection, struct error *err) MUST_USE;
-/* After the verdicts of a wave. */
+/* Rollouts that are about to be made: indices, ascending by group, attempt and ordinal. */
+int compose_guide(struct composed *set, struct step *s, const int32_t *rollouts, int32_t count,
+                  struct error *err) MUST_USE;
+bool compose_samples(const struct composed *set); /* a member has the stage `sample` */
+int compose_sample(struct composed *set, const struct step *s, struct sample_row *row, struct error *err) MUST_USE;
+/* After the verdicts of a wave; arranges the step first. */
 int compose_reward(struct composed *set, struct step *s, struct error *err) MUST_USE;
 /* The second contexts of the rollouts (NEED_SECOND_CONTEXT): step->second. `render` makes the ids of a conversation for
  * second_add_text; they live in the step's arena. */
@@ -60,6 +84,8 @@ struct second_renderer {
                 struct error *err);
 };
 int compose_second(struct composed *set, struct step *s, const struct second_renderer *r, struct error *err) MUST_USE;
+/* After compose_reward. in: last and rollouts_left; drops are applied, what is asked for stands in out->again. */
+int compose_revise(struct composed *set, struct step *s, struct revision *out, struct error *err) MUST_USE;
 /* After step_gather: step->reward, then advantage, then weight, counted and the denominators. Rollouts that `advantage`
  * drops leave the step (gathered again). */
 int compose_shape(struct composed *set, struct step *s, struct error *err) MUST_USE;
@@ -73,6 +99,13 @@ int compose_updates(struct composed *set, struct step *s, struct update_list *ou
    NEED_ALWAYS a rollout whose coefficients all come out as 0 needs no forward and no backward. */
 int compose_minibatch(struct composed *set, const struct step *s, const struct update *u, int32_t epoch, int32_t index,
                       struct arena *a, struct minibatch **out, struct error *err) MUST_USE;
+
+/* The factors of weight_current, into m->weight and m->counted. After the trainer wrote current values, before
+ * compose_objective, once. */
+int compose_weight_current(struct composed *set, struct minibatch *m, struct arena *a, struct error *err) MUST_USE;
+bool compose_has_extra(const struct composed *set, const struct update *u);
+/* First all members' sequences (x->scored false), then, with logp written, their coef and the loss. */
+int compose_extra(struct composed *set, const struct minibatch *m, struct auxiliary *x, struct error *err) MUST_USE;
 
 /* The whole loss of a mini-batch: objective times update->factor, plus regularisers. Arrays in arena a, [count]. */
 struct composed_loss {
@@ -97,6 +130,7 @@ struct composed_loss {
 };
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
                       struct error *err) MUST_USE;
+int compose_evaluate(struct composed *set, struct evaluation *records, struct error *err) MUST_USE;
 int compose_observe(struct composed *set, const struct step *s, struct observation *seen, struct error *err) MUST_USE;
 
 /* Metrics that methods wrote since the last clear: "<method>/<name>", in table order. */

@@ -4,7 +4,10 @@
  * from the file names. grpo.c is the example. The way of a step, and who may do what at each stage:
  *
  *     problem -> select -> guide -> rollout (sample) -> reward -> revise -> shape -> advantage -> weight
- *             -> updates: objective, regularise, extra -> observe
+ *             -> updates: weight_current, objective, regularise, extra -> observe
+ *
+ * guide, rollout, reward and revise are a loop: each round of it is a wave, and it ends when revise asks for nothing
+ * more or the recipe's budget is spent (rollout.max_attempts waves, rollout.max_tokens).
  *
  * A hook is NULL where the method leaves a stage alone. It gets its own state and options (`self`), the step as const,
  * and one writable result; it never calls a model or the outside: it declares what it needs (`declare`), or asks by
@@ -38,22 +41,23 @@
  * - PRODUCT  multiplied in table order
  * - SUM      added in table order
  * - ALL      all run, in table order; the first failure stops the run */
-#define METHOD_STAGES(X)                                                               \
-  X(prepare, CHAIN, 0, "build or filter problems before the run")                      \
-  X(select, CHAIN, 1, "choose problems and rollouts per problem")                      \
-  X(guide, CHAIN, 0, "set the contexts that generate and that train")                  \
-  X(sample, CHAIN, 0, "temperature, forced tokens, forks and stops while sampling")    \
-  X(reward, ADD, 1, "add named channels")                                              \
-  X(revise, CHAIN, 0, "replace, re-roll or append rollouts after their rewards")       \
-  X(shape, OWNER, 1, "channels to one scalar a rollout, or rewards per token")         \
-  X(advantage, OWNER, 1, "credit per rollout or token")                                \
-  X(weight, PRODUCT, 1, "factors >= 0 per token, and the denominator that they mean")  \
-  X(updates, CHAIN, 1, "which optimiser steps are made")                               \
-  X(objective, OWNER, 1, "the policy loss and its derivative by each log-probability") \
-  X(regularise, SUM, 1, "further terms per token: KL to a reference, entropy")         \
-  X(extra, SUM, 0, "auxiliary sequences with their own loss")                          \
-  X(evaluate, ALL, 0, "metrics from stored evaluation records")                        \
-  X(observe, ALL, 1, "look at the finished step: state for the next one, metrics")
+#define METHOD_STAGES(X)                                                                       \
+  X(prepare, CHAIN, 0, "build or filter problems before the run")                              \
+  X(select, CHAIN, 1, "choose problems and rollouts per problem")                              \
+  X(guide, CHAIN, 1, "set the contexts that generate and that train")                          \
+  X(sample, CHAIN, 1, "temperature, filters and forced tokens while sampling")                 \
+  X(reward, ADD, 1, "add named channels, rewrite them, ask for probes and further verdicts")   \
+  X(revise, CHAIN, 1, "drop, replace or append rollouts after their rewards; draw problems")   \
+  X(shape, OWNER, 1, "channels to one scalar a rollout, or rewards per token")                 \
+  X(advantage, OWNER, 1, "credit per rollout or token")                                        \
+  X(weight, PRODUCT, 1, "factors >= 0 per token, once a step, and the denominator they mean")  \
+  X(updates, CHAIN, 1, "which optimiser steps are made, on which rollouts             ")       \
+  X(weight_current, PRODUCT, 1, "factors >= 0 per token of a mini-batch, from current values") \
+  X(objective, OWNER, 1, "the policy loss and its derivative by each log-probability")         \
+  X(regularise, SUM, 1, "further terms per token: KL to a reference, entropy")                 \
+  X(extra, SUM, 1, "auxiliary sequences with their own loss")                                  \
+  X(evaluate, ALL, 1, "metrics from the records of an evaluation")                             \
+  X(observe, ALL, 1, "look at the finished step: state for the next one, metrics, resets")
 
 enum method_stage {
 #define METHOD_STAGE_ENUM(name, rule, run, what) STAGE_##name,
@@ -76,23 +80,24 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored, and trained if wanted, in another context")     \
   X(EMA, 7, 0, "ema", "a moving average of the weights")                                                             \
   X(POLICY, 8, 0, "policy", "a further named policy, frozen")                                                        \
-  X(REPLAY, 9, 0, "replay", "scored rollouts of earlier steps")                                                      \
-  X(GENERATE, 10, 0, "generate", "generation beside the rollouts (probes, second passes)")                           \
-  X(JUDGE, 11, 0, "judge", "a judge over HTTP")                                                                      \
+  X(REPLAY, 9, 1, "replay", "scored rollouts of earlier steps")                                                      \
+  X(GENERATE, 10, 1, "generate", "generation beside the rollouts (probes, second passes)")                           \
+  X(JUDGE, 11, 1, "judge", "a second verdict")                                                                       \
   X(EMBED, 12, 0, "embed", "text embeddings")                                                                        \
   X(ENVIRONMENT, 13, 0, "environment", "tools, simulated users, games")                                              \
   X(IMAGES, 14, 0, "images", "pictures in prompts")                                                                  \
   X(PROMPT_LOGP, 15, 0, "prompt_logp", "log-probabilities of the prompt's tokens")                                   \
-  X(SPANS, 16, 0, "spans", "text spans such as think and answer")                                                    \
+  X(SPANS, 16, 1, "spans", "text spans such as think and answer")                                                    \
   X(LAST_STATE, 17, 0, "last_state", "the state at the last token: one row more")                                    \
   X(TOKEN_STAT, 18, 0, "token_stat", "a named function of the policy's full logits row")                             \
   X(VALUE, 19, 0, "value", "a value head on the last hidden state with its own optimiser")                           \
   X(GROUP_P, 20, 0, "group_p", "probabilities of all tokens that the group's rollouts contain")                      \
-  X(FIELDS, 21, 0, "fields", "fields of the problem, checked when data is read")                                     \
+  X(FIELDS, 21, 1, "fields", "fields of the problem, checked when data is read")                                     \
   X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                        \
-  X(OTHER_UPDATE, 23, 0, "other_update", "updates of another batch, context or policy")                              \
-  X(RESET, 24, 0, "reset", "sets the reference or the optimiser's state anew")                                       \
-  X(SLOT, 25, 0, "slot", "one given token scored, and trained if wanted, behind a rollout's last")
+  X(OTHER_UPDATE, 23, 1, "other_update", "updates of another batch, context or policy")                              \
+  X(RESET, 24, 1, "reset", "sets the reference or the optimiser's state anew")                                       \
+  X(SLOT, 25, 0, "slot", "one given token scored, and trained if wanted, behind a rollout's last")                   \
+  X(SAMPLE_ENTROPY, 26, 1, "sample_entropy", "each row's entropy before its token is drawn: a second pass over logits")
 
 enum {
 #define METHOD_NEED_ENUM(NAME, bit, run, word, what) NEED_##NAME = 1 << (bit),
@@ -129,8 +134,9 @@ struct needs {
     bool backprop;                                         /* its gradient reaches the policy's weights */
   } value;                                                 /* NEED_VALUE */
   int32_t slot_token;                                      /* NEED_SLOT: its id */
-  const char *fields[NEEDS_NAMED + 1];                     /* NEED_FIELDS: "solution" */
-  const char *spans[NEEDS_NAMED + 1];                      /* NEED_SPANS */
+  const char *fields[NEEDS_NAMED + 1]; /* NEED_FIELDS: "solution:string"; types: string number array object any */
+  int32_t probes;                      /* NEED_GENERATE: most probes per group, for the planner */
+  int64_t replay_tokens;               /* NEED_REPLAY: most tokens that the buffer holds, for the planner */
 };
 
 /* Adds the needs of method `who` to a union. Two that contradict each other are ERROR_INPUT. */
@@ -186,7 +192,9 @@ struct metric {
 /* ---- a call --------------------------------------------------------------------------------------------------- */
 
 struct method;
-struct report; /* the step's metrics, see method_report */
+struct report;        /* the step's metrics, see method_report */
+struct method_host;   /* what the core does for those that ask: compose.h */
+struct replay_buffer; /* method/method_replay.h */
 
 /* What a hook gets beside the step. */
 struct method_call {
@@ -195,6 +203,8 @@ struct method_call {
   struct method_call *base; /* the base method with its own options, so that its hook can be called; NULL: none */
   struct arena *scratch;    /* of this call: released when the hook returns */
   struct report *report;
+  const struct method_host *host;
+  struct replay_buffer *replay; /* the method's own, saved in checkpoints; NULL without NEED_REPLAY */
   uint64_t seed;
 };
 
@@ -204,55 +214,84 @@ void method_report(struct method_call *c, const char *metric, double value);
 struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t group, int32_t attempt, int32_t rollout,
                          int32_t position);
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------
- * A hook that needs a model or the outside returns requests and is called again with the answers, in waves, until it
- * asks nothing or the recipe's budget (rollout.max_attempts, rollout.max_tokens) is spent. The core batches, journals,
- * prices and mismatch-checks them. What they generate (probes) is outside group statistics, denominators and the main
- * update unless a hook attaches it. No need of this kind is run by this build. */
+/* ---- contexts and asking --------------------------------------------------------------------------------------------
+ * What a policy reads: one of text through the model's template, plain text, or token ids. */
+struct context_source {
+  const json_t *messages; /* [{role, content}], through the chat template */
+  const char *prompt;     /* plain text */
+  const int32_t *ids;     /* tokens as they are */
+  int32_t id_count;       /* with ids alone; at least 1 */
+  int32_t behind;         /* with ids: the segment that they follow, or -1: nothing, as in PreRL's P(y) */
+};
+/* A new context of a group, for guide, revise and requests: s is the `step` of the hook's result. Longer than
+ * rollout.max_prompt_tokens is ERROR_INPUT. kind is kept, not copied. */
+int method_add_context(struct method_call *c, struct step *s, int32_t group, const char *kind,
+                       const struct context_source *from, int32_t *out, struct error *err) MUST_USE;
+
+/* A hook that needs a model or a verifier returns requests and is called again with the answers, in rounds, until it
+ * asks nothing (at most ASKING_ROUNDS). The core batches and prices them, and checks what they sampled (law 1). Needs:
+ * NEED_GENERATE for generate, NEED_JUDGE for judge; score is always there.
+ *
+ *     struct request *q;
+ *     if (out->asking.round == 0) {
+ *       TRY(ask(&out->asking, REQUEST_GENERATE, "greedy", &q, err));     once for each group
+ *       q->group = g; q->count = 1; q->sampling.temperature = 0;
+ *       return 0;
+ *     }
+ *     const struct rollout *probe = &s->rollouts[out->asking.answers[i].rollouts[0]];
+ *
+ * Probes are rollouts of the step with `probe` set and kept = false: they have a verdict and channels, and stand
+ * outside `order`, statistics, denominators, history and the updates. */
 enum request_kind {
-  REQUEST_GENERATE,
-  REQUEST_SCORE,
+  REQUEST_GENERATE, /* probes of a group, judged by the problem's own verifier */
+  REQUEST_SCORE,    /* log-probabilities of given tokens behind a path */
   REQUEST_HIDDEN,
-  REQUEST_JUDGE,
+  REQUEST_JUDGE, /* a second verdict on a rollout */
   REQUEST_EMBED,
   REQUEST_ENVIRONMENT
 };
 struct request {
   enum request_kind kind;
-  const char *policy;   /* named policy; generate, score, hidden */
-  const char *purpose;  /* for metrics and random addresses */
-  int32_t context;      /* context to read, or -1 */
-  int32_t segment, cut; /* or the path that ends after `cut` tokens of `segment` */
-  int32_t count;        /* generate: rollouts */
-  int32_t max_new_tokens;
-  struct sampling sampling;
-  const int32_t *ids; /* score, hidden: tokens given [id_count] */
+  const char *purpose;      /* for random addresses, metrics and records; kept, not copied */
+  int32_t group;            /* generate */
+  int32_t context;          /* generate: what is read; -1: the group's plain context */
+  int32_t count;            /* generate: 1 */
+  int32_t max_new_tokens;   /* generate: rollout.max_new_tokens, and not more */
+  struct sampling sampling; /* generate: the recipe's */
+  int32_t segment;          /* score: the path that the tokens follow, such as a rollout's leaf */
+  const int32_t *ids;       /* score: [id_count] */
   int32_t id_count;
-  int32_t layer;    /* hidden */
-  const char *text; /* judge, embed, environment: what is sent */
+  const char *policy;   /* score: "policy" (the weights at the step's start) or "reference" */
+  int32_t rollout;      /* judge */
+  const char *verifier; /* judge: kind, with default settings */
 };
 struct answer {
-  const int32_t *leaves; /* generate: segments [count] */
-  const float *logp;     /* score: [id_count] */
-  const float *hidden;   /* hidden: [id_count, width] */
-  const json_t *reply;   /* judge, embed, environment */
-  const char *failed;    /* why there is no answer, or NULL */
+  const int32_t *rollouts;       /* generate: indices in step->rollouts, [count] */
+  int32_t segment;               /* score: the SEGMENT_FORCED segment that holds the tokens, for `extra` */
+  const float *logp;             /* score: [id_count], at train.temperature */
+  const struct verdict *verdict; /* judge; status VERDICT_FAILED where the verifier failed */
 };
+enum { ASKING_ROUNDS = 8 };
 struct asking {
-  struct request *requests; /* what is asked now */
+  struct step *step; /* for method_add_context */
+  struct request *requests;
   int32_t request_count, request_room;
-  const struct answer *answers; /* to the requests of the wave before; NULL in wave 0 */
+  const struct answer *answers; /* to the requests of the round before, in their order; NULL in round 0 */
   int32_t answer_count;
-  int32_t wave;
+  int32_t round;
+  const struct request *defaults;
+  struct arena *arena; /* of the step: what must live until the next round */
 };
+/* A request more, with the defaults named above. */
+int ask(struct asking *a, enum request_kind kind, const char *purpose, struct request **out,
+        struct error *err) MUST_USE;
 
 /* ---- results, one for each stage ------------------------------------------------------------------------------ */
 
-/* prepare: an item of data in, items out; run as a resumable job. */
+/* prepare: an item of data in, items out; `assay prepare` writes them to a file, one line each. */
 struct preparation {
   const struct problem *problem;
-  json_t *items; /* array of problem objects that take its place; empty: left out */
-  struct asking asking;
+  json_t *items; /* array of problem objects that take its place; at first the problem itself; empty: left out */
 };
 
 /* select: the picks of this step. The core proposes the next problems of the shuffled data, `rollout.group` rollouts
@@ -276,28 +315,36 @@ struct selection {
   struct problem_history (*history)(void *arg, const struct problem *p);
 };
 
-/* guide: per rollout that is about to be made, the context that generates and the one that trains. */
+/* guide: before each wave, for the rollouts that are about to be made: the context that generates and the one that
+ * trains; both are the group's plain one at first. Where they differ, the core scores the response in the training
+ * context before `shape`, and the records that the stages see are those. */
 struct guidance {
+  struct step *step; /* for method_add_context */
+  struct method_call *call;
+  const int32_t *rollouts; /* [rollout_count] indices in step->rollouts, ascending by group, attempt and ordinal */
   int32_t rollout_count;
-  int32_t *generating, *training; /* [rollout_count] contexts */
-  struct asking asking;           /* new contexts are asked for as text */
+  const struct method **by; /* [rollout_count] who set it */
+  struct asking asking;
 };
+/* Two methods that set one rollout's contexts are ERROR_INPUT. training -1: the same. */
+int guide_set(struct guidance *g, int32_t rollout, int32_t generating, int32_t training, struct error *err) MUST_USE;
 
-/* sample: one row before its token is drawn. */
+/* sample: one row before its token is drawn; it may change params: temperature, top_p, min_p, top_k, and forced (a
+ * token that is put there; it carries no loss). The record's logp stays that of train.temperature, logp_behaviour is
+ * what was sampled from. Only a function of what is here and of own state may decide: no slot or order shows. Not
+ * called for probes and evaluations. */
 struct sample_row {
-  const struct row_at *at;
-  const int32_t *top_ids; /* [top_count] raw distribution: before temperature and filters */
-  const float *top_logits;
-  int32_t top_count;
-  float entropy, mass; /* of it; mass of the top */
+  int32_t rollout;   /* index in step->rollouts */
+  int32_t generated; /* tokens of the response that are there: 0 for the first */
+  int32_t position;  /* absolute */
+  float entropy;     /* of the row's distribution at train.temperature, nats; with NEED_SAMPLE_ENTROPY, else NaN */
   struct sample_params *params;
-  int32_t fork; /* copies to make of this row, 0: none */
-  bool stop;
 };
 
-/* reward: values of named channels for rollouts. */
+/* reward: values of named channels for rollouts. Called after each wave (and for probes' verdicts see asking): rollouts
+ * with attempt == step->wave are new. step->order, kept, groups' first and count, and rollouts' length are set. */
 struct channels {
-  struct step *step; /* through reward_add alone */
+  struct step *step; /* through reward_add alone, and for method_add_context */
   struct method_call *call;
   struct asking asking;
 };
@@ -305,16 +352,34 @@ struct channels {
  * ERROR_INPUT. */
 int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
                struct error *err) MUST_USE;
-/* Sets a channel that is there already, whoever added it (noise on rewards). */
+/* Sets a channel that is there already, whoever added it (noise on rewards). Rollouts of earlier waves were rewritten
+ * then: they stay as they are. */
 int reward_rewrite(struct channels *c, const char *channel, int32_t rollout, double value, struct error *err) MUST_USE;
 
-/* revise: what happens to scored groups before they are trained on. */
+/* revise: after the rewards of a wave, what happens to the scored groups. Asking for rollouts makes a further wave;
+ * what the budget does not hold is left out, in the order of asking (refused counts it, metric rollout/refused), so
+ * look at `last` and take what there is. order, kept, groups' first and count are set, without what other methods
+ * dropped in this wave. */
 struct revision {
-  bool *drop;         /* [rollout_count] leaves statistics and denominators */
-  struct pick *again; /* further attempts */
+  struct step *step; /* for method_add_context; groups and rollouts through the functions below */
+  struct method_call *call;
+  bool last;             /* the budget allows no further wave */
+  int64_t rollouts_left; /* that the budget still allows, if each is as long as it can be */
+  bool *drop;            /* [rollout_count] leaves statistics and denominators; metrics and history keep it */
+  struct revision_request *again;
   int32_t again_count, again_room;
+  int64_t refused;
   struct asking asking;
 };
+struct revision_request {
+  const struct problem *problem; /* a new group of it; NULL: further attempts of `group` */
+  int32_t group, context, count;
+};
+void revise_drop_group(struct revision *r, int32_t group);
+/* `count` further attempts of a group, from a context of it (-1: its plain one). */
+int revise_again(struct revision *r, int32_t group, int32_t context, int32_t count, struct error *err) MUST_USE;
+/* The next problem of the data as a new group; problem NULL: drawn now. */
+int revise_draw(struct revision *r, const struct problem *problem, int32_t rollouts, struct error *err) MUST_USE;
 
 /* shape: [rollout_count] scalars; [path_count] rewards per token where uses_dense is set. */
 struct shaping {
@@ -353,24 +418,35 @@ struct factors {
   enum denominator denominator;
 };
 
-/* updates: the optimiser steps of this step, run in list order. */
+/* weight_current: the same for a mini-batch, after current values are known: factor [m->count]. */
+
+/* updates: the optimiser steps of this step, run in list order. items[0] is "main". */
 enum old_source { OLD_RECORD /* the sampler's record */, OLD_SCORED /* a scoring pass at the step's start */ };
+struct minibatch;
+struct loss;
 struct update {
   const char *name; /* "main", or the method's */
   bool on;
-  const struct step *batch; /* whose rollouts: this step's, or a replayed one */
-  const char *policy;       /* who is moved: "policy" */
+  const struct step *batch; /* whose rollouts: this step's, or one of replay_take */
+  const bool *rollouts;     /* [batch->rollout_count] only these take part, in loss and denominators; NULL: all */
   enum old_source old;
-  const struct method_call *objective; /* NULL: the owner */
-  double factor;                       /* on the policy loss */
-  const char *optimiser;               /* "policy": the policy's own AdamW */
-  int32_t epochs, minibatches;         /* of whole groups, contiguous in canonical order */
+  /* Whose loss: NULL: the owner's objective. Else this function, called with `objective` (options, state). */
+  int (*loss)(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err);
+  const struct method_call *objective;
+  double factor;               /* on the policy loss */
+  double lr;                   /* on the learning rate of the step */
+  bool regularised;            /* regularise and extra run for it, too */
+  int32_t epochs, minibatches; /* of whole groups, contiguous in canonical order */
 };
 struct update_list {
+  struct step *step;
+  struct method_call *call;
   struct update *items;
   int32_t count, room;
+  struct update plain; /* main as it is at first */
 };
-
+/* One more, as main is at first, regularised off for any other batch than the step. */
+int updates_add(struct update_list *l, const char *name, struct update **out, struct error *err) MUST_USE;
 /* A term on whole distributions: the loss gets sum over tokens of scale[i] * D_i, where D_i = at(...) is a function of
  * the policy's row and of those of needs.row_sources, which are frozen. Logits are computed again in blocks of rows
  * when gradients are, and never kept; so D_i is not known in the hook (the core adds it to the loss). at   pure, called
@@ -408,25 +484,45 @@ struct loss {
   struct arena *arena; /* of the mini-batch: what row.arg and row.scale point to lives here */
 };
 
-/* extra: auxiliary sequences with coefficients of their own. */
+/* extra: auxiliary sequences of a mini-batch with a loss and a normaliser of their own, in the same optimiser step.
+ * Called twice: first to name the sequences (scored is false), then with their current log-probabilities, to write coef
+ * and loss. A sequence is tokens begin .. end - 1 (indices) of a segment that the step's tree holds: forced ones from
+ * REQUEST_SCORE, or own ones. */
 struct auxiliary_sequence {
-  int32_t context, segment;
-  const double *coef; /* [coef_count] dL/dlogp of the segment's tokens */
-  int32_t coef_count;
+  int32_t rollout; /* whose it is, for messages; -1: none */
+  int32_t segment, begin, end;
+  double *logp; /* [end - begin] current */
+  double *coef; /* [end - begin] dL/dlogp, 0 at first */
 };
 struct auxiliary {
-  int32_t count, room;
+  bool scored;
   struct auxiliary_sequence *sequences; /* [count] */
-  double loss;
+  int32_t count, room;
+  double loss; /* the sum, for metrics */
+  struct arena *arena;
 };
+int extra_add(struct auxiliary *x, int32_t rollout, int32_t segment, int32_t begin, int32_t end,
+              struct error *err) MUST_USE;
 
-/* evaluate: stored records in, metrics out by method_report. */
+/* evaluate: the records of a finished evaluation, metrics out by method_report. */
+struct evaluation_record {
+  const char *set; /* eval.data's name */
+  const struct problem *problem;
+  int32_t sample;   /* 0 .. eval.samples - 1 */
+  const char *text; /* response [n] */
+  size_t n;
+  int32_t tokens;
+  enum finish finish;
+  const struct verdict *verdict;
+};
 struct evaluation {
-  const json_t *records;
-  struct asking asking;
+  int64_t step;
+  const struct evaluation_record *records; /* [count], sets, problems and samples in order */
+  int32_t count;
 };
 
-/* observe: state is written in self. What else it may set is a need. */
+/* observe: state is written in self. What else it may set is a need: with NEED_RESET the reference becomes the policy
+ * as it is now, and AdamW begins anew (moments and its step count 0). Both are saved: a resume goes on with them. */
 struct observation {
   double loss, kl, entropy, grad_norm;   /* of the step's main update; NaN where nothing was trained */
   double solved;                         /* fraction of kept rollouts with full reward */
@@ -470,9 +566,10 @@ struct method {
   int (*advantage)(struct method_call *c, const struct step *s, struct credit *out, struct error *err);
   int (*weight)(struct method_call *c, const struct step *s, struct factors *out, struct error *err);
   int (*updates)(struct method_call *c, const struct step *s, struct update_list *out, struct error *err);
+  int (*weight_current)(struct method_call *c, const struct minibatch *m, struct factors *out, struct error *err);
   int (*objective)(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err);
   int (*regularise)(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err);
-  int (*extra)(struct method_call *c, const struct step *s, struct auxiliary *out, struct error *err);
+  int (*extra)(struct method_call *c, const struct minibatch *m, struct auxiliary *out, struct error *err);
   int (*evaluate)(struct method_call *c, struct evaluation *out, struct error *err);
   int (*observe)(struct method_call *c, const struct step *s, struct observation *out, struct error *err);
 };

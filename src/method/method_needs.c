@@ -94,7 +94,8 @@ int needs_add(struct needs *to, const struct needs *n, const char *who, struct e
   if (n->prompt_states > to->prompt_states) to->prompt_states = n->prompt_states;
   add_names(to->second_policies, n->second_policies);
   add_names(to->fields, n->fields);
-  add_names(to->spans, n->spans);
+  to->probes += n->probes;
+  to->replay_tokens += n->replay_tokens;
   to->flags |= n->flags;
   return 0;
 }

@@ -15,6 +15,7 @@ struct member {
   const struct method_choice *choice; /* NULL: brought by a method that names it as base */
   struct option_origin *origins;      /* [option_count] */
   struct needs needs;                 /* its own, under its options */
+  int32_t extra_count;                /* auxiliary sequences of the present mini-batch */
 };
 
 /* Metrics of a step, one slot for each metric that a member declares. */
@@ -40,6 +41,23 @@ struct composed {
   struct report report;
 };
 
+/* Runs one hook with its scratch memory given back afterwards; returns from the caller where it fails. */
+#define METHOD_RUN(member, hook, ...)                                                \
+  do {                                                                               \
+    struct arena_mark mark_ = arena_mark((member)->call.scratch);                    \
+    struct method_call call_ = (member)->call;                                       \
+    int rc_ = call_.method->hook(&call_, __VA_ARGS__);                               \
+    arena_release((member)->call.scratch, mark_);                                    \
+    if (rc_) return error_context(err, "%s, stage '%s'", call_.method->name, #hook); \
+  } while (0)
+
+static inline bool member_has(const struct member *m, enum method_stage stage)
+{
+  return method_has(m->call.method, stage);
+}
+/* "M gives NaN in stage S for problem P, rollout R": ERROR_INPUT. */
+int method_bad_number(const struct step *s, const struct member *m, enum method_stage stage, int32_t rollout, double x,
+                      struct error *err);
 /* Whether a has b among its bases. */
 bool method_refines(const struct method *a, const struct method *b);
 /* The value of an option as a recipe would have it. */

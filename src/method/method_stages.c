@@ -7,23 +7,8 @@
 #include "method/method_set.h"
 #include "method/part_clip.h"
 
-/* Runs one hook with its scratch memory given back afterwards. */
-#define RUN(member, hook, ...)                                                       \
-  do {                                                                               \
-    struct arena_mark mark_ = arena_mark((member)->call.scratch);                    \
-    struct method_call call_ = (member)->call;                                       \
-    int rc_ = call_.method->hook(&call_, __VA_ARGS__);                               \
-    arena_release((member)->call.scratch, mark_);                                    \
-    if (rc_) return error_context(err, "%s, stage '%s'", call_.method->name, #hook); \
-  } while (0)
-
-static bool contributes(const struct member *m, enum method_stage stage)
-{
-  return method_has(m->call.method, stage);
-}
-
 /* One value per kept rollout or path token; the first that is not finite is named with its method and rollout. */
-static int bad_number(const struct step *s, const struct member *m, enum method_stage stage, int32_t rollout, double x,
+int method_bad_number(const struct step *s, const struct member *m, enum method_stage stage, int32_t rollout, double x,
                       struct error *err)
 {
   char name[256];
@@ -32,75 +17,18 @@ static int bad_number(const struct step *s, const struct member *m, enum method_
        step_rollout_name(s, rollout, name, sizeof name));
 }
 
+static int negative_factor(const struct member *m, enum method_stage stage, double x, struct error *err)
+{
+  FAIL(err, ERROR_INPUT, "%s gives a factor of %g in stage '%s'; a factor is >= 0; look at its options",
+       m->call.method->name, x, method_stage_name(stage));
+}
+
 static int check_tokens(const struct step *s, const struct member *m, enum method_stage stage, const double *x,
                         double low, struct error *err)
 {
   for (int32_t p = 0; p < s->path_count; p++) {
-    if (!math_is_finite(x[p])) return bad_number(s, m, stage, s->path[p].rollout, x[p], err);
-    if (x[p] < low) {
-      FAIL(err, ERROR_INPUT, "%s gives a factor of %g in stage '%s'; a factor is >= 0; look at its options",
-           m->call.method->name, x[p], method_stage_name(stage));
-    }
-  }
-  return 0;
-}
-
-int compose_select(struct composed *set, struct selection *selection, struct error *err)
-{
-  for (size_t i = 0; i < set->count; i++) {
-    const struct member *m = &set->members[i];
-    if (!contributes(m, STAGE_select)) continue;
-    RUN(m, select, selection, err);
-    ASSAY_BUG_IF(selection->count < 0 || selection->count > selection->room);
-    for (int32_t k = 0; k < selection->count; k++) {
-      if (selection->picks[k].problem && selection->picks[k].rollouts >= 1) continue;
-      FAIL(err, ERROR_INPUT,
-           "%s picks a problem with %" PRId32 " rollouts; expected a problem and 1 or more; look at its options",
-           m->call.method->name, selection->picks[k].rollouts);
-    }
-  }
-  return 0;
-}
-
-int reward_add(struct channels *c, const char *channel, bool metric_only, int32_t rollout, double value,
-               struct error *err)
-{
-  const char *name = c->call->method->name;
-  bool exists = step_find_channel(c->step, channel) >= 0;
-  int32_t at;
-  TRY(step_channel(c->step, channel, &at, err));
-  const char *owner = c->step->channel_owner[at];
-  if (exists && (!owner || strcmp(owner, name))) {
-    FAIL(err, ERROR_INPUT, "%s adds the channel \"%s\", which %s has; names are used once; leave one of the two out",
-         name, channel, owner ? owner : "a verifier");
-  }
-  c->step->channel_owner[at] = name;
-  c->step->channel_metric_only[at] = metric_only;
-  return step_set_channel(c->step, rollout, at, value, err);
-}
-
-int reward_rewrite(struct channels *c, const char *channel, int32_t rollout, double value, struct error *err)
-{
-  int at = step_find_channel(c->step, channel);
-  if (at < 0) {
-    FAIL(err, ERROR_INPUT,
-         "%s rewrites the channel \"%s\", which nobody has; expected a channel of a verifier or of another method",
-         c->call->method->name, channel);
-  }
-  return step_set_channel(c->step, rollout, at, value, err);
-}
-
-int compose_reward(struct composed *set, struct step *s, struct error *err)
-{
-  for (size_t i = 0; i < set->count; i++) {
-    const struct member *m = set->table[i];
-    if (!contributes(m, STAGE_reward)) continue;
-    struct channels out = {.step = s, .call = &set->table[i]->call};
-    RUN(m, reward, s, &out, err);
-    if (!out.asking.request_count) continue;
-    FAIL(err, ERROR_INPUT,
-         "%s asks for %" PRId32 " things while rewarding; this build answers no requests; leave the method out",
-         m->call.method->name, out.asking.request_count);
+    if (!math_is_finite(x[p])) return method_bad_number(s, m, stage, s->path[p].rollout, x[p], err);
+    if (x[p] < low) return negative_factor(m, stage, x[p], err);
   }
   return 0;
 }
@@ -144,7 +72,7 @@ int compose_second(struct composed *set, struct step *s, const struct second_ren
   for (int32_t i = 0; i < s->rollout_count; i++) out.context[i] = -1;
   for (size_t i = 0; i < set->count; i++) {
     const struct member *m = set->table[i];
-    if (m->needs.flags & NEED_SECOND_CONTEXT && m->call.method->second) RUN(m, second, s, &out, err);
+    if (m->needs.flags & NEED_SECOND_CONTEXT && m->call.method->second) METHOD_RUN(m, second, s, &out, err);
   }
   for (int32_t i = 0; i < s->rollout_count; i++)
     ASSAY_BUG_IF(out.context[i] < -1 || out.context[i] >= s->context_count);
@@ -158,11 +86,11 @@ int compose_shape(struct composed *set, struct step *s, struct error *err)
   out.dense = ARENA_NEW(s->arena, double, (size_t)s->path_count, "step rewards", err);
   if (!out.dense) return err->code;
   memset(s->reward, 0, (size_t)s->rollout_count * sizeof *s->reward);
-  RUN(m, shape, s, &out, err);
+  METHOD_RUN(m, shape, s, &out, err);
   s->dense = out.uses_dense ? out.dense : NULL;
   for (int32_t i = 0; i < s->kept; i++) {
     double x = s->reward[s->order[i]];
-    if (!math_is_finite(x)) return bad_number(s, m, STAGE_shape, s->order[i], x, err);
+    if (!math_is_finite(x)) return method_bad_number(s, m, STAGE_shape, s->order[i], x, err);
   }
   return check_tokens(s, m, STAGE_shape, out.dense, -__builtin_inf(), err);
 }
@@ -204,7 +132,7 @@ int compose_advantage(struct composed *set, struct step *s, struct error *err)
   out.drop = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "step drops", err);
   if (!out.drop) return err->code;
   memset(s->advantage, 0, (size_t)s->path_count * sizeof *s->advantage);
-  RUN(m, advantage, s, &out, err);
+  METHOD_RUN(m, advantage, s, &out, err);
   TRY(check_tokens(s, m, STAGE_advantage, s->advantage, -__builtin_inf(), err));
   if (out.value_target) TRY(check_tokens(s, m, STAGE_advantage, out.value_target, -__builtin_inf(), err));
   return drop_rollouts(s, out.drop, err);
@@ -228,11 +156,11 @@ int compose_weight(struct composed *set, struct step *s, struct error *err)
   size_t n = (size_t)s->path_count;
   for (size_t i = 0; i < set->count; i++) {
     const struct member *m = set->table[i];
-    if (!contributes(m, STAGE_weight)) continue;
+    if (!member_has(m, STAGE_weight)) continue;
     struct factors out = {.factor = ARENA_NEW(s->arena, double, n, "step weights", err)};
     if (!out.factor) return err->code;
     for (size_t p = 0; p < n; p++) out.factor[p] = 1.0;
-    RUN(m, weight, s, &out, err);
+    METHOD_RUN(m, weight, s, &out, err);
     TRY(check_tokens(s, m, STAGE_weight, out.factor, 0, err));
     for (size_t p = 0; p < n; p++) {
       s->weight[p] *= out.factor[p];
@@ -251,73 +179,63 @@ int compose_weight(struct composed *set, struct step *s, struct error *err)
   return 0;
 }
 
-/* ---- updates ---------------------------------------------------------------------------------------------------- */
-
-enum { UPDATES_MOST = 16 };
-
-static int check_update(const struct composed *set, const struct step *s, const struct update *u, struct error *err)
+int compose_weight_current(struct composed *set, struct minibatch *m, struct arena *a, struct error *err)
 {
-  const char *what = NULL;
-  if (u->batch != s) what = "the rollouts of another step";
-  if (strcmp(u->policy, "policy") || strcmp(u->optimiser, "policy")) what = "another policy or optimiser";
-  if (u->old != OLD_RECORD) what = "log-probabilities scored at the step's start";
-  if (what) {
-    FAIL(err, ERROR_INPUT,
-         "update \"%s\" asks for %s; this build runs updates of this step's rollouts against the sampler's record; "
-         "leave the method out",
-         u->name, what);
-  }
-  ASSAY_BUG_IF(u->epochs < 1 || u->minibatches < 1 || !math_is_finite(u->factor));
-  ASSAY_BUG_IF(u->objective && !u->objective->method->objective);
-  (void)set;
-  return 0;
-}
-
-int compose_updates(struct composed *set, struct step *s, struct update_list *out, struct error *err)
-{
-  *out = (struct update_list){.count = 1, .room = UPDATES_MOST};
-  out->items = ARENA_NEW(s->arena, struct update, UPDATES_MOST, "step updates", err);
-  if (!out->items) return err->code;
-  out->items[0] = (struct update){.name = "main",
-                                  .on = true,
-                                  .batch = s,
-                                  .policy = "policy",
-                                  .old = OLD_RECORD,
-                                  .factor = 1.0,
-                                  .optimiser = "policy",
-                                  .epochs = set->options->epochs,
-                                  .minibatches = set->options->minibatches};
+  size_t n = (size_t)m->count;
   for (size_t i = 0; i < set->count; i++) {
-    const struct member *m = &set->members[i];
-    if (contributes(m, STAGE_updates)) RUN(m, updates, s, out, err);
-  }
-  ASSAY_BUG_IF(out->count > out->room);
-  for (int32_t i = 0; i < out->count; i++) {
-    if (out->items[i].on) TRY(check_update(set, s, &out->items[i], err));
+    const struct member *who = set->table[i];
+    if (!member_has(who, STAGE_weight_current)) continue;
+    struct factors out = {.factor = ARENA_NEW(a, double, n, "mini-batch weights", err)};
+    if (!out.factor) return err->code;
+    for (size_t k = 0; k < n; k++) out.factor[k] = 1.0;
+    METHOD_RUN(who, weight_current, m, &out, err);
+    for (int32_t k = 0; k < m->count; k++) {
+      double f = out.factor[k];
+      if (!math_is_finite(f)) {
+        int32_t rollout = m->step->path[m->token[k]].rollout;
+        return method_bad_number(m->step, who, STAGE_weight_current, rollout, f, err);
+      }
+      if (f < 0) return negative_factor(who, STAGE_weight_current, f, err);
+      m->weight[k] *= f;
+      m->counted[k] *= counted_by(out.denominator, f);
+    }
   }
   return 0;
 }
 
-/* Groups with members, in canonical order: from the first member of group `begin` to before that of `end`. */
-static void member_range(const struct step *s, int64_t begin, int64_t end, int32_t *first, int32_t *last)
+/* ---- mini-batches --------------------------------------------------------------------------------------------------
+ */
+
+static bool takes_part(const struct update *u, int32_t rollout)
 {
-  int64_t seen = -1;
-  int32_t at = -1;
-  *first = *last = s->kept;
-  for (int32_t i = 0; i < s->kept; i++) {
-    if (s->rollouts[s->order[i]].group == at) continue;
-    at = s->rollouts[s->order[i]].group;
-    seen++;
-    if (seen == begin) *first = i;
-    if (seen == end) *last = i;
-  }
+  return !u->rollouts || u->rollouts[rollout];
 }
 
-static int64_t groups_with_members(const struct step *s)
+/* The rollouts of a mini-batch: those that take part, of the groups that have any, from group number begin to before
+ * end of these, in canonical order. */
+static int choose_rollouts(const struct step *s, const struct update *u, struct minibatch *m, struct arena *a,
+                           struct error *err)
 {
-  int64_t n = 0;
-  for (int32_t g = 0; g < s->group_count; g++) n += s->groups[g].count > 0;
-  return n;
+  int64_t groups = 0, seen = -1;
+  int32_t at = -1;
+  int32_t *chosen = ARENA_NEW(a, int32_t, (size_t)s->kept, "mini-batch", err);
+  if (!chosen) return err->code;
+  for (int pass = 0; pass < 2; pass++, at = -1) {
+    for (int32_t i = 0; i < s->kept; i++) {
+      int32_t r = s->order[i];
+      if (!takes_part(u, r)) continue;
+      bool first = s->rollouts[r].group != at;
+      at = s->rollouts[r].group;
+      if (pass == 0) {
+        groups += first;
+        continue;
+      }
+      seen += first;
+      if (seen >= groups * m->index / m->of && seen < groups * (m->index + 1) / m->of) chosen[m->rollout_count++] = r;
+    }
+  }
+  m->rollouts = chosen;
+  return 0;
 }
 
 static double *not_known(struct arena *a, int32_t n, struct error *err)
@@ -402,11 +320,7 @@ int compose_minibatch(struct composed *set, const struct step *s, const struct u
   struct minibatch *m = ARENA_NEW(a, struct minibatch, 1, "mini-batch", err);
   if (!m) return err->code;
   *m = (struct minibatch){.step = s, .update = u, .epoch = epoch, .index = index, .of = u->minibatches};
-  int64_t groups = groups_with_members(s);
-  int32_t first, last;
-  member_range(s, groups * index / m->of, groups * (index + 1) / m->of, &first, &last);
-  m->rollouts = s->order + first;
-  m->rollout_count = last - first;
+  TRY(choose_rollouts(s, u, m, a, err));
   TRY(gather_tokens(s, m, a, err));
   if (set->needs.flags & NEED_ENTROPY && !(m->entropy = not_known(a, m->count, err))) return err->code;
   if (set->needs.flags & NEED_REFERENCE_LOGP && !(m->reference = not_known(a, m->count, err))) return err->code;
@@ -444,10 +358,11 @@ static int check_loss(const struct minibatch *m, const struct member *who, enum 
     if (math_is_finite(x) && l->value_coef) x = l->value_coef[i];
     if (math_is_finite(x) && l->second_coef) x = l->second_coef[i];
     if (math_is_finite(x) && l->row.scale) x = l->row.scale[i];
-    if (!math_is_finite(x)) return bad_number(m->step, who, stage, m->step->path[m->token[i]].rollout, x, err);
+    if (!math_is_finite(x)) return method_bad_number(m->step, who, stage, m->step->path[m->token[i]].rollout, x, err);
   }
   for (int32_t i = 0; l->slot_coef && i < m->rollout_count; i++)
-    if (!math_is_finite(l->slot_coef[i])) return bad_number(m->step, who, stage, m->rollouts[i], l->slot_coef[i], err);
+    if (!math_is_finite(l->slot_coef[i]))
+      return method_bad_number(m->step, who, stage, m->rollouts[i], l->slot_coef[i], err);
   return 0;
 }
 
@@ -494,6 +409,24 @@ static void measure(const struct minibatch *m, const struct loss *policy, struct
   out->entropy = mean(m->entropy, m->count);
 }
 
+/* The member that a call is of. */
+static const struct member *member_of(const struct composed *set, const struct method_call *c)
+{
+  for (size_t i = 0; c && i < set->count; i++)
+    if (set->members[i].call.method == c->method) return &set->members[i];
+  ASSAY_BUG_IF(true); /* an update's loss names its method in `objective` */
+  return NULL;
+}
+
+static int own_loss(const struct member *who, const struct minibatch *m, struct loss *out, struct error *err)
+{
+  struct arena_mark mark = arena_mark(who->call.scratch);
+  struct method_call call = who->call;
+  int rc = m->update->loss(&call, m, out, err);
+  arena_release(who->call.scratch, mark);
+  return rc ? error_context(err, "%s, update '%s'", call.method->name, m->update->name) : 0;
+}
+
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
                       struct error *err)
 {
@@ -507,23 +440,25 @@ int compose_objective(struct composed *set, const struct minibatch *m, struct ar
   out->slot_coef = sums.slot_coef;
   out->rows = ARENA_NEW(a, struct composed_row, set->count + 1, "loss", err);
   if (!out->rows) return err->code;
-  /* The policy loss, by its owner. */
+  /* The policy loss, by its owner or by the update's own. */
   const struct member *owner = set->owner[STAGE_objective];
-  for (size_t i = 0; m->update->objective && i < set->count; i++) {
-    if (&set->members[i].call == m->update->objective) owner = &set->members[i];
-  }
   struct loss policy;
   TRY(make_loss(set, m, a, &policy, err));
-  RUN(owner, objective, m, &policy, err);
+  if (m->update->loss) {
+    owner = member_of(set, m->update->objective);
+    TRY(own_loss(owner, m, &policy, err));
+  } else {
+    METHOD_RUN(owner, objective, m, &policy, err);
+  }
   TRY(check_loss(m, owner, STAGE_objective, &policy, err));
   out->policy_loss = add_loss(m, owner, &policy, m->update->factor, out);
   /* What else is in the loss, in table order. */
-  for (size_t i = 0; i < set->count; i++) {
+  for (size_t i = 0; m->update->regularised && i < set->count; i++) {
     const struct member *who = set->table[i];
-    if (!contributes(who, STAGE_regularise)) continue;
+    if (!member_has(who, STAGE_regularise)) continue;
     struct loss part;
     TRY(make_loss(set, m, a, &part, err));
-    RUN(who, regularise, m, &part, err);
+    METHOD_RUN(who, regularise, m, &part, err);
     TRY(check_loss(m, who, STAGE_regularise, &part, err));
     out->regulariser_loss += add_loss(m, who, &part, 1.0, out);
     if (part.uses_kl) out->kl = mean(part.kl, m->count);
@@ -537,7 +472,7 @@ int compose_observe(struct composed *set, const struct step *s, struct observati
 {
   for (size_t i = 0; i < set->count; i++) {
     const struct member *m = set->table[i];
-    if (contributes(m, STAGE_observe)) RUN(m, observe, s, seen, err);
+    if (member_has(m, STAGE_observe)) METHOD_RUN(m, observe, s, seen, err);
   }
   ASSAY_BUG_IF((seen->reset_reference || seen->reset_optimiser) && !(set->needs.flags & NEED_RESET));
   return 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/cursor.h"
+#include "method/method_replay.h"
 #include "method/method_set.h"
 
 void method_report(struct method_call *c, const char *metric, double value)
@@ -62,7 +63,7 @@ struct rng_at method_rng(const struct method_call *c, int64_t step, int32_t grou
  * -------------------------------------------------------------------------------------------------------- "assay
  * methods 1\n"; number of methods; each: name, number of items; each item: name, bytes. Names and bytes have a length
  * of 8 bytes before them; all numbers are little-endian. An item is a state field; a blob of its own that a method
- * saves has the name "". */
+ * saves has the name "", its replay buffer the name "replay buffer". */
 
 static const char MAGIC[] = "assay methods 1\n";
 
@@ -79,6 +80,23 @@ static void put_bytes(struct text *out, const void *bytes, size_t n)
   text_add(out, bytes, n);
 }
 
+static const char REPLAY[] = "replay buffer";
+
+/* Items of a method beside its state fields. */
+static size_t items_of(const struct method_call *c)
+{
+  return c->method->state_count + (c->method->load != NULL) + (c->replay != NULL);
+}
+
+static int put_blob(struct text *out, const char *name, struct text *blob, struct error *err)
+{
+  int rc = text_finish(blob, err);
+  put_bytes(out, name, strlen(name));
+  put_bytes(out, blob->bytes ? blob->bytes : "", blob->size);
+  text_free(blob);
+  return rc;
+}
+
 int compose_save(const struct composed *set, struct text *out, struct error *err)
 {
   text_add(out, MAGIC, sizeof MAGIC - 1);
@@ -87,19 +105,21 @@ int compose_save(const struct composed *set, struct text *out, struct error *err
     const struct method_call *c = &set->table[i]->call;
     const struct method *m = c->method;
     put_bytes(out, m->name, strlen(m->name));
-    put_u64(out, m->state_count + (m->save != NULL));
+    put_u64(out, items_of(c));
     for (size_t k = 0; k < m->state_count; k++) {
       put_bytes(out, m->state[k].name, strlen(m->state[k].name));
       put_bytes(out, (const char *)c->self + m->state[k].at, m->state[k].size);
     }
-    if (!m->save) continue;
     struct text blob = {0};
-    int rc = m->save(c->self, &blob, err);
-    if (!rc) rc = text_finish(&blob, err);
-    put_bytes(out, "", 0);
-    put_bytes(out, blob.bytes, blob.size);
-    text_free(&blob);
-    if (rc) return rc;
+    if (m->save) {
+      int rc = m->save(c->self, &blob, err);
+      if (rc) text_free(&blob);
+      TRY(rc);
+      TRY(put_blob(out, "", &blob, err));
+    }
+    if (!c->replay) continue;
+    replay_save(c->replay, &blob);
+    TRY(put_blob(out, REPLAY, &blob, err));
   }
   return text_finish(out, err);
 }
@@ -125,6 +145,7 @@ static int restore_field(struct composed *set, const struct method_call *c, cons
 {
   const struct method *m = c->method;
   if (name->size == 0 && m->load) return m->load(c->self, set->run, value->bytes, (size_t)value->size, err);
+  if (c->replay && item_is(name, REPLAY)) return replay_load(c->replay, value->bytes, (size_t)value->size, err);
   for (size_t k = 0; k < m->state_count; k++) {
     const struct state_field *f = &m->state[k];
     if (!item_is(name, f->name) || value->size != f->size) continue;
@@ -150,10 +171,10 @@ static int restore_method(struct composed *set, struct cursor *c, const struct m
          (int)(name.size < 64 ? name.size : 64), (const char *)name.bytes, m->name);
   }
   TRY(cursor_u64(c, &fields, "fields of a method", err));
-  if (fields != m->state_count + (m->load != NULL)) {
+  if (fields != items_of(call)) {
     FAIL(err, ERROR_INPUT,
          "the saved state of method %s has %llu fields, this build's has %zu; resume with the build that saved it",
-         m->name, (unsigned long long)fields, m->state_count + (m->load != NULL));
+         m->name, (unsigned long long)fields, items_of(call));
   }
   for (uint64_t i = 0; i < fields; i++) {
     struct item field, value;

@@ -241,17 +241,39 @@ static int walk_row(const struct step *s, int32_t rollout, int32_t row, struct p
   return 0;
 }
 
-/* Where a rollout has no training rows of its own: everything that it wrote behind the context it is trained in. */
+/* A twin has the tokens of the rollout's own path, without the log-probabilities: they are another context's. */
+static int add_twin(struct step *s, const struct rollout *r, int32_t context, int32_t *leaf, struct error *err)
+{
+  int32_t own = s->contexts[r->generating].segment, length = 0;
+  int32_t depth = s->tree->segments[r->leaf].depth - s->tree->segments[own].depth;
+  TRY(tree_add_segment(s->tree, s->contexts[context].segment, SEGMENT_OWN,
+                       tree_path_length(s->tree, r->leaf) - tree_path_length(s->tree, own), leaf, err));
+  s->tree->segments[*leaf].weight_version = -1;
+  for (; depth > 0; depth--) {
+    int32_t at = r->leaf;
+    for (int32_t up = 1; up < depth; up++) at = s->tree->segments[at].parent;
+    for (int32_t k = 0; k < s->tree->segments[at].count; k++, length++) {
+      struct token_record record = s->tree->segments[at].tokens[k];
+      record.logp = record.entropy = __builtin_nanf("");
+      TRY(tree_append(s->tree, *leaf, &record, 1, err));
+    }
+  }
+  return 0;
+}
+
+/* Where a rollout has no training rows of its own: everything that it wrote, behind the
+ * context it is trained in. */
 static int default_row(struct step *s, struct rollout *r, struct error *err)
 {
   if (r->row_count) return 0;
   if (!(r->rows = ARENA_NEW(s->arena, struct training_row, 1, "step rows", err))) return err->code;
-  ASSAY_BUG_IF(r->training != r->generating); /* another context needs rows of its own */
+  int32_t leaf = r->leaf;
+  if (r->training != r->generating) TRY(add_twin(s, r, r->training, &leaf, err));
   const struct segment *prompt = &s->tree->segments[s->contexts[r->training].segment];
   r->rows[0] = (struct training_row){.context = r->training,
-                                     .leaf = r->leaf,
+                                     .leaf = leaf,
                                      .begin = prompt->start + prompt->count,
-                                     .end = tree_path_length(s->tree, r->leaf)};
+                                     .end = tree_path_length(s->tree, leaf)};
   r->row_count = 1;
   return 0;
 }
@@ -261,11 +283,6 @@ static int count_tokens(struct step *s, int32_t rollout, struct error *err)
   struct rollout *r = &s->rollouts[rollout];
   ASSAY_BUG_IF(r->leaf < 0);
   TRY(default_row(s, r, err));
-  r->length = 0;
-  for (int32_t at = r->leaf; at >= 0; at = s->tree->segments[at].parent) {
-    const struct segment *g = &s->tree->segments[at];
-    for (int32_t k = 0; k < g->count; k++) r->length += (g->tokens[k].flags & TOKEN_OWN) != 0;
-  }
   r->path = s->path_count;
   r->path_count = 0;
   for (int32_t row = 0; row < r->row_count; row++) {
@@ -277,13 +294,23 @@ static int count_tokens(struct step *s, int32_t rollout, struct error *err)
   return 0;
 }
 
-static int order_rollouts(struct step *s, struct error *err)
+static void measure_length(const struct step *s, struct rollout *r)
+{
+  r->length = 0;
+  for (int32_t at = r->leaf; at >= 0; at = s->tree->segments[at].parent) {
+    const struct segment *g = &s->tree->segments[at];
+    for (int32_t k = 0; k < g->count; k++) r->length += (g->tokens[k].flags & TOKEN_OWN) != 0;
+  }
+}
+
+int step_arrange(struct step *s, struct error *err)
 {
   s->order = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "step order", err);
   if (!s->order) return err->code;
   s->kept = 0;
   for (int32_t i = 0; i < s->rollout_count; i++) {
     s->rollouts[i].path = s->rollouts[i].path_count = 0;
+    measure_length(s, &s->rollouts[i]);
     if (s->rollouts[i].kept) s->order[s->kept++] = i;
   }
   sort_rollouts(s, s->order, s->kept);
@@ -298,7 +325,7 @@ static int order_rollouts(struct step *s, struct error *err)
 int step_gather(struct step *s, struct error *err)
 {
   /* Who stands where. */
-  TRY(order_rollouts(s, err));
+  TRY(step_arrange(s, err));
   s->path_count = 0;
   for (int32_t i = 0; i < s->kept; i++) TRY(count_tokens(s, s->order[i], err));
   /* Room for what the stages write. */
@@ -336,6 +363,13 @@ void step_spread(const struct step *s, int32_t rollout, double x, double *per_to
 {
   const struct rollout *r = &s->rollouts[rollout];
   for (int32_t p = r->path; p < r->path + r->path_count; p++) per_token[p] = x;
+}
+
+int32_t step_response_index(const struct step *s, int32_t path_token)
+{
+  const struct path_token *p = &s->path[path_token];
+  const struct rollout *r = &s->rollouts[p->rollout];
+  return p->position - tree_path_length(s->tree, s->contexts[r->rows[p->row].context].segment);
 }
 
 const char *step_rollout_name(const struct step *s, int32_t rollout, char *buf, size_t size)

@@ -70,7 +70,13 @@ struct rollout {
   int32_t leaf;       /* segment in which the path ends, under `generating`; -1 until it was generated */
   enum finish finish;
   enum rollout_status status;
-  bool kept; /* false: replaced, failed or dropped: visible to metrics, in no statistic and no denominator */
+  bool kept;         /* false: replaced, failed or dropped: visible to metrics, in no statistic and no denominator */
+  const char *probe; /* purpose of the request that made it, or NULL: an ordinary attempt; a probe is never kept */
+  const char *text;  /* the response as its verifier read it: special tokens left out, cut before a stop string; ends
+                        with NUL; NULL where the step has no text (sft) */
+  size_t text_size;
+  int32_t *token_byte;    /* [length + 1] where own token i begins in text, token_byte[length] = text_size; NEED_SPANS,
+                             else    NULL */
   struct verdict verdict; /* strings in the step's arena */
   double *channel;        /* [STEP_CHANNELS] values; absent where the bit in `present` is 0 */
   uint64_t present;
@@ -170,6 +176,9 @@ int step_find_channel(const struct step *s, const char *name); /* -1: none */
 /* NaN is an error that names problem, rollout and channel. */
 int step_set_channel(struct step *s, int32_t rollout, int32_t channel, double value, struct error *err) MUST_USE;
 bool step_get_channel(const struct step *s, int32_t rollout, int32_t channel, double *value); /* false: absent */
+/* Canonical order, kept and members of groups, lengths: what reward and revise see between waves. step_gather does this
+ * and more. */
+int step_arrange(struct step *s, struct error *err) MUST_USE;
 /* Copies a verdict into the step's arena and sets channel "reward" and the verdict's own channels. A failed verdict
  * sets status and no channel. */
 int step_set_verdict(struct step *s, int32_t rollout, const struct verdict *v, struct error *err) MUST_USE;
@@ -182,6 +191,8 @@ int step_gather(struct step *s, struct error *err) MUST_USE;
 const struct token_record *step_record(const struct step *s, int32_t path_token);
 /* Writes x to all path tokens of a rollout. */
 void step_spread(const struct step *s, int32_t rollout, double x, double *per_token);
+/* Index of a path token in its response: 0 is the first token behind the context that it is trained in. */
+int32_t step_response_index(const struct step *s, int32_t path_token);
 /* "problem ID, rollout ATTEMPT.ORDINAL", for messages; in buf. */
 const char *step_rollout_name(const struct step *s, int32_t rollout, char *buf, size_t size);
 
@@ -204,7 +215,8 @@ struct minibatch {
   const struct minibatch_sequence {
     int32_t rollout, first, count; /* its tokens: first .. first + count - 1 of the mini-batch */
   } * sequences;
-  const double *advantage, *weight, *counted; /* [count] */
+  const double *advantage;  /* [count] */
+  double *weight, *counted; /* [count] the step's, times the factors of weight_current */
   /* [count], written by the trainer before compose_objective; f32 values in f64. */
   double *logp;      /* current policy */
   double *entropy;   /* current policy, nats; NULL where nothing needs it */
