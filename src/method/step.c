@@ -309,7 +309,6 @@ int step_arrange(struct step *s, struct error *err)
   if (!s->order) return err->code;
   s->kept = 0;
   for (int32_t i = 0; i < s->rollout_count; i++) {
-    s->rollouts[i].path = s->rollouts[i].path_count = 0;
     measure_length(s, &s->rollouts[i]);
     if (s->rollouts[i].kept) s->order[s->kept++] = i;
   }
@@ -327,6 +326,7 @@ int step_gather(struct step *s, struct error *err)
   /* Who stands where. */
   TRY(step_arrange(s, err));
   s->path_count = 0;
+  for (int32_t i = 0; i < s->rollout_count; i++) s->rollouts[i].path = s->rollouts[i].path_count = 0;
   for (int32_t i = 0; i < s->kept; i++) TRY(count_tokens(s, s->order[i], err));
   /* Room for what the stages write. */
   size_t n = (size_t)s->path_count;

@@ -76,7 +76,7 @@ static int update_twice(struct method_call *c, const struct step *s, struct upda
   (void)err;
   out->items[out->count] = out->items[0];
   out->items[out->count].name = "again";
-  if (pass > 0) out->items[out->count].old = OLD_SCORED;
+  if (pass > 0) out->items[out->count].factor = __builtin_nan("");
   out->count++;
   (void)s;
   return 0;
@@ -86,7 +86,7 @@ static int judge_declare(const void *self, struct needs *out, struct error *err)
 {
   (void)self;
   (void)err;
-  out->flags = NEED_JUDGE;
+  out->flags = NEED_EMBED;
   return 0;
 }
 
@@ -97,10 +97,9 @@ static int declare_fails(const void *self, struct needs *out, struct error *err)
   FAIL(err, ERROR_INPUT, "factor and most contradict each other");
 }
 
-static int extra(struct method_call *c, const struct step *s, struct auxiliary *out, struct error *err)
+static int prepares(struct method_call *c, struct preparation *out, struct error *err)
 {
   (void)c;
-  (void)s;
   (void)out;
   (void)err;
   return 0;
@@ -145,10 +144,10 @@ static const struct method bonus = {.name = "bonus", .reward = reward};
 static const struct method clashes = {.name = "clashes", .reward = clash};
 static const struct method noisy = {.name = "noisy", .reward = noise};
 static const struct method declares = {.name = "declares", METHOD_OPTIONS(options), .declare = declare_fails};
-static const struct method extras = {.name = "extras", .extra = extra};
+static const struct method extras = {.name = "extras", .prepare = prepares};
 static const struct method gamma_method = {
     .name = "gamma", .base = "alpha", METHOD_OPTIONS(options), .advantage = gamma_advantage};
-static const struct method judged = {.name = "judged", .needs = NEED_JUDGE, .declare = judge_declare};
+static const struct method judged = {.name = "judged", .needs = NEED_EMBED, .declare = judge_declare};
 static const struct method lonely = {.name = "lonely", .conflicts = NOT_BETA};
 static const struct method masks = {.name = "masks",
                                     METHOD_OPTIONS(options),
@@ -225,8 +224,8 @@ static void test_refusals(void **state)
       {"- alpha\n- beta", "alpha and beta both own the stage 'advantage'; one method must own it", 2},
       {"- masks", "nothing owns the stage 'shape'", 1},
       {"- grpo\n- lonely\n- beta", "lonely and beta do not go together", 2},
-      {"- grpo\n- extras", "stage 'extra' is declared by extras; this build runs select, reward, shape", 2},
-      {"- grpo\n- judged", "judged needs 'judge'", 2},
+      {"- grpo\n- extras", "stage 'prepare' is declared by extras; this build runs select, guide, sample", 2},
+      {"- grpo\n- judged", "judged needs 'embed'", 2},
       {"- grpo\n- declares", "factor and most contradict each other", 2},
       {"- grpo\n- grpo", "stands twice, first in line 1", 2},
       {"- grop", "did you mean \"grpo\"", 1},
@@ -448,8 +447,7 @@ static void test_updates(void **state)
   CHECK_STR(list.items[0].name, "main");
   CHECK_INT(list.items[0].minibatches, 2);
   pass = 1;
-  CHECK_ERROR(compose_updates(set, s, &list, &err), &err, ERROR_INPUT,
-              "update \"again\" asks for log-probabilities scored");
+  CHECK_ERROR(compose_updates(set, s, &list, &err), &err, ERROR_INPUT, "twice gives update \"again\" the factor nan");
 }
 
 /* Mini-batches cut the step at groups; together they are the step. */
