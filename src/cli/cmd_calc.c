@@ -104,7 +104,13 @@ const struct command command_calc = {
         "and\n"
         "gradients computed; a case that is refused has `raises` instead. option=value replaces an option in every "
         "case.\n"
-        "Alone it lists the functions there are. So is a paper's table, or another framework's output, compared.",
+        "Alone it lists the functions there are. So is a paper's table, or another framework's output, compared:\n"
+        "\n"
+        "  assay calc --in rl/verl/adv_grpo.json           what the file's own `function` gives, case by case\n"
+        "  assay calc adv_rloo --in rl/verl/adv_grpo.json  another function on the same numbers\n"
+        "\n"
+        "Where frameworks give one name to different formulas, the file's source.repo says whose is meant, or "
+        "dialect=trl.",
     .example = "assay calc",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -1,6 +1,8 @@
 #include "method/calc.h"
+#include <stdio.h>
 #include <string.h>
 #include "core/math.h"
+#include "method/step.h"
 
 #define X(name) extern const struct calc calc_##name;
 #include "calc_table.h"
@@ -33,6 +35,30 @@ const struct calc *calc_find(const char *function)
   return NULL;
 }
 
+/* The part of the repository's name behind the slash, in small letters: verl, trl, openrlhf. */
+static const char *framework(struct arena *a, const json_t *document, struct error *err)
+{
+  const char *repo = json_string_value(json_object_get(json_object_get(document, "source"), "repo"));
+  const char *slash = repo ? strrchr(repo, '/') : NULL;
+  if (!slash) return NULL;
+  char *word = arena_strndup(a, slash + 1, strlen(slash + 1), "calc", err);
+  for (char *p = word; p && *p; p++)
+    if (*p >= 'A' && *p <= 'Z') *p = (char)(*p - 'A' + 'a');
+  return word;
+}
+
+const struct calc *calc_find_for(struct arena *a, const json_t *document, const char *function)
+{
+  struct error unused = {0};
+  char name[160];
+  const char *dialect = framework(a, document, &unused);
+  if (!function) function = json_string_value(json_object_get(document, "function"));
+  if (!function) return NULL;
+  if (dialect && snprintf(name, sizeof name, "%s/%s", dialect, function) < (int)sizeof name && calc_find(name))
+    return calc_find(name);
+  return calc_find(function);
+}
+
 /* ---- the document ------------------------------------------------------------------------------------------------ */
 
 /* A named set with "like" followed: a new object, or NULL and an error. */
@@ -49,31 +75,43 @@ static json_t *resolve(const json_t *inputs, const char *name, const char *file,
   return out;
 }
 
-static int compute_case(const struct calc *f, struct arena *a, const char *file, const char *function,
-                        const json_t *overrides, const json_t *inputs, json_t *object, struct error *err)
+/* What all cases of a document share. */
+struct document {
+  const struct calc *f;
+  struct arena *scratch;
+  const char *file, *function, *dialect;
+  const json_t *overrides, *inputs;
+};
+
+static int compute_case(const struct document *d, json_t *object, struct error *err)
 {
+  const char *file = d->file;
   json_t *args = json_object_get(object, "args");
   const json_t *name = json_object_get(object, "case"), *set = json_object_get(object, "inputs");
   if (!json_is_string(name) || (args && !json_is_object(args)))
     FAIL_AT(err, ERROR_INPUT, file, 0, "cases", "found a case without a name or with args that are no object");
   json_t *own = args ? json_deep_copy(args) : json_object(), *values = NULL;
-  if (overrides) json_object_update(own, (json_t *)(uintptr_t)overrides);
+  if (d->overrides) json_object_update(own, (json_t *)(uintptr_t)d->overrides);
   json_object_set(object, "args", own);
   json_object_del(object, "outputs");
   json_object_del(object, "grads");
   json_object_del(object, "raises");
-  struct calc_case c = {.arena = a,
+  struct calc_case c = {.arena = d->scratch,
                         .file = file,
-                        .function = function,
+                        .function = d->function,
                         .name = json_string_value(name),
                         .args = own,
                         .outputs = json_object(),
                         .grads = json_object()};
   struct error refused = {0};
   int rc = 0;
-  if (json_is_string(set)) rc = (values = resolve(inputs, json_string_value(set), file, 0, &refused)) ? 0 : ERROR_INPUT;
+  if (json_is_string(set))
+    rc = (values = resolve(d->inputs, json_string_value(set), file, 0, &refused)) ? 0 : ERROR_INPUT;
+  else if (json_is_object(set))
+    values = json_incref((json_t *)(uintptr_t)set);
   c.inputs = values;
-  if (!rc) rc = f->compute(&c, &refused);
+  c.dialect = calc_text(&c, "dialect", d->dialect);
+  if (!rc) rc = d->f->compute(&c, &refused);
   if (!rc) {
     json_object_set(object, "outputs", c.outputs);
     if (json_object_size(c.grads)) json_object_set(object, "grads", c.grads);
@@ -103,7 +141,7 @@ int calc_run(struct arena *a, const json_t *document, const char *file, const ch
     FAIL_AT(err, ERROR_INPUT, file, 0, NULL, "found no {function, inputs, cases}; expected a document of that form");
   if (!function) function = json_string_value(named);
   if (!function) FAIL_AT(err, ERROR_INPUT, file, 0, "function", "found no function; expected its name, or --function");
-  const struct calc *f = calc_find(function);
+  const struct calc *f = calc_find_for(a, document, function);
   if (!f)
     FAIL_AT(err, ERROR_INPUT, file, 0, "function",
             "found function \"%s\", which this build does not compute; see "
@@ -114,10 +152,12 @@ int calc_run(struct arena *a, const json_t *document, const char *file, const ch
   TRY(arena_on_reset(a, release, copy, err));
   struct arena *scratch = arena_create("calc", 0, err);
   if (!copy || !scratch) return scratch ? error_fail(err, ERROR_RESOURCE, NULL, 0, NULL, "out of memory") : err->code;
+  const struct document d = {
+      f, scratch, file, function, framework(a, document, err), overrides, json_object_get(document, "inputs")};
   int rc = 0;
   json_array_foreach(json_object_get(copy, "cases"), i, c)
   {
-    if (!rc) rc = compute_case(f, scratch, file, function, overrides, json_object_get(document, "inputs"), c, err);
+    if (!rc) rc = compute_case(&d, c, err);
     arena_reset(scratch);
   }
   arena_destroy(scratch);
@@ -204,6 +244,112 @@ int calc_matrix(const struct calc_case *c, const json_t *v, struct calc_matrix *
   out->rows = ARENA_NEW(c->arena, struct calc_row, n, "calc", err);
   if (!out->rows) return err->code;
   for (size_t i = 0; i < n; i++) TRY(read_row(c, nested ? json_array_get(v, i) : v, &out->rows[i], err));
+  return 0;
+}
+
+int calc_grid(const struct calc_case *c, const char *key, struct calc_grid *out, struct error *err)
+{
+  const json_t *v = calc_need(c, key, err);
+  struct calc_matrix m;
+  if (!v) return err->code;
+  TRY(calc_matrix(c, v, &m, err));
+  bool nested = json_is_array(json_array_get(v, 0));
+  *out = (struct calc_grid){.rows = nested ? m.row_count : m.rows[0].count, .width = nested ? m.rows[0].count : 1};
+  out->at = ARENA_NEW(c->arena, double, out->rows * out->width + 1, "calc", err);
+  for (size_t r = 0; out->at && r < m.row_count; r++) {
+    if (nested && m.rows[r].count != out->width)
+      FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "case \"%s\": found rows of %zu and %zu entries in %s", c->name,
+              out->width, m.rows[r].count, key);
+    memcpy(out->at + r * m.rows[r].count, m.rows[r].at, m.rows[r].count * sizeof(double));
+  }
+  return out->at ? 0 : err->code;
+}
+
+int calc_grid_like(const struct calc_case *c, const char *key, const struct calc_grid *like, double fallback,
+                   struct calc_grid *out, struct error *err)
+{
+  struct calc_grid got = {0};
+  const json_t *v = json_object_get(c->inputs, key);
+  if (!v) v = json_object_get(c->args, key);
+  bool there = (v && !json_is_null(v)) || math_is_nan(fallback);
+  if (there) TRY(calc_grid(c, key, &got, err));
+  if (there && (got.rows != like->rows || (got.width != like->width && got.width != 1)))
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "case \"%s\": found %s of %zu by %zu; expected %zu by %zu", c->name, key,
+            got.rows, got.width, like->rows, like->width);
+  *out = (struct calc_grid){calc_zeros(c, like, err), like->rows, like->width};
+  if (!out->at) return err->code;
+  for (size_t i = 0; i < like->rows * like->width; i++)
+    out->at[i] = !there ? fallback : got.width == 1 ? got.at[i / like->width] : got.at[i];
+  return 0;
+}
+
+double *calc_zeros(const struct calc_case *c, const struct calc_grid *like, struct error *err)
+{
+  return ARENA_NEW(c->arena, double, like->rows * like->width + 1, "calc", err);
+}
+
+json_t *calc_grid_json(const double *at, size_t rows, size_t width)
+{
+  json_t *out = json_array();
+  for (size_t r = 0; r < rows; r++) json_array_append_new(out, calc_list(at + r * width, width));
+  return out;
+}
+
+/* Row r's group: that of the first row with an equal label; without labels, r / size. */
+static size_t group_of(const json_t *labels, size_t size, size_t r, const size_t *group)
+{
+  for (size_t q = 0; q < r; q++)
+    if (labels ? json_equal(json_array_get(labels, q), json_array_get(labels, r)) : !size || q / size == r / size)
+      return group[q];
+  size_t next = 0;
+  for (size_t q = 0; q < r; q++) next = group[q] + 1 > next ? group[q] + 1 : next;
+  return next;
+}
+
+int calc_groups(const struct calc_case *c, const char *key, size_t rows, size_t size, struct calc_groups *out,
+                struct error *err)
+{
+  const json_t *labels = key ? json_object_get(c->inputs, key) : NULL;
+  size_t *group = ARENA_NEW(c->arena, size_t, rows + 1, "calc", err);
+  *out = (struct calc_groups){.first = ARENA_NEW(c->arena, size_t, rows + 2, "calc", err),
+                              .member = ARENA_NEW(c->arena, size_t, rows + 1, "calc", err)};
+  if (!group || !out->first || !out->member) return err->code;
+  if (labels && json_array_size(labels) != rows)
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "case \"%s\": found %zu labels in %s; expected one for each of %zu rows",
+            c->name, json_array_size(labels), key, rows);
+  for (size_t r = 0; r < rows; r++) {
+    group[r] = group_of(labels, size, r, group);
+    if (group[r] == out->count) out->count++;
+  }
+  for (size_t g = 0, at = 0; g < out->count; g++) {
+    for (size_t r = 0; r < rows; r++)
+      if (group[r] == g) out->member[at++] = r;
+    out->first[g + 1] = at;
+  }
+  return 0;
+}
+
+int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, struct minibatch **out, struct error *err)
+{
+  size_t most = mask->rows * mask->width + 1;
+  struct minibatch *m = ARENA_NEW(c->arena, struct minibatch, 1, "calc", err);
+  struct minibatch_sequence *q = ARENA_NEW(c->arena, struct minibatch_sequence, mask->rows + 1, "calc", err);
+  int32_t *token = ARENA_NEW(c->arena, int32_t, most, "calc", err);
+  double *one = ARENA_NEW(c->arena, double, most, "calc", err);
+  if (!m || !q || !token || !one) return err->code;
+  for (size_t r = 0; r < mask->rows; r++) {
+    struct minibatch_sequence s = {.rollout = (int32_t)r, .first = m->count};
+    for (size_t t = r * mask->width; t < (r + 1) * mask->width; t++)
+      if (mask->at[t] != 0) token[m->count++] = (int32_t)t;
+    s.count = m->count - s.first;
+    if (s.count) q[m->sequence_count++] = s;
+  }
+  for (size_t i = 0; i < most; i++) one[i] = 1;
+  m->rollout_count = (int32_t)mask->rows;
+  m->token = token;
+  m->sequences = q;
+  m->weight = m->counted = one;
+  *out = m;
   return 0;
 }
 

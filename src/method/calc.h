@@ -2,12 +2,14 @@
  * table, or what another framework returned, is compared.
  *
  * A document is {function, source, note?, inputs, cases}. `inputs` holds named sets of numbers; {"like": NAME, ...}
- * means as NAME, except. A case is {case, args, inputs, outputs, grads?}, its `inputs` the name of a set or null. The
- * result is the same document with outputs and grads computed; a case that is refused has `raises`, a sentence,
- * instead.
+ * means as NAME, except. A case is {case, args, inputs, outputs, grads?}, its `inputs` the name of a set, a set, or
+ * null. The result is the same document with outputs and grads computed; a case that is refused has `raises`, a
+ * sentence, instead.
  *
  * One file a function, calc_<name>.c, defining `const struct calc calc_<name>`; the table is generated from the file
- * names. It computes with the functions that runs use, never with a copy of them.
+ * names. It computes with the functions that runs use, never with a copy of them. Where frameworks give one name to
+ * different formulas, `dialect` says whose: args.dialect, else the repository in `source`; a name "DIALECT/FUNCTION" in
+ * `also` is found before FUNCTION.
  */
 #ifndef ASSAY_METHOD_CALC_H
 #define ASSAY_METHOD_CALC_H
@@ -18,6 +20,7 @@ struct calc_case {
   struct arena *arena;     /* of the case */
   const char *file;        /* the document, for errors */
   const char *function;    /* as the document spells it */
+  const char *dialect;     /* "verl", "trl", "openrlhf", ...; NULL: nobody's in particular */
   const char *name;        /* of the case: what stands before the colon often says which formula is meant */
   const json_t *args;      /* an object */
   const json_t *inputs;    /* the named set, "like" followed; NULL: none */
@@ -34,6 +37,8 @@ struct calc {
 size_t calc_count(void);
 const struct calc *calc_at(size_t i);
 const struct calc *calc_find(const char *function); /* NULL: none */
+/* By a document's function and source; function NULL: the document's. NULL: none. */
+const struct calc *calc_find_for(struct arena *a, const json_t *document, const char *function);
 
 /* Computes every case. function NULL: the document's. overrides: an object whose members replace those of every case's
  * args, or NULL. *out lives as long as the arena. */
@@ -62,6 +67,36 @@ struct calc_matrix {
   size_t row_count;
 };
 int calc_matrix(const struct calc_case *c, const json_t *v, struct calc_matrix *out, struct error *err) MUST_USE;
+
+/* A rectangle: every row has `width` entries, row after row; a plain list is a column. null: NaN. */
+struct calc_grid {
+  double *at;
+  size_t rows, width;
+};
+int calc_grid(const struct calc_case *c, const char *key, struct calc_grid *out, struct error *err) MUST_USE;
+/* The same, of the shape of `like`; a column is repeated over the width. Absent: every entry is `fallback`; NaN as
+ * fallback: it must be there. */
+int calc_grid_like(const struct calc_case *c, const char *key, const struct calc_grid *like, double fallback,
+                   struct calc_grid *out, struct error *err) MUST_USE;
+/* A grid of zeros; NULL: no memory. */
+double *calc_zeros(const struct calc_case *c, const struct calc_grid *like, struct error *err);
+json_t *calc_grid_json(const double *at, size_t rows, size_t width);
+
+/* Labels (numbers or texts) to groups, numbered as they are first met. member: the rows of group g are
+ * member[first[g]] .. member[first[g + 1] - 1], ascending. */
+struct calc_groups {
+  size_t count;
+  size_t *first, *member;
+};
+/* key absent: groups of `size` rows one after the other (0: one group). */
+int calc_groups(const struct calc_case *c, const char *key, size_t rows, size_t size, struct calc_groups *out,
+                struct error *err) MUST_USE;
+
+/* The mini-batch of the entries where mask is 1, a row a sequence: for part_aggregate.h and the objectives. token[i] is
+ * the entry's place in the grid. */
+struct minibatch;
+int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, struct minibatch **out,
+                   struct error *err) MUST_USE;
 
 /* JSON numbers: NaN and infinities become null. */
 json_t *calc_number(double x);

@@ -8,33 +8,47 @@ static double sequence_count(const struct minibatch_sequence *q, const double *c
   return n;
 }
 
+struct aggregate_counts aggregate_count(const struct minibatch *m, const double *counted)
+{
+  struct aggregate_counts all = {0};
+  for (int32_t s = 0; s < m->sequence_count; s++) {
+    double n = sequence_count(&m->sequences[s], counted);
+    all.tokens += n;
+    all.sequences += n > 0;
+  }
+  return all;
+}
+
+static double divisor(enum aggregation mode, double constant, const struct aggregate_counts *all, double own)
+{
+  switch (mode) {
+    case AGGREGATE_TOKEN_MEAN:
+      return all->tokens;
+    case AGGREGATE_SEQ_MEAN_TOKEN_MEAN:
+      return all->sequences * own;
+    case AGGREGATE_SEQ_MEAN_TOKEN_SUM:
+      return all->sequences;
+    case AGGREGATE_CONSTANT:
+      return all->sequences * constant;
+    case AGGREGATE_TOKEN_SUM:
+      break;
+  }
+  return 1;
+}
+
+void aggregate_scale_by(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
+                        const struct aggregate_counts *all, double *scale)
+{
+  for (int32_t s = 0; s < m->sequence_count; s++) {
+    const struct minibatch_sequence *q = &m->sequences[s];
+    double n = sequence_count(q, counted), by = divisor(mode, constant, all, n);
+    for (int32_t i = q->first; i < q->first + q->count; i++) scale[i] = n > 0 && by > 0 ? 1.0 / by : 0;
+  }
+}
+
 void aggregate_scale(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
                      double *scale)
 {
-  /* Denominators first: N over tokens, B over sequences that count. */
-  double tokens = 0, sequences = 0;
-  for (int32_t s = 0; s < m->sequence_count; s++) {
-    double n = sequence_count(&m->sequences[s], counted);
-    tokens += n;
-    sequences += n > 0;
-  }
-  for (int32_t s = 0; s < m->sequence_count; s++) {
-    const struct minibatch_sequence *q = &m->sequences[s];
-    double n = sequence_count(q, counted), by = 0;
-    switch (mode) {
-      case AGGREGATE_TOKEN_MEAN:
-        by = tokens;
-        break;
-      case AGGREGATE_SEQ_MEAN_TOKEN_MEAN:
-        by = sequences * n;
-        break;
-      case AGGREGATE_SEQ_MEAN_TOKEN_SUM:
-        by = sequences;
-        break;
-      case AGGREGATE_CONSTANT:
-        by = sequences * constant;
-        break;
-    }
-    for (int32_t i = q->first; i < q->first + q->count; i++) scale[i] = n > 0 && by > 0 ? 1.0 / by : 0;
-  }
+  const struct aggregate_counts all = aggregate_count(m, counted);
+  aggregate_scale_by(m, mode, constant, counted, &all, scale);
 }

@@ -7,6 +7,7 @@
  *     seq_mean_token_mean   1 / (B n_i)                (GRPO, arXiv 2402.03300, eq. 3)
  *     seq_mean_token_sum    1 / B
  *     constant              1 / (B constant)           (Dr.GRPO, arXiv 2503.20783)
+ *     token_sum             1
  *
  * Denominators are those of the mini-batch. A sequence is a rollout; B leaves out rollouts with n_i = 0, as verl does.
  * An empty denominator gives scale 0.
@@ -20,12 +21,22 @@ enum aggregation {
   AGGREGATE_TOKEN_MEAN,
   AGGREGATE_SEQ_MEAN_TOKEN_MEAN,
   AGGREGATE_SEQ_MEAN_TOKEN_SUM,
-  AGGREGATE_CONSTANT
+  AGGREGATE_CONSTANT,
+  AGGREGATE_TOKEN_SUM
 };
-#define AGGREGATE_WORDS "token_mean|seq_mean_token_mean|seq_mean_token_sum|constant"
+#define AGGREGATE_WORDS "token_mean|seq_mean_token_mean|seq_mean_token_sum|constant|token_sum"
 
 /* scale: [m->count]. counted: [m->count], m->counted for the policy loss; NULL: every token counts 1 (regularisers). */
 void aggregate_scale(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
                      double *scale);
+
+/* N and B of the mini-batch, or what another rule says of them: a batch of which this is a part, or rollouts without
+ * tokens that count too (TRL). */
+struct aggregate_counts {
+  double tokens, sequences;
+};
+struct aggregate_counts aggregate_count(const struct minibatch *m, const double *counted);
+void aggregate_scale_by(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
+                        const struct aggregate_counts *by, double *scale);
 
 #endif

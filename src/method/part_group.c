@@ -48,3 +48,59 @@ void group_leave_one_out(const double *reward, int32_t n, double *advantage)
     advantage[i] = reward[i] - base - others / (n - 1);
   }
 }
+
+void group_divided(const double *reward, int32_t n, double by, double *advantage)
+{
+  struct group_statistics g = group_statistics(reward, n, true);
+  for (int32_t i = 0; i < n; i++) {
+    double x = n == 1 ? reward[i] : reward[i] - g.first - g.centre;
+    advantage[i] = x == 0 ? 0 : x / by;
+  }
+}
+
+void group_length_weighted(const double *reward, const double *length, int32_t n, double *advantage)
+{
+  double sum = 0, tokens = 0;
+  for (int32_t i = 0; i < n; i++) {
+    sum += length[i] * (reward[i] - reward[0]);
+    tokens += length[i];
+  }
+  double centre = tokens > 0 ? sum / tokens : group_statistics(reward, n, true).centre;
+  for (int32_t i = 0; i < n; i++) advantage[i] = n == 1 ? reward[i] : reward[i] - reward[0] - centre;
+}
+
+void group_best(const double *reward, int32_t n, double eps, double *advantage)
+{
+  int32_t best = 0;
+  for (int32_t i = 0; i < n; i++) {
+    advantage[i] = 0;
+    if (reward[i] > reward[best]) best = i;
+  }
+  if (n < 2) return;
+  int32_t second = best == 0;
+  for (int32_t i = 0; i < n; i++) {
+    if (i != best && reward[i] > reward[second]) second = i;
+  }
+  double ahead = reward[best] - reward[second];
+  advantage[best] = eps < 0 || ahead == 0 ? ahead : ahead / (group_statistics(reward, n, true).std + eps);
+}
+
+/* C(a, k) / C(b, k) for a <= b: the share of sets of k that miss b - a of b. */
+static double share_of_sets(int64_t a, int64_t b, int64_t k)
+{
+  double share = 1;
+  if (k > a) return 0;
+  for (int64_t i = 0; i < k; i++) share *= (double)(a - i) / (double)(b - i);
+  return share;
+}
+
+struct group_sets group_sets(int64_t n, int64_t wrong, int64_t k)
+{
+  struct group_sets a = {0};
+  double failed = k > n ? 0 : share_of_sets(wrong, n, k), mean = 1 - failed;
+  if (k > n || wrong <= 0 || wrong >= n || failed <= 0) return a;
+  double s = math_sqrt(mean * failed);
+  a.right = failed / s;
+  a.wrong = (failed - share_of_sets(wrong - 1, n - 1, k - 1)) / s;
+  return a;
+}

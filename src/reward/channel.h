@@ -53,4 +53,8 @@ const struct setting_value *channel_value(const struct channel_config *c, const 
 int channel_read(struct arena *a, const struct yaml_node *n, struct channel_config **out, size_t *count,
                  struct error *err) MUST_USE;
 
+/* DAPO's penalty on a response of n tokens, 0 down to -1 over the last `buffer` of `max` (0 < buffer <= max):
+ * channel_length.c has the formula. */
+double channel_overlong(double n, double max, double buffer);
+
 #endif

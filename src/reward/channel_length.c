@@ -13,15 +13,19 @@
 #include <string.h>
 #include "reward/channel.h"
 
+double channel_overlong(double n, double max, double buffer)
+{
+  if (n <= max - buffer) return 0;
+  return n > max ? -1 : (max - buffer - n) / buffer;
+}
+
 static double overlong(const struct channel_config *c, const struct channel_input *in)
 {
   double max = (double)channel_value(c, "max")->integer, buffer = (double)channel_value(c, "buffer")->integer;
   double n = in->tokens;
   if (max <= 0) max = in->max_new_tokens;
   if (buffer <= 0) buffer = max / 5;
-  if (buffer > max) buffer = max;
-  if (n <= max - buffer) return 0;
-  return n > max ? -1 : (max - buffer - n) / buffer;
+  return channel_overlong(n, max, buffer < max ? buffer : max);
 }
 
 static int target(const struct channel_config *c, const struct channel_input *in, double *out, struct error *err)

@@ -104,16 +104,15 @@ static const struct refusal *find_refusal(const struct refusal *list, const char
   return NULL;
 }
 
-static void compare_document(const char *path, const char *name, const struct tolerance *t,
-                             const struct refusal *refusals, int *files, int *cases, int *wrong)
+static CHECK_UNUSED void compare_document(const char *path, const char *name, const struct tolerance *t,
+                                          const struct refusal *refusals, int *files, int *cases, int *wrong)
 {
   struct error err = {0};
   json_t *document, *result, *c;
   size_t i;
   struct arena *a = arena_create("test", 0, &err);
   CHECK_OK(json_parse_file(a, path, &document, &err), &err);
-  const char *function = json_string_value(json_object_get(document, "function"));
-  if (function && calc_find(function)) {
+  if (calc_find_for(a, document, NULL)) {
     CHECK_OK(calc_run(a, document, path, NULL, NULL, &result, &err), &err);
     compare_file = name;
     compare_cases = json_object_get(document, "cases");
@@ -141,7 +140,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* All documents of a folder of the fixtures; at least `least` of them must be computed. */
-static void compare_folder(const char *folder, const struct tolerance *t, const struct refusal *refusals, int least)
+static CHECK_UNUSED void compare_folder(const char *folder, const struct tolerance *t, const struct refusal *refusals,
+                                        int least)
 {
   enum { MOST = 512 };
   char path[1024], *names[MOST];
