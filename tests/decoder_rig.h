@@ -246,7 +246,7 @@ static CHECK_UNUSED void run_backward(struct run *r, const double *coef, const d
   for (int32_t i = 0; i < p->head.pair_count; i++) r->pair[i] = coef[p->pair_number[i]];
   for (int32_t i = 0; entropy_coef && i < p->head.count; i++) r->row_coef[i] = entropy_coef[p->number[p->head.row[i]]];
   struct decoder_backward_input in = {&p->head,   r->o.temperature, r->pair, entropy_coef ? r->row_coef : NULL,
-                                      p->kv_slot, p->embed_slot};
+                                      p->kv_slot, p->embed_slot,    NULL};
   CHECK_OK(decoder_backward(r->d, &p->rows, r->kv, &in, r->g, &err), &err);
 }
 

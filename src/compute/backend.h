@@ -296,13 +296,15 @@ struct backend_ops {
        p_v = exp(z_v - m) / l; a = (real) sum in f64 of the row's coefs, pairs in order; b = (real)entropy_coef[h]
        g_v = -(a * p_v); with b != 0: g_v = fma(-(b * p_v), ((z_v - m) - log(l)) + entropy, g_v)
        g_target = g_target + coef, a target's coefs summed in f64 in the order of its pairs and rounded once
+       with extra: g_v = g_v + extra[h, v], a term's own dL/dz_v
        dz_v = g_v * (real)(1/T)
        dhidden[h, c] = chain_{v ascending} dz_v W[v, c] from +0
        grad(W)[v, c] = chain_{h ascending} dz[h, v] hidden[h, c] from grad(W)
-     stat: as head_score left it. coef: [P] f64 on the host; entropy_coef: [H] f64 or NULL. */
+     stat: as head_score left it. coef: [P] f64 on the host; entropy_coef: [H] f64 or NULL; extra: [H, V] or NULL. As
+     grad(W) is a chain over h, one call for all rows and several for consecutive blocks of them give the same bits. */
   void (*head_backward)(struct device *, struct weight *w, double inv_temperature, const struct head_rows *rows,
                         struct view hidden, int32_t chunk, struct view scratch, struct view stat, const double *coef,
-                        const double *entropy_coef, struct view dhidden);
+                        const double *entropy_coef, const struct view *extra, struct view dhidden);
   /* The k most likely tokens of each of `count` rows at temperature T, by z_v: ids and log-probabilities, best first,
      ties to the lower id, NaN last. k <= V. Host outputs [count, k]. hidden: [count, C]; scratch: count * V reals. */
   void (*head_top)(struct device *, const struct weight *w, double inv_temperature, int32_t count, struct view hidden,

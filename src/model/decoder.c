@@ -70,6 +70,8 @@ static void lay_head(const struct model_config *c, const struct decoder_options 
   at->head_grad = take(reals, o->train ? rows * hidden : 0);
   at->logits = take(reals, rows * (o->sample && vocab > chunk ? vocab : chunk));
   at->head_stat = take(reals, rows * 3);
+  at->row_logits = take(reals, (size_t)o->row_block * vocab);
+  at->row_extra = take(reals, o->train ? (size_t)o->row_block * vocab : 0);
   at->logp = take(reals, (size_t)o->max_pairs);
   at->entropy = take(reals, rows);
 }
@@ -98,7 +100,8 @@ static struct decoder_layout lay_out(const struct model_config *c, const struct 
 
 size_t decoder_bytes(const struct model_config *c, const struct decoder_options *o, size_t real_size)
 {
-  return sizeof(struct decoder) + lay_out(c, o).reals * real_size;
+  return sizeof(struct decoder) + lay_out(c, o).reals * real_size +
+         (o->row_block ? (size_t)o->max_pairs * sizeof(int32_t) : 0);
 }
 
 static void decoder_close(void *arg)
@@ -111,7 +114,7 @@ int decoder_create(struct arena *a, const struct model *m, const struct decoder_
 {
   *out = NULL;
   ASSAY_BUG_IF(o->max_rows < 1 || o->max_rows > MAX_ROWS || o->max_head_rows < 0 || o->max_head_rows > MAX_ROWS ||
-               o->max_pairs < 0);
+               o->max_pairs < 0 || o->row_block < 0);
   if (o->vocab_chunk < 0 || o->vocab_chunk % VOCAB_BLOCK_ROWS)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "vocab_chunk", "found an LM-head chunk of %d; expected a multiple of %d",
             o->vocab_chunk, VOCAB_BLOCK_ROWS);
@@ -123,6 +126,8 @@ int decoder_create(struct arena *a, const struct model *m, const struct decoder_
   d->options = *o;
   d->options.vocab_chunk = chunk_rows(&m->config, o);
   d->at = lay_out(&m->config, o);
+  if (o->row_block && !(d->block_pair = ARENA_NEW(a, int32_t, (size_t)o->max_pairs, "decoder", err)))
+    return ERROR_RESOURCE;
   TRY(arena_on_reset(a, decoder_close, d, err));
   TRY(buffer_create(m->device, d->at.reals, "decoder", &d->buffer, err));
   *out = d;

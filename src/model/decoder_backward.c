@@ -50,7 +50,7 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
   int layers = d->model->config.layers;
   TRY(check_input(d, rows, in, g, err));
   d->hidden = d->kept = false;  // overwritten on the way
-  decoder_norm_backward(d, layer_pass_at(d, layers - 1, true, rows, kv).next, in);
+  TRY(decoder_norm_backward(d, layer_pass_at(d, layers - 1, true, rows, kv).next, in, err));
   for (int layer = layers - 1; layer >= 0; layer--) {
     struct layer_pass p = layer_pass_at(d, layer, true, rows, kv);
     if (d->options.recompute) {

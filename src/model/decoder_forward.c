@@ -13,7 +13,7 @@ int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, c
                     struct error *err)
 {
   const struct model *m = d->model;
-  ASSAY_BUG_IF(keep && !d->options.train);
+  ASSAY_BUG_IF(keep && (!d->options.train || d->tap));
   d->hidden = d->kept = d->scored = false;
   TRY(decoder_check_rows(d, rows, err));
   if (head) TRY(decoder_check_head(d, rows->count, head, err));
@@ -22,13 +22,17 @@ int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, c
   d->head_rows = head ? head->count : 0;
   struct view x = layer_pass_at(d, 0, keep, rows, kv).x;
   d->ops->embed(d->device, m->embed, rows->count, rows->token, x);
+  decoder_tap_rows(d, 0, x, decoder_view(d, d->at.h));
   for (int layer = 0; layer < m->config.layers; layer++) {
     struct layer_pass p = layer_pass_at(d, layer, keep, rows, kv);
     layer_attention_forward(&p, false);
     layer_mlp_forward(&p, false);
     x = p.next;
+    decoder_tap_rows(d, layer + 1, x, decoder_view(d, d->at.h));
   }
   decoder_norm_forward(d, x, head);
+  decoder_tap_rows(d, -1, decoder_view(d, d->at.h), x);
+  d->tap = NULL;
   TRY(device_sync(d->device, err));
   d->hidden = true;
   d->kept = keep;

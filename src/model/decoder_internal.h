@@ -22,6 +22,7 @@ struct decoder_layout {
   size_t dx, dh, dout, dq, dk, dv;      /* training: [M, C] twice, [M, Q] twice, [M, K] twice */
   size_t dk_raw;                        /* training with QK-norm: [M, K] */
   size_t head_hidden, head_grad, logits, head_stat, logp, entropy; /* [H, C] twice, [H, chunk or V], [H, 3], [P], [H] */
+  size_t row_logits, row_extra;                                    /* [row_block, V] each; the second for training */
   size_t reals;
 };
 
@@ -38,6 +39,8 @@ struct decoder {
   bool kept;   /* activations are there for decoder_backward */
   bool scored; /* head_stat belongs to it, at this temperature: */
   double temperature;
+  const struct decoder_tap *tap;
+  int32_t *block_pair; /* [P] pairs of a block of head rows, by its own rows; where row_block is set */
 };
 
 /* What a layer reads and writes in one pass. */
@@ -72,7 +75,10 @@ void layer_mlp_backward(const struct layer_pass *p);
 /* hidden = norm(x), then the head's rows gathered. */
 void decoder_norm_forward(const struct decoder *d, struct view x, const struct head_rows *head);
 /* dx: from the head's coefficients to the gradient of x, the last layer's output. */
-void decoder_norm_backward(struct decoder *d, struct view x, const struct decoder_backward_input *in);
+int decoder_norm_backward(struct decoder *d, struct view x, const struct decoder_backward_input *in,
+                          struct error *err) MUST_USE;
+/* Hands out rows of x, the output of `layer` layers, if the tap names it; at: scratch of [M, C]. */
+void decoder_tap_rows(const struct decoder *d, int layer, struct view x, struct view scratch);
 
 /* ERROR_INPUT or ERROR_BUG where rows or head do not fit the decoder. */
 int decoder_check_rows(const struct decoder *d, const struct rows *rows, struct error *err) MUST_USE;

@@ -21,12 +21,12 @@ static int32_t *new_ints(struct arena *a, int32_t n, int32_t fill, struct error 
 }
 
 /* Marks the segments of a path and hangs new ones behind their elder siblings. An empty leaf adds nothing. */
-static void use_path(struct build *w, int32_t leaf)
+static void use_path(struct build *w, const struct batch_path *path)
 {
   const struct segment *segments = w->tree->segments;
-  bool after = false;
+  bool after = path->last;
   int32_t child = -1;
-  for (int32_t s = leaf; s >= 0; s = segments[s].parent) {
+  for (int32_t s = path->leaf; s >= 0; s = segments[s].parent) {
     if (after) w->has_after[s] = 1;
     bool fresh = !w->used[s] && (segments[s].count > 0 || child >= 0);
     if (child >= 0) {
@@ -206,7 +206,8 @@ static int number_targets(struct build *w, struct arena *a, struct error *err)
     const struct segment *seg = &w->tree->segments[s];
     for (int32_t i = 0; w->used[s] && i < seg->count; i++) {
       bool own = (seg->tokens[i].flags & TOKEN_OWN) && !(seg->tokens[i].flags & TOKEN_MASKED);
-      b->wanted[b->target_base[s] + i] = own && seg->start + i > 0;  // the first token of all has no row before it
+      b->wanted[b->target_base[s] + i] =
+          (own || w->options->want_all) && seg->start + i > 0;  // the first token of all has no row before it
     }
   }
   return 0;
@@ -283,7 +284,7 @@ int batch_build(struct arena *a, const struct tree *t, const struct batch_path *
   b->tree = t;
   struct build w = {.b = b, .tree = t, .first_root = -1, .last_root = -1, .options = o};
   TRY(start(&w, a, err));
-  for (int32_t p = 0; p < path_count; p++) use_path(&w, paths[p].leaf);
+  for (int32_t p = 0; p < path_count; p++) use_path(&w, &paths[p]);
   int32_t room = 0;
   for (int32_t s = 0; s < t->count; s++)
     if (w.used[s]) room += pieces_of(&w, s);

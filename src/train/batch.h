@@ -26,6 +26,7 @@ enum { BATCH_UNIT_ROWS = 512 };
 
 struct batch_path {
   int32_t leaf; /* segment in which the path ends */
+  bool last;    /* its last token is a row too, though nothing follows it */
 };
 
 struct batch_node {
@@ -78,6 +79,7 @@ struct batch_options {
   int32_t micro_rows; /* memory knob: at least one unit is taken */
   int32_t row_block;  /* rows of a row block: divides BATCH_UNIT_ROWS; 1: no padding */
   int32_t kv_block;   /* for peak_blocks */
+  bool want_all;      /* every token behind the first is wanted, prompts' too */
 };
 
 /* paths: leaves in canonical order; a leaf may be empty. Every token of the paths with flag TOKEN_OWN and without

@@ -30,7 +30,8 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
                                           .max_pairs = (int)(micro + leaves),
                                           .train = o->train,
                                           .recompute = o->recompute,
-                                          .vocab_chunk = o->vocab_chunk};
+                                          .vocab_chunk = o->vocab_chunk,
+                                          .row_block = o->rows ? ROW_BLOCK : 0};
   int64_t block = o->kv_block;
   out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2)) + (o->row_block > 1);
   out->ahead_slots = (int)ahead;
@@ -65,13 +66,18 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   return 0;
 }
 
+struct batch_options trainer_batch_options(const struct trainer *t)
+{
+  return (struct batch_options){.vocab = t->model->config.vocab,
+                                .micro_rows = t->options.micro_rows,
+                                .row_block = t->options.row_block,
+                                .kv_block = t->options.kv_block};
+}
+
 int trainer_batch(const struct trainer *t, struct arena *a, const struct tree *tree, const struct batch_path *paths,
                   int32_t path_count, struct batch **out, struct error *err)
 {
-  struct batch_options o = {.vocab = t->model->config.vocab,
-                            .micro_rows = t->options.micro_rows,
-                            .row_block = t->options.row_block,
-                            .kv_block = t->options.kv_block};
+  struct batch_options o = trainer_batch_options(t);
   return batch_build(a, tree, paths, path_count, &o, out, err);
 }
 
@@ -99,11 +105,41 @@ struct run {
   struct rows_span *spans;
   int32_t block_count, span_count, padding;
   double *pair_logp, *pair_coef, *head_entropy, *head_entropy_coef;
+  // states and whole rows
+  struct decoder_tap tap;
+  int32_t *tap_row, *tap_place;
+  struct row_pass row_pass;
+  double *hidden_grad; /* [H, C] */
   // the caller's
   double temperature;
   const double *coef, *entropy_coef;
+  const struct trainer_gradient *gradient; /* or NULL */
+  const struct trainer_reading *reading;   /* or NULL */
+  const struct trainer_rows *whole;        /* or NULL */
   double *logp, *entropy;
 };
+
+/* What only some passes need. */
+static int open_extras(struct run *r, struct arena *a, struct error *err)
+{
+  const struct trainer_sizes *s = &r->t->sizes;
+  size_t rows = (size_t)s->decoder.max_rows, width = (size_t)r->t->model->config.hidden;
+  const struct trainer_reading *o = r->reading;
+  if (o && o->layer_count) {
+    r->tap_row = ARENA_NEW(a, int32_t, rows, "train states", err);
+    r->tap_place = ARENA_NEW(a, int32_t, rows, "train states", err);
+    float *to = ARENA_NEW(a, float, (size_t)o->layer_count *rows *width, "train states", err);
+    if (!r->tap_row || !r->tap_place || !to) return err->code;
+    r->tap = (struct decoder_tap){.layer_count = o->layer_count, .layers = o->layers, .row = r->tap_row, .to = to};
+  }
+  if (r->gradient && r->gradient->direction &&
+      !(r->hidden_grad = ARENA_NEW(a, double, (size_t)s->decoder.max_head_rows *width, "train values", err)))
+    return err->code;
+  if (!r->whole) return 0;
+  ASSAY_BUG_IF(!r->t->options.rows);
+  return row_pass_open(a, r->t->decoder, r->t->model->device, r->whole, (size_t)r->t->model->config.vocab,
+                       r->whole->first[r->b->target_count], r->coef != NULL, &r->row_pass, err);
+}
 
 static int open_pass(struct run *r, struct arena *a, struct error *err)
 {
@@ -381,6 +417,45 @@ static int build_micro(struct run *r, const struct batch_micro *m, struct error 
   return 0;
 }
 
+/* Which rows of the micro-batch hand out their states. */
+static void choose_states(struct run *r, const struct batch_micro *m)
+{
+  int32_t row = 0;
+  r->tap.count = 0;
+  for (int32_t node = m->node; node < m->node + m->node_count; node++) {
+    const struct batch_node *n = &r->b->nodes[node];
+    for (int32_t i = n->offset; i < n->offset + n->count; i++, row++) {
+      int32_t place = r->reading->state[batch_target(r->b, n->segment, i)];
+      if (place < 0) continue;
+      r->tap_row[r->tap.count] = row;
+      r->tap_place[r->tap.count++] = place;
+    }
+  }
+}
+
+static void take_states(struct run *r)
+{
+  const struct trainer_reading *o = r->reading;
+  size_t width = (size_t)r->t->model->config.hidden, count = (size_t)r->tap.count;
+  for (size_t layer = 0; layer < (size_t)o->layer_count; layer++)
+    for (size_t i = 0; i < count; i++)
+      memcpy(o->states + (layer * (size_t)o->state_count + (size_t)r->tap_place[i]) * width,
+             r->tap.to + (layer * count + i) * width, width * sizeof(float));
+}
+
+/* dL/dhidden of each head row: the sum of its pairs' coefficients, in their order, times the direction. */
+static void spread_states(struct run *r)
+{
+  const struct trainer_gradient *g = r->gradient;
+  size_t width = (size_t)r->t->model->config.hidden;
+  int32_t p = 0;
+  for (int32_t h = 0; h < r->head.count; h++) {
+    double sum = 0;
+    for (; p < r->head.pair_count && r->pair_row[p] == h; p++) sum += g->state_coef[r->pair_number[p]];
+    for (size_t c = 0; c < width; c++) r->hidden_grad[(size_t)h * width + c] = sum * g->direction[c];
+  }
+}
+
 static void take_scores(struct run *r)
 {
   for (int32_t p = 0; p < r->head.pair_count; p++) {
@@ -402,6 +477,14 @@ static int backward_micro(struct run *r, struct error *err)
                                       .entropy_coef = r->entropy_coef ? r->head_entropy_coef : NULL,
                                       .kv_slot = r->kv_slot,
                                       .embed_slot = r->embed_slot};
+  struct decoder_terms terms = {.hidden_grad = r->hidden_grad};
+  if (r->whole) {
+    terms.rows = row_pass_block;
+    terms.arg = &r->row_pass;
+    terms.extra = r->row_pass.extra;
+  }
+  if (r->hidden_grad) spread_states(r);
+  if (r->whole || r->hidden_grad) in.terms = &terms;
   int32_t rows = r->rows.count - r->padding;
   r->t->counts.rows_backward += (uint64_t)rows;
   if (r->t->options.recompute) r->t->counts.rows_recomputed += (uint64_t)rows;
@@ -414,9 +497,18 @@ static int run_micro(struct run *r, const struct batch_micro *m, struct error *e
   TRY(build_micro(r, m, err));
   r->t->counts.rows_forward += (uint64_t)(r->rows.count - r->padding);
   r->t->counts.rows_padding += (uint64_t)r->padding;
+  if (r->tap_row) {
+    choose_states(r, m);
+    decoder_set_tap(r->t->decoder, &r->tap);
+  }
   TRY(decoder_forward(r->t->decoder, &r->rows, r->t->kv->kv, &r->head, r->coef != NULL, err));
   TRY(decoder_score(r->t->decoder, r->temperature, &r->head, r->pair_logp, r->head_entropy, err));
   take_scores(r);
+  if (r->tap_row) take_states(r);
+  r->row_pass.head = &r->head;
+  r->row_pass.pair_number = r->pair_number;
+  r->row_pass.temperature = r->temperature;
+  if (r->whole && !r->coef) TRY(row_pass_read(&r->row_pass, err));
   if (r->coef) TRY(backward_micro(r, err));
   for (int32_t node = m->node; node < m->node + m->node_count; node++) give_back(r, node);
   return 0;
@@ -452,6 +544,7 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   }
   struct arena_mark mark = arena_mark(a);
   int rc = open_pass(r, a, err);
+  if (!rc) rc = open_extras(r, a, err);
   if (!rc) rc = run_micros(r, err);
   for (int32_t n = 0; r->places && n < b->node_count; n++)
     kv_path_release(r->t->kv, &r->places[n].path);  // after a failure
@@ -468,18 +561,40 @@ int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, dou
   return run_batch(&r, a, err);
 }
 
-int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, double temperature, const double *coef,
-                     const double *entropy_coef, double *logp, double *entropy, struct error *err)
+int trainer_read(struct trainer *t, struct arena *a, const struct batch *b, double temperature,
+                 const struct trainer_reading *out, struct error *err)
 {
-  ASSAY_BUG_IF(!t->trained || !coef);
   struct run r = {.t = t,
                   .b = b,
                   .temperature = temperature,
-                  .coef = coef,
-                  .entropy_coef = entropy_coef,
+                  .logp = out->logp,
+                  .entropy = out->entropy,
+                  .reading = out,
+                  .whole = out->rows};
+  return run_batch(&r, a, err);
+}
+
+int trainer_differentiate(struct trainer *t, struct arena *a, const struct batch *b, double temperature,
+                          const struct trainer_gradient *in, double *logp, double *entropy, struct error *err)
+{
+  ASSAY_BUG_IF(!t->trained || !in->coef);
+  struct run r = {.t = t,
+                  .b = b,
+                  .temperature = temperature,
+                  .coef = in->coef,
+                  .entropy_coef = in->entropy_coef,
+                  .gradient = in,
+                  .whole = in->rows,
                   .logp = logp,
                   .entropy = entropy};
   return run_batch(&r, a, err);
+}
+
+int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, double temperature, const double *coef,
+                     const double *entropy_coef, double *logp, double *entropy, struct error *err)
+{
+  struct trainer_gradient in = {.coef = coef, .entropy_coef = entropy_coef};
+  return trainer_differentiate(t, a, b, temperature, &in, logp, entropy, err);
 }
 
 /* ---- the update ------------------------------------------------------------------------------------------------- */

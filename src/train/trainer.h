@@ -13,6 +13,7 @@
 
 #include "model/decoder.h"
 #include "train/batch.h"
+#include "train/rows.h"
 
 struct trainer_options {
   int micro_rows;          /* rows of a micro-batch: a multiple of BATCH_UNIT_ROWS (memory knob) */
@@ -22,7 +23,8 @@ struct trainer_options {
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
   int kv_block, vocab_chunk;
   bool recompute; /* memory knobs */
-  bool train;     /* false: only trainer_score will be called */
+  bool train;     /* false: only trainer_score and trainer_read will be called */
+  bool rows;      /* functions of whole rows will be asked for */
 };
 
 struct trainer_sizes {
@@ -59,7 +61,8 @@ size_t trainer_bytes(const struct model_config *c, const struct trainer_options 
 int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
                    struct error *err) MUST_USE;
 
-/* batch_build with the trainer's own knobs. */
+/* batch_build's options with the trainer's own knobs, and a call with these. */
+struct batch_options trainer_batch_options(const struct trainer *t);
 int trainer_batch(const struct trainer *t, struct arena *a, const struct tree *tree, const struct batch_path *paths,
                   int32_t path_count, struct batch **out, struct error *err) MUST_USE;
 
@@ -70,6 +73,29 @@ int trainer_score(struct trainer *t, struct arena *a, const struct batch *b, dou
  * NULL. Gradients are added to the weights'. */
 int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, double temperature, const double *coef,
                      const double *entropy_coef, double *logp, double *entropy, struct error *err) MUST_USE;
+
+/* What a scoring pass is to read. States are those at a token, after it was read: they predict the next one. */
+struct trainer_reading {
+  double *logp, *entropy;          /* [target_count] or NULL */
+  int32_t layer_count;             /* 0: no states */
+  const int32_t *layers;           /* [layer_count] of decoder_tap */
+  const int32_t *state;            /* [target_count] place of a token's state, -1: not wanted */
+  int32_t state_count;             /* places */
+  float *states;                   /* [layer_count][state_count, width] */
+  const struct trainer_rows *rows; /* or NULL; targets that it looks at must be wanted in the batch */
+};
+int trainer_read(struct trainer *t, struct arena *a, const struct batch *b, double temperature,
+                 const struct trainer_reading *out, struct error *err) MUST_USE;
+
+/* All gradients that there are; those of trainer_backward, and: */
+struct trainer_gradient {
+  const double *coef, *entropy_coef;
+  const struct trainer_rows *rows; /* adds dL/dz, or NULL */
+  const double *state_coef;        /* [target_count] dL/d(v . direction), v the last hidden state before the target */
+  const double *direction;         /* [width]; NULL: none */
+};
+int trainer_differentiate(struct trainer *t, struct arena *a, const struct batch *b, double temperature,
+                          const struct trainer_gradient *in, double *logp, double *entropy, struct error *err) MUST_USE;
 /* One AdamW step with the gradients gathered; *norm: the global norm before clipping (sqrt of the sum over weights in
    name order). A norm that is not finite is ERROR_INPUT: the weights have not moved. Gradients are zero afterwards. */
 int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err) MUST_USE;

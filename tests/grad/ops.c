@@ -365,11 +365,12 @@ static void test_head(void **state)
   double *want_h = differences(&s.rig, head_loss, &s, s.h, HEAD_ROWS * HEAD_C),
          *want_w = differences(&s.rig, head_loss, &s, s.w, HEAD_V * HEAD_C);
   head_loss(&s);
-  s.rig.ops->head_backward(s.rig.d, s.weight, INVERSE, &s.rows, s.vh, 32, s.scratch, s.stat, coef, entropy_coef, dh);
+  s.rig.ops->head_backward(s.rig.d, s.weight, INVERSE, &s.rows, s.vh, 32, s.scratch, s.stat, coef, entropy_coef, NULL,
+                           dh);
   CHECK_GRAD(rig_read(&s.rig, dh, HEAD_ROWS * HEAD_C), want_h, HEAD_ROWS * HEAD_C, REL, FLOOR);
   CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), want_w, HEAD_V * HEAD_C, REL, FLOOR);
   /* broken on purpose: without the entropies */
-  s.rig.ops->head_backward(s.rig.d, s.weight, INVERSE, &s.rows, s.vh, 32, s.scratch, s.stat, coef, NULL, dh);
+  s.rig.ops->head_backward(s.rig.d, s.weight, INVERSE, &s.rows, s.vh, 32, s.scratch, s.stat, coef, NULL, NULL, dh);
   CHECK(check_grad_at(rig_read(&s.rig, dh, HEAD_ROWS * HEAD_C), want_h, HEAD_ROWS * HEAD_C, 1e-3, FLOOR) != NULL);
   rig_close(&s.rig);
 }

@@ -139,7 +139,7 @@ static void train(struct world *w, const struct setting *s, int row_block, float
                               .vocab_chunk = s->vocab_chunk,
                               .recompute = s->recompute,
                               .train = true};
-  struct batch_path paths[GROUPS * GROUP];
+  struct batch_path paths[GROUPS * GROUP] = {0};
   struct trainer *t;
   struct batch *b;
   for (int32_t i = 0; i < GROUPS * GROUP; i++) paths[i].leaf = w->leaves[i];
@@ -273,7 +273,7 @@ static void test_flipped_bit_is_seen(void **state)
                               .max_prompt = 40,
                               .max_new = MAX_NEW,
                               .kv_block = 32};
-  struct batch_path paths[GROUPS * GROUP];
+  struct batch_path paths[GROUPS * GROUP] = {0};
   struct trainer *t;
   struct batch *b;
   CHECK(open_world(&w, &s));

@@ -40,7 +40,7 @@ static double *scene_run(struct scene *s, double inv, int32_t chunk, bool with_e
   s->rig.ops->weight_zero_grad(s->rig.d, s->weight);
   s->rig.ops->head_score(s->rig.d, s->weight, inv, &pairs, s->h, chunk, s->scratch, s->stat, s->logp, s->entropy);
   s->rig.ops->head_backward(s->rig.d, s->weight, inv, &pairs, s->h, chunk, s->scratch, s->stat, coef,
-                            with_entropy ? entropy_coef : NULL, s->dhidden);
+                            with_entropy ? entropy_coef : NULL, NULL, s->dhidden);
   buffer_read(s->rig.d, s->logp, out, HOST_F64, PAIRS);
   buffer_read(s->rig.d, s->entropy, out + PAIRS, HOST_F64, ROWS);
   buffer_read(s->rig.d, s->stat, out + PAIRS + ROWS, HOST_F64, 3 * ROWS);
@@ -141,7 +141,7 @@ static void test_worked(void **state)
   CHECK_CLOSE(rig_read(&rig, logp, 1)[0], -math_log(4), 1e-15, "a few roundings of f64");
   CHECK_CLOSE(rig_read(&rig, entropy, 1)[0], math_log(4) - 0.75 * ln3, 1e-15, "a few roundings of f64");
   CHECK_CLOSE(rig_read(&rig, stat, 3)[1], 4.0 / 3, 1e-15, "l = 1 + 1/3");
-  rig.ops->head_backward(rig.d, w, 1, &rows, h, 32, scratch, stat, c1, NULL, dh);
+  rig.ops->head_backward(rig.d, w, 1, &rows, h, 32, scratch, stat, c1, NULL, NULL, dh);
   CHECK_CLOSE(rig_part(&rig, w, WEIGHT_GRAD)[0], -0.75, 1e-15, "-p");
   CHECK_CLOSE(rig_part(&rig, w, WEIGHT_GRAD)[1], 0.75, 1e-15, "1 - p");
   CHECK_CLOSE(rig_read(&rig, dh, 1)[0], -0.75 * ln3, 1e-15, "-p ln 3");
@@ -160,7 +160,7 @@ static void test_frozen(void **state)
   CHECK_OK(weight_create(s.rig.d, WEIGHT_MATRIX, V, C, "frozen", &frozen, &err), &err);
   weight_write(frozen, WEIGHT_MASTER, 0, V, s.w, HOST_F64);
   s.rig.ops->zero(s.rig.d, ROWS * C, s.dhidden);
-  s.rig.ops->head_backward(s.rig.d, frozen, 1, &pairs, s.h, 64, s.scratch, s.stat, coef, entropy_coef, s.dhidden);
+  s.rig.ops->head_backward(s.rig.d, frozen, 1, &pairs, s.h, 64, s.scratch, s.stat, coef, entropy_coef, NULL, s.dhidden);
   CHECK_BITS(rig_read(&s.rig, s.dhidden, ROWS * C), want, ROWS * C * sizeof(double));
   weight_destroy(frozen);
   rig_close(&s.rig);

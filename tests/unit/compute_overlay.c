@@ -415,7 +415,7 @@ static void case_head(struct device *d, struct source *s, struct result *r)
   struct view logp = make_buffer(d, s, pairs), entropy = make_buffer(d, s, h), dhidden = make_buffer(d, s, h * c);
   device_ops(d)->head_score(d, w, inv, &rows, hidden, chunk, scratch, stat, logp, entropy);
   device_ops(d)->head_backward(d, w, inv, &rows, hidden, chunk, scratch, stat, coef,
-                               source_below(s, 2) ? entropy_coef : NULL, dhidden);
+                               source_below(s, 2) ? entropy_coef : NULL, NULL, dhidden);
   take_buffer(d, stat, 3 * h, r);
   take_buffer(d, logp, pairs, r);
   take_buffer(d, entropy, h, r);

@@ -157,7 +157,7 @@ static void run_head(struct sink *s, int32_t chunk)
   }
   struct head_rows rows = {M, row, M, row, target};
   s->rig.ops->head_score(s->rig.d, w, 1 / 0.8, &rows, h, chunk, scratch, stat, logp, entropy);
-  s->rig.ops->head_backward(s->rig.d, w, 1 / 0.8, &rows, h, chunk, scratch, stat, coef, entropy_coef, dh);
+  s->rig.ops->head_backward(s->rig.d, w, 1 / 0.8, &rows, h, chunk, scratch, stat, coef, entropy_coef, NULL, dh);
   take(s, stat, 3 * M);
   take(s, logp, M);
   take(s, entropy, M);

@@ -101,7 +101,7 @@ static void test_no_allocation_in_a_pass(void **state)
     const struct pass *p = &r.pass;
     for (int32_t i = 0; i < p->head.count; i++)
       params[i] = (struct sample_params){.temperature = 1, .top_p = 0.9f, .forced = -1, .uniform = 0.5};
-    struct decoder_backward_input in = {&p->head, 1, r.pair, r.row_coef, p->kv_slot, p->embed_slot};
+    struct decoder_backward_input in = {&p->head, 1, r.pair, r.row_coef, p->kv_slot, p->embed_slot, NULL};
     uint64_t before = memory_allocations();
     int rc = decoder_forward(r.d, &p->rows, r.kv, &p->head, true, &err);
     rc += decoder_score(r.d, 1, &p->head, r.pair, r.row, &err);
@@ -402,7 +402,7 @@ static void test_calls_out_of_order(void **state)
   bad_open(&b, (struct run_options){.train = true});
   struct pass *p = &b.r.pass;
   double coef[10] = {0};
-  struct decoder_backward_input in = {&p->head, 1, coef, NULL, p->kv_slot, p->embed_slot};
+  struct decoder_backward_input in = {&p->head, 1, coef, NULL, p->kv_slot, p->embed_slot, NULL};
   CHECK_ERROR(decoder_hidden(b.r.d, -1, hidden, HOST_F32, &err), &err, ERROR_BUG, "are not held");
   error_clear(&err);
   CHECK_ERROR(decoder_score(b.r.d, 1, &p->head, NULL, NULL, &err), &err, ERROR_BUG, "asked for 9 rows; expected the 0");

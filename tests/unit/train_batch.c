@@ -33,7 +33,7 @@ static struct batch *build_blocks(struct fixture *f, const int32_t *leaves, int3
                                   int32_t row_block)
 {
   struct batch_options o = {.vocab = VOCAB, .micro_rows = micro_rows, .row_block = row_block, .kv_block = 32};
-  struct batch_path paths[16];
+  struct batch_path paths[16] = {0};
   struct batch *b = NULL;
   for (int32_t i = 0; i < n; i++) paths[i].leaf = leaves[i];
   CHECK_OK(batch_build(f->arena, f->tree, paths, n, &o, &b, &f->err), &f->err);

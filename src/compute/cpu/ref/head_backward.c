@@ -12,6 +12,8 @@ struct head_grad_job {
   real inv_temperature;
   const real *stat;
   const double *coef, *entropy_coef;
+  const real *extra; /* [H, V], or NULL */
+  size_t vocab;
 };
 
 /* g = -(a p) [- b p (logp + entropy)] + coef at the targets; dz = g (1/T) */
@@ -29,6 +31,8 @@ static void dz_row(const struct head_grad_job *job, size_t h)
     if (b != 0) g[i] = real_fma(-(b * p), (below - log_l) + entropy, g[i]);
   }
   head_add_targets(job->rows, job->coef, first, end, job->at, job->width, g);
+  const real *extra = job->extra ? job->extra + h * job->vocab + job->at : NULL;
+  for (size_t i = 0; extra && i < job->width; i++) g[i] += extra[i];
   for (size_t i = 0; i < job->width; i++) g[i] *= job->inv_temperature;
 }
 
@@ -40,7 +44,8 @@ static void dz_part(void *arg, int thread, size_t begin, size_t end)
 
 void REAL_NAME(head_backward)(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows,
                               struct view hidden, int32_t chunk, struct view scratch, struct view stat,
-                              const double *coef, const double *entropy_coef, struct view dhidden)
+                              const double *coef, const double *entropy_coef, const struct view *extra,
+                              struct view dhidden)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);
@@ -49,7 +54,9 @@ void REAL_NAME(head_backward)(struct device *d, struct weight *w, double inv_tem
                               .inv_temperature = (real)inv_temperature,
                               .stat = view_reals(stat),
                               .coef = coef,
-                              .entropy_coef = entropy_coef};
+                              .entropy_coef = entropy_coef,
+                              .extra = extra ? view_reals(*extra) : NULL,
+                              .vocab = w->n};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
     struct weight slice = head_slice(w, job.at, job.width);

@@ -109,6 +109,8 @@ struct head_grad_job {
   float inv_temperature;
   const float *stat;
   const double *coef, *entropy_coef;
+  const float *extra; /* [H, V], or NULL */
+  size_t vocab;
 };
 
 static void dz_row(const struct head_grad_job *job, size_t h)
@@ -131,9 +133,12 @@ static void dz_row(const struct head_grad_job *job, size_t h)
     f16_store_mask(g + i, mask, x);
   }
   head_add_targets(job->rows, job->coef, first, end, job->at, job->width, g);
+  const float *extra = job->extra ? job->extra + h * job->vocab + job->at : NULL;
   for (size_t i = 0; i < job->width; i += 16) {
     const struct m16 mask = m16_first(job->width - i);
-    f16_store_mask(g + i, mask, f16_mul(f16_load_mask(g + i, mask), inv));
+    struct f16 x = f16_load_mask(g + i, mask);
+    if (extra) x = f16_add(x, f16_load_mask(extra + i, mask));
+    f16_store_mask(g + i, mask, f16_mul(x, inv));
   }
 }
 
@@ -145,7 +150,8 @@ static void dz_part(void *arg, int thread, size_t begin, size_t end)
 
 static void head_backward_run(struct device *d, struct weight *w, double inv_temperature, const struct head_rows *rows,
                               struct view hidden, int32_t chunk, struct view scratch, struct view stat,
-                              const double *coef, const double *entropy_coef, struct view dhidden)
+                              const double *coef, const double *entropy_coef, const struct view *extra,
+                              struct view dhidden)
 {
   if (rows->count <= 0) return;
   head_check(w, rows, chunk);
@@ -154,7 +160,9 @@ static void head_backward_run(struct device *d, struct weight *w, double inv_tem
                               .inv_temperature = (float)inv_temperature,
                               .stat = view_reals(stat),
                               .coef = coef,
-                              .entropy_coef = entropy_coef};
+                              .entropy_coef = entropy_coef,
+                              .extra = extra ? view_reals(*extra) : NULL,
+                              .vocab = w->n};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
     struct weight slice = head_slice(w, job.at, job.width);
