@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""A method beside its base on a small task of known structure: same seeds, same data, same start, paired.
+
+    bench/method/lab.py NAME --bed BED --method YAML [--base YAML] --quantity Q --claim up|down [--set KEY=VALUE ...]
+
+trains both on seeds 1..N with `assay train` and prints the means, the 95 % interval of the paired difference (Student's
+t over seeds) and the smallest difference that this many seeds would show with a power of 0.8. --write puts the row into
+docs/results.md in place of the method's row for the same bed and quantity. bench/method/NAME.sh are such calls.
+
+The model is a nano decoder (1 layer of 32, 19 thousand parameters) that starts from examples of the answer's form, so
+that it answers with letters drawn evenly: a bandit, or a short walk, run by the whole program: about 150 steps a second and core.
+
+beds     24 problems, a capital each; answers are letters a to h
+  bandit   one letter, one is right: solved 1 in 8 at the start
+  modes    one letter, three are right
+  mixed    one letter of which the start knows more or less: from 1 in 50 to 3 in 4
+  chain    three letters, all must be right: 1 in 512, nearly every group without a reward
+  long     two to nine letters, then a digit; the digit alone counts: credit over idle tokens
+  noisy    as mixed; a verdict is wrong with 10 % (right as wrong) and 20 % (wrong as right)
+
+quantities  KEY of metrics.jsonl, reduced over steps: KEY:last (mean of the last fifth), KEY:mean, KEY:first (mean of the
+            first fifth), KEY:end (the last one); accuracy, pass@K: of an evaluation of 8 samples at the end;
+            distinct: different right answers a problem in it
+"""
+import argparse, json, math, os, random, re, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LETTERS = "abcdefgh"
+NAMES = [chr(65 + i) for i in range(24)]
+CONFIG = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=16)
+# t of 0.975 and of 0.8 by degrees of freedom
+T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868), 19: (2.093, 0.861)}
+
+
+def make_bed(bed):
+    """Problems, worked examples, and what the recipe needs beside them."""
+    draw = random.Random("assay " + bed)
+    right = {n: draw.choice(LETTERS) for n in NAMES}
+    extra = {}
+    if bed == "bandit":
+        answers = lambda n: draw.choice(LETTERS)
+        rows = [dict(answer=right[n]) for n in NAMES]
+    elif bed == "modes":
+        answers = lambda n: draw.choice(LETTERS)
+        rows = [dict(answer="[" + "".join(sorted(draw.sample(LETTERS, 3))) + "]") for n in NAMES]
+        extra["verifier"] = "{regex: {match: full}}"
+    elif bed in ("mixed", "noisy"):
+        chance = {n: [0.02, 0.1, 0.3, 0.75][i % 4] for i, n in enumerate(NAMES)}
+        others = {n: [x for x in LETTERS if x != right[n]] for n in NAMES}
+        answers = lambda n: right[n] if draw.random() < chance[n] else draw.choice(others[n])
+        rows = [dict(answer=right[n], domain=["hard", "rare", "half", "easy"][i % 4]) for i, n in enumerate(NAMES)]
+    elif bed == "chain":
+        answers = lambda n: "".join(draw.choice(LETTERS) for _ in range(3))
+        rows = [dict(answer="".join(draw.choice(LETTERS) for _ in range(3))) for n in NAMES]
+    elif bed == "long":
+        answers = lambda n: "".join(draw.choice(LETTERS) for _ in range(draw.randint(2, 9))) + str(draw.randint(0, 7))
+        rows = [dict(answer=f"[a-h]+{draw.randint(0, 7)}") for n in NAMES]
+        extra["verifier"] = "{regex: {match: full}}"
+    else:
+        sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy')
+    problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
+    shown = [dict(prompt=n, completion=answers(n)) for n in (NAMES * 250)]
+    draw.shuffle(shown)
+    return problems, shown, extra
+
+
+def run(args, log):
+    with open(log, "w") as out:
+        code = subprocess.call(args, stdout=out, stderr=out, cwd=ROOT)
+    if code:
+        sys.exit(f"lab: {' '.join(args)} ended with {code}:\n" + open(log).read()[-2000:])
+
+
+def prepare(assay, folder, bed):
+    home = f"{folder}/{bed}"
+    problems, shown, extra = make_bed(bed)
+    if os.path.exists(f"{home}/start/checkpoints"):
+        return home, extra
+    os.makedirs(f"{home}/nano", exist_ok=True)
+    config = json.load(open(f"{ROOT}/models/tiny/config.json"))
+    config.update(CONFIG)
+    json.dump(config, open(f"{home}/nano/config.json", "w"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        open(f"{home}/nano/{name}", "w").write(open(f"{ROOT}/models/tiny/{name}").read())
+    for name, rows in (("problems", problems), ("shown", shown)):
+        open(f"{home}/{name}.jsonl", "w").writelines(json.dumps(r) + "\n" for r in rows)
+    open(f"{home}/start.yaml", "w").write(
+        f"model: random:{home}/nano\ndata: [{{path: {home}/shown.jsonl}}]\n"
+        "train: {steps: 300, batch: 64, max_tokens: 24, lr: 5.0e-3, schedule: linear, warmup: 10, betas: [0.9, 0.98], clip_norm: 1.0}\n"
+        "save: {every: 0, keep: 1}\nseed: 1\n")
+    run([assay, "sft", f"{home}/start.yaml", "--run", f"{home}/start"], f"{home}/start.log")
+    return home, extra
+
+
+def train(assay, home, extra, bed, label, methods, settings, seed):
+    verifier = extra.get("verifier", "string")
+    recipe = f"{home}/{label}.yaml"
+    open(recipe, "w").write(
+        f"model: {home}/start\n"
+        f"data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}]\n"
+        f"eval: {{data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}], every: 0, samples: 8}}\n"
+        f"methods: {methods}\n"
+        "rollout: {problems: 24, group: 8, max_new_tokens: 12, max_prompt_tokens: 8}\n"
+        "train: {steps: 200, lr: 1.0e-3, warmup: 2, betas: [0.9, 0.99]}\n"
+        "save: {every: 0, keep: 1, rollouts: none}\n")
+    folder = f"{home}/{label}-{seed}"
+    subprocess.call(["rm", "-rf", folder])
+    run([assay, "train", recipe, f"seed={seed}", *settings, "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
+    return folder
+
+
+def measure(folder, quantity):
+    rows = [json.loads(line) for line in open(f"{folder}/metrics.jsonl")]
+    if quantity == "distinct" or quantity == "accuracy" or quantity.startswith("pass@"):
+        names = sorted(os.listdir(f"{folder}/evaluations"))
+        text = subprocess.run(["zstd", "-dcq", f"{folder}/evaluations/{names[-1]}"], capture_output=True, text=True, check=True).stdout
+        problems = {}
+        for a in map(json.loads, text.splitlines()):
+            problems.setdefault(a["problem"], []).append(a)
+        each = []
+        for tries in problems.values():
+            c, n = sum(a["correct"] for a in tries), len(tries)
+            if quantity == "distinct":
+                each.append(len({a["text"] for a in tries if a["correct"]}))
+            else:
+                k = int(quantity[5:]) if quantity.startswith("pass@") else 1
+                each.append(1 - (math.comb(n - c, k) / math.comb(n, k)))
+        return sum(each) / len(each)
+    key, _, how = quantity.partition(":")
+    values = [r[key] for r in rows if r.get(key) is not None]
+    if not values:
+        sys.exit(f'lab: {folder}/metrics.jsonl has no "{key}"')
+    part = max(1, len(values) // 5)
+    values = {"last": values[-part:], "first": values[:part], "mean": values, "end": values[-1:]}[how or "last"]
+    return sum(values) / len(values)
+
+
+def write_row(name, bed, quantity, row):
+    path = f"{ROOT}/docs/results.md"
+    text = open(path).read()
+    begin, end = "<!-- methods: begin -->\n", "<!-- methods: end -->"
+    if begin not in text:
+        sys.exit("lab: docs/results.md has no table of methods (<!-- methods: begin -->)")
+    head, rest = text.split(begin)
+    table, tail = rest.split(end, 1)
+    lines = table.splitlines()
+    key = f"| {name} | {bed} | "
+    rows = [x for x in lines[2:] if not (x.startswith(key) and f"| {quantity} |" in x)] + [row]
+    open(path, "w").write(head + begin + "\n".join(lines[:2] + sorted(rows)) + "\n" + end + tail)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("name", help="the method, as it is called in the table")
+    p.add_argument("--bed", required=True)
+    p.add_argument("--method", required=True, help="the recipe's list of methods, as YAML: '[dapo]'")
+    p.add_argument("--base", default="[grpo]", help="what it is compared with (default [grpo])")
+    p.add_argument("--quantity", required=True)
+    p.add_argument("--claim", choices=("up", "down"), required=True, help="the direction that the paper claims")
+    p.add_argument("--set", nargs="*", default=[], help="recipe keys for both: train.steps=200")
+    p.add_argument("--seeds", type=int, default=5, choices=sorted(d + 1 for d in T))
+    p.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
+    p.add_argument("--assay", default=f"{ROOT}/build/release/assay")
+    p.add_argument("--folder", default=f"{ROOT}/build/lab")
+    p.add_argument("--write", action="store_true", help="put the row into docs/results.md")
+    a = p.parse_args()
+    home, extra = prepare(os.path.abspath(a.assay), os.path.abspath(a.folder), a.bed)
+    noise = ", {reward_noise: {false_negative: 0.1, false_positive: 0.2}}]" if a.bed == "noisy" else "]"
+    sides = {"base": a.base[:-1] + noise, f"method-{a.name}": a.method[:-1] + noise}
+    with ThreadPoolExecutor(a.jobs) as pool:
+        jobs = {(side, s): pool.submit(train, os.path.abspath(a.assay), home, extra, a.bed, side, methods, a.set, s)
+                for s in range(1, a.seeds + 1) for side, methods in sides.items()}
+        folders = {k: j.result() for k, j in jobs.items()}
+    base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)
+    differences = [m - b for m, b in zip(method, base)]
+    n = a.seeds
+    mean = sum(differences) / n
+    spread = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1) / n)
+    wide, power = T[n - 1]
+    low, high = mean - wide * spread, mean + wide * spread
+    seen = "yes" if (low > 0 if a.claim == "up" else high < 0) else "the opposite" if (high < 0 if a.claim == "up" else low > 0) else "no"
+    number = lambda x: f"{x:.4g}"
+    row = (f"| {a.name} | {a.bed} | {a.base.strip('[]')} | {a.quantity} | {number(sum(base) / n)} | {number(sum(method) / n)} | "
+           f"{number(mean)} ({number(low)} to {number(high)}) | {number((wide + power) * spread)} | {a.claim} | {seen} |")
+    print("| method | bed | base | quantity | base's mean | method's mean | difference (95 %) | would show | claim | seen |")
+    print(row)
+    if a.write:
+        write_row(a.name, a.bed, a.quantity, row)
+
+
+main()
