@@ -4,5 +4,5 @@
 
 void ops_overlay_bf16_avx512(struct backend_ops *ops)
 {
-  (void)ops;
+  overlay_gemm_bf16_avx512(ops);
 }

@@ -1,0 +1,298 @@
+/* compute/cpu/simd/gemm_bf16: gemm, gemm_dx and gemm_dw of compute type bf16. The nest is gemm.inc.h's: a grid of cells
+ * over the outputs, in a cell blocks of rows and of depth, in these groups of panels over all rows. What a group does
+ * is gemm_words.inc.h's (multiply-adds) or gemm_amx.inc.h's (tiles), which a file includes before this one.
+ *
+ *             rows (packed)      depth     panels (words)
+ *   gemm      rows of x          K         panels of W's copy, streamed as they are
+ *   gemm_dx   rows of dy         N         16 inputs k each: the copy turned into scratch, 32 n by 32 k at a time
+ *   gemm_dw   inputs k of x      rows m    panels of W's gradient; dy rounded into words
+ *
+ * Floors: 2 M N K operations in each; 2 N K + 4 (M K + M N) bytes, gemm_dw 8 N K.
+ */
+#ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
+#define ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
+
+#include "compute/cpu/ref/ref.h"
+
+enum {
+  B_PAIR = 2 * PANEL,                /* two panels are packed at a time, side by side */
+  B_WORDS = WORD_DEPTH / 2 * B_PAIR, /* 24 KiB */
+  GEMM_SCRATCH = A_FLOATS * 4 + B_WORDS * 4
+};
+
+struct gemm_call {
+  struct device *device;
+  const struct weight *w;
+  const float *bias;      /* gemm */
+  const float *x, *dy;    /* packed operand of gemm and gemm_dw; of gemm_dx */
+  float *out, *bias_grad; /* y, dx, or the gradient */
+  size_t m, n, k;
+  bool accumulate;
+  size_t grid_rows, grid_columns;
+};
+
+/* A thread's part of the outputs and its scratch. */
+struct cell {
+  size_t row, row_end; /* of the packed operand */
+  size_t panel, panel_end;
+  float *a;
+  uint32_t *b;
+};
+
+static size_t ceil_div(size_t a, size_t b)
+{
+  return (a + b - 1) / b;
+}
+/* Part i of `parts` of 0 .. total, cut at multiples of unit. */
+static size_t cut(size_t total, size_t unit, size_t parts, size_t i)
+{
+  return size_min(ceil_div(total, unit) * i / parts * unit, total);
+}
+
+/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and
+ * `pack_column` rows for every column. */
+static void grid_choose(struct gemm_call *c, size_t rows, size_t panels, size_t pack_row, size_t pack_column)
+{
+  const size_t threads = (size_t)pool_threads(c->device->pool);
+  size_t best = SIZE_MAX;
+  for (size_t columns = 1; columns <= threads; columns++) {
+    const size_t cell_rows = ceil_div(rows, threads / columns), cell_columns = ceil_div(panels, columns) * PANEL;
+    const size_t cost = cell_rows * (cell_columns + pack_row) + cell_columns * pack_column;
+    if (cost >= best) continue;
+    best = cost;
+    c->grid_rows = size_min(threads / columns, rows);
+    c->grid_columns = size_min(columns, panels);
+  }
+}
+
+/* Cells are cut at pairs of panels: 32 columns. */
+static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels, size_t index, int thread)
+{
+  const size_t i = index / c->grid_columns, j = index % c->grid_columns;
+  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  return (struct cell){.row = cut(rows, 1, c->grid_rows, i),
+                       .row_end = cut(rows, 1, c->grid_rows, i + 1),
+                       .panel = cut(panels, 2, c->grid_columns, j),
+                       .panel_end = cut(panels, 2, c->grid_columns, j + 1),
+                       .a = scratch,
+                       .b = (uint32_t *)(void *)(scratch + A_FLOATS)};
+}
+
+/* ---- gemm ---- */
+
+static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
+                       size_t depth)
+{
+  const size_t step = block_round(c->k) / 2 * PANEL;
+  a_pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, c->k - k, depth);
+  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    group = group_size(cell->panel_end - p, rows, false);
+    const struct words_tile t = {.b = c->w->copy + p * step + k / 2 * PANEL,
+                                 .b_step = PANEL,
+                                 .b_panel = step,
+                                 .c = c->out + m * c->n + p * PANEL,
+                                 .c_row = c->n,
+                                 .c_panel = PANEL,
+                                 .blocks = depth / TERM_BLOCK,
+                                 .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
+                                 .bias = c->bias && k + depth >= c->k ? c->bias + p * PANEL : NULL,
+                                 .load = k > 0};
+    group_over_rows(t, cell->a, false, rows, group);
+  }
+}
+
+static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  const size_t k_all = block_round(c->k);
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS);
+    /* One row may be as deep as the scratch is long: W is then read in one piece per panel. */
+    const size_t depth_blocks = ceil_div(k_all, rows == 1 ? A_ALONE : WORD_DEPTH);
+    for (size_t r = 0; r < row_blocks; r++) {
+      const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
+      for (size_t d = 0; d < depth_blocks; d++) {
+        const size_t k = cut(k_all, TERM_BLOCK, depth_blocks, d);
+        gemm_block(c, &cell, m, m_end - m, k, cut(k_all, TERM_BLOCK, depth_blocks, d + 1) - k);
+      }
+    }
+  }
+}
+
+static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
+                     struct view y)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !w->copy);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .w = w,
+                        .bias = b ? weight_reals(b, WEIGHT_MASTER) : NULL,
+                        .x = view_reals(x),
+                        .out = view_reals(y),
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k};
+  grid_choose(&c, c.m, ceil_div(c.n, PANEL), 8, 2);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_cells, &c);
+}
+
+/* ---- gemm_dx ---- */
+
+/* W[n .. n + depth - 1, 16 p .. 16 p + 31] as words of n pairs, two panels side by side; p even. Past N: +0. */
+static void b_pack_turned(uint32_t *b, const struct weight *w, size_t n, size_t depth, size_t p)
+{
+  const size_t step = block_round(w->k) / 2 * PANEL;
+  for (size_t t = 0; t < depth; t += PANEL) {
+    uint32_t *to = b + t / 2 * B_PAIR;
+    if (n + t < w->padded)
+      words_turn(w->copy + (n + t) / PANEL * step + p * PANEL / 2 * PANEL, PANEL, to, to + PANEL, B_PAIR);
+    else
+      memset(to, 0, PANEL / 2 * B_PAIR * sizeof *to);
+  }
+}
+
+static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t n,
+                          size_t depth)
+{
+  a_pack_rows(cell->a, c->dy + m * c->n + n, c->n, rows, c->n - n, depth);
+  for (size_t p = cell->panel; p < cell->panel_end; p += 2) {
+    b_pack_turned(cell->b, c->w, n, depth, p);
+    for (size_t i = 0, group; i < 2 && p + i < cell->panel_end; i += group) {
+      group = size_min(group_size(size_min(cell->panel_end - p, 2) - i, WIDE_ROWS + 1, false), 2);
+      const struct words_tile t = {.b = cell->b + i * PANEL,
+                                   .b_step = B_PAIR,
+                                   .b_panel = PANEL,
+                                   .c = c->out + m * c->k + (p + i) * PANEL,
+                                   .c_row = c->k,
+                                   .c_panel = PANEL,
+                                   .blocks = depth / TERM_BLOCK,
+                                   .lanes = size_min(c->k - (p + i + group - 1) * PANEL, PANEL),
+                                   .load = c->accumulate || n > 0};
+      group_over_rows(t, cell->a, false, rows, group);
+    }
+  }
+}
+
+static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  const size_t n_all = block_round(c->n);
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
+    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS),
+                 depth_blocks = ceil_div(n_all, WORD_DEPTH);
+    for (size_t r = 0; r < row_blocks; r++) {
+      const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
+      for (size_t d = 0; d < depth_blocks; d++) {
+        const size_t n = cut(n_all, TERM_BLOCK, depth_blocks, d);
+        gemm_dx_block(c, &cell, m, m_end - m, n, cut(n_all, TERM_BLOCK, depth_blocks, d + 1) - n);
+      }
+    }
+  }
+}
+
+static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
+                        bool accumulate)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !w->copy);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .w = w,
+                        .dy = view_reals(dy),
+                        .out = view_reals(dx),
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k,
+                        .accumulate = accumulate};
+  grid_choose(&c, c.m, ceil_div(c.k, PANEL), 8, 8);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dx_cells, &c);
+}
+
+/* ---- gemm_dw ---- */
+
+/* Rows m .. m + depth - 1 of dy, columns 16 p .. 16 p + 31, as words of row pairs; past M and N: +0. */
+static void b_pack_rows(uint32_t *b, const struct gemm_call *c, size_t m, size_t depth, size_t p)
+{
+  for (size_t t = 0; t < depth; t += 2)
+    for (size_t i = 0; i < 2; i++) {
+      const size_t column = (p + i) * PANEL;
+      const struct m16 mask = m16_first(column < c->n ? c->n - column : 0);
+      const float *even = m + t < c->m ? c->dy + (m + t) * c->n + column : NULL;
+      const float *odd = m + t + 1 < c->m ? c->dy + (m + t + 1) * c->n + column : NULL;
+      w16_store(b + t / 2 * B_PAIR + i * PANEL, words_of_rows(even, odd, mask));
+    }
+}
+
+static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t k, size_t rows, size_t m,
+                          size_t depth)
+{
+  a_pack_steps(cell->a, c->x + m * c->k + k, c->k, rows, size_min(depth, c->m - m), depth);
+  for (size_t p = cell->panel; p < cell->panel_end; p += 2) {
+    b_pack_rows(cell->b, c, m, depth, p);
+    for (size_t i = 0, group; i < 2 && p + i < cell->panel_end; i += group) {
+      group = group_size(size_min(cell->panel_end - p, 2) - i, rows, true);
+      const struct words_tile t = {.b = cell->b + i * PANEL,
+                                   .b_step = B_PAIR,
+                                   .b_panel = PANEL,
+                                   .c = c->out + ((p + i) * c->k + k) * PANEL,
+                                   .c_row = PANEL,
+                                   .c_panel = c->k * PANEL,
+                                   .blocks = depth / TERM_BLOCK,
+                                   .lanes = size_min(c->n - (p + i + group - 1) * PANEL, PANEL),
+                                   .load = true};
+      group_over_rows(t, cell->a, true, rows, group);
+    }
+  }
+}
+
+/* grad(b), by the cells that hold k = 0. */
+static void gemm_dw_bias(const struct gemm_call *c, const struct cell *cell)
+{
+  for (size_t p = cell->panel; p < cell->panel_end; p++) {
+    const struct m16 mask = m16_first(c->n - p * PANEL);
+    struct f16 sum = f16_load(c->bias_grad + p * PANEL);
+    for (size_t m = 0; m < c->m; m++) sum = f16_add(sum, f16_load_mask(c->dy + m * c->n + p * PANEL, mask));
+    f16_store_mask(c->bias_grad + p * PANEL, mask, sum);
+  }
+}
+
+static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct gemm_call *c = arg;
+  const size_t m_all = block_round(c->m);
+  for (size_t i = begin; i < end; i++) {
+    const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
+    /* A frozen weight has no gradient; its bias may. */
+    const size_t rows = cell.row_end - cell.row, depth_blocks = c->out ? ceil_div(m_all, WORD_DEPTH) : 0;
+    /* As many rows as the depth leaves room for: dy is then packed less often. */
+    const size_t row_blocks = ceil_div(rows, a_rows_of_steps(size_min(m_all, WORD_DEPTH)));
+    for (size_t d = 0; d < depth_blocks; d++) {
+      const size_t m = cut(m_all, TERM_BLOCK, depth_blocks, d), m_end = cut(m_all, TERM_BLOCK, depth_blocks, d + 1);
+      for (size_t r = 0; r < row_blocks; r++) {
+        const size_t k = cell.row + cut(rows, 1, row_blocks, r);
+        gemm_dw_block(c, &cell, k, cell.row + cut(rows, 1, row_blocks, r + 1) - k, m, m_end - m);
+      }
+    }
+    if (c->bias_grad && cell.row == 0) gemm_dw_bias(c, &cell);
+  }
+}
+
+static void gemm_dw_run(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x)
+{
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
+  if (m <= 0) return;
+  struct gemm_call c = {.device = d,
+                        .w = w,
+                        .x = view_reals(x),
+                        .dy = view_reals(dy),
+                        .out = weight_reals(w, WEIGHT_GRAD),
+                        .bias_grad = b ? weight_reals(b, WEIGHT_GRAD) : NULL,
+                        .m = (size_t)m,
+                        .n = w->n,
+                        .k = w->k};
+  grid_choose(&c, c.k, ceil_div(c.n, PANEL), 8, 8);
+  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dw_cells, &c);
+}
+
+#endif
