@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev]. With --dev also what lint, clang
-# and fuzz builds need. Quick when nothing is missing; says what to do when it cannot install.
+# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev] [--bench]. With --dev also what lint,
+# clang and fuzz builds need, with --bench what bench/kernel compares with. Quick when nothing is missing; says what to
+# do when it cannot install.
 set -euo pipefail
 
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
@@ -9,9 +10,13 @@ packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev lib
 packages+=(libflint-dev)
 # FLINT 2, of these releases, keeps Arb in a package of its own.
 case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in debian-1[0-2]* | ubuntu-2[0-3]*) packages+=(libflint-arb-dev) ;; esac
-if [[ ${1:-} == --dev ]]; then
-  packages+=(clang clang-format-14 libclang-rt-dev pmccabe)
-fi
+for flag in "$@"; do
+  case $flag in
+    --dev) packages+=(clang clang-format-14 libclang-rt-dev pmccabe) ;;
+    --bench) packages+=(libopenblas-dev libdnnl-dev) ;;
+    *) echo "deps: found $flag; expected --dev or --bench" >&2; exit 2 ;;
+  esac
+done
 
 # Elsewhere than on Debian or Ubuntu: say what is lacking.
 if ! command -v dpkg-query >/dev/null; then

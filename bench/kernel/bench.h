@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include "compute/backend.h"
 #include "core/pool.h"
@@ -78,6 +79,36 @@ static inline double bench_median(double *x, size_t n)
 {
   qsort(x, n, sizeof *x, bench_order);
   return x[n / 2];
+}
+
+/* ---- the speed of reading: bytes per second of all threads over an array that no cache holds ---- */
+
+enum { READ_FLOATS = 64 << 20 };
+
+static inline void bench_read_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const uint64_t *from = arg;
+  uint64_t sum[8] = {0};
+  (void)thread;
+  for (size_t i = begin * 8; i < end * 8; i += 8)
+    for (size_t j = 0; j < 8; j++) sum[j] ^= from[i + j];
+  for (size_t j = 0; j < 8; j++) __asm__ volatile("" ::"r"(sum[j]));
+}
+
+static inline double bench_read_speed(struct device *d)
+{
+  double seconds[5];
+  float *x = aligned_alloc(2 << 20, READ_FLOATS * sizeof *x);
+  if (!x) exit(3);
+  (void)madvise(x, READ_FLOATS * sizeof *x, MADV_HUGEPAGE);
+  bench_fill(x, READ_FLOATS);
+  for (int i = 0; i < 5; i++) {
+    const double begin = bench_clock(d);
+    pool_run(device_pool(d), READ_FLOATS * sizeof *x / 64, bench_read_part, x);
+    seconds[i] = bench_clock(d) - begin;
+  }
+  free(x);
+  return (double)READ_FLOATS * sizeof *x / bench_median(seconds, 5);
 }
 
 #endif

@@ -2,7 +2,7 @@
  * call (median) with the rate that their nearer floor is stated in: GFLOP/s of multiply-adds for attention, numbers per
  * second for what is bound by exp, GB/s for the rest.
  *
- *     bench_kernel_operations [ISA [THREADS [PART-OF-THE-NAME]]]
+ *     bench_kernel_operations [ISA [THREADS [f32|bf16 [PART-OF-THE-NAME]]]]
  */
 #include <string.h>
 #include "bench.h"
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
   struct error err = {0};
   t.d = bench_device(argc, argv);
   t.ops = device_ops(t.d);
-  if (argc > 3) wanted = argv[3];
+  if (argc > 4) wanted = argv[4];
   noise = malloc(MOST * sizeof *noise);
   float *head = malloc((size_t)VOCAB * C * sizeof *head);
   if (!noise || !head) return 3;

@@ -147,7 +147,7 @@ static void case_gemm(struct device *d, struct source *s, struct result *r)
 
 static void case_gemm_dx(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 300), n = source_size(s, 900), k = source_size(s, 200);
+  size_t m = source_size(s, 300), n = source_size(s, 900), k = source_size(s, 1500);
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k);
   struct view dy = make_buffer(d, s, m * n), dx = make_buffer(d, s, m * k);
   device_ops(d)->gemm_dx(d, w, (int32_t)m, dy, dx, source_below(s, 2));
@@ -158,7 +158,7 @@ static void case_gemm_dx(struct device *d, struct source *s, struct result *r)
 
 static void case_gemm_dw(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 900), n = source_size(s, 200), k = source_size(s, 300);
+  size_t m = source_size(s, 900), n = source_size(s, 1500), k = source_size(s, 300);
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k), *b = make_weight(d, s, WEIGHT_VECTOR, n, 1);
   struct view dy = make_buffer(d, s, m * n), x = make_buffer(d, s, m * k);
   device_ops(d)->gemm_dw(d, w, source_below(s, 2) ? b : NULL, (int32_t)m, dy, x);

@@ -7,7 +7,7 @@
 #include "core/arena.h"
 #include "core/fault.h"
 
-enum { SCRATCH_EACH = 1 << 20 };
+enum { SCRATCH_EACH = 5 << 19 };
 
 struct isa {
   const char *name;

@@ -16,6 +16,8 @@
 
 #include <string.h>
 #include "compute/cpu/ref/path.h"
+
+enum { A_DEPTH = 384, TILE_AHEAD = false };
 #include "compute/cpu/simd/tile.inc.h"
 
 TILE_TABLE(ROWS)

@@ -2,12 +2,13 @@
  *
  * All three are one loop nest: the outputs are split over threads as a grid of cells; a cell walks blocks of rows and
  * of depth that stay in L2, copies the broadcast operand of the block into the thread's scratch, then takes the panels
- * of the other operand one group after the other over all row tiles.
+ * of the other operand one group after the other over all row tiles, and fetches the next group and the next tile's
+ * outputs meanwhile: what remains to wait for is the first group.
  *
  *             rows (broadcast)   depth     panels (lanes)
  *   gemm      rows of x          K         panels of W, streamed as they are
- *   gemm_dx   rows of dy         N         16 inputs k each: W transposed into scratch, block by block
- *   gemm_dw   inputs k of x      rows m    panels of W's gradient; dy copied, 16 outputs each
+ *   gemm_dx   rows of dy         N         16 inputs k each: W transposed into scratch, once for all rows
+ *   gemm_dw   inputs k of x      rows m    panels of W's gradient; dy copied, 16 outputs each, once for all k
  *
  * Floors: 2 M N K operations in each, 32 per cycle and core where a core has 16 lanes of multiply-add per cycle; 4 (N K
  * + M K + M N) bytes (gemm_dw: N K twice). Below some 8 rows gemm runs at the speed of memory, above at that of the
@@ -18,6 +19,8 @@
 
 #include <string.h>
 #include "compute/cpu/ref/ref.h"
+
+enum { A_DEPTH = 640, TILE_AHEAD = true };
 #include "compute/cpu/simd/tile.inc.h"
 
 TILE_TABLE(ROWS)
@@ -44,9 +47,10 @@ static const struct {
     {4 * TILE_PANELS, tile_wide_1}, {2 * TILE_PANELS, tile_wide_2}, {2 * TILE_PANELS, tile_wide_3}};
 
 enum {
-  BLOCK_ROWS = 264,                         /* rows of a packed block: 22 tiles of 12, 44 of 6 */
-  A_FLOATS = 160 * 1024,                    /* the packed block: 640 KiB of scratch */
-  B_FLOATS = A_DEPTH * PANEL * TILE_PANELS, /* a packed group of panels: 48 KiB */
+  BLOCK_ROWS = 192,      /* rows of a packed block: 16 tiles of 12, 32 of 6 */
+  A_FLOATS = 160 * 1024, /* the packed block: 640 KiB of scratch, most of L2 */
+  B_PANELS = 40,         /* panels of a packed block of the other operand, in L3 */
+  B_FLOATS = A_DEPTH * PANEL * B_PANELS,
   GEMM_SCRATCH = (A_FLOATS + B_FLOATS) * 4
 };
 _Static_assert(BLOCK_ROWS *A_STRIDE <= A_FLOATS, "a block of rows fits");
@@ -109,6 +113,8 @@ static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels
 
 /* ---- packing ---- */
 
+enum { COPY_STEPS = 16 };
+
 /* ROWS: rows of `depth` numbers, `stride` apart. */
 static void pack_rows(float *a, const float *from, size_t stride, size_t rows, size_t depth)
 {
@@ -122,42 +128,67 @@ static void pack_steps_of_rows(float *a, const float *from, size_t stride, size_
     for (size_t j = 0; j < rows; j++) a[t * TILE_ROWS + j] = from[j * stride + t];
 }
 
-/* STEPS, tiles one behind the other, from `depth` steps of `rows` numbers. */
+/* STEPS, tiles one behind the other, from `depth` steps of `rows` numbers; COPY_STEPS at a time, which stay in L1. */
 static void pack_steps(float *a, const float *from, size_t stride, size_t rows, size_t depth)
 {
   const size_t tiles = ceil_div(rows, TILE_ROWS);
-  for (size_t i = 0; i < tiles; i++, a += depth * TILE_ROWS) {
-    const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
-    const struct m16 mask = m16_first(count);
-    for (size_t t = 0; t < depth; t++)
-      f16_store_mask(a + t * TILE_ROWS, mask, f16_load_mask(from + t * stride + first, mask));
-  }
+  for (size_t begin = 0; begin < depth; begin += COPY_STEPS)
+    for (size_t i = 0; i < tiles; i++) {
+      const size_t first = cut(rows, 1, tiles, i), end = size_min(begin + COPY_STEPS, depth);
+      const struct m16 mask = m16_first(cut(rows, 1, tiles, i + 1) - first);
+      for (size_t t = begin; t < end; t++)
+        f16_store_mask(a + (i * depth + t) * TILE_ROWS, mask, f16_load_mask(from + t * stride + first, mask));
+    }
 }
 
-/* W[n .. n+depth-1, 16 p .. 16 p + 15] with lanes across k; n a multiple of 16. Past K: +0; a few rows past N are
- * written too. */
-static void pack_transposed(float *b, const float *w, size_t k, size_t n, size_t depth, size_t p)
+/* A block of the other operand, panel behind panel, each of b_depth(depth) steps. */
+static size_t b_depth(size_t depth)
 {
-  const size_t count = size_min(k - p * PANEL, PANEL);
+  return ceil_div(depth, PANEL) * PANEL;
+}
+
+/* W[n .. n+depth-1, 16 p .. 16 end - 1] with lanes across k, in the order in which W lies; n a multiple of 16. Past K:
+ * +0; a few steps past N are written too. */
+static void pack_transposed(float *b, const float *w, size_t k, size_t n, size_t depth, size_t p, size_t end)
+{
   float edge[PANEL * PANEL] = {0};
-  for (size_t t = 0; t < depth; t += PANEL) {
-    const float *from = w + (((n + t) / PANEL) * k + p * PANEL) * PANEL;
-    if (count < PANEL) from = memcpy(edge, from, count * PANEL * sizeof *b);
-    f16_transpose(from, PANEL, b + t * PANEL, PANEL);
-  }
+  for (size_t t = 0; t < depth; t += PANEL)
+    for (size_t i = p; i < end; i++) {
+      const float *from = w + ((n + t) / PANEL * k + i * PANEL) * PANEL;
+      const size_t count = size_min(k - i * PANEL, PANEL);
+      if (count < PANEL) from = memcpy(edge, from, count * PANEL * sizeof *b);
+      f16_transpose(from, PANEL, b + ((i - p) * b_depth(depth) + t) * PANEL, PANEL);
+    }
 }
 
-/* dy[0 .. depth-1, 16 p .. 16 p + 15]; past N: +0. */
-static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size_t p)
+/* dy[0 .. depth-1, 16 p .. 16 end - 1]; past N: +0. */
+static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size_t p, size_t end)
 {
-  const struct m16 mask = m16_first(n - p * PANEL);
-  for (size_t t = 0; t < depth; t++) f16_store(b + t * PANEL, f16_load_mask(dy + t * n + p * PANEL, mask));
+  for (size_t begin = 0; begin < depth; begin += COPY_STEPS)
+    for (size_t i = p; i < end; i++) {
+      const struct m16 mask = m16_first(n - i * PANEL);
+      float *to = b + (i - p) * b_depth(depth) * PANEL;
+      for (size_t t = begin; t < size_min(begin + COPY_STEPS, depth); t++)
+        f16_store(to + t * PANEL, f16_load_mask(dy + t * n + i * PANEL, mask));
+    }
 }
 
 /* ---- the nest ---- */
 
-/* All row tiles of a packed block against one group of panels. t: a, c at the block's first row. */
-static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panels)
+/* While tile i of `tiles` runs, its share of the next group of panels comes into L2. A lone tile of much depth would
+ * fetch more than L2 holds: it looks NEAR_STEPS ahead instead. */
+static void tile_look_ahead(struct tile *t, const float *next, size_t i, size_t tiles, size_t panels)
+{
+  enum { NEAR_STEPS = 64, LINE = PANEL * sizeof(float), FAR_BYTES = 256 * 1024 };
+  const bool near = tiles == 1 && panels * t->depth * LINE > FAR_BYTES;
+  t->ahead = near ? (uintptr_t)t->b + NEAR_STEPS * LINE : (uintptr_t)next + i * t->depth / tiles * LINE;
+  t->ahead_step = ceil_div(LINE, tiles);
+  t->ahead_panel = t->b_panel * sizeof(float);
+}
+
+/* All row tiles of a packed block against one group of panels. t: a, c at the block's first row. next: the panels that
+ * come after this group. */
+static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panels, const float *next)
 {
   const struct tile_table *table = steps ? &tiles_STEPS : &tiles_ROWS;
   const size_t tiles = ceil_div(rows, TILE_ROWS);
@@ -167,6 +198,7 @@ static void tiles_over_rows(struct tile t, bool steps, size_t rows, size_t panel
     const size_t first = cut(rows, 1, tiles, i), count = cut(rows, 1, tiles, i + 1) - first;
     t.a = a + (steps ? i * t.depth * TILE_ROWS : first * A_STRIDE);
     t.c = c + first * t.c_row;
+    tile_look_ahead(&t, next, i, tiles, panels);
     if (panels > TILE_PANELS)
       tile_wide[count - 1].run(&t);
     else
@@ -181,12 +213,28 @@ static size_t group_size(size_t left, size_t rows, bool wide)
   return left >= TILE_PANELS ? TILE_PANELS : 1;
 }
 
+/* All row tiles against all panels of a packed block. t: as for tiles_over_rows, at the first panel; lanes: of the last
+ * one. */
+static void tiles_over_block(struct tile t, bool steps, size_t rows, size_t panels)
+{
+  const float *b = t.b;
+  float *c = t.c;
+  const size_t lanes = t.lanes;
+  for (size_t p = 0, group; p < panels; p += group) {
+    group = group_size(panels - p, rows, false);
+    t.b = b + p * t.b_panel;
+    t.c = c + p * t.c_panel;
+    t.lanes = p + group == panels ? lanes : PANEL;
+    tiles_over_rows(t, steps, rows, group, p + group == panels ? b : t.b + group * t.b_panel);
+  }
+}
+
 /* ---- gemm ---- */
 
 static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
                        size_t depth)
 {
-  const bool steps = rows <= TILE_ROWS;
+  const bool steps = rows <= TILE_ROWS, last = k + depth == c->k;
   if (steps)
     pack_steps_of_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   else
@@ -202,9 +250,11 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
                            .c_panel = PANEL,
                            .depth = depth,
                            .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
-                           .bias = c->bias && k + depth == c->k ? c->bias + p * PANEL : NULL,
+                           .bias = c->bias && last ? c->bias + p * PANEL : NULL,
                            .load = k > 0};
-    tiles_over_rows(t, steps, rows, group);
+    const float *next = p + group < cell->panel_end ? t.b + group * t.b_panel
+                                                    : c->w + (cell->panel * c->k + (last ? 0 : k + depth)) * PANEL;
+    tiles_over_rows(t, steps, rows, group, next);
   }
 }
 
@@ -246,39 +296,43 @@ static void gemm_run(struct device *d, const struct weight *w, const struct weig
 
 /* ---- gemm_dx ---- */
 
-static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t n,
-                          size_t depth)
+/* One block of W, transposed, against all rows of the cell. */
+static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, size_t n, size_t depth)
 {
-  pack_rows(cell->a, c->dy + m * c->n + n, c->n, rows, depth);
-  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
-    group = group_size(cell->panel_end - p, rows, false);
-    for (size_t i = 0; i < group; i++) pack_transposed(cell->b + i * A_DEPTH * PANEL, c->w, c->k, n, depth, p + i);
+  const size_t rows = cell->row_end - cell->row, row_blocks = ceil_div(rows, BLOCK_ROWS),
+               panels = cell->panel_end - cell->panel;
+  pack_transposed(cell->b, c->w, c->k, n, depth, cell->panel, cell->panel_end);
+  for (size_t r = 0; r < row_blocks; r++) {
+    const size_t m = cell->row + cut(rows, 1, row_blocks, r), end = cell->row + cut(rows, 1, row_blocks, r + 1);
+    pack_rows(cell->a, c->dy + m * c->n + n, c->n, end - m, depth);
     const struct tile t = {.a = cell->a,
                            .b = cell->b,
                            .b_step = PANEL,
-                           .b_panel = A_DEPTH * PANEL,
-                           .c = c->out + m * c->k + p * PANEL,
+                           .b_panel = b_depth(depth) * PANEL,
+                           .c = c->out + m * c->k + cell->panel * PANEL,
                            .c_row = c->k,
                            .c_panel = PANEL,
                            .depth = depth,
-                           .lanes = size_min(c->k - (p + group - 1) * PANEL, PANEL),
+                           .lanes = size_min(c->k - (cell->panel_end - 1) * PANEL, PANEL),
                            .load = c->accumulate || n > 0};
-    tiles_over_rows(t, false, rows, group);
+    tiles_over_block(t, false, end - m, panels);
   }
 }
 
 static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
+  const size_t depth_blocks = ceil_div(c->n, A_DEPTH);
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
-    const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS),
-                 depth_blocks = ceil_div(c->n, A_DEPTH);
-    for (size_t r = 0; r < row_blocks; r++) {
-      const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
+    const size_t panels = cell.panel_end - cell.panel, chunks = ceil_div(panels, B_PANELS);
+    for (size_t j = 0; j < chunks; j++) {
+      struct cell part = cell;
+      part.panel = cell.panel + cut(panels, 1, chunks, j);
+      part.panel_end = cell.panel + cut(panels, 1, chunks, j + 1);
       for (size_t d = 0; d < depth_blocks; d++) {
         const size_t n = cut(c->n, PANEL, depth_blocks, d);
-        gemm_dx_block(c, &cell, m, m_end - m, n, cut(c->n, PANEL, depth_blocks, d + 1) - n);
+        gemm_dx_block(c, &part, n, cut(c->n, PANEL, depth_blocks, d + 1) - n);
       }
     }
   }
@@ -303,25 +357,27 @@ static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, str
 
 /* ---- gemm_dw ---- */
 
-static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t k, size_t rows, size_t m,
-                          size_t depth)
+/* One block of dy against all inputs k of the cell. */
+static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t depth)
 {
-  pack_steps(cell->a, c->x + m * c->k + k, c->k, rows, depth);
-  for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
-    group = group_size(cell->panel_end - p, rows, false);
-    for (size_t i = 0; i < group; i++)
-      pack_columns(cell->b + i * A_DEPTH * PANEL, c->dy + m * c->n, c->n, depth, p + i);
+  /* As many inputs as the depth leaves room for. */
+  const size_t rows = cell->row_end - cell->row, panels = cell->panel_end - cell->panel,
+               row_blocks = ceil_div(rows, A_FLOATS / TILE_ROWS / depth * TILE_ROWS - TILE_ROWS);
+  pack_columns(cell->b, c->dy + m * c->n, c->n, depth, cell->panel, cell->panel_end);
+  for (size_t r = 0; r < row_blocks; r++) {
+    const size_t k = cell->row + cut(rows, 1, row_blocks, r), end = cell->row + cut(rows, 1, row_blocks, r + 1);
+    pack_steps(cell->a, c->x + m * c->k + k, c->k, end - k, depth);
     const struct tile t = {.a = cell->a,
                            .b = cell->b,
                            .b_step = PANEL,
-                           .b_panel = A_DEPTH * PANEL,
-                           .c = c->out + (p * c->k + k) * PANEL,
+                           .b_panel = b_depth(depth) * PANEL,
+                           .c = c->out + (cell->panel * c->k + k) * PANEL,
                            .c_row = PANEL,
                            .c_panel = c->k * PANEL,
                            .depth = depth,
-                           .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
+                           .lanes = size_min(c->n - (cell->panel_end - 1) * PANEL, PANEL),
                            .load = true};
-    tiles_over_rows(t, true, rows, group);
+    tiles_over_block(t, true, end - k, panels);
   }
 }
 
@@ -339,17 +395,18 @@ static void gemm_dw_bias(const struct gemm_call *c, const struct cell *cell)
 static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
+  /* A frozen weight has no gradient; its bias may. */
+  const size_t depth_blocks = c->out ? ceil_div(c->m, A_DEPTH) : 0;
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
-    /* A frozen weight has no gradient; its bias may. */
-    const size_t rows = cell.row_end - cell.row, depth_blocks = c->out ? ceil_div(c->m, A_DEPTH) : 0;
-    /* As many rows as the depth leaves room for: dy is then copied less often. */
-    const size_t row_blocks = ceil_div(rows, A_FLOATS / TILE_ROWS / size_min(c->m, A_DEPTH) * TILE_ROWS - TILE_ROWS);
-    for (size_t d = 0; d < depth_blocks; d++) {
-      const size_t m = cut(c->m, 1, depth_blocks, d), m_end = cut(c->m, 1, depth_blocks, d + 1);
-      for (size_t r = 0; r < row_blocks; r++) {
-        const size_t k = cell.row + cut(rows, 1, row_blocks, r);
-        gemm_dw_block(c, &cell, k, cell.row + cut(rows, 1, row_blocks, r + 1) - k, m, m_end - m);
+    const size_t panels = cell.panel_end - cell.panel, chunks = ceil_div(panels, B_PANELS);
+    for (size_t j = 0; j < chunks; j++) {
+      struct cell part = cell;
+      part.panel = cell.panel + cut(panels, 1, chunks, j);
+      part.panel_end = cell.panel + cut(panels, 1, chunks, j + 1);
+      for (size_t d = 0; d < depth_blocks; d++) {
+        const size_t m = cut(c->m, 1, depth_blocks, d);
+        gemm_dw_block(c, &part, m, cut(c->m, 1, depth_blocks, d + 1) - m);
       }
     }
     if (c->bias_grad && cell.row == 0) gemm_dw_bias(c, &cell);
