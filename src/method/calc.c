@@ -101,6 +101,7 @@ static int compute_case(const struct document *d, json_t *object, struct error *
                         .function = d->function,
                         .name = json_string_value(name),
                         .args = own,
+                        .sets = d->inputs,
                         .outputs = json_object(),
                         .grads = json_object()};
   struct error refused = {0};
@@ -355,7 +356,8 @@ int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, stru
 
 json_t *calc_number(double x)
 {
-  if (!math_is_finite(x)) return json_null();
+  if (math_is_nan(x)) return json_null();
+  if (!math_is_finite(x)) return json_string(x < 0 ? "-inf" : "inf");
   return x == (double)(int64_t)x && x > -1e15 && x < 1e15 ? json_integer((json_int_t)x) : json_real(x);
 }
 

@@ -24,6 +24,7 @@ struct calc_case {
   const char *name;        /* of the case: what stands before the colon often says which formula is meant */
   const json_t *args;      /* an object */
   const json_t *inputs;    /* the named set, "like" followed; NULL: none */
+  const json_t *sets;      /* all named sets of the document, as they stand there, or NULL */
   json_t *outputs, *grads; /* objects to fill; grads is left out where it stays empty */
 };
 
@@ -98,7 +99,7 @@ struct minibatch;
 int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, struct minibatch **out,
                    struct error *err) MUST_USE;
 
-/* JSON numbers: NaN and infinities become null. */
+/* JSON numbers; NaN becomes null, infinities "inf" and "-inf". */
 json_t *calc_number(double x);
 json_t *calc_list(const double *x, size_t n);
 void calc_put(json_t *object, const char *key, double x);

@@ -31,14 +31,45 @@ static double divisor(enum aggregation mode, double constant, const struct aggre
     case AGGREGATE_CONSTANT:
       return all->sequences * constant;
     case AGGREGATE_TOKEN_SUM:
+    case AGGREGATE_GROUP_TOKEN_MEAN:
       break;
   }
   return 1;
 }
 
+static int32_t group_of(const struct minibatch *m, int32_t sequence)
+{
+  return m->step->rollouts[m->sequences[sequence].rollout].group;
+}
+
+/* 1 / (P N_g), groups in any order. */
+static void scale_by_group(const struct minibatch *m, const double *counted, double *scale)
+{
+  double groups = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    for (int32_t s = 0; s < m->sequence_count; s++) {
+      double tokens = 0;
+      bool first = true;
+      for (int32_t o = 0; o < m->sequence_count; o++) {
+        if (group_of(m, o) != group_of(m, s)) continue;
+        first = first && o >= s;
+        tokens += sequence_count(&m->sequences[o], counted);
+      }
+      const struct minibatch_sequence *q = &m->sequences[s];
+      if (!pass) groups += first && tokens > 0;
+      for (int32_t i = q->first; pass && i < q->first + q->count; i++)
+        scale[i] = tokens > 0 ? 1.0 / (groups * tokens) : 0;
+    }
+  }
+}
+
 void aggregate_scale_by(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
                         const struct aggregate_counts *all, double *scale)
 {
+  if (mode == AGGREGATE_GROUP_TOKEN_MEAN) {
+    scale_by_group(m, counted, scale);
+    return;
+  }
   for (int32_t s = 0; s < m->sequence_count; s++) {
     const struct minibatch_sequence *q = &m->sequences[s];
     double n = sequence_count(q, counted), by = divisor(mode, constant, all, n);

@@ -8,6 +8,8 @@
  *     seq_mean_token_sum    1 / B
  *     constant              1 / (B constant)           (Dr.GRPO, arXiv 2503.20783)
  *     token_sum             1
+ *     group_token_mean      1 / (P N_g)                P groups with N_g > 0: every problem weighs the same (the
+ *                                                      micro-batches of one group of ResRL, arXiv 2605.00380)
  *
  * Denominators are those of the mini-batch. A sequence is a rollout; B leaves out rollouts with n_i = 0, as verl does.
  * An empty denominator gives scale 0.
@@ -22,9 +24,10 @@ enum aggregation {
   AGGREGATE_SEQ_MEAN_TOKEN_MEAN,
   AGGREGATE_SEQ_MEAN_TOKEN_SUM,
   AGGREGATE_CONSTANT,
-  AGGREGATE_TOKEN_SUM
+  AGGREGATE_TOKEN_SUM,
+  AGGREGATE_GROUP_TOKEN_MEAN
 };
-#define AGGREGATE_WORDS "token_mean|seq_mean_token_mean|seq_mean_token_sum|constant|token_sum"
+#define AGGREGATE_WORDS "token_mean|seq_mean_token_mean|seq_mean_token_sum|constant|token_sum|group_token_mean"
 
 /* scale: [m->count]. counted: [m->count], m->counted for the policy loss; NULL: every token counts 1 (regularisers). */
 void aggregate_scale(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
