@@ -127,17 +127,17 @@ static int gspo_token_loss(struct calc_case *c, struct thr_case *x, const struct
                            double *coef, struct error *err)
 {
   size_t n = (size_t)x->rows.count + 1;
-  double *scale = ARENA_NEW(c->arena, double, n, "calc", err), *ones = ARENA_NEW(c->arena, double, n, "calc", err);
+  double *scale = ARENA_NEW(c->arena, double, n, "calc", err), *weight = ARENA_NEW(c->arena, double, n, "calc", err);
   struct loss out = {.loss = ARENA_NEW(c->arena, double, n, "calc", err), .coef = coef};
   out.clipped = ARENA_NEW(c->arena, uint8_t, n, "calc", err);
-  if (!scale || !ones || !out.loss || !out.clipped) return err->code;
+  if (!scale || !weight || !out.loss || !out.clipped) return err->code;
   TRY(calc_rows_scale(c, &x->rows, l->aggregation, l->counted, scale, err));
-  for (size_t i = 0; i < n; i++) ones[i] = 1;
+  for (size_t i = 0; i + 1 < n; i++) weight[i] = l->weight ? l->weight[i] : 1;
   struct minibatch batch = x->rows.batch;
   batch.logp = x->rows.logp;
   batch.old = x->rows.old;
   batch.advantage = l->advantage;
-  batch.weight = l->weight ? l->weight : ones;
+  batch.weight = weight;
   sequence_clipped(&batch, &(struct sequence_options){.bounds = l->bounds, .limit = 10, .own = true}, scale, &out);
   *loss = 0;
   for (int32_t i = 0; i < x->rows.count; i++) *loss += out.loss[i];
