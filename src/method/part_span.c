@@ -6,7 +6,7 @@ struct span span_tokens(const struct rollout *r, size_t begin, size_t end, enum 
 {
   ASSAY_BUG_IF(!r->token_byte); /* the method did not declare NEED_SPANS */
   struct span out = {0, 0};
-  for (int32_t i = 0; i < r->length; i++) {
+  for (int32_t i = 0; i < r->response; i++) {
     size_t first = (size_t)r->token_byte[i], last = (size_t)r->token_byte[i + 1];
     if (first == last) continue;
     bool in = edge == SPAN_INSIDE ? first >= begin && last <= end : first < end && last > begin;

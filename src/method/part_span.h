@@ -1,6 +1,6 @@
 /* method/part_span: from bytes of a response to its tokens. For methods that declare NEED_SPANS.
  *
- * Rollouts carry the response as text and where each own token begins in it (struct rollout: text, token_byte). A token
+ * Rollouts carry the response as text and where each token begins in it (struct rollout: text, token_byte). A token
  * that the text does not show (end of sequence, one cut off by a stop string) has no bytes and belongs to no span.
  *
  *     size_t begin, end;
@@ -11,7 +11,7 @@
 
 #include "method/step.h"
 
-/* Own tokens begin .. end - 1 of a response; path tokens find theirs by step_response_index. */
+/* Tokens begin .. end - 1 of a response; path tokens find theirs by step_response_index. */
 struct span {
   int32_t begin, end;
 };

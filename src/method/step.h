@@ -75,8 +75,9 @@ struct rollout {
   const char *text;  /* the response as its verifier read it: special tokens left out, cut before a stop string; ends
                         with NUL; NULL where the step has no text (sft) */
   size_t text_size;
-  int32_t *token_byte;    /* [length + 1] where own token i begins in text, token_byte[length] = text_size; NEED_SPANS,
-                             else    NULL */
+  int32_t response;    /* tokens of the response, forced ones too: the last segment's */
+  int32_t *token_byte; /* [response + 1] where token i of the response begins in text, the last entry is text_size; with
+                          NEED_SPANS, else NULL */
   struct verdict verdict; /* strings in the step's arena */
   double *channel;        /* [STEP_CHANNELS] values; absent where the bit in `present` is 0 */
   uint64_t present;

@@ -226,6 +226,12 @@ static int pass_run(struct generator *g, struct error *err)
 {
   g->counts.passes++;
   TRY(decoder_forward(g->decoder, &g->rows, g->kv->kv, g->head.count ? &g->head : NULL, false, err));
+  if (g->hooks.before_draw && g->head.count) {
+    if (g->hooks.entropy) TRY(decoder_sample(g->decoder, g->record_temperature, &g->head, g->params, g->results, err));
+    for (int32_t h = 0; h < g->head.count; h++)
+      g->hooks.before_draw(g->hooks.arg, &g->who[h], g->hooks.entropy ? g->results[h].entropy : __builtin_nanf(""),
+                           &g->params[h]);
+  }
   if (g->head.count) TRY(decoder_sample(g->decoder, g->record_temperature, &g->head, g->params, g->results, err));
   return 0;
 }

@@ -44,6 +44,10 @@ struct row_at {
 };
 struct generate_hooks {
   void (*before_token)(void *arg, const struct row_at *at, struct sample_params *params);
+  /* the same once the row is known; entropy: of the record's distribution in nats, NaN unless `entropy` is set, which
+     costs a second pass over the logits */
+  void (*before_draw)(void *arg, const struct row_at *at, float entropy, struct sample_params *params);
+  bool entropy;
   void (*after_token)(void *arg, const struct row_at *at, const struct token_record *record); /* streaming, progress */
   void (*finished)(void *arg, int32_t job, int32_t rollout); /* a rollout is complete: verify it now */
   bool (*cancelled)(void *arg);                              /* asked once a pass */

@@ -18,7 +18,8 @@ enum token_flag {
   TOKEN_OWN = 1,    /* sampled by the policy */
   TOKEN_FORCED = 2, /* put there by a method, not drawn */
   TOKEN_TOOL = 4,   /* observation */
-  TOKEN_MASKED = 8  /* carries no loss */
+  TOKEN_MASKED = 8, /* carries no loss */
+  TOKEN_SCORED = 16 /* its log-probability is wanted in training batches although the policy did not sample it */
 };
 
 /* One token's record. logp, logp_behaviour and entropy describe the distribution from which this token came (given what

@@ -205,9 +205,9 @@ static int number_targets(struct build *w, struct arena *a, struct error *err)
   for (int32_t s = 0; s < w->tree->count; s++) {
     const struct segment *seg = &w->tree->segments[s];
     for (int32_t i = 0; w->used[s] && i < seg->count; i++) {
-      bool own = (seg->tokens[i].flags & TOKEN_OWN) && !(seg->tokens[i].flags & TOKEN_MASKED);
-      b->wanted[b->target_base[s] + i] =
-          (own || w->options->want_all) && seg->start + i > 0;  // the first token of all has no row before it
+      uint32_t flags = seg->tokens[i].flags;
+      bool wanted = w->options->want_all || ((flags & TOKEN_OWN) && !(flags & TOKEN_MASKED)) || flags & TOKEN_SCORED;
+      b->wanted[b->target_base[s] + i] = wanted && seg->start + i > 0;  // the first token of all has no row before it
     }
   }
   return 0;

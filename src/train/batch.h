@@ -83,7 +83,7 @@ struct batch_options {
 };
 
 /* paths: leaves in canonical order; a leaf may be empty. Every token of the paths with flag TOKEN_OWN and without
-   TOKEN_MASKED is wanted. The batch lives in the arena; it copies nothing of the tree. */
+   TOKEN_MASKED, or with TOKEN_SCORED, is wanted. The batch lives in the arena; it copies nothing of the tree. */
 int batch_build(struct arena *a, const struct tree *t, const struct batch_path *paths, int32_t path_count,
                 const struct batch_options *o, struct batch **out, struct error *err) MUST_USE;
 

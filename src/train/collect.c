@@ -1,13 +1,13 @@
-/* Problems, prompts, rollouts and verdicts of a step. */
-#include "train/run.h"
+/* Which rollouts a step has: problems, and waves of attempts until no method asks for more or the recipe's budget is
+ * spent. */
+#include "train/wave.h"
 
-#include "core/file.h"
-#include "core/log.h"
 #include "core/math.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-/* ---- which problems -------------------------------------------------------------------------------------------------
+/* ---- which problems -----------------------------------------------------------------------------------------------
  */
 
 struct drawing {
@@ -15,14 +15,19 @@ struct drawing {
   struct step *step;
 };
 
+int collect_draw(struct run *r, struct step *s, const struct problem **out, struct error *err)
+{
+  struct problem *p = ARENA_NEW(s->arena, struct problem, 1, "problems", err);
+  if (!p) return err->code;
+  TRY(stream_next(r->stream, s->arena, p, err));
+  *out = p;
+  return 0;
+}
+
 static int draw(void *arg, const struct problem **out, struct error *err)
 {
   struct drawing *d = arg;
-  struct problem *p = ARENA_NEW(d->step->arena, struct problem, 1, "problems", err);
-  if (!p) return err->code;
-  TRY(stream_next(d->run->stream, d->step->arena, p, err));
-  *out = p;
-  return 0;
+  return collect_draw(d->run, d->step, out, err);
 }
 
 static struct problem_history history_of(void *arg, const struct problem *p)
@@ -32,19 +37,49 @@ static struct problem_history history_of(void *arg, const struct problem *p)
 }
 
 /* A group: its prompt as a root of the tree, a context that reads it, and the rollouts that are wanted. */
-static int add_group(struct run *r, struct step *s, const struct pick *pick, struct error *err)
+static int add_group(struct run *r, struct step *s, const struct problem *p, int32_t rollouts, int32_t attempt,
+                     struct error *err)
 {
   int32_t group, segment, context, rollout;
   struct token_list ids = {0};
-  int rc = session_problem_ids(&r->session, pick->problem, r->template_variables, &ids, err);
-  if (!rc) rc = step_add_group(s, pick->problem, pick->rollouts, &group, err);
+  int rc = session_problem_ids(&r->session, p, r->template_variables, &ids, err);
+  if (!rc) rc = step_add_group(s, p, rollouts, &group, err);
   if (!rc) rc = tree_add_segment(s->tree, -1, SEGMENT_PROMPT, (int32_t)ids.count, &segment, err);
   if (!rc) rc = tree_append_ids(s->tree, segment, ids.ids, (int32_t)ids.count, 0, err);
   token_list_free(&ids);
-  if (rc) return error_context(err, "problem %s", pick->problem->id);
+  if (rc) return error_context(err, "problem %s", p->id);
   TRY(step_add_context(s, group, "policy", "plain", segment, &context, err));
-  for (int32_t i = 0; i < pick->rollouts; i++) TRY(step_add_rollout(s, group, context, 0, i, &rollout, err));
+  for (int32_t i = 0; i < rollouts; i++) TRY(step_add_rollout(s, group, context, attempt, i, &rollout, err));
   return 0;
+}
+
+/* Attempts that a step may make: what the planner reserved memory for. */
+static int64_t most_attempts(const struct recipe *r)
+{
+  return r->rollout.problems * r->rollout.group * r->rollout.max_attempts;
+}
+
+static int64_t most_tokens(const struct recipe *r)
+{
+  return r->rollout.max_tokens ? r->rollout.max_tokens : most_attempts(r) * r->rollout.max_new_tokens;
+}
+
+/* The first wave is what the recipe and `select` say: a budget that doesn't hold it is wrong. */
+static int check_first(const struct recipe *r, const struct selection *picked, struct error *err)
+{
+  int64_t rollouts = 0;
+  for (int32_t i = 0; i < picked->count; i++) rollouts += picked->picks[i].rollouts;
+  if (rollouts > most_attempts(r))
+    FAIL(
+        err, ERROR_INPUT,
+        "%" PRId64 " rollouts are picked for the step; expected at most %" PRId64
+        " (rollout.problems x rollout.group x rollout.max_attempts); raise one of them, or change the method's options",
+        rollouts, most_attempts(r));
+  if (rollouts * r->rollout.max_new_tokens <= most_tokens(r)) return 0;
+  FAIL(err, ERROR_INPUT,
+       "rollout.max_tokens: %" PRId64 " tokens do not hold the %" PRId64 " rollouts of the first wave of up to %" PRId64
+       " tokens; raise it to %" PRId64 " or more, or ask for fewer rollouts",
+       most_tokens(r), rollouts, r->rollout.max_new_tokens, rollouts * r->rollout.max_new_tokens);
 }
 
 int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err)
@@ -63,309 +98,136 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
   }
   TRY(compose_select(r->methods, &selection, err));
   *ended = selection.end_run;
-  for (int32_t i = 0; !*ended && i < selection.count; i++) TRY(add_group(r, s, &selection.picks[i], err));
+  if (*ended) return 0;
+  TRY(check_first(recipe, &selection, err));
+  for (int32_t i = 0; i < selection.count; i++)
+    TRY(add_group(r, s, selection.picks[i].problem, selection.picks[i].rollouts, 0, err));
   return 0;
 }
 
-/* ---- rollouts and verdicts -------------------------------------------------------------------------------------- */
-
-int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
-                 struct error *err)
-{
-  const struct segment *s = &t->segments[leaf];
-  const struct recipe_texts *stop = &r->recipe->rollout.stop;
-  struct text out = {0};
-  int32_t *ids = ARENA_NEW(a, int32_t, (size_t)s->count, "response", err);
-  if (!ids) return err->code;
-  for (int32_t i = 0; i < s->count; i++) ids[i] = s->tokens[i].id;
-  tokenizer_decode(r->session.tokenizer, ids, (size_t)s->count, true, &out);
-  int rc = text_finish(&out, err);
-  *n = rc ? 0 : generate_find_stop(out.bytes ? out.bytes : "", out.size, stop->items, stop->count);
-  *text = rc ? NULL : arena_strndup(a, out.bytes ? out.bytes : "", *n, "response", err);
-  text_free(&out);
-  return rc ? rc : *text ? 0 : err->code;
-}
-
-struct collecting {
-  struct run *run;
-  struct step *step;
-  const struct generate_job *jobs;          /* [groups] */
-  const struct verifier_config **verifiers; /* [groups] */
-  int64_t tokens;
-  struct error err; /* first failure inside a callback */
-};
-
-/* Called as soon as a rollout is complete: its verdict is made while others still generate. Job j is group j; its
- * rollouts follow each other in the step. */
-static void finished(void *arg, int32_t job, int32_t rollout)
-{
-  struct collecting *c = arg;
-  struct step *s = c->step;
-  int32_t index = s->groups[job].first + rollout;
-  char *text;
-  size_t n;
-  s->rollouts[index].leaf = c->jobs[job].leaf[rollout];
-  s->rollouts[index].finish = c->jobs[job].finish[rollout];
-  if (c->err.code) return;
-  if (collect_text(c->run, s->arena, s->tree, s->rollouts[index].leaf, &text, &n, &c->err)) return;
-  verify_queue_submit(c->run->verify, c->verifiers[job], s->groups[job].problem, text, n, (size_t)index);
-}
-
-static void counted(void *arg, const struct row_at *at, const struct token_record *record)
-{
-  struct collecting *c = arg;
-  (void)at;
-  (void)record;
-  if ((++c->tokens & 31) == 0) log_progress("generate", (double)c->tokens, 0, "tok");
-}
-
-static bool cancelled(void *arg)
-{
-  struct collecting *c = arg;
-  return c->err.code || (c->run->stop && c->run->stop());
-}
-
-/* One job a group: rollouts of a group stand one behind the other. */
-static struct generate_job *make_jobs(struct run *r, struct step *s, struct error *err)
-{
-  const struct recipe *recipe = r->recipe;
-  struct generate_job *jobs = ARENA_NEW(s->arena, struct generate_job, (size_t)s->group_count, "rollouts", err);
-  int32_t *leaves = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "rollouts", err);
-  enum finish *finishes = ARENA_NEW(s->arena, enum finish, (size_t)s->rollout_count, "rollouts", err);
-  if (!jobs || !leaves || !finishes) return NULL;
-  int32_t first = 0;
-  for (int32_t g = 0; g < s->group_count; g++) {
-    struct group *group = &s->groups[g];
-    group->first = first;
-    jobs[g] = (struct generate_job){
-        .segment = s->contexts[group->context].segment,
-        .count = group->wanted,
-        .at = {.purpose = RNG_TRAIN, .step = (uint32_t)s->number, .group = (uint32_t)group->ordinal},
-        .seed = s->seed,
-        .sampling = {recipe->rollout.temperature, recipe->rollout.top_p, recipe->rollout.min_p,
-                     (int32_t)recipe->rollout.top_k},
-        .max_new_tokens = (int32_t)recipe->rollout.max_new_tokens,
-        .stop = recipe->rollout.stop.items,
-        .stop_count = recipe->rollout.stop.count,
-        .leaf = leaves + first,
-        .finish = finishes + first};
-    first += group->wanted;
-  }
-  return jobs;
-}
-
-static int find_verifiers(struct collecting *c, struct error *err)
-{
-  struct step *s = c->step;
-  c->verifiers = ARENA_NEW(s->arena, const struct verifier_config *, (size_t)s->group_count, "rollouts", err);
-  if (!c->verifiers) return err->code;
-  for (int32_t g = 0; g < s->group_count; g++)
-    TRY(verifier_set_find(c->run->verifiers, s->groups[g].problem, &c->verifiers[g], err));
-  return 0;
-}
-
-/* ---- verdicts ------------------------------------------------------------------------------------------------------
+/* ---- waves --------------------------------------------------------------------------------------------------------
  */
 
-int collect_open_journal(struct run *r, struct error *err)
+/* Attempts that are not made yet, by group; within one as they were asked for. */
+static int pending(struct step *s, struct wave *out, struct error *err)
 {
-  const char *file = r->recipe->file, *base = path_base(file);
-  bool keep = r->folder != NULL;
-  char *run = keep ? (char *)r->folder->path : arena_strndup(r->arena, file, (size_t)(base - file), "journal", err);
-  char *folder = run ? path_join(r->arena, *run ? run : ".", "journal", err) : NULL;
-  return folder ? journal_open(r->arena, folder, keep, &r->journal, err) : err->code;
-}
-
-int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct error *err)
-{
-  if (r->journal) TRY(journal_begin(r->journal, step, evaluation, err));
-  verify_queue_set_journal(r->verify, r->journal, 0);
-  return 0;
-}
-
-/* Judges again, once, what failed. The verdicts that are there lie in the step by now. */
-static int judge_again(struct run *r, struct step *s, const struct collecting *c, struct verdict *verdicts,
-                       struct error *err)
-{
-  int64_t count = 0;
-  verify_queue_set_journal(r->verify, r->journal, 1);
-  verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
-  for (int32_t i = 0; i < s->rollout_count; i++) {
-    const struct rollout *o = &s->rollouts[i];
-    char *text;
-    size_t n;
-    if (o->status != ROLLOUT_FAILED) continue;
-    TRY(collect_text(r, s->arena, s->tree, o->leaf, &text, &n, err));
-    verify_queue_submit(r->verify, c->verifiers[o->group], s->groups[o->group].problem, text, n, (size_t)i);
-    count++;
-  }
-  TRY(verify_queue_wait(r->verify, err));
+  int32_t *first = ARENA_NEW(s->arena, int32_t, (size_t)s->group_count + 1, "waves", err);
+  int32_t *list = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "waves", err);
+  if (!first || !list) return err->code;
+  for (int32_t i = 0; i < s->rollout_count; i++) first[s->rollouts[i].group + 1] += s->rollouts[i].leaf < 0;
+  for (int32_t g = 0; g < s->group_count; g++) first[g + 1] += first[g];
+  *out = (struct wave){.step = s, .rollouts = list, .count = first[s->group_count]};
   for (int32_t i = 0; i < s->rollout_count; i++)
-    if (s->rollouts[i].status == ROLLOUT_FAILED) TRY(step_set_verdict(s, i, &verdicts[i], err));
-  metrics_set_int(&r->metrics, "verify/again", count);
+    if (s->rollouts[i].leaf < 0) list[first[s->rollouts[i].group]++] = i;
   return 0;
 }
 
-/* A verifier that failed is no wrong answer: the recipe says what it is. */
-static int settle(struct run *r, struct step *s, int32_t index, struct error *err)
+int collect_wave(struct run *r, struct step *s, struct error *err)
 {
-  struct rollout *o = &s->rollouts[index];
-  const char *id = s->groups[o->group].problem->id;
-  if (o->status != ROLLOUT_FAILED) return history_add(r->history, id, s->number, 1, o->verdict.correct, err);
-  if (r->recipe->reward.on_failure == RECIPE_FAILURE_DROP) {
-    o->kept = false;
-    return 0;
-  }
-  return step_set_channel(s, index, 0, 0, err);
+  struct wave w;
+  TRY(pending(s, &w, err));
+  TRY(compose_guide(r->methods, s, w.rollouts, w.count, err));
+  if (!s->wave) TRY(collect_begin_verdicts(r, s->number, false, err));
+  TRY(wave_run(r, &w, err));
+  TRY(compose_reward(r->methods, s, err));
+  return r->recipe->combination ? collect_combine(r, s, err) : 0;
 }
 
-/* verify/failed and its parts: failures, of them those that took too long, and both by kind. */
-static void count_failures(struct run *r, const struct step *s, const struct collecting *c)
+static int64_t generated_tokens(const struct step *s)
 {
-  int64_t failed = 0, late = 0;
-  for (int32_t g = 0; g < s->group_count; g++) {
-    char name[64];
-    const struct verifier *kind = c->verifiers[g]->verifier;
-    snprintf(name, sizeof name, "verify/failed/%.40s", kind->name);
-    if (kind->outside) metrics_set_int(&r->metrics, name, 0);
+  int64_t n = 0;
+  for (int32_t i = 0; i < s->rollout_count; i++) n += s->tree->segments[s->rollouts[i].leaf].count;
+  return n;
+}
+
+static struct revision open_revision(const struct run *r, const struct step *s)
+{
+  const struct recipe *recipe = r->recipe;
+  int64_t attempts = 0, by_tokens = (most_tokens(recipe) - generated_tokens(s)) / recipe->rollout.max_new_tokens;
+  for (int32_t i = 0; i < s->rollout_count; i++) attempts += s->rollouts[i].probe == NULL;
+  int64_t left = most_attempts(recipe) - attempts;
+  if (by_tokens < left) left = by_tokens;
+  return (struct revision){.rollouts_left = left > 0 ? left : 0,
+                           .last = left < 1 || s->wave + 1 >= recipe->rollout.max_attempts};
+}
+
+/* Further attempts of a group in this wave are numbered on from those that were asked for before. */
+static int add_attempts(struct step *s, const struct revision_request *q, int32_t attempt, struct error *err)
+{
+  int32_t ordinal = 0, rollout;
+  for (int32_t i = s->rollout_count; i-- > 0 && s->rollouts[i].attempt == attempt && !s->rollouts[i].probe;)
+    ordinal += s->rollouts[i].group == q->group;
+  for (int32_t i = 0; i < q->count; i++) {
+    int32_t context = q->context >= 0 ? q->context : s->groups[q->group].context;
+    TRY(step_add_rollout(s, q->group, context, attempt, ordinal + i, &rollout, err));
   }
+  return 0;
+}
+
+/* Metrics of all attempts, those that were dropped too. */
+static void report_waves(struct run *r, const struct step *s, const struct revision *v)
+{
+  int64_t dropped = 0, probes = 0, right = 0, judged = 0;
   for (int32_t i = 0; i < s->rollout_count; i++) {
     const struct rollout *o = &s->rollouts[i];
-    char name[64];
-    if (o->status != ROLLOUT_FAILED) continue;
-    snprintf(name, sizeof name, "verify/failed/%.40s", c->verifiers[o->group]->verifier->name);
-    double before = metrics_get(&r->metrics, name);
-    metrics_set_int(&r->metrics, name, before > 0 ? (int64_t)before + 1 : 1);
-    failed++;
-    late += o->verdict.timeout;
+    probes += o->probe != NULL;
+    if (o->probe) continue;
+    dropped += !o->kept && o->status == ROLLOUT_OK;
+    right += o->status == ROLLOUT_OK && o->verdict.correct;
+    judged += o->status == ROLLOUT_OK;
   }
-  metrics_set_int(&r->metrics, "verify/failed", failed);
-  metrics_set_int(&r->metrics, "verify/timeouts", late);
+  metrics_set_int(&r->metrics, "rollout/waves", s->wave + 1);
+  metrics_set_int(&r->metrics, "rollout/dropped", dropped);
+  metrics_set_int(&r->metrics, "rollout/probes", probes);
+  metrics_set(&r->metrics, "rollout/solved", judged ? (double)right / (double)judged : 0);
+  metrics_add_int(&r->metrics, "rollout/refused", v->refused);
 }
 
-/* ---- rewards beside the verifier's ------------------------------------------------------------------------------- */
-
-/* The tokens that the model wrote, from the context to the leaf. */
-static int own_ids(const struct step *s, const struct rollout *o, const int32_t **out, int32_t *count,
-                   struct error *err)
+int collect_revise(struct run *r, struct step *s, bool *more, struct error *err)
 {
-  const struct segment *leaf = &s->tree->segments[o->leaf];
-  int32_t from = 0;
-  int32_t *ids = ARENA_NEW(s->arena, int32_t, (size_t)(leaf->start + leaf->count), "rewards", err);
-  if (!ids) return err->code;
-  *count = 0;
-  for (int32_t at = o->leaf; at >= 0; at = s->tree->segments[at].parent)
-    for (int32_t i = 0; i < s->tree->segments[at].count; i++)
-      *count += (s->tree->segments[at].tokens[i].flags & TOKEN_OWN) != 0;
-  from = *count;
-  for (int32_t at = o->leaf; at >= 0; at = s->tree->segments[at].parent)
-    for (int32_t i = s->tree->segments[at].count; i-- > 0;)
-      if (s->tree->segments[at].tokens[i].flags & TOKEN_OWN) ids[--from] = s->tree->segments[at].tokens[i].id;
-  *out = ids;
+  struct revision v = open_revision(r, s);
+  int32_t attempt = s->wave + 1;
+  TRY(compose_revise(r->methods, s, &v, err));
+  report_waves(r, s, &v);
+  for (int32_t i = 0; i < v.again_count; i++) {
+    const struct revision_request *q = &v.again[i];
+    if (q->problem)
+      TRY(add_group(r, s, q->problem, q->count, attempt, err));
+    else
+      TRY(add_attempts(s, q, attempt, err));
+  }
+  *more = v.again_count > 0;
   return 0;
 }
 
-static int add_channels(struct run *r, struct step *s, int32_t index, struct error *err)
+/* ---- rollouts that are trained in another context than they were made in -------------------------------------------
+ */
+
+int collect_score_twins(struct run *r, struct step *s, struct error *err)
 {
-  const struct rollout *o = &s->rollouts[index];
-  struct channel_input in = {.problem = s->groups[o->group].problem,
-                             .verdict = &o->verdict,
-                             .max_new_tokens = (int32_t)r->recipe->rollout.max_new_tokens};
-  char *text;
-  TRY(own_ids(s, o, &in.ids, &in.tokens, err));
-  TRY(collect_text(r, s->arena, s->tree, o->leaf, &text, &in.n, err));
-  in.response = text;
-  for (size_t i = 0; i < r->recipe->channel_count; i++) {
-    const struct channel_config *c = &r->recipe->channels[i];
-    double value;
-    int32_t channel;
-    TRY(c->channel->value(s->arena, c, &in, &value, err));
-    TRY(step_channel(s, c->name, &channel, err));
-    if (!math_is_nan(value)) TRY(step_set_channel(s, index, channel, value, err));
+  struct batch_path *paths = ARENA_NEW(s->arena, struct batch_path, (size_t)s->kept, "twins", err);
+  struct batch *b;
+  int32_t n = 0;
+  if (!paths) return err->code;
+  for (int32_t i = 0; i < s->kept; i++) {
+    const struct rollout *o = &s->rollouts[s->order[i]];
+    for (int32_t k = 0; k < o->row_count; k++)
+      if (s->tree->segments[o->rows[k].leaf].weight_version < 0 && o->training != o->generating)
+        paths[n++].leaf = o->rows[k].leaf;
+  }
+  if (!n) return 0;
+  TRY(trainer_batch(r->trainer, s->arena, s->tree, paths, n, &b, err));
+  double *logp = ARENA_NEW(s->arena, double, (size_t)b->target_count, "twins", err),
+         *entropy = ARENA_NEW(s->arena, double, (size_t)b->target_count, "twins", err);
+  if (!logp || !entropy) return err->code;
+  TRY(trainer_score(r->trainer, s->arena, b, s->temperature, logp, entropy, err));
+  for (int32_t i = 0; i < n; i++) {
+    struct segment *g = &s->tree->segments[paths[i].leaf];
+    for (int32_t k = 0; k < g->count; k++) {
+      g->tokens[k].logp = (float)logp[batch_target(b, paths[i].leaf, k)];
+      g->tokens[k].entropy = (float)entropy[batch_target(b, paths[i].leaf, k)];
+    }
+    g->weight_version = s->weight_version;
   }
   return 0;
-}
-
-struct asked {
-  const struct step *step;
-  int32_t rollout;
-  const char *unknown; /* a channel that nobody has */
-};
-
-static double channel_of(void *arg, const char *name)
-{
-  struct asked *a = arg;
-  double value = 0;
-  int channel = step_find_channel(a->step, name);
-  if (channel < 0 || a->step->channel_metric_only[channel]) a->unknown = name;
-  return channel >= 0 && step_get_channel(a->step, a->rollout, channel, &value) ? value : 0;
-}
-
-int collect_combine(struct run *r, struct step *s, struct error *err)
-{
-  int32_t channel;
-  TRY(step_channel(s, "combined", &channel, err));
-  for (int32_t i = 0; i < s->rollout_count; i++) {
-    struct asked asked = {s, i, NULL};
-    double value = combine_value(r->recipe->combination, channel_of, &asked);
-    if (asked.unknown)
-      FAIL_AT(err, ERROR_INPUT, r->recipe->file, 0, "reward.combine",
-              "reward.combine names the channel \"%s\", which no verdict has; name \"reward\", a channel of the "
-              "verifier, or one of reward.channels",
-              asked.unknown);
-    TRY(step_set_channel(s, i, channel, value, err));
-  }
-  return 0;
-}
-
-static int take_verdicts(struct run *r, struct step *s, struct verdict *verdicts, const struct collecting *c,
-                         struct error *err)
-{
-  bool failed = false;
-  for (int32_t i = 0; i < s->rollout_count; i++) {
-    TRY(step_set_verdict(s, i, &verdicts[i], err));
-    failed = failed || s->rollouts[i].status == ROLLOUT_FAILED;
-  }
-  metrics_set_int(&r->metrics, "verify/again", 0);
-  if (failed && r->recipe->reward.on_failure == RECIPE_FAILURE_RETRY) TRY(judge_again(r, s, c, verdicts, err));
-  count_failures(r, s, c);
-  for (int32_t i = 0; i < s->rollout_count; i++) TRY(settle(r, s, i, err));
-  for (int32_t i = 0; i < s->rollout_count && r->recipe->channel_count; i++) TRY(add_channels(r, s, i, err));
-  return 0;
-}
-
-int collect_rollouts(struct run *r, struct step *s, struct error *err)
-{
-  struct collecting c = {.run = r, .step = s};
-  struct generate_hooks hooks = {.after_token = counted, .finished = finished, .cancelled = cancelled, .arg = &c};
-  struct generate_counts counts;
-  struct generate_job *jobs = make_jobs(r, s, err);
-  struct verdict *verdicts = ARENA_NEW(s->arena, struct verdict, (size_t)s->rollout_count, "rollouts", err);
-  if (!jobs || !verdicts) return err->code;
-  c.jobs = jobs;
-  TRY(find_verifiers(&c, err));
-  TRY(collect_begin_verdicts(r, s->number, false, err));
-  verify_queue_start(r->verify, verdicts, (size_t)s->rollout_count);
-  log_progress("generate", 0, 0, "tok");
-  int rc = generator_run(r->generator, s->tree, jobs, s->group_count, s->temperature, s->weight_version, &hooks,
-                         &counts, err);
-  double generated = clock_seconds();
-  log_progress("verify", 0, 0, "answers");
-  struct error waited = {0};
-  int wait_rc = verify_queue_wait(r->verify, &waited);
-  log_progress_end();
-  if (c.err.code) {
-    *err = c.err;
-    return err->code;
-  }
-  TRY(rc);
-  if (wait_rc) {
-    *err = waited;
-    return wait_rc;
-  }
-  metrics_set(&r->metrics, "seconds/generate", counts.seconds);
-  metrics_set(&r->metrics, "verify/busy", verify_queue_seconds(r->verify));
-  rc = take_verdicts(r, s, verdicts, &c, err);
-  metrics_set(&r->metrics, "seconds/verify", clock_seconds() - generated);
-  return rc;
 }

@@ -279,6 +279,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(open_session(r, o, err));
   TRY(history_create(a, &r->history, err));
   TRY(verifier_set_create(a, r->recipe->reward.timeout, &r->verifiers, err));
+  answer_open(r);
   TRY(run_open_stream(r, err));
   if (!o->replay) TRY(evaluate_open(r, err));
   TRY(make_plan(r, o, err));

@@ -34,6 +34,8 @@ struct eval_result {
   double pass;                /* at least one of the samples right */
 };
 
+enum { RUN_APPEALS = 16 }; /* verifiers that methods may ask for beside the problems' own */
+
 struct run {
   struct arena *arena;      /* the run */
   struct arena *step_arena; /* reset after each step */
@@ -50,6 +52,9 @@ struct run {
   struct verify_queue *verify;
   struct journal *journal; /* verdicts of outside kinds, written down before use; NULL: sft */
   struct verifier_set *verifiers;
+  struct verifier_config *appeals[RUN_APPEALS]; /* [appeal_count] */
+  int appeal_count;
+  struct method_host host; /* what methods get done (answer.c) */
   struct stream *stream;
   struct history *history;
   struct eval_set *eval_sets;
@@ -78,14 +83,20 @@ int run_step(struct run *r, struct error *err) MUST_USE;
 int run_sample(struct run *r, struct step **out, struct error *err) MUST_USE;
 double run_learning_rate(const struct recipe *r, int64_t step);
 
-/* collect.c: problems, prompts, rollouts, verdicts. */
+/* collect.c, verdicts.c: problems, prompts, rollouts, verdicts (wave.h has the parts). */
 int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err) MUST_USE;
-int collect_rollouts(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* One wave: guide, generate, judge, reward. Then what the methods make of it: *more says that another wave is due. */
+int collect_wave(struct run *r, struct step *s, struct error *err) MUST_USE;
+int collect_revise(struct run *r, struct step *s, bool *more, struct error *err) MUST_USE;
+/* After step_gather: rollouts that are trained in another context than they were made in get their records there. */
+int collect_score_twins(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* RUN/journal, for writing where the run has its folder open. Before the first verdict of a step or an evaluation:
  * begin_verdicts. */
 /* Between the methods' channels and their shaping: the recipe's reward.combine as the channel "combined", where it is
  * no plain sum. */
 int collect_combine(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* answer.c: the host of the run's methods (compose.h). */
+void answer_open(struct run *r);
 int collect_open_journal(struct run *r, struct error *err) MUST_USE;
 int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct error *err) MUST_USE;
 /* The response as text: special tokens left out, cut before a stop string. In arena a. */

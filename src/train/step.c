@@ -1,6 +1,7 @@
 /* One step of training, from top to bottom. Someone who has read this file has read the program:
  *
- *     problem -> select -> rollout -> reward -> shape -> advantage -> weight -> updates: objective -> observe
+ *     problem -> select -> guide -> rollout -> reward -> revise -> shape -> advantage -> weight
+ *             -> updates: objective -> observe
  *
  * Every stage reads what the stage before it wrote in `struct step`. No method is known here by name.
  */
@@ -54,15 +55,18 @@ int run_sample(struct run *r, struct step **out, struct error *err)
     TRY(collect_problems(r, s, &ended, err));
     if (ended) FAIL(err, ERROR_STOPPED, "a method ended the run after %lld steps", (long long)r->step);
 
-    // a tree of tokens for each group, verdicts while others still generate
-    TRY(collect_rollouts(r, s, err));
+    // waves: a tree of tokens for each group, verdicts while others still generate, named scores; until no method asks
+    // for more or the budget is spent
+    for (bool more = true; more;) {
+      TRY(collect_wave(r, s, err));
+      TRY(collect_revise(r, s, &more, err));
+    }
     if (r->hooks.after_rollouts) r->hooks.after_rollouts(r->hooks.arg, r);
   }
 
-  // named scores, then one number a rollout, then credit per token
-  TRY(compose_reward(r->methods, s, err));
-  if (r->recipe->combination) TRY(collect_combine(r, s, err));
+  // one number a rollout, then credit per token
   TRY(step_gather(s, err));
+  TRY(collect_score_twins(r, s, err));
   TRY(compose_shape(r->methods, s, err));
   TRY(compose_advantage(r->methods, s, err));
   return compose_weight(r->methods, s, err);
