@@ -79,9 +79,10 @@ void assay_set_quiet(bool quiet); /* only errors on stderr */
 struct assay_engine;
 
 struct assay_engine_options {
-  int threads;       /* 0: the cores this process may use */
-  int max_positions; /* longest path that will be run; 0: what the model allows */
-  uint64_t seed;     /* of the weights of a model "random:FOLDER" */
+  int threads;         /* 0: the cores this process may use */
+  int max_positions;   /* longest path that will be run; 0: what the model allows */
+  uint64_t seed;       /* of the weights of a model "random:FOLDER" */
+  const char *compute; /* "f32" or "bf16", in which products are computed; NULL: f32 */
 };
 
 /* model: a Hugging Face folder, a GGUF file, a run folder (its last checkpoint), a checkpoint folder, or

@@ -68,13 +68,15 @@ static CHECK_UNUSED void rig_fill(struct model *m, uint64_t seed)
   arena_destroy(a);
 }
 
+static enum compute_type rig_type; /* of the devices that rig_open opens */
+
 /* false where this machine lacks the instruction set. */
 static CHECK_UNUSED bool rig_open(struct decoder_rig *r, const char *kind, const char *isa, int threads,
                                   const struct model_config *c)
 {
   struct error err = {0};
   memset(r, 0, sizeof *r);
-  struct device_options options = {.kind = kind, .isa = isa, .threads = threads};
+  struct device_options options = {.kind = kind, .isa = isa, .threads = threads, .type = rig_type};
   int rc = device_open(&options, &r->device, &err);
   if (rc == ERROR_RESOURCE && isa) return false;
   CHECK_OK(rc, &err);
@@ -194,6 +196,12 @@ static CHECK_UNUSED double *run_reals(struct run *r, size_t n)
   return p;
 }
 
+/* Where a unit of training starts: tests/rows_build.h fills up to there. */
+static CHECK_UNUSED int32_t run_row_block(const struct decoder_rig *rig)
+{
+  return device_type(rig->device) == COMPUTE_BF16 ? 32 : 1;
+}
+
 static CHECK_UNUSED void run_open(struct run *r, struct decoder_rig *rig, struct forest *f, struct run_options o)
 {
   struct error err = {0};
@@ -201,8 +209,9 @@ static CHECK_UNUSED void run_open(struct run *r, struct decoder_rig *rig, struct
   *r = (struct run){.rig = rig, .f = f, .o = o, .arena = arena_create("run", 0, &err)};
   CHECK(r->arena != NULL);
   if (r->o.temperature == 0) r->o.temperature = 1;
-  struct decoder_options options = {.max_rows = f->tokens,
-                                    .max_head_rows = f->tokens,
+  int rows = f->tokens + (o.train ? f->count * run_row_block(rig) : 0);
+  struct decoder_options options = {.max_rows = rows,
+                                    .max_head_rows = rows,
                                     .max_pairs = f->tokens + f->count,
                                     .train = o.train,
                                     .recompute = o.recompute,
@@ -211,8 +220,9 @@ static CHECK_UNUSED void run_open(struct run *r, struct decoder_rig *rig, struct
   CHECK_OK(decoder_create(r->arena, rig->model, &options, &r->d, &err), &err);
   struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, f->block, f->blocks};
   CHECK_OK(kv_create(rig->device, &shape, &r->kv, &err), &err);
-  if (o.train) CHECK_OK(decoder_gradients_create(r->arena, rig->model, f->tokens, f->embed_count, &r->g, &err), &err);
-  size_t n = (size_t)(f->tokens + f->count);
+  if (o.train)
+    CHECK_OK(decoder_gradients_create(r->arena, rig->model, f->tokens + 1, f->embed_count, &r->g, &err), &err);
+  size_t n = (size_t)(rows + f->count);
   r->logp = run_reals(r, n);
   r->entropy = run_reals(r, n);
   r->pair = run_reals(r, n);
@@ -234,8 +244,11 @@ static CHECK_UNUSED void run_forward(struct run *r, const struct piece *pieces, 
   pass_build(r->f, p, pieces, n);
   CHECK_OK(decoder_forward(r->d, &p->rows, r->kv, &p->head, keep, &err), &err);
   CHECK_OK(decoder_score(r->d, r->o.temperature, &p->head, r->pair, r->row, &err), &err);
-  for (int32_t i = 0; i < p->head.pair_count; i++) r->logp[p->pair_number[i]] = r->pair[i];
-  for (int32_t i = 0; i < p->head.count; i++) r->entropy[p->number[p->head.row[i]]] = r->row[i];
+  for (int32_t i = 0; i < p->head.pair_count; i++) {
+    int32_t h = p->head.pair_row[i];  // rows of padding have no pair
+    r->logp[p->pair_number[i]] = r->pair[i];
+    r->entropy[p->number[p->head.row[h]]] = r->row[h];
+  }
 }
 
 /* Coefficients by number: of targets, of rows (or NULL). */
@@ -244,7 +257,11 @@ static CHECK_UNUSED void run_backward(struct run *r, const double *coef, const d
   struct error err = {0};
   const struct pass *p = &r->pass;
   for (int32_t i = 0; i < p->head.pair_count; i++) r->pair[i] = coef[p->pair_number[i]];
-  for (int32_t i = 0; entropy_coef && i < p->head.count; i++) r->row_coef[i] = entropy_coef[p->number[p->head.row[i]]];
+  for (int32_t i = 0; i < p->head.count; i++) r->row_coef[i] = 0;
+  for (int32_t i = 0; entropy_coef && i < p->head.pair_count; i++) {
+    int32_t h = p->head.pair_row[i];
+    r->row_coef[h] = entropy_coef[p->number[p->head.row[h]]];
+  }
   struct decoder_backward_input in = {&p->head,   r->o.temperature, r->pair, entropy_coef ? r->row_coef : NULL,
                                       p->kv_slot, p->embed_slot,    NULL};
   CHECK_OK(decoder_backward(r->d, &p->rows, r->kv, &in, r->g, &err), &err);
@@ -286,12 +303,14 @@ static CHECK_UNUSED void run_all(struct run *r, const double *coef, const double
   struct piece order[FOREST_BRANCHES];
   bool ready[FOREST_BRANCHES] = {0};
   int32_t n = forest_post_order(r->f, order);
-  if (coef) decoder_gradients_clear_slots(r->g, 0, r->f->tokens);
+  if (coef) decoder_gradients_clear_slots(r->g, 0, r->f->tokens + 1);
   for (int32_t i = 0, end; i < n; i = end) {
     int32_t rows = order[i].count;
     for (end = i + 1; end < n && (!r->o.micro_rows || rows + order[end].count <= r->o.micro_rows); end++)
       rows += order[end].count;
+    r->f->row_block = 1;
     run_ahead(r, order + i, end - i, ready);
+    if (coef) r->f->row_block = run_row_block(r->rig);
     run_forward(r, order + i, end - i, coef != NULL);
     if (coef) run_backward(r, coef, entropy_coef);
   }

@@ -17,6 +17,7 @@
 #ifndef ASSAY_CLI_CLI_H
 #define ASSAY_CLI_CLI_H
 
+#include "compute/backend.h"
 #include "core/json.h"
 
 /* The field of `settings` that an option fills: bool, int64_t, double, const char *, uint64_t (bytes: "512M", "4G",
@@ -67,7 +68,7 @@ struct cli {
   int64_t seed;    /* default 1 */
   bool seed_given;
   uint64_t memory;      /* bytes; 0: not given */
-  const char *compute;  /* "f32", or NULL: not given */
+  const char *compute;  /* "f32", "bf16", or NULL: not given */
   const char *in, *out; /* NULL: stdin, stdout */
 };
 
@@ -78,6 +79,8 @@ const struct command *command_find(const char *name, struct error *err); /* NULL
 /* Reads the words behind the command's name. *help is set where --help stood among them (nothing else is checked then).
  */
 int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *err) MUST_USE;
+/* What --compute asks for: f32 where it is not given. */
+enum compute_type cli_compute_type(const struct cli *c);
 /* "4G" -> bytes. */
 bool cli_parse_size(const char *text, uint64_t *out);
 

@@ -80,11 +80,13 @@ static void put_rate(struct command_bench *c, double flop, double seconds)
 static void put_machine(struct command_bench *c)
 {
   struct device *d = c->bench.session.device;
+  const char *type = compute_type_name(device_type(d));
   if (c->cli->json)
-    text_printf(&c->text, ", \"threads\": %d, \"compute\": \"f32\", \"isa\": \"%s\"", device_threads(d), device_isa(d));
+    text_printf(&c->text, ", \"threads\": %d, \"compute\": \"%s\", \"isa\": \"%s\"", device_threads(d), type,
+                device_isa(d));
   else
-    text_printf(&c->text, "%s, %d threads, f32; multiply-add peak %.0f GFLOP/s\n", device_isa(d), device_threads(d),
-                c->peak / 1e9);
+    text_printf(&c->text, "%s, %d threads, %s; multiply-add peak %.0f GFLOP/s\n", device_isa(d), device_threads(d),
+                type, c->peak / 1e9);
 }
 
 static void put_work(struct command_bench *c, const char *work, const struct bench_time *best)
@@ -259,8 +261,11 @@ static int run(struct cli *c, struct error *err)
   b->bench.seed = (uint64_t)c->seed;
   TRY(check_work(work, err));
   cli_catch_signals();
-  struct session_options o = {
-      .model = c->arguments[1], .threads = (int)c->threads, .tokenizer_optional = strcmp(work, "grpo") != 0};
+  struct session_options o = {.model = c->arguments[1],
+                              .threads = (int)c->threads,
+                              .type = cli_compute_type(c),
+                              .trained = !strcmp(work, "gemm") || !strcmp(work, "train") || !strcmp(work, "grpo"),
+                              .tokenizer_optional = strcmp(work, "grpo") != 0};
   TRY(session_open(c->arena, &o, &b->bench.session, err));
   b->bench.arena = arena_create("bench", 0, err);
   if (!b->bench.arena) return err->code;

@@ -356,8 +356,10 @@ static int run(struct cli *c, struct error *err)
   g->cli = c;
   g->settings = c->settings;
   cli_catch_signals();
-  struct session_options o = {
-      .model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = c->argument_count == 1};
+  struct session_options o = {.model = c->arguments[0],
+                              .threads = (int)c->threads,
+                              .type = cli_compute_type(c),
+                              .tokenizer_optional = c->argument_count == 1};
   TRY(session_open(c->arena, &o, &g->session, err));
   TRY(session_load(&g->session, 0, err));
   g->arena = arena_create("window", 0, err);

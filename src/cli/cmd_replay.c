@@ -96,6 +96,10 @@ static int run(struct cli *c, struct error *err)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--step",
             "found no --step; expected the step whose rollouts are to be made again: assay replay %s --step S",
             c->arguments[0]);
+  if (c->compute)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute",
+            "found --compute %s; expected none: a run is made again in the type that its recipe.yaml names",
+            c->compute);
   struct replay_options o = {.run = c->arguments[0],
                              .overrides = c->arguments + 1,
                              .override_count = (size_t)c->argument_count - 1,

@@ -152,7 +152,7 @@ static void add_meant(struct completing *c, const struct command *command, const
 static void add_value(struct completing *c, const struct command *command, const struct option *o)
 {
   if (!strcmp(o->name, "--compute"))
-    add(c, "f32", "", NULL);
+    add_choices(c, "f32 bf16", ' ');
   else if (!strcmp(o->name, "--type"))
     add_choices(c, "f32 bf16 f16", ' ');
   else

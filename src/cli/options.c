@@ -16,7 +16,8 @@ static const struct option common[] = {
      "seed of all random numbers (default 1)"},
     {"--memory", "SIZE", OPTION_SIZE, offsetof(struct cli, memory), 0, 0,
      "memory limit, like 4G (default: what is free)"},
-    {"--compute", "TYPE", OPTION_TEXT, offsetof(struct cli, compute), 0, 0, "compute type: f32"},
+    {"--compute", "TYPE", OPTION_TEXT, offsetof(struct cli, compute), 0, 0,
+     "f32 (default) or bf16: what a model is computed in"},
 };
 enum { COMMON_COUNT = sizeof common / sizeof *common, MAX_OPTIONS = 64 };
 
@@ -132,10 +133,15 @@ static int parse_option(struct cli *c, int argc, char **argv, int *i, struct err
   return set_option(o, value, own ? c->settings : (void *)c, err);
 }
 
+enum compute_type cli_compute_type(const struct cli *c)
+{
+  return c->compute && !strcmp(c->compute, compute_type_name(COMPUTE_BF16)) ? COMPUTE_BF16 : COMPUTE_F32;
+}
+
 static int check_common(struct cli *c, struct error *err)
 {
-  if (c->compute && strcmp(c->compute, "f32") != 0)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute", "found --compute %s; supported is f32", c->compute);
+  if (c->compute && strcmp(c->compute, "f32") != 0 && strcmp(c->compute, "bf16") != 0)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute", "found --compute %s; expected f32 or bf16", c->compute);
   if (c->argument_count < c->command->least || (c->command->most >= 0 && c->argument_count > c->command->most))
     FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s%s%s; see assay %s --help",
          c->argument_count, c->argument_count == 1 ? "" : "s", c->command->name, c->command->name,

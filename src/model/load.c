@@ -346,8 +346,12 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
   return device_sync(m->device, err);
 }
 
+typedef int create_fn(struct arena *a, struct device *d, const struct model_config *c, int positions,
+                      struct model **out, struct error *err);
+
 static int load_from(struct store *s, struct arena *a, struct device *d, const struct model_source *source,
-                     const struct model_config *config, int positions, struct model **out, struct error *err)
+                     const struct model_config *config, int positions, create_fn *create, struct model **out,
+                     struct error *err)
 {
   if (source->gguf_path) {
     s->gguf = source->gguf;
@@ -357,19 +361,31 @@ static int load_from(struct store *s, struct arena *a, struct device *d, const s
   }
   TRY(check_store(s, config, err));
   struct model *m;
-  TRY(model_create(a, d, config, positions, &m, err));
+  TRY(create(a, d, config, positions, &m, err));
   TRY(fill_model(s, m, err));
   *out = m;
   return 0;
 }
 
-int model_load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config,
-               int positions, struct model **out, struct error *err)
+static int load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config,
+                int positions, create_fn *create, struct model **out, struct error *err)
 {
   *out = NULL;
   struct store s = {.arena = arena_create("model.load", 0, err)};
   if (!s.arena) return ERROR_RESOURCE;
-  int rc = load_from(&s, a, d, source, config, positions, out, err);
+  int rc = load_from(&s, a, d, source, config, positions, create, out, err);
   arena_destroy(s.arena);
   return rc;
+}
+
+int model_load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config,
+               int positions, struct model **out, struct error *err)
+{
+  return load(a, d, source, config, positions, model_create, out, err);
+}
+
+int model_load_fixed(struct arena *a, struct device *d, const struct model_source *source,
+                     const struct model_config *config, int positions, struct model **out, struct error *err)
+{
+  return load(a, d, source, config, positions, model_create_fixed, out, err);
 }

@@ -79,6 +79,29 @@ size_t model_part_bytes(const struct model_config *c, size_t real_size)
   return total;
 }
 
+size_t model_copy_bytes(const struct model_config *c, enum compute_type type)
+{
+  size_t total = 0;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    total += weight_copy_bytes(t.kind, t.n, t.k, type);
+  }
+  return total;
+}
+
+size_t model_fixed_bytes(const struct model_config *c, enum compute_type type)
+{
+  size_t total = 0;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    size_t copy = weight_copy_bytes(t.kind, t.n, t.k, type);
+    total += copy ? copy : weight_part_bytes(t.kind, t.n, t.k, sizeof(float));
+  }
+  return total;
+}
+
 /* ---- creation ------------------------------------------------------------------------------------------------ */
 
 static void model_close(void *arg)
@@ -93,7 +116,7 @@ static int compare_weights(const void *a, const void *b)
   return strcmp(weight_name(*(struct weight *const *)a), weight_name(*(struct weight *const *)b));
 }
 
-static int create_weights(struct arena *a, struct model *m, size_t count, struct error *err)
+static int create_weights(struct arena *a, struct model *m, size_t count, bool fixed, struct error *err)
 {
   for (size_t i = 0; i < count; i++) {
     struct model_tensor t;
@@ -101,7 +124,7 @@ static int create_weights(struct arena *a, struct model *m, size_t count, struct
     const char *name = arena_strdup(a, t.name, "model.names", err);
     if (!name) return ERROR_RESOURCE;
     struct weight *w = NULL;
-    TRY(weight_create(m->device, t.kind, t.n, t.k, name, &w, err));
+    TRY((fixed ? weight_create_rounded : weight_create)(m->device, t.kind, t.n, t.k, name, &w, err));
     m->weights[m->weight_count++] = w;
     char *owner = t.layer < 0 ? (char *)m : (char *)&m->layer[t.layer];
     memcpy(owner + t.slot, &w, sizeof w);
@@ -142,8 +165,8 @@ static int fill_rope(struct model *m, struct error *err)
   return 0;
 }
 
-int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out,
-                 struct error *err)
+static int create(struct arena *a, struct device *d, const struct model_config *c, int positions, bool fixed,
+                  struct model **out, struct error *err)
 {
   *out = NULL;
   TRY(model_config_check(c, NULL, err));
@@ -160,11 +183,23 @@ int model_create(struct arena *a, struct device *d, const struct model_config *c
   m->weights = ARENA_NEW(a, struct weight *, count, "model", err);
   if (!m->layer || !m->weights) return ERROR_RESOURCE;
   TRY(arena_on_reset(a, model_close, m, err));
-  TRY(create_weights(a, m, count, err));
+  TRY(create_weights(a, m, count, fixed, err));
   TRY(buffer_create(d, (size_t)positions * (size_t)c->head_dim, "model.rope", &m->rope, err));
   TRY(fill_rope(m, err));
   *out = m;
   return device_sync(d, err);
+}
+
+int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out,
+                 struct error *err)
+{
+  return create(a, d, c, positions, false, out, err);
+}
+
+int model_create_fixed(struct arena *a, struct device *d, const struct model_config *c, int positions,
+                       struct model **out, struct error *err)
+{
+  return create(a, d, c, positions, true, out, err);
 }
 
 struct weight *model_find(const struct model *m, const char *name)

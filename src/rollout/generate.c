@@ -95,11 +95,11 @@ static struct decoder_options decoder_options(const struct generate_options *o)
                                   .vocab_chunk = o->vocab_chunk};
 }
 
-size_t generator_bytes(const struct model_config *c, const struct generate_options *o, size_t real_size)
+size_t generator_bytes(const struct model_config *c, const struct generate_options *o, enum compute_type type)
 {
   struct decoder_options d = decoder_options(o);
   struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, o->kv_block, o->kv_blocks};
-  return decoder_bytes(c, &d, real_size) + kv_block_bytes(&shape, real_size) * (size_t)o->kv_blocks;
+  return decoder_bytes(c, &d, sizeof(float)) + kv_block_bytes(&shape, compute_type_size(type)) * (size_t)o->kv_blocks;
 }
 
 /* ---- making one -------------------------------------------------------------------------------------------------- */

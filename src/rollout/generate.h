@@ -74,7 +74,7 @@ struct generator;
  * job can run. */
 int generate_blocks(const struct generate_options *o, int max_prompt, int max_new);
 int generate_blocks_least(const struct generate_options *o);
-size_t generator_bytes(const struct model_config *c, const struct generate_options *o, size_t real_size);
+size_t generator_bytes(const struct model_config *c, const struct generate_options *o, enum compute_type type);
 /* tokenizer may be NULL where no job has stop strings. end_ids end a rollout. record_temperature: of the records' logp
  * and entropy. */
 int generator_create(struct arena *a, const struct model *m, const struct tokenizer *tokenizer, const int *end_ids,

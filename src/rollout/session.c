@@ -10,9 +10,9 @@ static void close_device(void *device)
   device_close(device);
 }
 
-static int open_device(struct session *s, int threads, struct error *err)
+static int open_device(struct session *s, const struct session_options *o, struct error *err)
 {
-  struct device_options options = {.kind = "cpu", .threads = threads};
+  struct device_options options = {.kind = "cpu", .threads = o->threads, .type = o->type};
   TRY(device_open(&options, &s->device, err));
   int rc = arena_on_reset(s->arena, close_device, s->device, err);
   if (rc) device_close(s->device);
@@ -105,12 +105,12 @@ static int open_source(struct session *s, const struct session_options *o, struc
 
 int session_open(struct arena *a, const struct session_options *o, struct session *out, struct error *err)
 {
-  *out = (struct session){.arena = a};
+  *out = (struct session){.arena = a, .trained = o->trained};
   TRY(set_now(out, o->now, err));
   TRY(open_source(out, o, err));
   TRY(open_text(out, o, err));
   TRY(collect_end_ids(out, err));
-  return o->text_only ? 0 : open_device(out, o->threads, err);
+  return o->text_only ? 0 : open_device(out, o, err);
 }
 
 int session_load(struct session *s, int positions, struct error *err)
@@ -120,8 +120,10 @@ int session_load(struct session *s, int positions, struct error *err)
             "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
             tokenizer_vocab_size(s->tokenizer) - 1, s->config.vocab);
   int length = positions > 0 ? positions : s->config.max_positions;
-  if (!s->random) return model_load(s->arena, s->device, &s->source, &s->config, length, &s->model, err);
-  TRY(model_create(s->arena, s->device, &s->config, length, &s->model, err));
+  if (!s->random)
+    return (s->trained ? model_load : model_load_fixed)(s->arena, s->device, &s->source, &s->config, length, &s->model,
+                                                        err);
+  TRY((s->trained ? model_create : model_create_fixed)(s->arena, s->device, &s->config, length, &s->model, err));
   return model_randomise(s->model, s->seed, err);
 }
 

@@ -20,6 +20,8 @@ struct template;
 struct session_options {
   const char *model;       /* MODEL as CONTRACT.md has it */
   int threads;             /* 0: the cores this process may use */
+  enum compute_type type;  /* what the model is computed in */
+  bool trained;            /* session_load keeps masters; else weights are in the compute type alone */
   bool text_only;          /* no device and no configuration: MODEL may be a folder that holds only tokenizer.json */
   bool tokenizer_optional; /* a missing tokenizer is no error (tokenizer is NULL then) */
   bool allow_random;       /* "random:FOLDER" is a MODEL too: config.json and tokenizer of it, weights from seed */
@@ -33,6 +35,7 @@ struct session {
   struct model_source source;
   struct model_config config;
   struct model *model; /* NULL until session_load */
+  bool trained;        /* as the options say */
   bool random;         /* weights are drawn, not read */
   uint64_t seed;
   struct tokenizer *tokenizer;    /* NULL where there is none (tokenizer_optional) */

@@ -81,8 +81,16 @@ static int open_engine(struct arena *a, const char *model, const struct assay_en
   if (o->threads < 0) FAIL(err, ERROR_INPUT, "found threads %d; expected 0 (all cores) or more", o->threads);
   if (o->max_positions < 0)
     FAIL(err, ERROR_INPUT, "found max_positions %d; expected 0 (what the model allows) or more", o->max_positions);
-  struct session_options s = {
-      .model = model, .threads = o->threads, .tokenizer_optional = true, .allow_random = true, .seed = o->seed};
+  bool bf16 = o->compute && !strcmp(o->compute, "bf16");
+  if (o->compute && !bf16 && strcmp(o->compute, "f32") != 0)
+    FAIL(err, ERROR_INPUT, "found compute type \"%s\"; expected f32 or bf16", o->compute);
+  struct session_options s = {.model = model,
+                              .threads = o->threads,
+                              .type = bf16 ? COMPUTE_BF16 : COMPUTE_F32,
+                              .trained = true,
+                              .tokenizer_optional = true,
+                              .allow_random = true,
+                              .seed = o->seed};
   TRY(session_open(a, &s, &e->session, err));
   e->positions = e->session.config.max_positions;
   if (o->max_positions && o->max_positions < e->positions) e->positions = o->max_positions;

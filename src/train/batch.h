@@ -22,7 +22,7 @@
 
 #include "rollout/tree.h"
 
-enum { BATCH_UNIT_ROWS = 512 };
+enum { BATCH_UNIT_ROWS = 512, BATCH_ROW_BLOCK_BF16 = 32 };
 
 struct batch_path {
   int32_t leaf; /* segment in which the path ends */

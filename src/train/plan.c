@@ -63,18 +63,20 @@ static size_t step_bytes(const struct plan_input *in, const struct plan *p)
 static void fill(const struct plan_input *in, struct plan *p)
 {
   const struct model_config *c = in->config;
-  size_t part = model_part_bytes(c, in->real_size);
+  size_t part = model_part_bytes(c, sizeof(float));
   p->count = 0;
   p->total = 0;
   set_options(in, p);
   add(p, "program, tokenizer, problems", in->base);
   add(p, "weights", part);
+  add(p, "weights in the compute type", model_copy_bytes(c, in->type));
   add(p, "gradients", part);
   add(p, "AdamW moments", 2 * part);
-  add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * in->real_size);
-  if (in->generates) add(p, "rollout: activations, logits, KV", generator_bytes(c, &p->generate, in->real_size));
-  add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->real_size));
-  if (p->reference) add(p, "reference: weights and workspace", part + trainer_bytes(c, &p->score, in->real_size));
+  add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
+  if (in->generates) add(p, "rollout: activations, logits, KV", generator_bytes(c, &p->generate, in->type));
+  add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->type));
+  if (p->reference)
+    add(p, "reference: weights and workspace", model_fixed_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type));
   // a checkpoint is written when the step's records are gone
   size_t step = step_bytes(in, p), save = (size_t)4 << 20;
   add(p, "a step's records, or a checkpoint's buffers", step > save ? step : save);
@@ -95,6 +97,7 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
 {
   const struct recipe *r = in->recipe;
   int64_t rollouts = r->rollout.problems * r->rollout.group;
+  p->type = in->type;
   p->threads = in->threads;
   p->limit = in->limit;
   p->kv_block = r->compute.kv_block ? (int)r->compute.kv_block : KV_BLOCK;
@@ -148,6 +151,8 @@ void plan_print(const struct plan *p, struct text *out)
 {
   for (int i = 0; i < p->count; i++) text_printf(out, "  %-44s %9.1f MiB\n", p->lines[i].what, mib(p->lines[i].bytes));
   text_printf(out, "  %-44s %9.1f MiB of %.1f MiB\n", "peak", mib(p->total), mib(p->limit));
-  text_printf(out, "  threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d\n",
-              p->threads, p->slots, p->micro_rows, p->recompute ? "on" : "off", p->vocab_chunk, p->kv_block);
+  text_printf(out,
+              "  compute %s, threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d\n",
+              compute_type_name(p->type), p->threads, p->slots, p->micro_rows, p->recompute ? "on" : "off",
+              p->vocab_chunk, p->kv_block);
 }

@@ -15,6 +15,7 @@ enum { PLAN_LINES = 16 };
 
 struct plan {
   /* the knobs, resolved */
+  enum compute_type type;
   int threads, micro_rows, vocab_chunk, kv_block, slots;
   bool recompute;
   bool reference; /* a second model is kept */
@@ -35,7 +36,7 @@ struct plan_input {
   const struct needs *needs;
   size_t base;  /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
   size_t limit; /* --memory, compute.memory or what is free */
-  size_t real_size;
+  enum compute_type type;
   int threads;
   bool generates; /* false for sft */
 };

@@ -44,8 +44,6 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
   if (recipe->compute.device != RECIPE_DEVICE_CPU)
     FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device",
             "compute.device: found cuda; this build computes on: cpu");
-  if (recipe->compute.type != RECIPE_F32)
-    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.type", "compute.type: found bf16; this build computes in: f32");
   if (!recipe->top.model)
     FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model",
             "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");
@@ -61,6 +59,8 @@ static int open_session(struct run *r, const struct run_options *o, struct error
   if (o->checkpoint && !file_exists(strncmp(model, "random:", 7) ? model : model + 7)) model = o->checkpoint;
   struct session_options s = {.model = model,
                               .threads = threads,
+                              .type = recipe->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
+                              .trained = true,
                               .now = recipe->template.now,
                               .allow_random = true,
                               .seed = (uint64_t)recipe->top.seed};
@@ -120,7 +120,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .needs = compose_needs(r->methods),
                           .base = base,
                           .limit = limit ? (size_t)limit : memory_available_bytes() + base,
-                          .real_size = device_real_size(r->session.device),
+                          .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
                           .generates = !o->sft};
   return plan_make(&in, &r->plan, err);
@@ -157,14 +157,14 @@ static int open_reference(struct run *r, struct error *err)
   if (!r->plan.reference) return 0;
   if (!r->recipe->top.reference && r->session.random) {
     // a start that was drawn from the seed is drawn again
-    TRY(model_create(r->arena, r->session.device, &config, positions, &r->reference, err));
+    TRY(model_create_fixed(r->arena, r->session.device, &config, positions, &r->reference, err));
     TRY(model_randomise(r->reference, r->session.seed, err));
   } else {
     TRY(model_source_open(r->arena, path, &source, &config, err));
     if (config.vocab != r->session.config.vocab)
       FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has",
               config.vocab, r->session.config.vocab);
-    TRY(model_load(r->arena, r->session.device, &source, &config, positions, &r->reference, err));
+    TRY(model_load_fixed(r->arena, r->session.device, &source, &config, positions, &r->reference, err));
   }
   return trainer_create(r->arena, r->reference, &r->plan.score, &r->reference_trainer, err);
 }
@@ -319,8 +319,8 @@ void run_describe_briefly(const struct run *r, struct text *out)
     text_printf(out, "%" PRId64 " examples a step\n", p->train.batch);
   else
     text_printf(out, "%" PRId64 " of them x %" PRId64 " answers a step\n", p->rollout.problems, p->rollout.group);
-  text_printf(out, "memory: %.0f MiB of %.0f MiB at the peak; %d threads\n", (double)r->plan.total / 1048576,
-              (double)r->plan.limit / 1048576, r->plan.threads);
+  text_printf(out, "memory: %.0f MiB of %.0f MiB at the peak; %d threads, %s\n", (double)r->plan.total / 1048576,
+              (double)r->plan.limit / 1048576, r->plan.threads, compute_type_name(r->plan.type));
 }
 
 void run_describe(const struct run *r, struct text *out)
@@ -343,8 +343,8 @@ void run_plan_json(const struct run *r, struct text *out)
     json_put_string(out, p->lines[i].what, strlen(p->lines[i].what));
     text_printf(out, ": %zu", p->lines[i].bytes);
   }
-  text_printf(out, "}, \"peak_bytes\": %zu, \"limit_bytes\": %zu, \"threads\": %d, \"slots\": %d", p->total, p->limit,
-              p->threads, p->slots);
+  text_printf(out, "}, \"peak_bytes\": %zu, \"limit_bytes\": %zu, \"compute\": \"%s\", \"threads\": %d, \"slots\": %d",
+              p->total, p->limit, compute_type_name(p->type), p->threads, p->slots);
   text_printf(out, ", \"micro_batch\": %d, \"recompute\": %s, \"vocab_chunk\": %d, \"kv_block\": %d", p->micro_rows,
               p->recompute ? "true" : "false", p->vocab_chunk, p->kv_block);
 }

@@ -13,12 +13,20 @@ static int smaller(int64_t a, int64_t b)
   return (int)(a < b ? a : b);
 }
 
-void trainer_plan(const struct model_config *c, const struct trainer_options *o, struct trainer_sizes *out)
+static int row_block_of(const struct trainer_options *o, enum compute_type type)
 {
+  if (o->row_block) return o->row_block;
+  return type == COMPUTE_BF16 ? BATCH_ROW_BLOCK_BF16 : 1;
+}
+
+void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
+                  struct trainer_sizes *out)
+{
+  int row_block = row_block_of(o, type);
   int64_t leaves = o->max_leaves, rows = o->micro_rows;
   int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new);  // no sharing at all: the most there can be
   // two units in a row hold more than BATCH_UNIT_ROWS rows; each may be filled up to a row block
-  if (o->train && o->row_block > 1) batch_rows += (2 * batch_rows / BATCH_UNIT_ROWS + 1) * (o->row_block - 1);
+  if (o->train) batch_rows += (2 * batch_rows / BATCH_UNIT_ROWS + 1) * (row_block - 1);
   int64_t micro = rows < batch_rows ? rows : batch_rows;
   if (micro < smaller(batch_rows, BATCH_UNIT_ROWS)) micro = smaller(batch_rows, BATCH_UNIT_ROWS);
   int64_t nodes =
@@ -33,18 +41,19 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
                                           .vocab_chunk = o->vocab_chunk,
                                           .row_block = o->rows ? ROW_BLOCK : 0};
   int64_t block = o->kv_block;
-  out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2)) + (o->row_block > 1);
+  out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2)) + (row_block > 1);
   out->ahead_slots = (int)ahead;
   out->kv_slots = (int)(micro + ahead);
   out->embed_slots = smaller(c->vocab, batch_rows);
 }
 
-size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, size_t real_size)
+size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, enum compute_type type)
 {
   struct trainer_sizes s;
-  trainer_plan(c, o, &s);
+  trainer_plan(c, o, type, &s);
   struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, o->kv_block, s.kv_blocks};
-  size_t bytes = decoder_bytes(c, &s.decoder, real_size) + kv_block_bytes(&shape, real_size) * (size_t)s.kv_blocks;
+  size_t real_size = sizeof(float), kv = kv_block_bytes(&shape, compute_type_size(type)) * (size_t)s.kv_blocks;
+  size_t bytes = decoder_bytes(c, &s.decoder, real_size) + kv;
   return bytes + (o->train ? decoder_gradients_bytes(c, s.kv_slots, s.embed_slots, real_size) : 0);
 }
 
@@ -56,8 +65,8 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   t->model = m;
   t->trained = o->train ? m : NULL;
   t->options = *o;
-  if (!o->row_block) t->options.row_block = 1;
-  trainer_plan(&m->config, &t->options, &t->sizes);
+  t->options.row_block = row_block_of(o, device_type(m->device));
+  trainer_plan(&m->config, &t->options, device_type(m->device), &t->sizes);
   TRY(decoder_create(a, m, &t->sizes.decoder, &t->decoder, err));
   struct kv_shape shape = {m->config.layers, m->config.kv_heads, m->config.head_dim, o->kv_block, t->sizes.kv_blocks};
   TRY(kv_space_create(a, m->device, &shape, &t->kv, err));

@@ -17,7 +17,7 @@
 
 struct trainer_options {
   int micro_rows;          /* rows of a micro-batch: a multiple of BATCH_UNIT_ROWS (memory knob) */
-  int row_block;           /* batch.h; 0: that of the device's compute type */
+  int row_block;           /* batch.h; 0: that of the compute type */
   int max_path;            /* positions of the longest path */
   int max_leaves;          /* most paths of a batch */
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
@@ -55,9 +55,10 @@ struct trainer {
   struct trainer_counts counts; /* since trainer_clear_counts */
 };
 
-void trainer_plan(const struct model_config *c, const struct trainer_options *o, struct trainer_sizes *out);
+void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
+                  struct trainer_sizes *out);
 /* Workspace, KV and gradients that outlive a pass; weights, their gradients and moments are the model's. */
-size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, size_t real_size);
+size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, enum compute_type type);
 int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
                    struct error *err) MUST_USE;
 

@@ -68,7 +68,7 @@ train 2 'bad.yaml:' "a recipe that is no YAML" bad.yaml
 train 2 'absent.yaml' "an absent recipe" absent.yaml
 train 2 'folder' "a folder for a recipe" "$root/models"
 train 2 'this build computes on: cpu' "a device that is not built in" good.yaml compute.device=cuda
-train 2 'this build computes in: f32' "a type that is not built in" good.yaml compute.type=bf16
+train 2 'compute.type' "a type that there is not" good.yaml compute.type=f16
 train 2 'lora' "lora" good.yaml lora.rank=4
 train 2 '--threads 0' "no threads" good.yaml --threads 0
 train 2 'expected a size' "a memory that is no size" good.yaml --memory lots

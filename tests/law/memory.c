@@ -70,19 +70,19 @@ static void write_recipe(const char *model, const char *text)
   CHECK(fclose(f) == 0);
 }
 
-static void compare(const char *what, const char *knob, const char *value)
+static void compare(const char *what, const char *type, const char *knob, const char *value)
 {
   double planned, measured;
   struct error err = {0};
   char setting[64];
   snprintf(setting, sizeof setting, "compute.%s=%s", knob, value);
-  const char *plan[] = {setting, "--threads", "2", "--plan", NULL};
-  const char *train[] = {setting, "--threads", "2", "--quiet", "--run", run, NULL};
+  const char *plan[] = {setting, "--compute", type, "--threads", "2", "--plan", NULL};
+  const char *train[] = {setting, "--compute", type, "--threads", "2", "--quiet", "--run", run, NULL};
   CHECK_INT(assay_train(plan, &measured), 0);
   planned = read_peak();
   CHECK_INT(assay_train(train, &measured), 0);
   CHECK_OK(file_remove_tree(run, &err), &err);
-  print_message("%s, %s: planned %.1f MiB, measured %.1f MiB\n", what, setting, planned, measured);
+  print_message("%s, %s, %s: planned %.1f MiB, measured %.1f MiB\n", what, type, setting, planned, measured);
   CHECK_CLOSE(measured, planned, 0.10 * planned, "law 4 allows 10 %: the program's own pages and malloc's rounding");
 }
 
@@ -96,9 +96,18 @@ static void test_plan_is_what_the_kernel_reports(void **state)
   write_recipe("random:" ASSAY_SOURCE_DIR "/models/tiny",
                "data: [{task: addition, format: plain}]\n"
                "rollout: {problems: 32, group: 8, max_new_tokens: 48, max_prompt_tokens: 16}\n");
-  compare("tiny", "recompute", "false");
-  compare("tiny", "recompute", "true");
-  compare("tiny", "micro_batch", "6144");
+  compare("tiny", "f32", "recompute", "false");
+  compare("tiny", "f32", "recompute", "true");
+  compare("tiny", "f32", "micro_batch", "6144");
+  compare("tiny", "bf16", "recompute", "false");
+  compare("tiny", "bf16", "recompute", "true");
+  // a reference, in the compute type alone
+  write_recipe("random:" ASSAY_SOURCE_DIR "/models/tiny",
+               "methods: [{grpo: {kl_coef: 0.1}}]\n"
+               "data: [{task: addition, format: plain}]\n"
+               "rollout: {problems: 8, group: 8, max_new_tokens: 16, max_prompt_tokens: 16}\n");
+  compare("tiny with a reference", "f32", "micro_batch", "512");
+  compare("tiny with a reference", "bf16", "micro_batch", "512");
 }
 
 static void test_a_plan_over_the_limit_is_refused(void **state)
@@ -124,7 +133,8 @@ static void test_smollm2(void **state)
   write_recipe(model,
                "data: [{task: multiplication}]\n"
                "rollout: {problems: 12, group: 8, max_new_tokens: 24, max_prompt_tokens: 64}\n");
-  compare("SmolLM2", "recompute", "false");
+  compare("SmolLM2", "f32", "recompute", "false");
+  compare("SmolLM2", "bf16", "recompute", "false");
 }
 
 static int make_folder(void **state)

@@ -7,6 +7,8 @@
 #include "rollout/generate.h"
 #include "train/trainer.h"
 
+static enum compute_type type; /* of all devices */
+
 enum { GROUPS = 3, GROUP = 5, MAX_NEW = 40, MAX_PATH = 128, VOCAB = 70 };
 
 static const struct model_config CONFIG = {.architecture = "Qwen2ForCausalLM",
@@ -49,7 +51,7 @@ static bool open_world(struct world *w, const struct setting *s)
 {
   memset(w, 0, sizeof *w);
   w->arena = arena_create("law", 0, &w->err);
-  struct device_options o = {.kind = "cpu", .isa = s->isa, .threads = s->threads};
+  struct device_options o = {.kind = "cpu", .isa = s->isa, .threads = s->threads, .type = type};
   int rc = device_open(&o, &w->device, &w->err);
   if (rc == ERROR_RESOURCE) {
     printf("skipped: this machine lacks %s\n", s->isa);
@@ -228,6 +230,8 @@ static void test_no_knob_moves_a_bit(void **state)
     CHECK_INT(counts.rows_forward, rows);
     CHECK_INT(counts.rows_backward, rows);
     CHECK_INT(counts.rows_padding, first_counts.rows_padding);
+    CHECK_INT((rows + counts.rows_padding) % (type == COMPUTE_BF16 ? 32 : 1), 0);
+    CHECK((counts.rows_padding > 0) == (type == COMPUTE_BF16));
     close_world(&w);
   }
   CHECK(runs >= 6);
@@ -305,7 +309,10 @@ static void test_flipped_bit_is_seen(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit),
-                                     cmocka_unit_test(test_padding_adds_nothing),
                                      cmocka_unit_test(test_flipped_bit_is_seen)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  const struct CMUnitTest f32[] = {cmocka_unit_test(test_padding_adds_nothing)};
+  int failed = cmocka_run_group_tests(f32, NULL, NULL);
+  for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
+    failed += cmocka_run_group_tests_name(compute_type_name(type), tests, NULL, NULL);
+  return failed;
 }

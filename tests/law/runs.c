@@ -1,6 +1,6 @@
 /* links: train. Law 2 and 3 on whole runs: the same two hashes whatever the threads, micro-batch, recomputation,
-   chunks, blocks, slots and verifiers' delays; a stop and a resume change nothing; a weight that moves between sampling
-   and training ends the run with exit 4. */
+   chunks, blocks, slots and verifiers' delays, in f32 and in bf16; a stop and a resume change nothing; a weight that
+   moves between sampling and training ends the run with exit 4. */
 #include "check.h"
 
 #include "core/file.h"
@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 static char folder[64];
-static bool supervised; /* runs are `assay sft` */
+static bool supervised;        /* runs are `assay sft` */
+static enum compute_type type; /* of all runs */
 
 static const char RECIPE[] =
     "data: [{task: addition, digits: 1, format: plain, held_out: 0.2}]\n"
@@ -62,6 +63,7 @@ static struct result run_it(const char *name, const char *const *overrides, size
                           .resume = resume,
                           .threads = threads,
                           .seed = -1,
+                          .compute = compute_type_name(type),
                           .stop = stop,
                           .hooks = hooks};
   out.rc = run_open(a, &o, &r, &out.err);
@@ -240,6 +242,21 @@ static void test_a_moved_weight_is_caught(void **state)
   CHECK_ERROR(r.rc, &r.err, ERROR_LAW, "another log-probability in training");
 }
 
+/* The type is a part of what a run is: it moves the weights, and a resume in another one is refused. */
+static void test_types_are_different_runs(void **state)
+{
+  (void)state;
+  struct result first[2];
+  for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++) {
+    first[type] = run_it(compute_type_name(type), NULL, 0, 2, false, NULL, NULL);
+    CHECK_OK(first[type].rc, &first[type].err);
+  }
+  CHECK(strcmp(first[0].weights, first[1].weights) != 0);
+  type = COMPUTE_F32;
+  struct result r = run_it("bf16", NULL, 0, 2, true, NULL, NULL);
+  CHECK_ERROR(r.rc, &r.err, ERROR_INPUT, "compute.type");
+}
+
 static int make_folder(void **state)
 {
   char model[80];
@@ -264,5 +281,9 @@ int main(void)
       cmocka_unit_test(test_no_knob_moves_a_hash), cmocka_unit_test(test_stop_and_resume_change_nothing),
       cmocka_unit_test(test_a_reference_and_entropy), cmocka_unit_test(test_supervised_runs),
       cmocka_unit_test(test_a_moved_weight_is_caught)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  const struct CMUnitTest both[] = {cmocka_unit_test(test_types_are_different_runs)};
+  int failed = 0;
+  for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
+    failed += cmocka_run_group_tests_name(compute_type_name(type), tests, make_folder, remove_folder);
+  return failed + cmocka_run_group_tests(both, make_folder, remove_folder);
 }

@@ -121,7 +121,7 @@ static void test_wrong(void **state)
       {"a --flag=1", "without a value"},
       {"a --size 4Q", "like 512M"},
       {"a --size -1", "like 512M"},
-      {"a --compute bf16", "supported is f32"},
+      {"a --compute int4", "expected f32 or bf16"},
       {"a b c", "expected: assay try A [B]"},
       {"--json", "found 0 arguments"},
       {"a -x", "found option -x"},

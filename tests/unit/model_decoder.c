@@ -413,9 +413,9 @@ static void test_calls_out_of_order(void **state)
   CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "kept activations");
   error_clear(&err);
   CHECK_OK(decoder_forward(b.r.d, &p->rows, b.r.kv, &p->head, true, &err), &err);
-  int32_t slot[10] = {10};
+  int32_t slot[10] = {11};
   in.kv_slot = slot;
-  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "KV slot 10");
+  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "KV slot 11");
   error_clear(&err);
   in.kv_slot = p->kv_slot;
   struct rows_span span = {0, 9, 0};
@@ -423,8 +423,8 @@ static void test_calls_out_of_order(void **state)
   CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG,
               "gradient slots for 9 positions; expected 10");
   error_clear(&err);
-  span = (struct rows_span){0, 11, 0};
-  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "span of 11 positions");
+  span = (struct rows_span){0, 12, 0};
+  CHECK_ERROR(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err, ERROR_BUG, "span of 12 positions");
   error_clear(&err);
   span.count = 10;
   CHECK_OK(decoder_backward(b.r.d, &p->rows, b.r.kv, &in, b.r.g, &err), &err);

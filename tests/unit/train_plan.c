@@ -25,6 +25,7 @@ static const char RECIPE[] =
     "rollout: {problems: 16, group: 8, max_new_tokens: 200, max_prompt_tokens: 100}\n";
 static const size_t GIB = (size_t)1 << 30;
 
+static enum compute_type type;
 static struct arena *arena;
 static struct error err;
 
@@ -54,7 +55,7 @@ static int make(const char *const *overrides, size_t count, uint32_t flags, size
                           .needs = &needs,
                           .base = 10 << 20,
                           .limit = limit,
-                          .real_size = sizeof(float),
+                          .type = type,
                           .threads = 3,
                           .generates = true};
   return plan_make(&in, out, &err);
@@ -91,8 +92,8 @@ static void test_room_for_all(void **state)
   CHECK_INT(line(&p, "AdamW"), 2 * line(&p, "weights"));
   CHECK_INT(line(&p, "reference"), 0);
   // the parts are those that will be made
-  CHECK_INT(line(&p, "rollout"), generator_bytes(&CONFIG, &p.generate, sizeof(float)));
-  CHECK_INT(line(&p, "training"), trainer_bytes(&CONFIG, &p.train, sizeof(float)));
+  CHECK_INT(line(&p, "rollout"), generator_bytes(&CONFIG, &p.generate, COMPUTE_F32));
+  CHECK_INT(line(&p, "training"), trainer_bytes(&CONFIG, &p.train, COMPUTE_F32));
   CHECK_INT(p.generate.max_path, 300);
   CHECK_INT(p.train.max_leaves, 128);
 }
@@ -161,6 +162,30 @@ static void test_a_reference_is_counted(void **state)
   CHECK(line(&with, "reference") > model_part_bytes(&CONFIG, sizeof(float)));
 }
 
+/* Masters, gradients and moments stay f32; copies and KV are bf16, and so is all of a reference. */
+static void test_bf16_is_counted(void **state)
+{
+  (void)state;
+  struct plan f32, bf16;
+  size_t copies = model_copy_bytes(&CONFIG, COMPUTE_BF16), f32_part = model_part_bytes(&CONFIG, sizeof(float));
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &f32), &err);
+  type = COMPUTE_BF16;
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &bf16), &err);
+  type = COMPUTE_F32;
+  CHECK_INT(line(&f32, "weights in"), 0);
+  CHECK_INT(line(&bf16, "weights in"), copies);
+  CHECK(copies > f32_part * 48 / 100 && copies < f32_part * 52 / 100);
+  CHECK_INT(line(&bf16, "gradients"), line(&f32, "gradients"));
+  CHECK_INT(line(&bf16, "AdamW"), line(&f32, "AdamW"));
+  struct kv_shape shape = {CONFIG.layers, CONFIG.kv_heads, CONFIG.head_dim, bf16.kv_block, 1};
+  size_t saved = kv_block_bytes(&shape, sizeof(float)) - kv_block_bytes(&shape, compute_type_size(COMPUTE_BF16));
+  CHECK_INT(line(&f32, "rollout") - line(&bf16, "rollout"), saved * (size_t)bf16.generate.kv_blocks);
+  size_t fixed = model_fixed_bytes(&CONFIG, COMPUTE_BF16);
+  CHECK_INT(line(&bf16, "reference"), fixed + trainer_bytes(&CONFIG, &bf16.score, COMPUTE_BF16));
+  CHECK(fixed < f32_part * 52 / 100);
+  CHECK_INT(model_fixed_bytes(&CONFIG, COMPUTE_F32), f32_part);
+}
+
 static void test_knobs_that_cannot_be(void **state)
 {
   (void)state;
@@ -203,6 +228,7 @@ int main(void)
                                      CASE(test_knobs_that_are_given_stay),
                                      CASE(test_slots_beyond_the_rollouts_are_not_made),
                                      CASE(test_a_reference_is_counted),
+                                     CASE(test_bf16_is_counted),
                                      CASE(test_knobs_that_cannot_be),
                                      CASE(test_the_table)};
   return cmocka_run_group_tests(tests, NULL, NULL);
