@@ -93,16 +93,25 @@ static bool is_score(const struct request *q, const char *policy)
 }
 
 /* The tokens behind their paths; they stay in the tree, for `extra`. */
-static int add_scored(struct step *s, const char *policy, const struct request *requests, int32_t count,
-                      struct answer *answers, struct batch_path *paths, int32_t *n, struct error *err)
+static int add_scored(struct run *r, struct step *s, const struct trainer *t, const char *policy,
+                      const struct request *requests, int32_t count, struct answer *answers, struct batch_path *paths,
+                      int32_t *n, struct error *err)
 {
   *n = 0;
   for (int32_t i = 0; i < count; i++) {
     const struct request *q = &requests[i];
     if (!is_score(q, policy)) continue;
-    ASSAY_BUG_IF(q->id_count < 1 || q->segment < 0 || q->segment >= s->tree->count);
+    ASSAY_BUG_IF(!t || q->id_count < 1 || q->segment < 0 || q->segment >= s->tree->count); /* the reference is a need */
+    int32_t length = tree_path_length(s->tree, q->segment) + q->id_count;
+    if (length > t->options.max_path)
+      FAIL(err, ERROR_INPUT,
+           "%" PRId32 " tokens behind a path of %" PRId32
+           " are to be scored; expected at most %d together; lower "
+           "rollout.max_new_tokens or rollout.max_prompt_tokens",
+           q->id_count, length - q->id_count, t->options.max_path);
     TRY(tree_add_segment(s->tree, q->segment, SEGMENT_FORCED, q->id_count, &answers[i].segment, err));
     TRY(tree_append_ids(s->tree, answers[i].segment, q->ids, q->id_count, TOKEN_FORCED | TOKEN_SCORED, err));
+    if (t == r->trainer) s->tree->segments[answers[i].segment].weight_version = s->weight_version;
     paths[(*n)++].leaf = answers[i].segment;
   }
   return 0;
@@ -117,9 +126,8 @@ static int score(struct run *r, struct step *s, const char *policy, const struct
   struct batch *b;
   int32_t n;
   if (!paths) return err->code;
-  TRY(add_scored(s, policy, requests, count, answers, paths, &n, err));
+  TRY(add_scored(r, s, t, policy, requests, count, answers, paths, &n, err));
   if (!n) return 0;
-  ASSAY_BUG_IF(!t); /* the reference is a need */
   TRY(trainer_batch(t, s->arena, s->tree, paths, n, &b, err));
   double *logp = ARENA_NEW(s->arena, double, (size_t)b->target_count, "scores", err);
   if (!logp) return err->code;

@@ -14,7 +14,8 @@ struct work {
   struct trainer *policy, *reference;
   const struct update_options *options;
   struct update_result *result;
-  double *reference_logp; /* [path_count] */
+  double *reference_logp; /* [path_count] of the step */
+  double **old; /* [updates] log-probabilities scored at the step's start, [path_count of the batch]; or NULL */
 };
 
 /* ---- law 1 ---------------------------------------------------------------------------------------------------------
@@ -59,9 +60,8 @@ static int64_t own_tokens(const struct step *s, const struct rollout *r)
 }
 
 /* Whether a rollout's records can be compared with the weights as they are; counts it by reason where not. */
-static bool comparable(struct work *w, const struct rollout *r)
+static bool comparable(struct work *w, const struct step *s, const struct rollout *r)
 {
-  const struct step *s = w->step;
   int64_t version = s->tree->segments[r->leaf].weight_version;
   if (version < 0)
     w->result->skipped_imported += own_tokens(s, r);
@@ -97,35 +97,53 @@ static int check_by_scoring(struct work *w, const bool *which, struct error *err
 
 /* ---- one mini-batch --------------------------------------------------------------------------------------------- */
 
-static int minibatch_batch(struct work *w, const struct minibatch *m, const struct trainer *t, struct arena *a,
-                           struct batch **out, struct error *err)
+/* Sequences behind a rollout's path stand in for it: they contain it. */
+static int32_t add_paths(const struct tree *t, int32_t leaf, const struct auxiliary *x, bool *placed,
+                         struct batch_path *out)
 {
-  struct step *s = w->step;
   int32_t n = 0;
+  for (int32_t i = 0; x && i < x->count; i++) {
+    if (placed[i] || t->segments[x->sequences[i].segment].parent != leaf) continue;
+    placed[i] = true;
+    out[n++].leaf = x->sequences[i].segment;
+  }
+  if (!n) out[n++].leaf = leaf;
+  return n;
+}
+
+/* The paths of a mini-batch and of its auxiliary sequences (NULL: none). */
+static int minibatch_batch(const struct minibatch *m, const struct auxiliary *x, const struct trainer *t,
+                           struct arena *a, struct batch **out, struct error *err)
+{
+  const struct step *s = m->step;
+  int32_t n = x ? x->count : 0;
+  bool *placed = ARENA_NEW(a, bool, (size_t)n, "update", err);
   for (int32_t i = 0; i < m->rollout_count; i++) n += s->rollouts[m->rollouts[i]].row_count;
   struct batch_path *paths = ARENA_NEW(a, struct batch_path, (size_t)n, "update", err);
-  if (!paths) return err->code;
+  if (!paths || !placed) return err->code;
   n = 0;
   for (int32_t i = 0; i < m->rollout_count; i++) {
     const struct rollout *r = &s->rollouts[m->rollouts[i]];
-    for (int32_t k = 0; k < r->row_count; k++) paths[n++].leaf = r->rows[k].leaf;
+    for (int32_t k = 0; k < r->row_count; k++) n += add_paths(s->tree, r->rows[k].leaf, x, placed, paths + n);
   }
+  for (int32_t i = 0; x && i < x->count; i++)
+    if (!placed[i]) paths[n++].leaf = x->sequences[i].segment;
   return trainer_batch(t, a, s->tree, paths, n, out, err);
 }
 
-static int32_t target_of(const struct work *w, const struct batch *b, int32_t path_token)
+static int32_t target_of(const struct step *s, const struct batch *b, int32_t path_token)
 {
-  const struct path_token *p = &w->step->path[path_token];
+  const struct path_token *p = &s->path[path_token];
   return batch_target(b, p->segment, p->index);
 }
 
 /* Whether the records of a mini-batch were written by the weights as they are. */
 static bool records_are_current(const struct work *w, const struct minibatch *m)
 {
+  const struct step *s = m->step;
   bool same = true;
   for (int32_t i = 0; i < m->rollout_count; i++)
-    same = same &&
-           w->step->tree->segments[w->step->rollouts[m->rollouts[i]].leaf].weight_version == w->policy->weight_version;
+    same = same && s->tree->segments[s->rollouts[m->rollouts[i]].leaf].weight_version == w->policy->weight_version;
   return same;
 }
 
@@ -135,7 +153,7 @@ static int current(struct work *w, struct minibatch *m, const struct batch *b, s
 {
   if (records_are_current(w, m)) {
     for (int32_t i = 0; i < m->count; i++) {
-      const struct token_record *r = step_record(w->step, m->token[i]);
+      const struct token_record *r = step_record(m->step, m->token[i]);
       m->logp[i] = (double)r->logp;
       if (m->entropy) m->entropy[i] = (double)r->entropy;
     }
@@ -146,18 +164,18 @@ static int current(struct work *w, struct minibatch *m, const struct batch *b, s
   if (!logp || !entropy) return err->code;
   TRY(trainer_score(w->policy, a, b, w->step->temperature, logp, entropy, err));
   for (int32_t i = 0; i < m->count; i++) {
-    m->logp[i] = logp[target_of(w, b, m->token[i])];
-    if (m->entropy) m->entropy[i] = entropy[target_of(w, b, m->token[i])];
+    m->logp[i] = logp[target_of(m->step, b, m->token[i])];
+    if (m->entropy) m->entropy[i] = entropy[target_of(m->step, b, m->token[i])];
   }
   return 0;
 }
 
 /* A token on several paths gets the sum of its coefficients, in double. */
-static double *to_targets(const struct work *w, const struct minibatch *m, const struct batch *b, const double *coef,
-                          struct arena *a, struct error *err)
+static double *to_targets(const struct minibatch *m, const struct batch *b, const double *coef, struct arena *a,
+                          struct error *err)
 {
   double *sum = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
-  for (int32_t i = 0; sum && i < m->count; i++) sum[target_of(w, b, m->token[i])] += coef[i];
+  for (int32_t i = 0; sum && i < m->count; i++) sum[target_of(m->step, b, m->token[i])] += coef[i];
   return sum;
 }
 
@@ -174,52 +192,146 @@ static void add_up(struct update_result *r, const struct composed_loss *l, const
   if (r->updates == 1 || l->ratio_max > r->ratio_max) r->ratio_max = l->ratio_max;
 }
 
-/* Coefficients, gradients, AdamW. checked: the weights are the sampler's and nobody has compared these rollouts yet. */
+/* Auxiliary sequences with their current log-probabilities: the records while the weights are those that scored them.
+ */
+static int open_extra(struct work *w, const struct minibatch *m, struct auxiliary *x, struct arena *a,
+                      struct error *err)
+{
+  const struct tree *t = m->step->tree;
+  bool current = true;
+  TRY(compose_extra(w->methods, m, x, err));
+  x->scored = true;
+  if (!x->count) return 0;
+  struct batch_path *paths = ARENA_NEW(a, struct batch_path, (size_t)x->count, "update", err);
+  if (!paths) return err->code;
+  for (int32_t i = 0; i < x->count; i++) {
+    paths[i].leaf = x->sequences[i].segment;
+    current = current && t->segments[paths[i].leaf].weight_version == w->policy->weight_version;
+  }
+  struct batch *b;
+  TRY(trainer_batch(w->policy, a, t, paths, x->count, &b, err));
+  double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
+  if (!logp) return err->code;
+  if (!current) TRY(trainer_score(w->policy, a, b, w->step->temperature, logp, NULL, err));
+  for (int32_t i = 0; i < x->count; i++) {
+    const struct auxiliary_sequence *q = &x->sequences[i];
+    for (int32_t k = q->begin; k < q->end; k++)
+      q->logp[k - q->begin] =
+          current ? (double)t->segments[q->segment].tokens[k].logp : logp[batch_target(b, q->segment, k)];
+  }
+  return 0;
+}
+
+/* What backward needs: coefficients per target of the batch. */
+struct gradients {
+  struct batch *batch;
+  double *coef, *entropy_coef, *logp;
+};
+
+static int sum_coefficients(const struct minibatch *m, const struct composed_loss *loss, const struct auxiliary *x,
+                            struct arena *a, struct gradients *g, struct error *err)
+{
+  g->coef = to_targets(m, g->batch, loss->coef, a, err);
+  g->logp = ARENA_NEW(a, double, (size_t)g->batch->target_count, "update", err);
+  g->entropy_coef = g->coef && loss->entropy_coef ? to_targets(m, g->batch, loss->entropy_coef, a, err) : NULL;
+  if (!g->coef || !g->logp || (loss->entropy_coef && !g->entropy_coef)) return err->code;
+  for (int32_t i = 0; i < x->count; i++) {
+    const struct auxiliary_sequence *q = &x->sequences[i];
+    for (int32_t k = q->begin; k < q->end; k++) g->coef[batch_target(g->batch, q->segment, k)] += q->coef[k - q->begin];
+  }
+  return 0;
+}
+
+/* Coefficients, gradients, AdamW. check: the weights are the sampler's and nobody has compared these rollouts yet. */
 static int train_minibatch(struct work *w, struct minibatch *m, bool check, struct arena *a, struct error *err)
 {
-  struct batch *b;
+  struct auxiliary x = {.arena = a};
   struct composed_loss loss;
+  struct gradients g;
   double norm;
-  TRY(minibatch_batch(w, m, w->policy, a, &b, err));
-  TRY(current(w, m, b, a, err));
+  if (compose_has_extra(w->methods, m->update)) TRY(open_extra(w, m, &x, a, err));
+  TRY(minibatch_batch(m, &x, w->policy, a, &g.batch, err));
+  TRY(current(w, m, g.batch, a, err));
+  TRY(compose_weight_current(w->methods, m, a, err));
   TRY(compose_objective(w->methods, m, a, &loss, err));
-  double *coef = to_targets(w, m, b, loss.coef, a, err),
-         *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
-  double *entropy_coef = coef && loss.entropy_coef ? to_targets(w, m, b, loss.entropy_coef, a, err) : NULL;
-  if (!coef || !logp || (loss.entropy_coef && !entropy_coef)) return err->code;
-  TRY(trainer_backward(w->policy, a, b, w->step->temperature, coef, entropy_coef, logp, NULL, err));
+  if (x.count) TRY(compose_extra(w->methods, m, &x, err));
+  loss.loss += x.loss;
+  TRY(sum_coefficients(m, &loss, &x, a, &g, err));
+  TRY(trainer_backward(w->policy, a, g.batch, w->step->temperature, g.coef, g.entropy_coef, g.logp, NULL, err));
   for (int32_t i = 0; check && i < m->rollout_count; i++)
-    if (comparable(w, &w->step->rollouts[m->rollouts[i]])) check_rollout(w, m->rollouts[i], b, logp);
+    if (comparable(w, w->step, &w->step->rollouts[m->rollouts[i]])) check_rollout(w, m->rollouts[i], g.batch, g.logp);
   // weights do not move on gradients that law 1 does not vouch for
   if (w->result->mismatch) return 0;
-  TRY(trainer_update(w->policy, &w->options->optimiser, w->options->lr, &norm, err));
+  TRY(trainer_update(w->policy, &w->options->optimiser, w->options->lr * m->update->lr, &norm, err));
   add_up(w->result, &loss, m, norm);
   return 0;
 }
 
 /* ---- the step --------------------------------------------------------------------------------------------------- */
 
+/* The step's only move is on its own rollouts. */
 static bool moves_once(const struct update_list *list)
 {
   int moves = 0;
-  for (int32_t i = 0; i < list->count; i++)
-    if (list->items[i].on) moves += list->items[i].epochs * list->items[i].minibatches;
-  return moves <= 1;
+  bool own = true;
+  for (int32_t i = 0; i < list->count; i++) {
+    if (!list->items[i].on) continue;
+    moves += list->items[i].epochs * list->items[i].minibatches;
+    own = own && list->items[i].batch == list->step;
+  }
+  return moves <= 1 && own;
 }
 
-/* The reference's log-probabilities of all path tokens, once a step. */
-static int score_reference(struct work *w, struct error *err)
+/* Log-probabilities of all path tokens of a batch under t's weights, [path_count]. */
+static int score_batch(struct work *w, const struct step *s, struct trainer *t, double **out, struct error *err)
 {
-  struct step *s = w->step;
-  struct arena *a = s->arena;
+  struct arena *a = w->step->arena;
   struct minibatch all = {.step = s, .rollouts = s->order, .rollout_count = s->kept};
   struct batch *b;
-  TRY(minibatch_batch(w, &all, w->reference, a, &b, err));
+  TRY(minibatch_batch(&all, NULL, t, a, &b, err));
   double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
-  w->reference_logp = ARENA_NEW(a, double, (size_t)s->path_count, "update", err);
-  if (!logp || !w->reference_logp) return err->code;
-  TRY(trainer_score(w->reference, a, b, s->temperature, logp, NULL, err));
-  for (int32_t i = 0; i < s->path_count; i++) w->reference_logp[i] = logp[target_of(w, b, i)];
+  *out = ARENA_NEW(a, double, (size_t)s->path_count, "update", err);
+  if (!logp || !*out) return err->code;
+  TRY(trainer_score(t, a, b, s->temperature, logp, NULL, err));
+  for (int32_t i = 0; i < s->path_count; i++) (*out)[i] = logp[target_of(s, b, i)];
+  return 0;
+}
+
+/* Before any weight moves: old log-probabilities that are not the records, and what law 1 cannot compare. */
+static int open_updates(struct work *w, const struct update_list *list, struct error *err)
+{
+  w->old = ARENA_NEW(w->step->arena, double *, (size_t)list->count, "update", err);
+  if (!w->old) return err->code;
+  for (int32_t i = 0; i < list->count; i++) {
+    const struct update *u = &list->items[i];
+    if (!u->on || !u->batch->kept) continue;
+    if (u->old == OLD_SCORED) TRY(score_batch(w, u->batch, w->policy, &w->old[i], err));
+    if (u->batch == w->step) continue;
+    for (int32_t k = 0; k < u->batch->kept; k++) {
+      int32_t r = u->batch->order[k];
+      if (u->rollouts && !u->rollouts[r]) continue;
+      if (comparable(w, u->batch, &u->batch->rollouts[r]))
+        w->result->skipped_stale += own_tokens(u->batch, &u->batch->rollouts[r]);
+    }
+  }
+  return 0;
+}
+
+/* What a mini-batch reads beside its records. */
+static int read_minibatch(struct work *w, struct minibatch *m, const double *old, struct arena *a, struct error *err)
+{
+  for (int32_t k = 0; old && k < m->count; k++) m->old[k] = old[m->token[k]];
+  if (!m->reference) return 0;
+  if (m->step == w->step) {
+    for (int32_t k = 0; k < m->count; k++) m->reference[k] = w->reference_logp[m->token[k]];
+    return 0;
+  }
+  struct batch *b;
+  TRY(minibatch_batch(m, NULL, w->reference, a, &b, err));
+  double *logp = ARENA_NEW(a, double, (size_t)b->target_count, "update", err);
+  if (!logp) return err->code;
+  TRY(trainer_score(w->reference, a, b, w->step->temperature, logp, NULL, err));
+  for (int32_t k = 0; k < m->count; k++) m->reference[k] = logp[target_of(m->step, b, m->token[k])];
   return 0;
 }
 
@@ -230,22 +342,21 @@ static int check_the_rest(struct work *w, const bool *done, struct error *err)
   bool *which = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "update", err);
   if (!which) return err->code;
   for (int32_t i = 0; i < s->rollout_count; i++)
-    which[i] = s->rollouts[i].leaf >= 0 && !(done && done[i]) && comparable(w, &s->rollouts[i]);
+    which[i] = s->rollouts[i].leaf >= 0 && !(done && done[i]) && comparable(w, s, &s->rollouts[i]);
   return check_by_scoring(w, which, err);
 }
 
-static int run_update(struct work *w, const struct update *u, bool once, bool *done, struct error *err)
+static int run_update(struct work *w, const struct update *u, const double *old, bool once, struct error *err)
 {
   struct arena *a = w->step->arena;
   for (int32_t epoch = 0; epoch < u->epochs && !w->result->mismatch; epoch++) {
     for (int32_t i = 0; i < u->minibatches && !w->result->mismatch; i++) {
       struct arena_mark mark = arena_mark(a);
       struct minibatch *m;
-      TRY(compose_minibatch(w->methods, w->step, u, epoch, i, a, &m, err));
+      TRY(compose_minibatch(w->methods, u->batch, u, epoch, i, a, &m, err));
       if (m->count) {
-        for (int32_t k = 0; m->reference && k < m->count; k++) m->reference[k] = w->reference_logp[m->token[k]];
+        TRY(read_minibatch(w, m, old, a, err));
         TRY(train_minibatch(w, m, once, a, err));
-        for (int32_t k = 0; k < m->rollout_count; k++) done[m->rollouts[k]] = true;
       }
       arena_release(a, mark);
     }
@@ -274,8 +385,9 @@ int update_step(struct composed *methods, struct step *s, struct trainer *policy
   bool *done = ARENA_NEW(s->arena, bool, (size_t)s->rollout_count, "update", err);
   if (!done) return err->code;
   TRY(compose_updates(methods, s, &list, err));
-  if (compose_needs(methods)->flags & NEED_REFERENCE_LOGP) TRY(score_reference(&w, err));
+  if (compose_needs(methods)->flags & NEED_REFERENCE_LOGP) TRY(score_batch(&w, s, reference, &w.reference_logp, err));
   bool once = moves_once(&list);
+  TRY(open_updates(&w, &list, err));
   // once: what the main update leaves out is scored before it moves the weights; the update itself checks the rest
   if (once) {
     struct update *main_update = NULL;
@@ -291,7 +403,7 @@ int update_step(struct composed *methods, struct step *s, struct trainer *policy
     TRY(check_the_rest(&w, NULL, err));
   }
   for (int32_t i = 0; i < list.count && !out->mismatch; i++)
-    if (list.items[i].on) TRY(run_update(&w, &list.items[i], once, done, err));
+    if (list.items[i].on) TRY(run_update(&w, &list.items[i], w.old[i], once, err));
   finish(out);
   return 0;
 }
