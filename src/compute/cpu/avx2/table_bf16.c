@@ -5,4 +5,5 @@
 void ops_overlay_bf16_avx2(struct backend_ops *ops)
 {
   overlay_gemm_bf16_avx2(ops);
+  overlay_attention_bf16_avx2(ops);
 }

@@ -14,6 +14,8 @@ void overlay_head_avx2(struct backend_ops *ops);
 void overlay_head_avx512(struct backend_ops *ops);
 /* Compute type bf16. */
 void overlay_gemm_bf16_avx2(struct backend_ops *ops);
+void overlay_attention_bf16_avx2(struct backend_ops *ops);
 void overlay_gemm_bf16_avx512(struct backend_ops *ops);
+void overlay_attention_bf16_avx512(struct backend_ops *ops);
 
 #endif
