@@ -42,25 +42,33 @@ enum {
   STEP_AT_KEYS = KEY_BLOCK
 };
 
-INLINE struct f16 words_load_c(const float *c, bool whole, struct m16 mask)
+/* c = c + (even + odd); behind the last block the bias. */
+INLINE void words_add(const size_t rows, const size_t panels, const struct words_tile *t, size_t block,
+                      struct f16 even[WORD_ROWS][WORD_PANELS_MAX], struct f16 odd[WORD_ROWS][WORD_PANELS_MAX])
 {
-  return whole ? f16_load(c) : f16_load_mask(c, mask);
-}
-
-INLINE void words_store_c(float *c, bool whole, struct m16 mask, struct f16 x)
-{
-  if (whole)
-    f16_store(c, x);
-  else
-    f16_store_mask(c, mask, x);
+  const bool load = t->load || block > 0, bias = t->bias && block + 1 == t->blocks;
+  UNROLL for (size_t p = 0; p < panels; p++)
+  {
+    const struct m16 mask = m16_first(p + 1 < panels ? PANEL : t->lanes);
+    const bool whole = p + 1 < panels || t->lanes >= PANEL;
+    UNROLL for (size_t j = 0; j < rows; j++)
+    {
+      float *c = t->c + j * t->c_row + p * t->c_panel;
+      const struct f16 before = !load ? f16_zero() : whole ? f16_load(c) : f16_load_mask(c, mask);
+      struct f16 sum = f16_add(before, f16_add(even[j][p], odd[j][p]));
+      if (bias) sum = f16_add(sum, f16_load(t->bias + p * PANEL));
+      if (whole)
+        f16_store(c, sum);
+      else
+        f16_store_mask(c, mask, sum);
+    }
+  }
 }
 
 INLINE void words_run(const size_t rows, const size_t panels, const size_t row_at, const size_t step_at,
                       const struct words_tile *from)
 {
   const struct words_tile tile = *from, *t = &tile; /* a copy, for the stores below could be to the original */
-  const struct m16 mask = m16_first(t->lanes);
-  const bool whole = t->lanes >= PANEL;
   const float *a = t->a;
   const uint32_t *b = t->b;
   for (size_t block = 0; block < t->blocks; block++) {
@@ -84,19 +92,7 @@ INLINE void words_run(const size_t rows, const size_t panels, const size_t row_a
         UNROLL for (size_t p = 0; p < panels; p++) odd[j][p] = f16_fma(y, high[p], odd[j][p]);
       }
     }
-    const bool load = t->load || block > 0, bias = t->bias && block + 1 == t->blocks;
-    UNROLL for (size_t j = 0; j < rows; j++)
-    {
-      UNROLL for (size_t p = 0; p < panels; p++)
-      {
-        float *c = t->c + j * t->c_row + p * t->c_panel;
-        const bool full = p + 1 < panels || whole;
-        struct f16 sum = f16_add(even[j][p], odd[j][p]);
-        sum = f16_add(load ? words_load_c(c, full, mask) : f16_zero(), sum);
-        if (bias) sum = f16_add(sum, f16_load(t->bias + p * PANEL));
-        words_store_c(c, full, mask, sum);
-      }
-    }
+    words_add(rows, panels, t, block, even, odd);
   }
 }
 
