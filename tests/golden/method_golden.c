@@ -171,7 +171,7 @@ static int read_table(const char *path)
   for (;;) {
     CHECK_OK(line_reader_next(reader, &line, &size, &number, &err), &err);
     if (!line) return rows;
-    if (!size || *line == '#') continue;
+    if (!size || *line == '#' || !strncmp(line, "calc\t", 5)) continue;  // calc_golden.c reads those
     struct row row = {0};
     char *copy = arena_strndup(case_arena, line, size, "golden", &err);
     for (char *at = copy; at && row.fields < 8;) {
