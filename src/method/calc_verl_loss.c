@@ -326,7 +326,7 @@ static const struct {
               {"loss_sapo", sapo},         {"loss_gpg", gpg},           {"loss_cispo", cispo},     {"loss_dro", dro},
               {"loss_geo_mean", geo_mean}, {"loss_clip_cov", clip_cov}, {"loss_kl_cov", kl_cov}};
 
-static int compute(struct calc_case *c, struct error *err)
+static int compute_loss(struct calc_case *c, int (*loss)(struct verl *v, struct error *err), struct error *err)
 {
   struct grid g;
   struct verl v = {.c = c, .g = &g, .mode = calc_text(c, "loss_agg_mode", "token-mean"), .metrics = json_object()};
@@ -335,17 +335,71 @@ static int compute(struct calc_case *c, struct error *err)
   TRY(calc_real(c, "clip_ratio_low", 0.2, &v.low, err));
   TRY(calc_real(c, "clip_ratio_high", 0.2, &v.high, err));
   TRY(calc_real(c, "clip_ratio_c", 3, &v.dual, err));
-  size_t k = 0;
-  while (strcmp(losses[k].function, c->function)) k++;
-  TRY(losses[k].compute(&v, err));
+  TRY(loss(&v, err));
   calc_put(c->outputs, "loss", grid_total(&g, g.loss.loss));
   json_object_set_new(c->grads, "log_prob", grid_rectangle(&g, g.loss.coef));
   return 0;
 }
 
-static const char *const also[] = {"loss_dppo_tv",  "loss_dppo_kl", "loss_gspo", "loss_sapo",
-                                   "loss_gpg",      "loss_cispo",   "loss_dro",  "loss_geo_mean",
-                                   "loss_clip_cov", "loss_kl_cov",  NULL};
+static int reinforce(struct verl *v, struct error *err)
+{
+  TRY(gpg(v, err));
+  put_metric(v, "actor/ppo_kl", mean_kl(v->g, __builtin_inf()));
+  return 0;
+}
+
+/* Sampler and trainer one step apart: old is the sampler's, and the correction compares the current policy with it. Its
+ * weights are for REINFORCE alone: PPO's ratio is the correction. */
+static int bypass_with(struct calc_case *c, struct calc_case *correction, json_t *inputs, struct error *err)
+{
+  const char *type = calc_text(correction, "loss_type", "ppo_clip");
+  bool plain = !strcmp(type, "reinforce");
+  if (!plain && strcmp(type, "ppo_clip"))
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, "loss_type", "found loss_type \"%s\"; expected ppo_clip or reinforce", type);
+  TRY(calc_find("rollout_correction")->compute(correction, err));
+  json_t *mask = json_object_get(correction->outputs, "modified_response_mask");
+  json_t *weights = json_object_get(correction->outputs, "rollout_is_weights");
+  if (mask) json_object_set(inputs, "response_mask", mask);
+  if (weights && plain) json_object_set(inputs, "rollout_is_weights", weights);
+  struct calc_case own = *c;
+  own.inputs = inputs;
+  TRY(compute_loss(&own, plain ? reinforce : vanilla, err));
+  json_object_update(json_object_get(c->outputs, "metrics"), json_object_get(correction->outputs, "metrics"));
+  return 0;
+}
+
+static int bypass(struct calc_case *c, struct error *err)
+{
+  const json_t *args = json_object_get(c->args, "rollout_correction");
+  if (!json_is_object(args) || !json_is_object(c->inputs))
+    FAIL_AT(err, ERROR_INPUT, c->file, 0, "rollout_correction", "found no args.rollout_correction; expected an object");
+  struct calc_case correction = *c;
+  json_t *inputs = json_copy((json_t *)(uintptr_t)c->inputs), *compared = json_object();
+  json_object_set(compared, "old_log_prob", json_object_get(c->inputs, "log_prob"));
+  json_object_set(compared, "rollout_log_prob", json_object_get(c->inputs, "old_log_prob"));
+  json_object_set(compared, "response_mask", json_object_get(c->inputs, "response_mask"));
+  json_object_del(inputs, "rollout_is_weights");
+  correction.args = args;
+  correction.inputs = compared;
+  correction.outputs = json_object();
+  int rc = bypass_with(c, &correction, inputs, err);
+  json_decref(correction.outputs);
+  json_decref(compared);
+  json_decref(inputs);
+  return rc;
+}
+
+static int compute(struct calc_case *c, struct error *err)
+{
+  size_t k = 0;
+  if (!strcmp(c->function, "loss_bypass_mode")) return bypass(c, err);
+  while (strcmp(losses[k].function, c->function)) k++;
+  return compute_loss(c, losses[k].compute, err);
+}
+
+static const char *const also[] = {"loss_dppo_tv",  "loss_dppo_kl", "loss_gspo",        "loss_sapo",
+                                   "loss_gpg",      "loss_cispo",   "loss_dro",         "loss_geo_mean",
+                                   "loss_clip_cov", "loss_kl_cov",  "loss_bypass_mode", NULL};
 
 const struct calc calc_verl_loss = {
     .function = "loss_vanilla",

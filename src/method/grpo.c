@@ -105,10 +105,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 static double *scales(struct method_call *c, const struct minibatch *m, const double *counted, struct error *err)
 {
   const struct self *o = c->self;
-  double *scale = ARENA_NEW(c->scratch, double, (size_t)m->count, "grpo", err);
-  double constant = o->constant > 0 ? o->constant : (double)m->step->max_new_tokens;
-  if (scale) aggregate_scale(m, (enum aggregation)o->aggregation, constant, counted, scale);
-  return scale;
+  return aggregate_scales(c->scratch, m, (enum aggregation)o->aggregation, o->constant, counted, err);
 }
 
 static int objective(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)

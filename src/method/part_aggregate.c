@@ -83,3 +83,11 @@ void aggregate_scale(const struct minibatch *m, enum aggregation mode, double co
   const struct aggregate_counts all = aggregate_count(m, counted);
   aggregate_scale_by(m, mode, constant, counted, &all, scale);
 }
+
+double *aggregate_scales(struct arena *a, const struct minibatch *m, enum aggregation mode, double constant,
+                         const double *counted, struct error *err)
+{
+  double *scale = ARENA_NEW(a, double, (size_t)m->count, "loss", err);
+  if (scale) aggregate_scale(m, mode, constant > 0 ? constant : (double)m->step->max_new_tokens, counted, scale);
+  return scale;
+}

@@ -42,4 +42,8 @@ struct aggregate_counts aggregate_count(const struct minibatch *m, const double 
 void aggregate_scale_by(const struct minibatch *m, enum aggregation mode, double constant, const double *counted,
                         const struct aggregate_counts *by, double *scale);
 
+/* aggregate_scale into a new array; constant 0: the budget of a response. NULL and an error: no memory. */
+double *aggregate_scales(struct arena *a, const struct minibatch *m, enum aggregation mode, double constant,
+                         const double *counted, struct error *err);
+
 #endif

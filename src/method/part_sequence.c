@@ -18,10 +18,10 @@ static void clip_sequence(const struct minibatch *m, const struct minibatch_sequ
                           const struct sequence_options *o, const double *scale, struct loss *out)
 {
   double log = o->sum ? sequence_log_ratio(m, q) : sequence_mean_log_ratio(m, q), shared = 0;
-  double ratio = math_exp(log < o->limit ? log : o->limit);
+  double ratio = math_exp(log > o->limit ? o->limit : log);
   int32_t end = q->first + q->count;
   for (int32_t i = q->first; i < end; i++) {
-    struct clip_value v = clip_given(ratio, log <= o->limit, m->advantage[i], &o->bounds);
+    struct clip_value v = clip_given(ratio, !(log > o->limit), m->advantage[i], &o->bounds);
     out->loss[i] += scale[i] * m->weight[i] * v.loss;
     out->clipped[i] = v.clipped;
     if (o->own)
@@ -42,7 +42,7 @@ void sequence_clipped(const struct minibatch *m, const struct sequence_options *
  * token has no side, and none of this. */
 static double hold(double d, double advantage, const struct geometric_options *o, bool *open)
 {
-  *open = advantage > 0 ? d <= o->high : advantage < 0 && d >= -o->low;
+  *open = advantage > 0 ? !(d > o->high) : advantage < 0 && !(d < -o->low);
   if (!(advantage > 0) && !(advantage < 0)) return 0;
   if (advantage > 0) return *open ? d : o->high;
   return *open ? d : -o->low;

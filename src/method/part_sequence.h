@@ -21,6 +21,9 @@ double sequence_log_ratio(const struct minibatch *m, const struct minibatch_sequ
 /* Mean of logp - old; 0 without tokens. */
 double sequence_mean_log_ratio(const struct minibatch *m, const struct minibatch_sequence *q);
 
+/* For runs: no response moves by more than a factor of e^10 (verl). */
+#define SEQUENCE_LIMIT 10.0
+
 /* scale: [m->count]. limit: log s is at most this, a constant beyond; infinite: no limit. own: the gradient of a
  * token's loss stays at that token (GSPO-token), else all tokens share it. Adds to out. */
 struct sequence_options {

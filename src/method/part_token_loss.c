@@ -16,12 +16,13 @@ double token_binary_kl(double logp, double old)
   return q * (old - logp) + (1.0 - q) * math_log((1.0 - q + 1e-8) / (1.0 - p + 1e-8));
 }
 
+/* Comparisons with NaN leave a token inside, so that its loss shows the NaN. */
 static bool trusted(double logp, double old, double advantage, const struct trust_bounds *b)
 {
   double p = math_exp(logp), q = math_exp(old);
-  if (b->by == TRUST_TV) return advantage > 0 ? p - q <= b->high : p - q >= -b->low;
+  if (b->by == TRUST_TV) return advantage > 0 ? !(p - q > b->high) : !(q - p > b->low);
   double kl = token_binary_kl(logp, old);
-  return advantage > 0 ? kl <= b->high || p <= q : kl <= b->low || p >= q;
+  return advantage > 0 ? !(kl > b->high) || p <= q : !(kl > b->low) || p >= q;
 }
 
 struct clip_value token_bounded(double logp, double old, double advantage, const struct trust_bounds *b)
