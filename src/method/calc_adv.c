@@ -108,7 +108,7 @@ static void spread(struct batch *b, const double *row)
   for (size_t i = 0; i < b->reward.rows * b->reward.width; i++) b->out[i] = row[i / b->reward.width] * b->mask.at[i];
 }
 
-static void whiten(struct batch *b, bool masked)
+static void whiten_grid(struct batch *b, bool masked)
 {
   size_t n = b->reward.rows * b->reward.width;
   struct whitening w = whitening_measure(b->out, b->mask.at, (int64_t)n, WHITEN_VERL);
@@ -152,14 +152,14 @@ static int gdpo(struct calc_case *c, struct batch *b, enum outcome kind, struct 
     for (size_t r = 0; r < rows; r++) sum[r] += (json_is_number(weight) ? json_number_value(weight) : 1) * row[r];
   }
   spread(b, sum);
-  whiten(b, true);
+  whiten_grid(b, true);
   return 0;
 }
 
 static int centred_and_whitened(struct calc_case *c, struct batch *b, enum outcome kind, struct error *err)
 {
   TRY(outcome(c, b, (struct outcome_rule){kind, -1, 1}, err));
-  whiten(b, true);
+  whiten_grid(b, true);
   return 0;
 }
 
@@ -176,7 +176,7 @@ static int gae(struct calc_case *c, struct batch *b, enum outcome unused, struct
     return_gae(b->reward.at + r * width, values.at + r * width, b->mask.at + r * width, (int32_t)width,
                number_of(c, "gamma", 1), number_of(c, "lam", 1), RETURN_SKIP, b->out + r * width,
                b->returns + r * width);
-  whiten(b, false);
+  whiten_grid(b, false);
   return 0;
 }
 
@@ -189,7 +189,7 @@ static int discounted(struct calc_case *c, struct batch *b, enum outcome kind, s
     return_discounted(b->reward.at + r * width, b->mask.at + r * width, (int32_t)width, number_of(c, "gamma", 1), hole,
                       b->returns + r * width);
   memcpy(b->out, b->returns, b->reward.rows * width * sizeof *b->out);
-  whiten(b, true);
+  whiten_grid(b, true);
   return 0;
 }
 

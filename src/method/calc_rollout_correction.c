@@ -1,10 +1,8 @@
 /* A sampler that is not the policy which is trained: part_correction.h. verl: rollout_correction; TRL: sampler_ratio.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "method/calc.h"
-#include "method/method.h"
 #include "method/part_correction.h"
 
 struct tokens {
@@ -42,24 +40,6 @@ static int gather(struct calc_case *c, const char *sampler_key, const struct cal
 
 /* ---- verl ------------------------------------------------------------------------------------------------------- */
 
-/* "2.0" or "0.9_1.1"; a number is an upper bound. Ends at a comma. */
-static int read_bounds(const struct calc_case *c, const char *key, const char *text, double *low, double *high,
-                       bool *two, struct error *err)
-{
-  char *end;
-  *low = 0;
-  *high = strtod(text, &end);
-  *two = *end == '_';
-  if (*two) {
-    *low = *high;
-    *high = strtod(end + 1, &end);
-  }
-  if ((*end && *end != ',') || !(*high > 0) || (*two && !(*low > 0 && *low <= *high)))
-    FAIL_AT(err, ERROR_INPUT, c->file, 0, key, "found %s \"%s\"; expected an upper bound, or LOW_HIGH, above 0", key,
-            text);
-  return 0;
-}
-
 static const char *text_of(const struct calc_case *c, const char *key, char *buf, size_t size)
 {
   const json_t *v = json_object_get(c->args, key);
@@ -87,15 +67,12 @@ static int apply_weights(struct calc_case *c, const struct tokens *t, struct sin
 {
   const char *level = calc_text(c, "rollout_is", NULL);
   char text[64];
-  bool two;
   struct correction_weighting o = {.normalise = calc_flag(c, "rollout_is_batch_normalize", false)};
   if (!level) return 0;
   if (strcmp(level, "token") && strcmp(level, "sequence"))
     FAIL_AT(err, ERROR_INPUT, c->file, 0, "rollout_is", "found \"%s\"; expected token or sequence", level);
   o.level = !strcmp(level, "token") ? CORRECTION_TOKEN : CORRECTION_SEQUENCE;
-  TRY(read_bounds(c, "rollout_is_threshold", text_of(c, "rollout_is_threshold", text, sizeof text), &o.low, &o.high,
-                  &two, err));
-  o.kind = two ? CORRECTION_DROP : CORRECTION_TRUNCATE;
+  TRY(correction_read_bounds(text_of(c, "rollout_is_threshold", text, sizeof text), &o, err));
   double *raw = calc_zeros(c, &t->mask, err), *weight = calc_zeros(c, &t->mask, err),
          *out = calc_zeros(c, &t->mask, err);
   if (!raw || !weight || !out) return err->code;
@@ -110,45 +87,16 @@ static int apply_weights(struct calc_case *c, const struct tokens *t, struct sin
   return 0;
 }
 
-/* The next word of a list by commas into word; *at moves on. */
-static bool next_word(const char **at, char *word, size_t size)
-{
-  size_t n = strcspn(*at, ",");
-  if (!n) return false;
-  snprintf(word, size, "%.*s", (int)n, *at);
-  *at += n + ((*at)[n] == ',');
-  return true;
-}
-
-static int find_rule(const struct calc_case *c, const char *word, enum correction_rule *out, struct error *err)
-{
-  const char *at = CORRECTION_RULES;
-  for (int i = 0; *at; i++) {
-    size_t n = strcspn(at, "|");
-    if (strlen(word) == n && !strncmp(at, word, n)) return (*out = (enum correction_rule)i), 0;
-    at += n + (at[n] == '|');
-  }
-  FAIL_AT(err, ERROR_INPUT, c->file, 0, "rollout_rs", "found \"%s\"; expected " CORRECTION_RULES, word);
-}
-
-static int reject_by(struct calc_case *c, const struct tokens *t, const char *word, const char *bounds, bool *keep,
+static int reject_by(struct calc_case *c, const struct tokens *t, const struct correction_rejection *o, bool *keep,
                      struct sink *sink, struct error *err)
 {
-  struct correction_rejection o;
-  bool two;
-  TRY(find_rule(c, word, &o.rule, err));
-  TRY(read_bounds(c, "rollout_rs_threshold", bounds, &o.low, &o.high, &two, err));
-  if (two && !correction_rule_is_k1(o.rule))
-    FAIL_AT(err, ERROR_INPUT, c->file, 0, "rollout_rs_threshold", "found two bounds for %s; only k1 has a lower one",
-            word);
-  if (!two) o.low = 1 / o.high;
   double *statistic = calc_zeros(c, &t->mask, err);
   bool *own = ARENA_NEW(c->arena, bool, (size_t)t->c.count + 1, "calc", err);
   if (!statistic || !own) return err->code;
   memset(own, 1, (size_t)t->c.count);
-  correction_reject(&t->c, &o, statistic, own);
-  snprintf(sink->prefix, sizeof sink->prefix, "rollout_rs_%s_", word);
-  correction_measure_rejection(&t->c, &o, statistic, own, put, sink);
+  correction_reject(&t->c, o, statistic, own);
+  snprintf(sink->prefix, sizeof sink->prefix, "rollout_rs_%s_", correction_rule_name(o->rule));
+  correction_measure_rejection(&t->c, o, statistic, own, put, sink);
   sink->prefix[0] = '\0';
   for (int32_t i = 0; i < t->c.count; i++) keep[i] = keep[i] && own[i];
   return 0;
@@ -170,17 +118,15 @@ static void measure_kept(const struct tokens *t, const bool *keep, struct sink *
 static int apply_rejection(struct calc_case *c, const struct tokens *t, struct sink *sink, struct error *err)
 {
   const char *rules = calc_text(c, "rollout_rs", NULL);
-  char bounds[256], word[64], bound[64];
+  char bounds[256];
+  struct correction_rules all;
   if (!rules) return 0;
-  const char *all = text_of(c, "rollout_rs_threshold", bounds, sizeof bounds);
+  TRY(correction_read_rules(rules, text_of(c, "rollout_rs_threshold", bounds, sizeof bounds), &all, err));
   bool *keep = ARENA_NEW(c->arena, bool, (size_t)t->c.count + 1, "calc", err);
   double *out = calc_zeros(c, &t->mask, err);
   if (!keep || !out) return err->code;
   memset(keep, 1, (size_t)t->c.count);
-  for (const char *at = rules; next_word(&at, word, sizeof word);) {
-    next_word(&all, bound, sizeof bound); /* one bound is everyone's */
-    TRY(reject_by(c, t, word, bound, keep, sink, err));
-  }
+  for (int i = 0; i < all.count; i++) TRY(reject_by(c, t, &all.at[i], keep, sink, err));
   measure_kept(t, keep, sink);
   for (int32_t i = 0; i < t->c.count; i++) out[t->place[i]] = keep[i];
   json_object_set_new(c->outputs, "modified_response_mask", calc_grid_json(out, t->mask.rows, t->mask.width));

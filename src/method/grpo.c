@@ -6,19 +6,25 @@
  *
  * Where two frameworks mean different numbers by this name, an option selects whose: verl and OpenRLHF divide by the
  * n-1 std with eps 1e-6 and 1e-9, TRL with 1e-4, RLOO takes the mean of the others and no std (arXiv 2402.14740),
- * Dr.GRPO the mean of all and no std (arXiv 2503.20783).
+ * Dr.GRPO the mean of all and no std (arXiv 2503.20783). scale_rewards: batch divides by the std of all rollouts of the
+ * step (LitePPO, arXiv 2508.08221; TRL). R is the scalar and what `shape` put on the tokens (kl_reward).
  */
 #include "method/method.h"
 #include "method/part_aggregate.h"
 #include "method/part_clip.h"
 #include "method/part_group.h"
 #include "method/part_kl.h"
+#include "method/part_plain.h"
+#include "method/part_return.h"
 
 enum dialect { VERL, TRL, OPENRLHF, RLOO, DR_GRPO };
+enum scaling { SCALE_GROUP, SCALE_BATCH, SCALE_NONE };
 
 #define OPTIONS(X)                                                                                              \
   X(ENUM, dialect, VERL, 0, 0, "verl|trl|openrlhf|rloo|dr_grpo",                                                \
     "whose advantage: std n-1 with eps 1e-6, 1e-4, 1e-9; leave-one-out; no std")                                \
+  X(ENUM, scale_rewards, SCALE_GROUP, 0, 0, "group|batch|none",                                                 \
+    "the standard deviation that divides: the group's, that of all rollouts of the step, or none")              \
   X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")       \
   X(REAL, constant, 0, 0, 1e9, NULL, "length that aggregation: constant divides by; 0: rollout.max_new_tokens") \
   X(REAL, clip_low, 0.2, 0, OPTION_INF, NULL, "ratios below 1 - clip_low carry no gradient where A < 0")        \
@@ -64,42 +70,39 @@ static int shape(struct method_call *c, const struct step *s, struct shaping *ou
   return 0;
 }
 
-static void normalise(enum dialect dialect, const double *reward, int32_t n, double *advantage)
+/* What an advantage is made by: eps of the dialect, < 0: no division; std of the batch, or < 0: the group's own. */
+struct rule {
+  bool leave_one_out;
+  double eps, std;
+};
+
+static void credit_group(const void *arg, const struct step *s, const int32_t *members, double *reward, int32_t n,
+                         double *out)
 {
-  switch (dialect) {
-    case VERL:
-      group_normalised(reward, n, true, 1e-6, advantage);
-      break;
-    case TRL:
-      group_normalised(reward, n, true, 1e-4, advantage);
-      break;
-    case OPENRLHF:
-      group_normalised(reward, n, true, 1e-9, advantage);
-      break;
-    case RLOO:
-      group_leave_one_out(reward, n, advantage);
-      break;
-    case DR_GRPO:
-      group_normalised(reward, n, true, -1, advantage);
-      break;
-  }
+  const struct rule *r = arg;
+  (void)s;
+  (void)members;
+  if (r->leave_one_out)
+    group_leave_one_out(reward, n, out);
+  else if (r->std >= 0)
+    group_divided(reward, n, r->std + r->eps, out);
+  else
+    group_normalised(reward, n, true, r->eps, out);
 }
 
 /* One number a rollout, from the rewards of its group, on all of its tokens. */
 static int advantage(struct method_call *c, const struct step *s, struct credit *out, struct error *err)
 {
+  static const double EPS[] = {[VERL] = 1e-6, [TRL] = 1e-4, [OPENRLHF] = 1e-9, [RLOO] = -1, [DR_GRPO] = -1};
   const struct self *o = c->self;
-  double *reward = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
-  double *credit = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
-  if (!reward || !credit) return err->code;
-  for (int32_t g = 0; g < s->group_count; g++) {
-    const int32_t *members = s->order + s->groups[g].first;
-    int32_t n = s->groups[g].count;
-    for (int32_t i = 0; i < n; i++) reward[i] = s->reward[members[i]];
-    if (n) normalise((enum dialect)o->dialect, reward, n, credit);
-    for (int32_t i = 0; i < n; i++) step_spread(s, members[i], credit[i], out->advantage);
+  struct rule rule = {o->dialect == RLOO, o->scale_rewards == SCALE_NONE ? -1 : EPS[o->dialect], -1};
+  if (o->scale_rewards == SCALE_BATCH && rule.eps >= 0) {
+    double *all = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
+    if (!all) return err->code;
+    for (int32_t i = 0; i < s->kept; i++) all[i] = return_whole(s, s->order[i]);
+    rule.std = group_statistics(all, s->kept, true).std;
   }
-  return 0;
+  return plain_by_group(c->scratch, s, credit_group, &rule, out->advantage, err);
 }
 
 static double *scales(struct method_call *c, const struct minibatch *m, const double *counted, struct error *err)

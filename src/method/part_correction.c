@@ -1,5 +1,9 @@
 #include "method/part_correction.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/math.h"
 
 #define BOUND 20.0
@@ -70,8 +74,81 @@ enum over { OVER_TOKEN, OVER_SUM, OVER_MEAN, OVER_MAX };
 static const struct {
   int k;
   enum over over;
-} RULES[] = {{1, OVER_TOKEN}, {2, OVER_TOKEN}, {3, OVER_TOKEN}, {1, OVER_SUM}, {2, OVER_SUM}, {3, OVER_SUM},
-             {1, OVER_MEAN},  {2, OVER_MEAN},  {3, OVER_MEAN},  {2, OVER_MAX}, {3, OVER_MAX}};
+  const char *name;
+} RULES[CORRECTION_MOST] = {{1, OVER_TOKEN, "token_k1"},   {2, OVER_TOKEN, "token_k2"},   {3, OVER_TOKEN, "token_k3"},
+                            {1, OVER_SUM, "seq_sum_k1"},   {2, OVER_SUM, "seq_sum_k2"},   {3, OVER_SUM, "seq_sum_k3"},
+                            {1, OVER_MEAN, "seq_mean_k1"}, {2, OVER_MEAN, "seq_mean_k2"}, {3, OVER_MEAN, "seq_mean_k3"},
+                            {2, OVER_MAX, "seq_max_k2"},   {3, OVER_MAX, "seq_max_k3"}};
+#define RULE_WORDS                                                                                                \
+  "token_k1, token_k2, token_k3, seq_sum_k1, seq_sum_k2, seq_sum_k3, seq_mean_k1, seq_mean_k2, seq_mean_k3, seq_" \
+  "max_k2, seq_max_k3"
+
+/* Up to a comma or the end. low: 0 without a lower bound. */
+static int read_pair(const char *text, double *low, double *high, struct error *err)
+{
+  char *end;
+  *low = 0;
+  *high = strtod(text, &end);
+  bool two = *end == '_';
+  if (two) {
+    *low = *high;
+    *high = strtod(end + 1, &end);
+  }
+  if ((*end && *end != ',') || !(*high > 0) || (two && !(*low > 0 && *low <= *high)))
+    FAIL(err, ERROR_INPUT, "found the bound \"%.*s\"; expected HIGH, or LOW_HIGH, numbers above 0",
+         (int)strcspn(text, ","), text);
+  return 0;
+}
+
+int correction_read_bounds(const char *text, struct correction_weighting *out, struct error *err)
+{
+  TRY(read_pair(text, &out->low, &out->high, err));
+  out->kind = out->low > 0 ? CORRECTION_DROP : CORRECTION_TRUNCATE;
+  return 0;
+}
+
+const char *correction_rule_name(enum correction_rule rule)
+{
+  return RULES[rule].name;
+}
+
+static int read_rule(const char *word, size_t n, const char *bound, struct correction_rejection *out, struct error *err)
+{
+  int rule = 0;
+  while (rule < CORRECTION_MOST && (strlen(RULES[rule].name) != n || strncmp(RULES[rule].name, word, n) != 0)) rule++;
+  if (rule == CORRECTION_MOST)
+    FAIL(err, ERROR_INPUT, "found the rule \"%.*s\"; expected one of " RULE_WORDS, (int)n, word);
+  *out = (struct correction_rejection){.rule = (enum correction_rule)rule};
+  TRY(read_pair(bound, &out->low, &out->high, err));
+  if (out->low > 0 && RULES[rule].k != 1)
+    FAIL(err, ERROR_INPUT, "found two bounds for the rule %s; only k1 has a lower one; give one number",
+         RULES[rule].name);
+  if (RULES[rule].k == 1 && out->low <= 0) out->low = 1 / out->high;
+  return 0;
+}
+
+static const char *behind_comma(const char *at)
+{
+  at += strcspn(at, ",");
+  return *at ? at + 1 : at;
+}
+
+int correction_read_rules(const char *rules, const char *bounds, struct correction_rules *out, struct error *err)
+{
+  bool shared = !strchr(bounds, ',');
+  out->count = 0;
+  for (const char *at = rules; *at; at = behind_comma(at)) {
+    if (out->count == CORRECTION_MOST || !*bounds)
+      FAIL(err, ERROR_INPUT, "found rules \"%s\" that have no bound each; expected one bound for all or one for each",
+           rules);
+    TRY(read_rule(at, strcspn(at, ","), bounds, &out->at[out->count++], err));
+    if (!shared) bounds = behind_comma(bounds);
+  }
+  if (!shared && *bounds)
+    FAIL(err, ERROR_INPUT, "found more bounds than rules (\"%s\" is left); expected one for all or one for each",
+         bounds);
+  return 0;
+}
 
 bool correction_rule_is_k1(enum correction_rule rule)
 {

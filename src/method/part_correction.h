@@ -19,8 +19,8 @@
 #ifndef ASSAY_METHOD_PART_CORRECTION_H
 #define ASSAY_METHOD_PART_CORRECTION_H
 
-#include <stdbool.h>
 #include <stdint.h>
+#include "core/error.h"
 
 /* Tokens of all sequences, one sequence after the other. */
 struct correction_span {
@@ -48,9 +48,6 @@ double correction_weights(const struct correction *c, const struct correction_we
 /* w of one rho. */
 double correction_weight(const struct correction_weighting *o, double rho);
 
-#define CORRECTION_RULES                                                                                            \
-  "token_k1|token_k2|token_k3|seq_sum_k1|seq_sum_k2|seq_sum_k3|seq_mean_k1|seq_mean_k2|seq_mean_k3|seq_max_k2|seq_" \
-  "max_k3"
 enum correction_rule {
   RULE_TOKEN_K1,
   RULE_TOKEN_K2,
@@ -68,6 +65,18 @@ struct correction_rejection {
   enum correction_rule rule;
   double low, high; /* low: k1 alone */
 };
+/* "token_k1,seq_max_k2" with "0.9_1.1,0.05": a bound for each rule, or one for all. LOW_HIGH for k1 alone, HIGH for it
+ * means 1/HIGH .. HIGH. ERROR_INPUT says what is wrong. */
+enum { CORRECTION_MOST = 11 };
+struct correction_rules {
+  struct correction_rejection at[CORRECTION_MOST];
+  int count;
+};
+int correction_read_rules(const char *rules, const char *bounds, struct correction_rules *out,
+                          struct error *err) MUST_USE;
+/* "2.0" truncates, "0.9_1.1" drops. */
+int correction_read_bounds(const char *text, struct correction_weighting *out, struct error *err) MUST_USE;
+const char *correction_rule_name(enum correction_rule rule);
 bool correction_rule_is_k1(enum correction_rule rule);
 bool correction_rule_is_token(enum correction_rule rule);
 /* statistic: [count], a sequence's on all of its tokens. keep: [count], set to false where the rule takes one out, else

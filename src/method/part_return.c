@@ -7,6 +7,21 @@ static bool own(const double *mask, int64_t t)
   return !mask || mask[t] != 0;
 }
 
+void return_rewards(const struct step *s, int32_t rollout, double *rho)
+{
+  const struct rollout *r = &s->rollouts[rollout];
+  for (int32_t t = 0; t < r->path_count; t++) rho[t] = s->dense ? s->dense[r->path + t] : 0;
+  if (r->path_count) rho[r->path_count - 1] += s->reward[rollout];
+}
+
+double return_whole(const struct step *s, int32_t rollout)
+{
+  const struct rollout *r = &s->rollouts[rollout];
+  double sum = 0;
+  for (int32_t t = 0; s->dense && t < r->path_count; t++) sum += s->dense[r->path + t];
+  return sum + s->reward[rollout];
+}
+
 void return_discounted(const double *reward, const double *mask, int32_t n, double gamma, enum return_hole hole,
                        double *out)
 {
@@ -41,6 +56,7 @@ struct whitening whitening_measure(const double *x, const double *mask, int64_t 
   struct whitening w = {.factor = 1};
   int64_t count = 0;
   double sum = 0, squares = 0;
+  if (kind == WHITEN_NONE) return w;
   for (int64_t i = 0; i < n; i++) {
     if (!own(mask, i)) continue;
     if (count++ == 0) w.first = x[i];
@@ -63,6 +79,12 @@ struct whitening whitening_measure(const double *x, const double *mask, int64_t 
 double whitened(const struct whitening *w, double x)
 {
   return (x - w->first - w->centre) * w->factor;
+}
+
+void whiten(double *x, int64_t n, enum whitening_kind kind)
+{
+  struct whitening w = whitening_measure(x, NULL, n, kind);
+  for (int64_t i = 0; i < n; i++) x[i] = whitened(&w, x[i]);
 }
 
 struct value_loss value_loss(double value, double old, double returns, double clip)

@@ -13,10 +13,14 @@
 #ifndef ASSAY_METHOD_PART_RETURN_H
 #define ASSAY_METHOD_PART_RETURN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "method/step.h"
 
 enum return_hole { RETURN_SKIP, RETURN_WALK, RETURN_RESTART };
+
+/* rho of a rollout's path tokens, [path_count of the rollout]: the step's dense rewards, and the scalar on the last
+ * one. return_whole: their sum, what a method that gives one number a rollout compares. */
+void return_rewards(const struct step *s, int32_t rollout, double *rho);
+double return_whole(const struct step *s, int32_t rollout);
 
 /* out: [n]; 0 where the mask is 0 (RESTART: the hole's own return). */
 void return_discounted(const double *reward, const double *mask, int32_t n, double gamma, enum return_hole hole,
@@ -33,14 +37,16 @@ void return_gae(const double *reward, const double *value, const double *mask, i
  *     OPENRLHF  1 / sqrt(max(var, 1e-8)), var over n
  *     TRL       1 / (std + 1e-4), std over n - 1
  *     CENTRE    1
+ *     NONE      everything is left as it is
  *
  * One entry has a variance of 0, none leaves everything as it is. */
-enum whitening_kind { WHITEN_VERL, WHITEN_OPENRLHF, WHITEN_TRL, WHITEN_CENTRE };
+enum whitening_kind { WHITEN_VERL, WHITEN_OPENRLHF, WHITEN_TRL, WHITEN_CENTRE, WHITEN_NONE };
 struct whitening {
   double first, centre, factor;
 };
 struct whitening whitening_measure(const double *x, const double *mask, int64_t n, enum whitening_kind kind);
 double whitened(const struct whitening *w, double x);
+void whiten(double *x, int64_t n, enum whitening_kind kind); /* all n of them, in place */
 
 /* The critic's loss of one token (arXiv 1707.06347, section 5, with the clip of its code): 0.5 max((v - ret)^2,
  * (clamp(v, old - clip, old + clip) - ret)^2). clip infinite: off. */

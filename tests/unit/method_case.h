@@ -7,6 +7,7 @@
 #include "method/compose.h"
 
 static struct arena *case_arena;
+static const struct method_host case_host;
 
 /* Methods as a recipe has them: "[{grpo: {clip_low: 0.1}}]". */
 static CHECK_UNUSED int case_open(const char *methods, int32_t minibatches, struct composed **out, struct error *err)
@@ -22,7 +23,9 @@ static CHECK_UNUSED int case_open(const char *methods, int32_t minibatches, stru
         (struct method_choice){map ? item->keys[0] : item->text, map ? item->items[0] : NULL, item->file, item->line};
   }
   struct compose_options o = {.seed = 5, .epochs = 1, .minibatches = minibatches};
-  return compose_open(case_arena, choices, n->count, &o, out, err);
+  TRY(compose_open(case_arena, choices, n->count, &o, out, err));
+  compose_set_host(*out, &case_host);
+  return 0;
 }
 
 struct case_rollout {
@@ -76,6 +79,92 @@ static CHECK_UNUSED struct step *case_step(const struct case_rollout *rollouts, 
   for (size_t i = 0; i < count; i++) case_add(s, &rollouts[i]);
   CHECK_OK(step_gather(s, &err), &err);
   return s;
+}
+
+/* ---- what the core does for those that need something ------------------------------------------------------------ */
+
+/* Probes of two tokens, half right; every token asked about has -0.5; every second verdict is right. */
+static CHECK_UNUSED int case_answer(void *arg, struct step *s, const struct method_call *who, const struct request *q,
+                                    int32_t count, struct answer *answers, struct error *err)
+{
+  const struct verdict half = {.status = VERDICT_OK, .reward = 0.5, .readable = true, .reason = "given"};
+  static const struct verdict right = {
+      .status = VERDICT_OK, .reward = 1, .correct = true, .readable = true, .reason = "given"};
+  (void)arg;
+  (void)who;
+  for (int32_t i = 0; i < count; i++) {
+    answers[i].segment = -1;
+    answers[i].verdict = &right;
+    if (q[i].kind == REQUEST_SCORE) {
+      float *logp = ARENA_NEW(s->arena, float, (size_t)q[i].id_count, "case", err);
+      for (int32_t k = 0; k < q[i].id_count; k++) logp[k] = -0.5f;
+      answers[i].logp = logp;
+      TRY(tree_add_segment(s->tree, q[i].segment, SEGMENT_FORCED, q[i].id_count, &answers[i].segment, err));
+      TRY(tree_append_ids(s->tree, answers[i].segment, q[i].ids, q[i].id_count, TOKEN_FORCED, err));
+    }
+    if (q[i].kind != REQUEST_GENERATE) continue;
+    int32_t *probes = ARENA_NEW(s->arena, int32_t, (size_t)q[i].count, "case", err);
+    for (int32_t k = 0; k < q[i].count; k++) {
+      const struct group *g = &s->groups[q[i].group];
+      int32_t context = q[i].context >= 0 ? q[i].context : g->context;
+      TRY(step_add_rollout(s, q[i].group, context, 0, 1000 + 100 * i + k, &probes[k], err));
+      struct rollout *r = &s->rollouts[probes[k]];
+      r->kept = false;
+      r->probe = q[i].purpose;
+      TRY(tree_add_segment(s->tree, s->contexts[context].segment, SEGMENT_OWN, 2, &r->leaf, err));
+      TRY(tree_append_ids(s->tree, r->leaf, (const int32_t[]){3, 4}, 2, TOKEN_OWN, err));
+      TRY(step_set_verdict(s, probes[k], &half, err));
+    }
+    answers[i].rollouts = probes;
+  }
+  return 0;
+}
+static const struct method_host case_host = {.answer = case_answer};
+
+/* A number of path token p that no storage order moves. */
+static CHECK_UNUSED double case_number(int32_t p, int32_t salt)
+{
+  return 0.1 * ((p * 7 + salt * 3) % 11) - 0.5;
+}
+
+static CHECK_UNUSED double *case_numbers(const struct step *s, double from, double by, int32_t salt)
+{
+  struct error err = {0};
+  double *x = ARENA_NEW(case_arena, double, (size_t)s->path_count + 1, "case", &err);
+  for (int32_t p = 0; p < s->path_count; p++) x[p] = from + by * case_number(p, salt);
+  return x;
+}
+
+/* Log-probabilities a little beside the record, under the policies that somebody named. */
+static CHECK_UNUSED void case_policy(struct step *s, const char *name, int32_t salt)
+{
+  struct policy_scores *to = &s->scores->of[s->scores->count++];
+  *to = (struct policy_scores){
+      .policy = name, .logp = case_numbers(s, 0, 0.2, salt), .entropy = case_numbers(s, 1, 0.5, salt)};
+  for (int32_t p = 0; p < s->path_count; p++) to->logp[p] += (double)step_record(s, p)->logp;
+}
+
+/* What the scoring passes before `shape` leave: log-probabilities, statistics in (0, 1), values. */
+static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
+{
+  const struct needs *n = compose_needs(set);
+  struct error err = {0};
+  s->scores = ARENA_NEW(case_arena, struct scores, 1, "case", &err);
+  s->scores->of = ARENA_NEW(case_arena, struct policy_scores, 16, "case", &err);
+  case_policy(s, "policy", 0);
+  s->scores->of[0].logp = case_numbers(s, 0, 0, 0);
+  for (int32_t p = 0; p < s->path_count; p++) s->scores->of[0].logp[p] = (double)step_record(s, p)->logp;
+  if (n->flags & NEED_REFERENCE_LOGP) {
+    case_policy(s, "reference", 1);
+    s->reference = s->scores->of[s->scores->count - 1].logp;
+  }
+  if (n->flags & NEED_EMA) case_policy(s, "ema", 2);
+  for (int32_t i = 0; i < n->policy_count; i++) case_policy(s, n->policies[i].name, 3 + i);
+  s->scores->stats = n->token_stats;
+  s->scores->stat_count = n->token_stat_count;
+  s->scores->stat = ARENA_NEW(case_arena, double *, NEEDS_NAMED, "case", &err);
+  for (int32_t i = 0; i < n->token_stat_count; i++) s->scores->stat[i] = case_numbers(s, 0.5, 0.5, i);
+  if (n->flags & NEED_VALUE) s->value = case_numbers(s, 0.3, 0.4, 5);
 }
 
 /* The step's stages up to its first mini-batch. */

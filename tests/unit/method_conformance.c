@@ -22,6 +22,7 @@ static void move(struct minibatch *m)
     m->logp[i] = m->old[i] + 0.05 * ((i * 7) % 5 - 2);
     if (m->entropy) m->entropy[i] = 1 + 0.1 * i;
     if (m->reference) m->reference[i] = m->old[i] - 0.03 * ((i * 3) % 7 - 3);
+    if (m->value) m->value[i] = m->value_old[i] + 0.07 * ((i * 5) % 6 - 2);
   }
 }
 
@@ -35,6 +36,8 @@ static int run(struct composed *set, struct step *s, struct outcome *out, struct
 {
   out->step = s;
   TRY(compose_reward(set, s, err));
+  TRY(step_gather(s, err));
+  case_score(set, s);
   TRY(compose_shape(set, s, err));
   TRY(compose_advantage(set, s, err));
   TRY(compose_weight(set, s, err));
@@ -42,6 +45,7 @@ static int run(struct composed *set, struct step *s, struct outcome *out, struct
   TRY(compose_updates(set, s, &list, err));
   TRY(compose_minibatch(set, s, &list.items[0], 0, 0, case_arena, &out->batch, err));
   move(out->batch);
+  TRY(compose_weight_current(set, out->batch, case_arena, err));
   return compose_objective(set, out->batch, case_arena, &out->loss, err);
 }
 
@@ -143,14 +147,32 @@ static void test_option_bounds(void **state)
 }
 
 /* Equal rewards, all wrong among them, whatever the value: a method that compares rollouts must see exactly nothing.
- * sft compares nothing. */
+ * Not among them: what compares with something else than the other rollouts (sft, remax, a critic, a KL). */
 static void test_equal_rewards(void **state)
 {
   (void)state;
   static const double VALUES[] = {0, 1, 1.4, 0.1, -3.3, 1e-300, 1e300};
-  static const char *const DIALECTS[] = {
-      "", "dialect: verl", "dialect: trl", "dialect: openrlhf", "dialect: rloo", "dialect: dr_grpo"};
-  for (size_t d = 0; d < sizeof DIALECTS / sizeof DIALECTS[0]; d++) {
+  static const char *const COMPARING[][2] = {{"grpo", ""},
+                                             {"grpo", "dialect: verl"},
+                                             {"grpo", "dialect: trl"},
+                                             {"grpo", "dialect: openrlhf"},
+                                             {"grpo", "dialect: rloo"},
+                                             {"grpo", "dialect: dr_grpo"},
+                                             {"grpo", "scale_rewards: batch"},
+                                             {"grpo", "scale_rewards: none"},
+                                             {"gdpo", ""},
+                                             {"gdpo", "dialect: trl"},
+                                             {"gpg", ""},
+                                             {"opo", ""},
+                                             {"passk_training", ""},
+                                             {"passk_training", "estimator: best"},
+                                             {"reinforce", ""},
+                                             {"reinforce_pp", ""},
+                                             {"reinforce_pp", "whiten: openrlhf"},
+                                             {"reinforce_pp_baseline", ""},
+                                             {"rloo", ""},
+                                             {"rloo", "dialect: trl, normalise: true"}};
+  for (size_t d = 0; d < sizeof COMPARING / sizeof COMPARING[0]; d++) {
     for (size_t v = 0; v < sizeof VALUES / sizeof VALUES[0]; v++) {
       struct case_rollout equal[COUNT] = {0};
       struct outcome out;
@@ -158,7 +180,7 @@ static void test_equal_rewards(void **state)
         equal[k] = STEP[k];
         equal[k].reward = VALUES[v];
       }
-      run_default(method_find("grpo"), DIALECTS[d], equal, COUNT, &out);
+      run_default(method_find(COMPARING[d][0]), COMPARING[d][1], equal, COUNT, &out);
       for (int32_t p = 0; p < out.step->path_count; p++) CHECK(out.step->advantage[p] == 0);
       for (int32_t k = 0; k < out.batch->count; k++) CHECK(out.loss.coef[k] == 0);
       CHECK(out.loss.loss == 0);
@@ -247,6 +269,7 @@ static void test_minibatches(void **state)
     for (int32_t k = 0; k < GROUPS; k++) {
       CHECK_OK(compose_minibatch(set, out.step, &list.items[0], 0, k, case_arena, &out.batch, &err), &err);
       move(out.batch);
+      CHECK_OK(compose_weight_current(set, out.batch, case_arena, &err), &err);
       CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
       CHECK(math_is_finite(out.loss.loss));
       tokens += out.batch->count;
@@ -275,8 +298,9 @@ static void check_gradient(const struct method *m, const char *options)
   CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
   int32_t n = out.batch->count;
   CHECK(n <= 64);
-  for (int entropy = 0; entropy < 2; entropy++) {
-    double *x = entropy ? out.batch->entropy : out.batch->logp;
+  for (int which = 0; which < 3; which++) {
+    double *x = which == 0 ? out.batch->logp : which == 1 ? out.batch->entropy : out.batch->value;
+    const double *coef = which == 0 ? out.loss.coef : which == 1 ? out.loss.entropy_coef : out.loss.value_coef;
     if (!x) continue;
     for (int32_t i = 0; i < n; i++) {
       double was = x[i];
@@ -286,7 +310,7 @@ static void check_gradient(const struct method *m, const char *options)
       double down = loss_at(set, out.batch);
       x[i] = was;
       want[i] = (up - down) / (2 * h);
-      got[i] = entropy ? out.loss.entropy_coef[i] : out.loss.coef[i];
+      got[i] = coef[i];
     }
     /* h^2 of the third derivative is 1e-10; the loss of order 1 loses 1e-16 / 1e-5. */
     check_report(check_grad_at(got, want, (size_t)n, 1e-7, 1e-9), options, __FILE__, __LINE__);
@@ -309,6 +333,14 @@ static void test_gradients(void **state)
       "kl_coef: 2, kl_type: k3, entropy_coef: 0.3",
   };
   for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
+  check_gradient(method_find("gpg"), "aggregation: seq_mean_token_mean");
+  check_gradient(method_find("kl_reward"), "");
+  check_gradient(method_find("reinforce"), "gamma: 0.9, aggregation: token_sum");
+  check_gradient(method_find("reinforce_pp"), "");
+  check_gradient(method_find("remax"), "");
+  check_gradient(method_find("rloo"), "dialect: trl");
+  check_gradient(method_find("rloo"), "dialect: trl, clip_low: 0.02, clip_high: 0.02");
+  check_gradient(method_find("rollout_correction"), "level: sequence");
   check_gradient(method_find("sft"), "");
   check_gradient(method_find("sft"), "aggregation: constant, constant: 3");
 }
