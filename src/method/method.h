@@ -74,10 +74,10 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(ENTROPY, 0, 1, "entropy", "entropy of the current policy per trained token (records have the sampler's anyway)") \
   X(REFERENCE_LOGP, 1, 1, "reference_logp", "log-probabilities of own tokens under the reference")                   \
   X(ALWAYS, 2, 1, "always", "groups without advantage are trained too (regularisers, entropy)")                      \
-  X(HIDDEN, 3, 0, "hidden", "hidden states of named layers per token")                                               \
-  X(CURRENT_HIDDEN, 4, 0, "current_hidden", "hidden states under the weights of the mini-batch")                     \
-  X(ROW_TERM, 5, 0, "row_term", "loss terms on whole distributions (entropy, KL, divergences from row_sources)")     \
-  X(SECOND_CONTEXT, 6, 0, "second_context", "the same tokens scored, and trained if wanted, in another context")     \
+  X(HIDDEN, 3, 1, "hidden", "hidden states of named layers per token")                                               \
+  X(CURRENT_HIDDEN, 4, 1, "current_hidden", "hidden states under the weights of the mini-batch")                     \
+  X(ROW_TERM, 5, 1, "row_term", "loss terms on whole distributions (entropy, KL, divergences from row_sources)")     \
+  X(SECOND_CONTEXT, 6, 1, "second_context", "the same tokens scored, and trained if wanted, in another context")     \
   X(EMA, 7, 0, "ema", "a moving average of the weights")                                                             \
   X(POLICY, 8, 0, "policy", "a further named policy, frozen")                                                        \
   X(REPLAY, 9, 1, "replay", "scored rollouts of earlier steps")                                                      \
@@ -86,17 +86,17 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(EMBED, 12, 0, "embed", "text embeddings")                                                                        \
   X(ENVIRONMENT, 13, 0, "environment", "tools, simulated users, games")                                              \
   X(IMAGES, 14, 0, "images", "pictures in prompts")                                                                  \
-  X(PROMPT_LOGP, 15, 0, "prompt_logp", "log-probabilities of the prompt's tokens")                                   \
+  X(PROMPT_LOGP, 15, 1, "prompt_logp", "log-probabilities of the prompt's tokens")                                   \
   X(SPANS, 16, 1, "spans", "text spans such as think and answer")                                                    \
-  X(LAST_STATE, 17, 0, "last_state", "the state at the last token: one row more")                                    \
-  X(TOKEN_STAT, 18, 0, "token_stat", "a named function of the policy's full logits row")                             \
-  X(VALUE, 19, 0, "value", "a value head on the last hidden state with its own optimiser")                           \
-  X(GROUP_P, 20, 0, "group_p", "probabilities of all tokens that the group's rollouts contain")                      \
+  X(LAST_STATE, 17, 1, "last_state", "the state at the last token: one row more")                                    \
+  X(TOKEN_STAT, 18, 1, "token_stat", "a named function of the policy's full logits row")                             \
+  X(VALUE, 19, 1, "value", "a value head on the last hidden state with its own optimiser")                           \
+  X(GROUP_P, 20, 1, "group_p", "probabilities of all tokens that the group's rollouts contain")                      \
   X(FIELDS, 21, 1, "fields", "fields of the problem, checked when data is read")                                     \
   X(HISTORY, 22, 1, "history", "what happened to a problem in earlier steps")                                        \
   X(OTHER_UPDATE, 23, 1, "other_update", "updates of another batch, context or policy")                              \
   X(RESET, 24, 1, "reset", "sets the reference or the optimiser's state anew")                                       \
-  X(SLOT, 25, 0, "slot", "one given token scored, and trained if wanted, behind a rollout's last")                   \
+  X(SLOT, 25, 1, "slot", "one given token scored, and trained if wanted, behind a rollout's last")                   \
   X(SAMPLE_ENTROPY, 26, 1, "sample_entropy", "each row's entropy before its token is drawn: a second pass over logits")
 
 enum {
@@ -402,7 +402,8 @@ struct second {
   void *core;
 };
 /* A context of the group's problem in which the user's last message is `text` (through the chat template), or exactly
- * these tokens (one at least). */
+ * these tokens (one at least). A text longer than rollout.max_prompt_tokens gives no context: *context is -1. A copy of
+ * the rollout that does not fit behind its second context is scored nowhere: NaN. */
 int second_add_text(struct second *out, int32_t group, const char *text, int32_t *context, struct error *err) MUST_USE;
 int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_t count, int32_t *context,
                    struct error *err) MUST_USE;

@@ -14,19 +14,24 @@ const char *token_stat_word(enum token_stat_kind kind)
   return WORDS[kind];
 }
 
-bool scores_resolve_layer(int32_t layers, int32_t layer, int32_t *out)
+bool scores_resolve_layer(int32_t blocks, int32_t layer, int32_t *out)
 {
-  *out = layer < LAYER_LAST ? layers + 1 + layer : layer;
-  return layer <= layers && (layer == LAYER_LAST || *out >= 0);
+  *out = layer < LAYER_LAST ? blocks + 1 + layer : layer;
+  return layer <= blocks && (layer == LAYER_LAST || *out >= 0);
+}
+
+struct policy_scores *scores_find(const struct step *s, const char *policy, bool second)
+{
+  for (int32_t i = 0; s->scores && i < s->scores->count; i++)
+    if (s->scores->of[i].second == second && !strcmp(s->scores->of[i].policy, policy)) return &s->scores->of[i];
+  return NULL;
 }
 
 static const struct policy_scores *find(const struct step *s, const char *policy, bool second)
 {
-  ASSAY_BUG_IF(!s->scores);
-  for (int32_t i = 0; i < s->scores->count; i++)
-    if (s->scores->of[i].second == second && !strcmp(s->scores->of[i].policy, policy)) return &s->scores->of[i];
-  ASSAY_BUG_IF(true); /* not declared */
-  return NULL;
+  const struct policy_scores *found = scores_find(s, policy, second);
+  ASSAY_BUG_IF(!found); /* not declared */
+  return found;
 }
 
 const double *scores_logp(const struct step *s, const char *policy)
@@ -46,23 +51,32 @@ const double *scores_second_logp(const struct step *s, const char *policy)
 
 /* ---- states ----------------------------------------------------------------------------------------------------- */
 
-static const float *state_row(const struct states *states, int32_t layers, int32_t layer, int32_t row)
+const float *states_row(const struct states *states, int32_t layer, int32_t row)
 {
-  int32_t at = 0, wanted;
-  ASSAY_BUG_IF(!scores_resolve_layer(layers, layer, &wanted));
-  while (at < states->layer_count && states->layers[at] != wanted) at++;
+  int32_t at = 0;
+  while (at < states->layer_count && states->layers[at] != layer) at++;
   ASSAY_BUG_IF(at == states->layer_count); /* not declared */
-  return row < 0 ? NULL : states->rows[at] + (size_t)row * (size_t)states->width;
+  size_t number = (size_t)at * (size_t)states->row_count + (size_t)row;
+  return row < 0 ? NULL : states->rows + number * (size_t)states->width;
+}
+
+static const float *state_at(const struct step *s, const struct states *states, int32_t layer, int32_t row)
+{
+  int32_t wanted;
+  ASSAY_BUG_IF(!s->scores || !scores_resolve_layer(s->scores->blocks, layer, &wanted));
+  return states_row(states, wanted, row);
 }
 
 const float *scores_hidden(const struct step *s, int32_t layer, int32_t token)
 {
-  return state_row(&s->scores->states, s->scores->layers, layer, s->scores->before[token]);
+  const struct policy_scores *own = find(s, "policy", false);
+  return state_at(s, &own->states, layer, own->before[token]);
 }
 
 const float *scores_last(const struct step *s, int32_t layer, int32_t rollout)
 {
-  return state_row(&s->scores->states, s->scores->layers, layer, s->scores->last[rollout]);
+  ASSAY_BUG_IF(!s->scores || !s->scores->last);
+  return state_at(s, &s->scores->of[0].states, layer, s->scores->last[rollout]);
 }
 
 const float *scores_state(const struct step *s, int32_t layer, int32_t token)
@@ -74,16 +88,15 @@ const float *scores_state(const struct step *s, int32_t layer, int32_t token)
 
 const float *scores_prompt_hidden(const struct step *s, int32_t layer, int32_t context, int32_t position)
 {
-  const struct scores *c = s->scores;
-  int32_t at = position - c->context_from[context];
-  bool kept = c->context_row[context] >= 0 && at >= 0 && at < c->context_rows[context];
-  return state_row(&c->states, c->layers, layer, kept ? c->context_row[context] + at : -1);
+  ASSAY_BUG_IF(!s->scores || context >= s->scores->prompt_count);
+  const struct prompt_scores *p = &s->scores->prompts[context];
+  int32_t at = position - p->from;
+  return state_at(s, &s->scores->of[0].states, layer, at >= 0 && at < p->rows ? p->row[at] : -1);
 }
 
 const float *minibatch_hidden(const struct minibatch *m, int32_t layer, int32_t i)
 {
-  const struct scores *c = m->step->scores;
-  return state_row(m->hidden, c->layers, layer, m->hidden == &c->states ? c->before[m->token[i]] : i);
+  return state_at(m->step, m->hidden, layer, m->before[i]);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -102,16 +115,16 @@ const double *scores_stat(const struct step *s, enum token_stat_kind kind, doubl
 
 const double *scores_prompt_logp(const struct step *s, int32_t context, int32_t *count)
 {
-  ASSAY_BUG_IF(!s->scores || !s->scores->prompt_logp);
-  *count = s->scores->prompt_count[context];
-  return s->scores->prompt_logp[context];
+  ASSAY_BUG_IF(!s->scores || context >= s->scores->prompt_count);
+  *count = s->scores->prompts[context].logp_count;
+  return s->scores->prompts[context].logp;
 }
 
 const int32_t *scores_group_ids(const struct step *s, int32_t group, int32_t *count)
 {
-  ASSAY_BUG_IF(!s->scores || !s->scores->group_ids);
-  *count = s->scores->group_id_count[group];
-  return s->scores->group_ids[group];
+  ASSAY_BUG_IF(!s->scores || !s->scores->groups);
+  *count = s->scores->groups[group].count;
+  return s->scores->groups[group].ids;
 }
 
 const float *scores_group_p(const struct step *s, int32_t token)
@@ -142,9 +155,8 @@ void scores_move(struct step *s, const int32_t *before)
   for (int32_t i = 0; i < c->count; i++) {
     move(s, before, c->of[i].logp, sizeof(double));
     move(s, before, c->of[i].entropy, sizeof(double));
-    move(s, before, c->of[i].final, (size_t)c->of[i].width * sizeof(float));
+    move(s, before, c->of[i].before, sizeof *c->of[i].before);
   }
-  move(s, before, c->before, sizeof *c->before);
   for (int32_t i = 0; i < c->stat_count; i++) move(s, before, c->stat[i], sizeof(double));
   move(s, before, c->group_p, sizeof *c->group_p);
 }

@@ -59,6 +59,8 @@ int second_add_text(struct second *out, int32_t group, const char *text, int32_t
   const int32_t *ids;
   int32_t count;
   TRY(core->renderer->render(core->renderer->arg, core->step, group, text, &ids, &count, err));
+  *context = -1;
+  if (!count) return 0;
   return second_add_ids(out, group, ids, count, context, err);
 }
 

@@ -5,7 +5,7 @@
  * frozen: no gradient flows back. Numbers that nobody asked for are not there: asking for them is a bug, and says so.
  *
  *     declare:    out->flags |= NEED_HIDDEN; out->hidden_layers[out->hidden_count++] = LAYER_LAST;
- *     advantage:  const float *h = scores_hidden(s, LAYER_LAST, token);   [s->scores->width]
+ *     advantage:  const float *h = scores_hidden(s, LAYER_LAST, token);   [width]
  *
  * Path tokens are numbered as everywhere (step.h). Values are f32 of the compute type unless a double is said.
  */
@@ -44,11 +44,11 @@ struct token_stat {
   double parameter; /* kappa, floor; 0 where it has none */
 };
 
-/* States of some tokens under one policy: row r of `rows` is one state, [layer_count][row_count, width]. */
+/* States of some tokens: row r of `rows` is one state, [layer_count][row_count, width]. */
 struct states {
   int32_t width, layer_count, row_count;
-  const int32_t *layers; /* [layer_count], resolved: 0 .. layers, or LAYER_LAST */
-  float *const *rows;    /* [layer_count] */
+  const int32_t *layers; /* [layer_count], resolved: 0 .. blocks, LAYER_LAST behind them */
+  float *rows;
 };
 
 /* The scores of the path tokens under one policy in the contexts that they are trained in, or in second ones. */
@@ -57,32 +57,34 @@ struct policy_scores {
   bool second;        /* in the second context (struct second) */
   double *logp;       /* [path_count]; NaN where the rollout has no second context */
   double *entropy;    /* [path_count] nats */
-  float *final;       /* [path_count, width of the policy] LM-head inputs, for terms on whole rows; or NULL */
-  int32_t width;
+  struct states states;
+  int32_t *before; /* [path_count] row of states: the state that predicts the token; -1; NULL without states */
 };
 
 struct scores {
-  struct policy_scores *of; /* [count] */
+  struct policy_scores *of; /* [count]; "policy" in the trained contexts first */
   int32_t count;
-  int32_t width, layers;          /* of the policy: hidden size, number of blocks */
-  struct states states;           /* of the policy in the trained contexts */
-  int32_t *before;                /* [path_count] row of states: the state that predicts the token; -1 */
-  int32_t *last;                  /* [rollout_count] row: the state at the last token of the path; -1 */
-  int32_t *context_row;           /* [context_count] row of the first kept state of a context; -1 */
-  int32_t *context_from;          /* [context_count] absolute position of it */
-  int32_t *context_rows;          /* [context_count] how many */
+  int32_t blocks; /* layers of the policy */
+  int32_t *last;  /* [rollout_count] row of of[0]'s states: at the last token of the path; -1 */
+  struct prompt_scores {
+    int32_t *row, from, rows; /* of[0]'s states of absolute positions from .. from+rows-1: [rows] */
+    double *logp;             /* [logp_count] of tokens 1, 2, ... */
+    int32_t logp_count;
+  } * prompts;                    /* [context_count] */
+  int32_t prompt_count;           /* contexts when the passes were made */
   const struct token_stat *stats; /* [stat_count] */
   int32_t stat_count;
-  double **stat;         /* [stat_count][path_count] */
-  double **prompt_logp;  /* [context_count] of tokens 1 .. length-1, or NULL */
-  int32_t *prompt_count; /* [context_count] length - 1 */
-  int32_t **group_ids;   /* [group_count] the group's own ids, ascending */
-  int32_t *group_id_count;
-  float **group_p; /* [path_count][group_id_count] */
-  /* law 1, seen by these passes; the update does not look again */
-  bool checked;
-  int64_t mismatch, mismatch_of, skipped_stale, skipped_context, skipped_imported;
-  char first_mismatch[256];
+  double **stat; /* [stat_count][path_count] */
+  struct group_ids {
+    int32_t *ids; /* [count] ascending */
+    int32_t count;
+  } * groups;      /* [group_count]; NULL without NEED_GROUP_P */
+  float **group_p; /* [path_count][count of its group] */
+  /* Second contexts: rollout r's copy is segment copy[r] of the tree, or -1; its token k is the one at position
+     own[r] + k of the trained path. */
+  int32_t *copy, *own;
+  int32_t *slot; /* [rollout_count] segment with the slot's token, or -1; NULL without NEED_SLOT */
+  bool *checked; /* [rollout_count] law 1 was looked at in these passes */
 };
 
 /* ---- what hooks call (before shape and later) ------------------------------------------------------------------- */
@@ -94,7 +96,7 @@ const double *scores_entropy(const struct step *s, const char *policy);
 /* The same in the second context (NEED_SECOND_CONTEXT). NaN for rollouts without one. */
 const double *scores_second_logp(const struct step *s, const char *policy);
 
-/* NEED_HIDDEN, layer as declared. [scores->width]
+/* NEED_HIDDEN, layer as declared. [width of the policy]
  *   scores_hidden  the state that predicts the token (it stands at the token before)
  *   scores_state   the state at the token, after it was read; the last token of a path has one with NEED_LAST_STATE
  *   scores_last    the state at the last token of a rollout's path (NEED_LAST_STATE)
@@ -122,6 +124,10 @@ const float *scores_group_p(const struct step *s, int32_t token);
  * where each rollout's path tokens began. */
 void scores_move(struct step *s, const int32_t *before);
 /* LAYER as declared to 0 .. layers or LAYER_LAST; false: there is no such layer. */
-bool scores_resolve_layer(int32_t layers, int32_t layer, int32_t *out);
+bool scores_resolve_layer(int32_t blocks, int32_t layer, int32_t *out);
+/* Of a policy, or NULL. */
+struct policy_scores *scores_find(const struct step *s, const char *policy, bool second);
+/* [width] of a resolved layer; NULL for row -1. */
+const float *states_row(const struct states *states, int32_t layer, int32_t row);
 
 #endif

@@ -228,8 +228,9 @@ struct minibatch {
   const double *value_old, *value_target; /* of the step */
   double *second_logp;                    /* current policy in the second context; NaN: none */
   const double *second_old;               /* the step's */
-  const double *slot_logp;                /* [rollout_count] current; NaN: truncated. Old: step->slot_logp */
+  double *slot_logp;                      /* [rollout_count] current; NaN: truncated. Old: step->slot_logp */
   const struct states *hidden;            /* NEED_CURRENT_HIDDEN; minibatch_hidden reads it */
+  const int32_t *before;                  /* [count] rows of it */
 };
 
 /* The state that predicts token i of a mini-batch, under the weights of the mini-batch (NEED_CURRENT_HIDDEN). */

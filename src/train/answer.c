@@ -121,7 +121,7 @@ static int add_scored(struct run *r, struct step *s, const struct trainer *t, co
 static int score(struct run *r, struct step *s, const char *policy, const struct request *requests, int32_t count,
                  struct answer *answers, struct error *err)
 {
-  struct trainer *t = !strcmp(policy, "reference") ? r->reference_trainer : r->trainer;
+  struct trainer *t = policies_find(&r->policies, policy)->scorer;
   struct batch_path *paths = ARENA_NEW(s->arena, struct batch_path, (size_t)count, "scores", err);
   struct batch *b;
   int32_t n;

@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include "compute/backend.h"
+#include "train/score.h"
 
 static void add(struct plan *p, const char *what, size_t bytes)
 {
@@ -22,6 +23,14 @@ static int64_t most_leaves(const struct recipe *r, bool generates)
   return generates ? r->rollout.problems * r->rollout.group * r->rollout.max_attempts : r->train.batch;
 }
 
+enum { WHOLE_ROWS = NEED_ROW_TERM | NEED_TOKEN_STAT | NEED_GROUP_P };
+
+/* Paths that a rollout may have in a training batch: its own, a copy in a second context, a slot. */
+static int paths_of_rollout(const struct needs *n)
+{
+  return n ? 1 + !!(n->flags & NEED_SECOND_CONTEXT) + !!(n->flags & NEED_SLOT) : 1;
+}
+
 /* Options of the generator and the trainers from the knobs as they stand in p. */
 static void set_options(const struct plan_input *in, struct plan *p)
 {
@@ -39,15 +48,16 @@ static void set_options(const struct plan_input *in, struct plan *p)
   p->generate.kv_blocks = generate_blocks(&p->generate, prompt, answer);
   p->train = (struct trainer_options){.micro_rows = p->micro_rows,
                                       .max_path = path,
-                                      .max_leaves = (int)most_leaves(r, in->generates),
+                                      .max_leaves = (int)most_leaves(r, in->generates) * paths_of_rollout(in->needs),
                                       .max_prompt = prompt,
                                       .max_new = answer,
                                       .kv_block = p->kv_block,
                                       .vocab_chunk = p->vocab_chunk,
                                       .recompute = p->recompute,
-                                      .train = true};
+                                      .train = true,
+                                      .rows = in->needs && in->needs->flags & WHOLE_ROWS};
   p->score = p->train;
-  p->score.train = false;
+  p->score.train = p->score.rows = false;
   p->score.recompute = false;
   p->score.micro_rows = BATCH_UNIT_ROWS;
 }
@@ -106,7 +116,7 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->slots = (int)least(rollouts, r->compute.slots ? r->compute.slots : SLOTS);
   p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch : (int)least(MICRO_ROWS, useful_rows(in));
   p->recompute = r->compute.recompute == 1;
-  p->reference = in->needs && (in->needs->flags & NEED_REFERENCE_LOGP);
+  p->reference = in->needs && score_wants(in->needs, "reference");
 }
 
 /* Turns one more knob towards less memory; false where none is left. */

@@ -147,28 +147,6 @@ static int open_engines(struct run *r, struct error *err)
   return 0;
 }
 
-/* A second copy of weights, never trained: the recipe's reference, or the model that the run started from. */
-static int open_reference(struct run *r, struct error *err)
-{
-  struct model_source source;
-  struct model_config config = r->session.config;
-  const char *path = r->recipe->top.reference ? r->recipe->top.reference : r->recipe->top.model;
-  int positions = r->plan.train.max_path;
-  if (!r->plan.reference) return 0;
-  if (!r->recipe->top.reference && r->session.random) {
-    // a start that was drawn from the seed is drawn again
-    TRY(model_create_fixed(r->arena, r->session.device, &config, positions, &r->reference, err));
-    TRY(model_randomise(r->reference, r->session.seed, err));
-  } else {
-    TRY(model_source_open(r->arena, path, &source, &config, err));
-    if (config.vocab != r->session.config.vocab)
-      FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the reference has %d tokens; expected %d as the model has",
-              config.vocab, r->session.config.vocab);
-    TRY(model_load_fixed(r->arena, r->session.device, &source, &config, positions, &r->reference, err));
-  }
-  return trainer_create(r->arena, r->reference, &r->plan.score, &r->reference_trainer, err);
-}
-
 static int restore_blobs(struct run *r, const struct checkpoint *c, const char *folder, struct error *err)
 {
   for (size_t i = 0; i < c->blob_count; i++) {
@@ -288,14 +266,14 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   if (o->replay) {
     TRY(load_weights(r, o, err));
     TRY(collect_open_journal(r, err));
-    return open_reference(r, err);
+    return run_open_policies(r, err);
   }
   TRY(arena_on_reset(a, close_log, NULL, err));
   // a model that cannot be loaded leaves no folder behind, and a run that cannot go on stays as it was
   if (o->resume) TRY(open_folder(r, o, err));
   if (!o->resume && o->folder) TRY(run_folder_check_new(a, o->folder, err));
   TRY(load_weights(r, o, err));
-  TRY(open_reference(r, err));
+  TRY(run_open_policies(r, err));
   if (!o->resume) TRY(open_folder(r, o, err));
   if (!o->sft) TRY(collect_open_journal(r, err));
   TRY(open_ledger(r, o->resume, err));

@@ -48,7 +48,8 @@ struct run {
   struct plan plan;
   struct run_folder *folder;
   struct generator *generator; /* NULL for sft */
-  struct trainer *trainer, *reference_trainer;
+  struct trainer *trainer;
+  struct policies policies; /* who is trained, and who only scores */
   struct verify_queue *verify;
   struct journal *journal; /* verdicts of outside kinds, written down before use; NULL: sft */
   struct verifier_set *verifiers;
@@ -82,6 +83,11 @@ int run_step(struct run *r, struct error *err) MUST_USE;
    until the next step. */
 int run_sample(struct run *r, struct step **out, struct error *err) MUST_USE;
 double run_learning_rate(const struct recipe *r, int64_t step);
+
+/* score_run.c: what needs put into a gathered step. */
+int run_score(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* All policies but the trained one, the value head and the readers of rows; r->trainer exists. */
+int run_open_policies(struct run *r, struct error *err) MUST_USE;
 
 /* collect.c, verdicts.c: problems, prompts, rollouts, verdicts (wave.h has the parts). */
 int collect_problems(struct run *r, struct step *s, bool *ended, struct error *err) MUST_USE;

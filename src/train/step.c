@@ -67,6 +67,9 @@ int run_sample(struct run *r, struct step **out, struct error *err)
   // one number a rollout, then credit per token
   TRY(step_gather(s, err));
   TRY(collect_score_twins(r, s, err));
+
+  // what methods need beside the tokens: one scoring pass a policy and context
+  TRY(run_score(r, s, err));
   TRY(compose_shape(r->methods, s, err));
   TRY(compose_advantage(r->methods, s, err));
   return compose_weight(r->methods, s, err);
@@ -88,7 +91,7 @@ int run_step(struct run *r, struct error *err)
                                                        .clip_norm = r->recipe->train.clip_norm}};
   double train_start = clock_seconds();
   r->trainer->counts = (struct trainer_counts){0};
-  TRY(update_step(r->methods, s, r->trainer, r->reference_trainer, &options, &result, err));
+  TRY(update_step(r->methods, s, &r->policies, &options, &result, err));
   metrics_set(&r->metrics, "lr", options.lr);
   metrics_set(&r->metrics, "seconds/train", clock_seconds() - train_start);
 

@@ -9,7 +9,7 @@
 #define ASSAY_TRAIN_UPDATE_H
 
 #include "method/compose.h"
-#include "train/trainer.h"
+#include "train/policies.h"
 
 struct update_result {
   int64_t mismatch, mismatch_of;                            /* tokens whose logp differs in a bit; tokens compared */
@@ -26,9 +26,9 @@ struct update_options {
   double lr;
 };
 
-/* reference: scores under the reference's weights, NULL where no method needs them. A mismatch is counted, not an
-   error: the caller writes the step's metrics first and stops then (ERROR_LAW). */
-int update_step(struct composed *methods, struct step *s, struct trainer *policy, struct trainer *reference,
-                const struct update_options *o, struct update_result *out, struct error *err) MUST_USE;
+/* p->law: what the step's scoring passes saw of law 1 already (score.h). A mismatch is counted, not an error: the
+   caller writes the step's metrics first and stops then (ERROR_LAW). */
+int update_step(struct composed *methods, struct step *s, struct policies *p, const struct update_options *o,
+                struct update_result *out, struct error *err) MUST_USE;
 
 #endif

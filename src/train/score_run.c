@@ -1,0 +1,106 @@
+/* The run's side of needs: policies that only score, and the step's scoring passes. */
+#include <string.h>
+
+#include "train/run.h"
+#include "train/score.h"
+
+/* ---- policies --------------------------------------------------------------------------------------------------- */
+
+/* Weights that are never trained, and a trainer that scores with them. */
+static int add_frozen(struct run *r, const char *name, struct model *m, struct error *err)
+{
+  struct trainer *t;
+  TRY(trainer_create(r->arena, m, &r->plan.score, &t, err));
+  policies_add(&r->policies, name, t);
+  return 0;
+}
+
+static int load_frozen(struct run *r, const char *name, const char *path, struct model **out, struct error *err)
+{
+  struct model_source source;
+  struct model_config config;
+  TRY(model_source_open(r->arena, path, &source, &config, err));
+  if (config.vocab != r->session.config.vocab)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the %s has %d tokens; expected %d as the model has", name,
+            config.vocab, r->session.config.vocab);
+  return model_load_fixed(r->arena, r->session.device, &source, &config, r->plan.train.max_path, out, err);
+}
+
+/* A second copy of weights: the recipe's reference, or the model that the run started from. */
+static int open_reference(struct run *r, struct error *err)
+{
+  const char *path = r->recipe->top.reference ? r->recipe->top.reference : r->recipe->top.model;
+  if (!r->plan.reference) return 0;
+  if (!r->recipe->top.reference && r->session.random) {
+    // a start that was drawn from the seed is drawn again
+    TRY(model_create_fixed(r->arena, r->session.device, &r->session.config, r->plan.train.max_path, &r->reference,
+                           err));
+    TRY(model_randomise(r->reference, r->session.seed, err));
+  } else {
+    TRY(load_frozen(r, "reference", path, &r->reference, err));
+  }
+  return add_frozen(r, "reference", r->reference, err);
+}
+
+int run_open_policies(struct run *r, struct error *err)
+{
+  const struct needs *n = compose_needs(r->methods);
+  policies_start(&r->policies, r->trainer);
+  TRY(open_reference(r, err));
+  for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++) {
+    struct model *m;
+    TRY(load_frozen(r, n->policies[i].name, n->policies[i].path, &m, err));
+    TRY(add_frozen(r, n->policies[i].name, m, err));
+  }
+  return policies_open(&r->policies, r->arena, n, err);
+}
+
+/* ---- scoring ---------------------------------------------------------------------------------------------------- */
+
+/* The problem's conversation with another last message of the user. */
+static json_t *other_messages(const json_t *messages, const char *text)
+{
+  json_t *copy = json_deep_copy(messages);
+  for (size_t i = json_array_size(copy); i-- > 0;) {
+    json_t *message = json_array_get(copy, i);
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (!role || strcmp(role, "user")) continue;
+    if (json_object_set_new(message, "content", json_string(text))) break;
+    return copy;
+  }
+  json_decref(copy);
+  return NULL;
+}
+
+/* The ids of a group's problem with another text for the user; none where they are longer than prompts may be. */
+static int render(void *arg, const struct step *s, int32_t group, const char *text, const int32_t **ids, int32_t *count,
+                  struct error *err)
+{
+  struct run *r = arg;
+  struct token_list list = {0};
+  struct problem p = *s->groups[group].problem;
+  json_t *messages = p.messages ? other_messages(p.messages, text) : NULL;
+  if (p.messages && !messages)
+    FAIL_AT(err, ERROR_INPUT, p.source, p.line, "messages",
+            "found no message of the user to put a second context in its place; expected one, of valid UTF-8");
+  p.prompt = messages ? NULL : text;
+  p.messages = messages;
+  int rc = session_problem_ids(&r->session, &p, r->template_variables, &list, err);
+  *count = 0;
+  if (!rc && (int64_t)list.count <= r->recipe->rollout.max_prompt_tokens) {
+    int32_t *copy = ARENA_NEW(s->arena, int32_t, list.count, "second contexts", err);
+    if (!copy) rc = err->code;
+    if (!rc && list.count) memcpy(copy, list.ids, list.count * sizeof *copy);
+    *ids = copy;
+    *count = (int32_t)list.count;
+  }
+  token_list_free(&list);
+  json_decref(messages);
+  return rc;
+}
+
+int run_score(struct run *r, struct step *s, struct error *err)
+{
+  struct second_renderer renderer = {.arg = r, .render = render};
+  return score_step(r->methods, s, &r->policies, &renderer, err);
+}
