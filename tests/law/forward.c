@@ -314,6 +314,60 @@ static void test_trees_are_their_sequences(void **state)
   }
 }
 
+/* ---- a model that is never trained ------------------------------------------------------------ */
+
+/* Bytes of all weights, with their handles. */
+static size_t weight_bytes(void)
+{
+  struct memory_tag tags[256];
+  size_t bytes = 0, n = memory_report(tags, 256);
+  CHECK(n <= 256);
+  for (size_t i = 0; i < n; i++)
+    if (!strncmp(tags[i].tag, "weights", 7)) bytes += tags[i].bytes;
+  return bytes;
+}
+
+/* A second model of the same weights, in an arena of its own; returns the bytes that its weights took. */
+static size_t open_second(struct decoder_rig *rig, bool fixed, struct decoder_rig *out)
+{
+  struct error err = {0};
+  size_t before = weight_bytes();
+  const struct model_config *c = &rig->model->config;
+  *out = (struct decoder_rig){.arena = arena_create("second", 0, &err), .device = rig->device};
+  CHECK(out->arena != NULL);
+  CHECK_OK((fixed ? model_create_fixed : model_create)(out->arena, rig->device, c, c->max_positions, &out->model, &err),
+           &err);
+  rig_fill(out->model, 5);
+  return weight_bytes() - before;
+}
+
+/* It takes the bytes that the planner counts, and gives the same bits as one that is. */
+static void test_a_fixed_model_is_the_same(void **state)
+{
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++) {
+    struct decoder_rig rig, second;
+    struct forest f;
+    double want[2][LONG], got[2][LONG];
+    const struct model_config *c = &variants[v].config;
+    CHECK(rig_open(&rig, "cpu", NULL, 1, c));
+    forest_open(&f, rig.arena, 16);
+    random_branch(&f, -1, LONG, c->vocab, 3);
+    score_in_pieces(&rig, &f, LONG, want[0], want[1]);
+    size_t whole = open_second(&rig, false, &second);
+    arena_destroy(second.arena);
+    size_t fixed = open_second(&rig, true, &second);
+    CHECK_INT(whole - fixed,
+              model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, rig_type) - model_fixed_bytes(c, rig_type));
+    CHECK((whole > fixed) == (rig_type == COMPUTE_BF16));
+    score_in_pieces(&second, &f, LONG, got[0], got[1]);
+    CHECK_BITS(got[0] + 1, want[0] + 1, (LONG - 1) * sizeof(double));
+    CHECK_BITS(got[1], want[1], (LONG - 1) * sizeof(double));
+    arena_destroy(second.arena);
+    rig_close(&rig);
+  }
+}
+
 /* ---- and the checks above can fail ----------------------------------------------------------- */
 
 static void test_a_flipped_bit_is_seen(void **state)
@@ -395,8 +449,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sampler_is_scorer_is_trainer), cmocka_unit_test(test_prefill_in_pieces),
-      cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_trees_are_their_sequences),
-      cmocka_unit_test(test_a_flipped_bit_is_seen)};
+      cmocka_unit_test(test_no_knob_moves_a_bit),          cmocka_unit_test(test_trees_are_their_sequences),
+      cmocka_unit_test(test_a_fixed_model_is_the_same),    cmocka_unit_test(test_a_flipped_bit_is_seen)};
   const struct CMUnitTest both[] = {cmocka_unit_test(test_gradients_are_near_those_of_f32)};
   int failed = 0;
   for (rig_type = COMPUTE_F32; rig_type <= COMPUTE_BF16; rig_type++)

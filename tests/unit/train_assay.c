@@ -106,6 +106,32 @@ static void score_answers(struct assay_session *s, const struct assay_prompt *p,
   }
 }
 
+/* In bf16 as in f32 the scorer gives the sampler's bits; they are not those of f32; and there are no other types. */
+static void test_compute_types(void **state)
+{
+  (void)state;
+  static const char *const types[] = {"f32", "bf16"};
+  static const int32_t ids[] = {18, 11, 19, 29};
+  struct assay_prompt given = {.ids = ids, .count = 4};
+  struct assay_sampling o = {.temperature = 0.8, .max_new_tokens = 12, .seed = 11};
+  struct answered answers[2];
+  for (int i = 0; i < 2; i++) {
+    struct assay_session *s;
+    struct assay_engine *e;
+    struct assay_engine_options options = {.threads = 1, .seed = 3, .compute = types[i]};
+    OK(assay_engine_open(model, &options, &e, &error));
+    OK(assay_session_open(e, NULL, &s, &error));
+    ask(s, &given, &o, &answers[i]);
+    score_answers(s, &given, &answers[i], 0.8);
+    assay_session_close(s);
+    assay_engine_close(e);
+  }
+  CHECK(memcmp(&answers[0], &answers[1], sizeof answers[0]) != 0);
+  struct assay_engine *e;
+  FAILS(assay_engine_open(model, &(struct assay_engine_options){.compute = "f16"}, &e, &error), ASSAY_INPUT,
+        "expected f32 or bf16");
+}
+
 static void test_generate_and_score(void **state)
 {
   (void)state;
@@ -449,6 +475,7 @@ static int teardown(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_engine),
+                                     cmocka_unit_test(test_compute_types),
                                      cmocka_unit_test(test_generate_and_score),
                                      cmocka_unit_test(test_stop_and_greedy),
                                      cmocka_unit_test(test_session_refuses),
