@@ -146,10 +146,13 @@ static int schedule(struct calc_case *c, struct error *err)
   enum canon_schedule s;
   struct canon_shape shape;
   TRY(schedule_of(c, &s, &shape, err));
+  const json_t *given = json_object_get(c->args, "steps");
+  size_t n = given ? json_array_size(given) : sizeof STEPS / sizeof *STEPS;
   json_t *steps = json_array(), *kappa = json_array();
-  for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
-    json_array_append_new(steps, json_integer(STEPS[i]));
-    json_array_append_new(kappa, calc_number(canon_kappa(s, STEPS[i], 0, &shape)));
+  for (size_t i = 0; i < n; i++) {
+    int64_t step = given ? json_integer_value(json_array_get(given, i)) : STEPS[i];
+    json_array_append_new(steps, json_integer(step));
+    json_array_append_new(kappa, calc_number(canon_kappa(s, step, 0, &shape)));
   }
   json_object_set_new(c->outputs, "step", steps);
   json_object_set_new(c->outputs, "kappa", kappa);

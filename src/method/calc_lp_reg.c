@@ -193,7 +193,10 @@ static int worked(struct calc_case *c, struct error *err)
     FAIL_AT(err, ERROR_INPUT, c->file, 0, "token", "found token %d of %d; expected one of both distributions", own, n);
   double *z = x, *logq = x + n, *logp = logq + n, *q = logp + n, *kl_dz = q + n, *k3_dz = kl_dz + n;
   for (int32_t v = 0; v < n; v++) z[v] = math_log(old.rows[0].at[v]);
-  (void)proxy_filter(z, n, &rule, logq);
+  struct proxy f = proxy_filter(z, n, &rule, logq);
+  calc_put(c->outputs, "tau", f.tau);
+  calc_put(c->outputs, "kept_mass", f.mass);
+  calc_put(c->outputs, "kept", f.kept);
   for (int on = 1; on >= 0; on--) {
     for (int32_t v = 0; v < n; v++) z[v] = math_log(on ? old.rows[0].at[v] : new.rows[0].at[v]);
     softmax_log(z, n, 1, logp);

@@ -114,12 +114,13 @@ int thr_weigh(const struct thr_group *g, const struct thr_rule *rule, struct are
   *out = (struct thr_result){.tau = __builtin_nan(""), .kept = n};
   out->score = ARENA_NEW(a, double, (size_t)n + 1, "thr", err);
   out->factor = ARENA_NEW(a, double, (size_t)n + 1, "thr", err);
-  out->matrix = ARENA_NEW(a, double, 2 * columns * d + 1, "thr", err);
-  double *error = ARENA_NEW(a, double, columns + d + 1, "thr", err);
-  if (!out->score || !out->factor || !out->matrix || !error) return err->code;
+  if (!out->score || !out->factor) return err->code;
   for (int32_t t = 0; t < n; t++) out->factor[t] = 1;
   out->weighed = is_mixed(g, &right);
   if (!out->weighed) return 0;
+  out->matrix = ARENA_NEW(a, double, 2 * columns * d + 1, "thr", err);
+  double *error = ARENA_NEW(a, double, columns + d + 1, "thr", err);
+  if (!out->matrix || !error) return err->code;
   set_scores(g, rule, out, error, error + columns);
   out->tau = threshold_of(g, out->score, rule->beta);
   out->eta = 2 * math_abs(0.5 - (double)right / g->responses);

@@ -6,15 +6,15 @@
 #include <stdint.h>
 
 struct vector_rows {
-  const float *f32; /* [count][width], or NULL */
-  const double *f64;
+  const float *const *f32; /* [count] where each row is, or NULL */
+  const double *f64;       /* [count][width] */
   int32_t width;
 };
 
 /* Row i in *out, [width]. */
 static inline void vector_row(const struct vector_rows *v, int64_t i, double *out)
 {
-  for (int32_t k = 0; k < v->width; k++) out[k] = v->f32 ? (double)v->f32[i * v->width + k] : v->f64[i * v->width + k];
+  for (int32_t k = 0; k < v->width; k++) out[k] = v->f32 ? (double)v->f32[i][k] : v->f64[i * v->width + k];
 }
 
 #endif
