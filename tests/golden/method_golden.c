@@ -140,6 +140,66 @@ static void kl_credit_row(const struct row *row)
   check_all(s->advantage, want, tokens);
 }
 
+/* Rewards on the last tokens and the critic's values, rollouts by "|": advantages and returns of the tokens. */
+static void gae_row(const struct row *row)
+{
+  double reward[MOST], value[MOST], want[MOST], returns[MOST];
+  int cuts[MOST], rows, tokens = numbers(row->field[3], value, cuts, &rows);
+  struct case_rollout rollouts[MOST] = {0};
+  struct composed *set = open_with(table_method, row->field[1]);
+  struct error err = {0};
+  CHECK_INT(numbers(row->field[2], reward, NULL, NULL), rows);
+  CHECK_INT(numbers(row->field[4], want, NULL, NULL), tokens);
+  CHECK_INT(numbers(row->field[5], returns, NULL, NULL), tokens);
+  for (int i = 0; i < rows; i++) rollouts[i] = (struct case_rollout){0, i, reward[i], cuts[i] - (i ? cuts[i - 1] : 0)};
+  struct step *s = case_step(rollouts, (size_t)rows, NULL);
+  case_score(set, s);
+  memcpy(s->value, value, (size_t)tokens * sizeof *value);
+  CHECK_OK(compose_shape(set, s, &err), &err);
+  CHECK_OK(compose_advantage(set, s, &err), &err);
+  check_all(s->advantage, want, tokens);
+  check_all(s->value_target, returns, tokens);
+}
+
+/* One token's value now, before, and return: the critic's loss and its derivative. */
+static void value_row(const struct row *row)
+{
+  double in[MOST], want[MOST];
+  struct error err = {0};
+  struct composed_loss loss;
+  CHECK_INT(numbers(row->field[2], in, NULL, NULL), 3);
+  CHECK_INT(numbers(row->field[3], want, NULL, NULL), 2);
+  struct composed *set = open_with(table_method, row->field[1]);
+  struct step *s = case_step(&(struct case_rollout){0, 0, 0, 1}, 1, NULL);
+  s->value = case_numbers(s, in[1], 0, 0);
+  s->value_target = case_numbers(s, in[2], 0, 0);
+  struct minibatch *m = case_minibatch(set, s, &err);
+  m->value[0] = in[0];
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  CHECK_CLOSE(loss.regulariser_loss, want[0], SHEET, "the sheet's digits");
+  CHECK_CLOSE(loss.value_coef[0], want[1], SHEET, "the sheet's digits");
+}
+
+/* Rewards, lengths, then pi of each token and sum_v pi_v^2 before it: one number a token. */
+static void token_baseline_row(const struct row *row)
+{
+  double pi[MOST], want[MOST], squared[MOST];
+  int n;
+  struct composed *set = open_with(table_method, row->field[1]);
+  struct error err = {0};
+  struct step *s = groups_of(row->field[2], row->field[3], &n);
+  CHECK_INT(numbers(row->field[4], pi, NULL, NULL), s->path_count);
+  CHECK_INT(numbers(row->field[5], squared, NULL, NULL), s->path_count);
+  CHECK_INT(numbers(row->field[6], want, NULL, NULL), s->path_count);
+  for (int32_t p = 0; p < s->path_count; p++)
+    s->tree->segments[s->path[p].segment].tokens[s->path[p].index].logp = (float)math_log(pi[p]);
+  case_score(set, s);
+  memcpy(s->scores->stat[0], squared, (size_t)s->path_count * sizeof *squared);
+  CHECK_OK(compose_shape(set, s, &err), &err);
+  CHECK_OK(compose_advantage(set, s, &err), &err);
+  check_all(s->advantage, want, s->path_count);
+}
+
 static void controller_row(const struct row *row)
 {
   double in[MOST], want[MOST];
@@ -276,10 +336,11 @@ static void sft_row(const struct row *row)
 static const struct {
   const char *kind;
   void (*check)(const struct row *row);
-} KINDS[] = {{"advantage", advantage_row},  {"loss", loss_row},       {"kl", kl_row},
-             {"aggregate", aggregate_row},  {"sft", sft_row},         {"credit", credit_row},
-             {"kl_credit", kl_credit_row},  {"weights", weights_row}, {"response", response_row},
-             {"controller", controller_row}};
+} KINDS[] = {{"advantage", advantage_row},          {"loss", loss_row},       {"kl", kl_row},
+             {"aggregate", aggregate_row},          {"sft", sft_row},         {"credit", credit_row},
+             {"kl_credit", kl_credit_row},          {"weights", weights_row}, {"response", response_row},
+             {"controller", controller_row},        {"gae", gae_row},         {"value", value_row},
+             {"token_baseline", token_baseline_row}};
 
 static int read_table(const char *path)
 {

@@ -335,6 +335,9 @@ static void test_gradients(void **state)
   for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
   check_gradient(method_find("gpg"), "aggregation: seq_mean_token_mean");
   check_gradient(method_find("kl_reward"), "");
+  check_gradient(method_find("optimal_token_baseline"), "");
+  check_gradient(method_find("ppo"), "");
+  check_gradient(method_find("ppo"), "value_clip: 0.05, value_aggregation: seq_mean_token_mean");
   check_gradient(method_find("reinforce"), "gamma: 0.9, aggregation: token_sum");
   check_gradient(method_find("reinforce_pp"), "");
   check_gradient(method_find("remax"), "");
