@@ -121,6 +121,9 @@ static int add_scored(struct run *r, struct step *s, const struct trainer *t, co
 static int score(struct run *r, struct step *s, const char *policy, const struct request *requests, int32_t count,
                  struct answer *answers, struct error *err)
 {
+  bool wanted = false;
+  for (int32_t i = 0; i < count; i++) wanted = wanted || is_score(&requests[i], policy);
+  if (!wanted) return 0; /* and there may be no such policy */
   struct trainer *t = policies_find(&r->policies, policy)->scorer;
   struct batch_path *paths = ARENA_NEW(s->arena, struct batch_path, (size_t)count, "scores", err);
   struct batch *b;

@@ -371,29 +371,58 @@ static int read_table(const char *path)
   }
 }
 
-/* Every method of the registry has its golden rows. */
+/* The tables of this form; losses.c and calc_golden.c read the others. */
+static const char *const TABLES[] = {"gdpo",
+                                     "gpg",
+                                     "grpo",
+                                     "kl_reward",
+                                     "opo",
+                                     "optimal_token_baseline",
+                                     "passk_training",
+                                     "ppo",
+                                     "reinforce",
+                                     "reinforce_pp",
+                                     "reinforce_pp_baseline",
+                                     "remax",
+                                     "rloo",
+                                     "rollout_correction",
+                                     "sft"};
+enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
+
 static void test_tables(void **state)
 {
   (void)state;
   int rows = 0;
-  CHECK(method_count() >= 2);
-  for (size_t i = 0; i < method_count(); i++) {
+  for (int i = 0; i < TABLE_COUNT; i++) {
     char path[512];
-    table_method = method_at(i)->name;
+    table_method = TABLES[i];
+    CHECK(method_find(table_method) != NULL);
     snprintf(path, sizeof path, ASSAY_SOURCE_DIR "/tests/golden/%s.tsv", table_method);
-    CHECK(file_exists(path));
     int own = read_table(path);
     CHECK(own >= 3);
     rows += own;
   }
-  print_message("%d rows of %d methods\n", rows, (int)method_count());
+  print_message("%d rows of %d methods\n", rows, (int)TABLE_COUNT);
+}
+
+/* Every method of the registry has its golden rows. */
+static void test_all_have_tables(void **state)
+{
+  (void)state;
+  CHECK(method_count() >= TABLE_COUNT);
+  for (size_t i = 0; i < method_count(); i++) {
+    char path[512];
+    snprintf(path, sizeof path, ASSAY_SOURCE_DIR "/tests/golden/%s.tsv", method_at(i)->name);
+    if (!file_exists(path)) print_message("%s is not there\n", path);
+    CHECK(file_exists(path));
+  }
 }
 
 int main(void)
 {
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables), cmocka_unit_test(test_all_have_tables)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
