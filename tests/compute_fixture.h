@@ -13,9 +13,9 @@
 
 #define U32 0x1p-24 /* unit roundoff of f32 */
 
-enum { RIG_THINGS = 512, ISA_COUNT = 3 };
+enum { RIG_THINGS = 512, ISA_COUNT = 4 };
 
-static const char *const isa_names[ISA_COUNT] = {"ref", "avx2", "avx512"};
+static const char *const isa_names[ISA_COUNT] = {"ref", "avx2", "avx512", "amx"};
 
 struct rig {
   struct device *d;

@@ -111,7 +111,7 @@ static void bench_head(struct bench *t)
   TIME("head_score 64 rows", work, "GFLOP/s",
        t->ops->head_score(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, t->b, t->c));
   TIME("head_backward 64 rows", 3 * work, "GFLOP/s",
-       t->ops->head_backward(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, coef, NULL, t->b));
+       t->ops->head_backward(t->d, t->head, 1, &h, t->a, chunk, t->e, t->small, coef, NULL, NULL, t->b));
   for (int filters = 0; filters < 3; filters++) {
     static const char *const names[] = {"head_sample 64 rows", "head_sample 64 rows, top_p 0.9",
                                         "head_sample 64 rows, top_k 20, top_p 0.8"};

@@ -52,7 +52,7 @@ static void read_proc(const char *path, const char *name, char *out, size_t size
 
 static void tell_processor(struct doctor *d)
 {
-  static const char *const known[] = {"ref", "avx2", "avx512"};
+  static const char *const known[] = {"ref", "avx2", "avx512", "amx"};
   char model[256], found[320];
   read_proc("/proc/cpuinfo", "model name", model, sizeof model);
   snprintf(found, sizeof found, "%s, %d cores for this process", model, cores_available());

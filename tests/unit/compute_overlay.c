@@ -567,9 +567,40 @@ static void test_avx512(void **state)
   compare_isa("avx512", COMPUTE_BF16);
 }
 
+static void test_amx(void **state)
+{
+  (void)state;
+  compare_isa("amx", COMPUTE_F32);
+  compare_isa("amx", COMPUTE_BF16);
+}
+
+/* AMX's products with the tiles in plain C, over AVX-512: they run where there is no AMX. */
+static void test_amx_model(void **state)
+{
+  (void)state;
+  struct device *reference = open_device("ref", 1, COMPUTE_BF16), *d = open_device("avx512", 2, COMPUTE_BF16);
+  float *want = allocate(OUT_MAX), *got = allocate(OUT_MAX);
+  hand = allocate(OUT_MAX);
+  if (d) {
+    ops_overlay_bf16_model(&d->ops);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+      for (uint64_t seed = 0; seed < CASES_EACH; seed++)
+        if (!strncmp(cases[i].name, "gemm", 4) || !strcmp(cases[i].name, "head"))
+          compare_case(reference, d, i, seed, want, got);
+  } else {
+    print_message("avx512: not on this machine, nothing compared\n");
+  }
+  device_close(d);
+  device_close(reference);
+  memory_free(want);
+  memory_free(got);
+  memory_free(hand);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2),
-                                     cmocka_unit_test(test_avx512)};
+                                     cmocka_unit_test(test_avx512), cmocka_unit_test(test_amx),
+                                     cmocka_unit_test(test_amx_model)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

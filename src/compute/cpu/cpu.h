@@ -111,6 +111,9 @@ void ops_overlay_avx512(struct backend_ops *ops);
 void ops_fill_bf16(struct backend_ops *ops);
 void ops_overlay_bf16_avx2(struct backend_ops *ops);
 void ops_overlay_bf16_avx512(struct backend_ops *ops);
+void ops_overlay_bf16_amx(struct backend_ops *ops);
+void ops_overlay_bf16_model(struct backend_ops *ops); /* amx with its tiles in plain C, for tests */
+bool amx_permitted(void);                             /* asks the kernel */
 
 /* bf16/weight.c: rows first .. first+count-1 (first a multiple of 16) of the copy, from the master. */
 void weight_round(struct weight *w, size_t first, size_t count);

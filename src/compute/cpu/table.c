@@ -20,6 +20,7 @@ static const struct isa isas[] = {
 #if defined(__x86_64__)
     {"avx2", {ops_overlay_avx2, ops_overlay_bf16_avx2}},
     {"avx512", {ops_overlay_avx512, ops_overlay_bf16_avx512}},
+    {"amx", {NULL, ops_overlay_bf16_amx}}, /* f32 is avx512's */
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
@@ -28,10 +29,11 @@ static bool isa_available(int i)
 {
   if (i == 0) return true;
 #if defined(__x86_64__)
-  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (i == 1) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  bool here = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (i >= 2)
+    here = here && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return here && (i < 3 || amx_permitted());
 #else
   return false;
 #endif
@@ -55,11 +57,12 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
     if (strcmp(name, isas[i].name)) continue;
     if (!isa_available(i))
       FAIL_AT(err, ERROR_RESOURCE, NULL, 0, origin,
-              "found instruction set %s, which this processor does not have; write auto", name);
+              "found instruction set %s, which this processor (or its kernel) does not have; write auto", name);
     *chosen = i;
     return 0;
   }
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, ref, avx2 or avx512", name);
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, ref, avx2, avx512 or amx",
+          name);
 }
 
 static void ops_fill(struct device *d, bool real64, int chosen)
@@ -68,7 +71,8 @@ static void ops_fill(struct device *d, bool real64, int chosen)
     ops_fill_ref64(&d->ops);
     return;
   }
-  for (int i = 0; i <= chosen; i++) isas[i].fill[COMPUTE_F32](&d->ops);
+  for (int i = 0; i <= chosen; i++)
+    if (isas[i].fill[COMPUTE_F32]) isas[i].fill[COMPUTE_F32](&d->ops);
   d->adamw_f32 = d->ops.adamw;
   for (int i = 0; d->type == COMPUTE_BF16 && i <= chosen; i++) isas[i].fill[COMPUTE_BF16](&d->ops);
 }

@@ -1,6 +1,6 @@
 /* compute/cpu/simd/gemm_bf16: gemm, gemm_dx and gemm_dw of compute type bf16. The nest is gemm.inc.h's: a grid of cells
  * over the outputs, in a cell blocks of rows and of depth, in these groups of panels over all rows. What a group does
- * is gemm_words.inc.h's (multiply-adds) or gemm_amx.inc.h's (tiles), which a file includes before this one.
+ * is gemm_words.inc.h's (multiply-adds) or amx/gemm_tiles.inc.h's (tiles), which a file includes before this one.
  *
  *             rows (packed)      depth     panels (words)
  *   gemm      rows of x          K         panels of W's copy, streamed as they are
@@ -105,6 +105,7 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
   const size_t k_all = block_round(c->k);
+  PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS);
@@ -118,6 +119,7 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
       }
     }
   }
+  PRODUCT_END();
 }
 
 static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
@@ -159,7 +161,7 @@ static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, si
   for (size_t p = cell->panel; p < cell->panel_end; p += 2) {
     b_pack_turned(cell->b, c->w, n, depth, p);
     for (size_t i = 0, group; i < 2 && p + i < cell->panel_end; i += group) {
-      group = size_min(group_size(size_min(cell->panel_end - p, 2) - i, WIDE_ROWS + 1, false), 2);
+      group = group_size(size_min(cell->panel_end - p, 2) - i, rows, false);
       const struct words_tile t = {.b = cell->b + i * PANEL,
                                    .b_step = B_PAIR,
                                    .b_panel = PANEL,
@@ -178,6 +180,7 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
   const size_t n_all = block_round(c->n);
+  PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS),
@@ -190,6 +193,7 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
       }
     }
   }
+  PRODUCT_END();
 }
 
 static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
@@ -261,6 +265,7 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
   const size_t m_all = block_round(c->m);
+  PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
     /* A frozen weight has no gradient; its bias may. */
@@ -276,6 +281,7 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
     }
     if (c->bias_grad && cell.row == 0) gemm_dw_bias(c, &cell);
   }
+  PRODUCT_END();
 }
 
 static void gemm_dw_run(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x)

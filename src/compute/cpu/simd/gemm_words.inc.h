@@ -31,6 +31,9 @@ enum {
   A_ALONE = A_FLOATS - WORD_STRIDE,    /* deepest single row */
 };
 
+#define PRODUCT_BEGIN()
+#define PRODUCT_END()
+
 /* Rows of a packed block of STEPS. */
 static size_t a_rows_of_steps(size_t depth)
 {
