@@ -28,11 +28,12 @@ struct rig {
 };
 
 /* false where this machine lacks the instruction set. */
-static inline bool rig_open(struct rig *rig, const char *kind, const char *isa, int threads)
+static inline bool rig_open_type(struct rig *rig, const char *kind, const char *isa, int threads,
+                                 enum compute_type type)
 {
   struct error err = {0};
   memset(rig, 0, sizeof *rig);
-  struct device_options options = {.kind = kind, .isa = isa, .threads = threads};
+  struct device_options options = {.kind = kind, .isa = isa, .threads = threads, .type = type};
   int rc = device_open(&options, &rig->d, &err);
   if (rc == ERROR_RESOURCE && strstr(err.message, "instruction set")) return false;
   CHECK_OK(rc, &err);
@@ -40,6 +41,11 @@ static inline bool rig_open(struct rig *rig, const char *kind, const char *isa, 
   rig->arena = arena_create("compute test", 0, &err);
   CHECK(rig->arena != NULL);
   return true;
+}
+
+static inline bool rig_open(struct rig *rig, const char *kind, const char *isa, int threads)
+{
+  return rig_open_type(rig, kind, isa, threads, COMPUTE_F32);
 }
 
 static inline void rig_close(struct rig *rig)
