@@ -78,8 +78,8 @@ enum method_rule { RULE_CHAIN, RULE_ADD, RULE_OWNER, RULE_PRODUCT, RULE_SUM, RUL
   X(CURRENT_HIDDEN, 4, 1, "current_hidden", "hidden states under the weights of the mini-batch")                     \
   X(ROW_TERM, 5, 1, "row_term", "loss terms on whole distributions (entropy, KL, divergences from row_sources)")     \
   X(SECOND_CONTEXT, 6, 1, "second_context", "the same tokens scored, and trained if wanted, in another context")     \
-  X(EMA, 7, 0, "ema", "a moving average of the weights")                                                             \
-  X(POLICY, 8, 0, "policy", "a further named policy, frozen")                                                        \
+  X(EMA, 7, 1, "ema", "a moving average of the weights")                                                             \
+  X(POLICY, 8, 1, "policy", "a further named policy, frozen")                                                        \
   X(REPLAY, 9, 1, "replay", "scored rollouts of earlier steps")                                                      \
   X(GENERATE, 10, 1, "generate", "generation beside the rollouts (probes, second passes)")                           \
   X(JUDGE, 11, 1, "judge", "a second verdict")                                                                       \

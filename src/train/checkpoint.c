@@ -74,6 +74,17 @@ static int put_meta(struct file_writer *w, const struct checkpoint *c, struct er
   return rc;
 }
 
+/* Other weights are sections "weights ema/NAME". */
+static int put_weights(struct arena *a, struct file_writer *w, const struct checkpoint_weights *other,
+                       struct error *err)
+{
+  char *what = arena_printf(a, "checkpoint", err, "weights %s/", other->name);
+  if (!what) return err->code;
+  for (size_t i = 0; i < other->model->weight_count; i++)
+    TRY(put_part(a, w, other->model->weights[i], WEIGHT_MASTER, what, err));
+  return 0;
+}
+
 static int write_state(struct arena *a, const char *path, const struct model *m, const struct checkpoint *c,
                        bool masters, struct error *err)
 {
@@ -86,6 +97,7 @@ static int write_state(struct arena *a, const char *path, const struct model *m,
     TRY(put_part(a, w, m->weights[i], WEIGHT_MOMENT1, "moment1", err));
     TRY(put_part(a, w, m->weights[i], WEIGHT_MOMENT2, "moment2", err));
   }
+  for (size_t i = 0; i < c->weights_count; i++) TRY(put_weights(a, w, &c->weights[i], err));
   for (size_t i = 0; i < c->blob_count; i++) {
     TRY(put_section(w, c->blobs[i].name, c->blobs[i].size, err));
     TRY(file_writer_write(w, c->blobs[i].bytes, c->blobs[i].size, err));
@@ -365,7 +377,7 @@ int checkpoint_load(struct arena *a, const char *folder, const char *identity, s
     TRY(next_section(a, &c, &s, err));
     TRY(read_part(a, &s, path, m, &known, err));
     parts += known;
-    if (known) continue;
+    if (known || !strncmp(s.name, "weights ", 8)) continue;
     if (!strcmp(s.name, "meta"))
       TRY(read_meta(a, &s, path, out, err));
     else
@@ -379,5 +391,34 @@ int checkpoint_load(struct arena *a, const char *folder, const char *identity, s
     FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
             "belongs to a run with another recipe (%.12s..., here %.12s...); expected a checkpoint of this run",
             out->identity, identity);
+  return 0;
+}
+
+int checkpoint_load_weights(struct arena *a, const char *folder, const char *name, struct model *m, bool *found,
+                            struct error *err)
+{
+  struct file_map map;
+  char *path = path_join(a, folder, "state.bin", err),
+       *prefix = arena_printf(a, "checkpoint", err, "weights %s/ ", name);
+  *found = false;
+  if (!path || !prefix) return err->code;
+  TRY(file_map(a, path, &map, err));
+  struct cursor c = cursor_over(map.bytes, map.size, path);
+  const uint8_t *magic;
+  TRY(cursor_bytes(&c, sizeof MAGIC, &magic, "the magic number", err));
+  while (cursor_left(&c)) {
+    struct section s;
+    TRY(next_section(a, &c, &s, err));
+    if (strncmp(s.name, prefix, strlen(prefix))) continue;
+    struct weight *w = model_find(m, s.name + strlen(prefix));
+    if (!w || s.size != (uint64_t)weight_rows(w) * weight_cols(w) * sizeof(float))
+      FAIL_AT(err, ERROR_INPUT, path, 0, s.name,
+              "found %" PRIu64
+              " bytes of a weight that the model has not in this "
+              "shape; expected the weights of this run; take another checkpoint",
+              s.size);
+    TRY(write_rows(a, s.bytes, w, WEIGHT_MASTER, err));
+    *found = true;
+  }
   return 0;
 }

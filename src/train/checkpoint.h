@@ -26,6 +26,12 @@ struct checkpoint {
   char identity[65]; /* SHA-256 of the recipe's unchangeable part: which run this belongs to */
   struct checkpoint_blob *blobs;
   size_t blob_count;
+  /* saving: other weights that a resume needs, by name ("ema") */
+  struct checkpoint_weights {
+    const char *name;
+    const struct model *model;
+  } weights[4];
+  size_t weights_count;
 };
 
 /* Writes run/checkpoints/STEP. state_hash: [65]. A full disk leaves the checkpoints before it as they were. */
@@ -42,6 +48,10 @@ int checkpoint_last(struct arena *a, const char *run, const char **folder, int64
    ERROR_INPUT. */
 int checkpoint_load(struct arena *a, const char *folder, const char *identity, struct model *m, struct checkpoint *out,
                     struct error *err) MUST_USE;
+/* Puts the other weights of this name into a model of the same shape; *found says whether there are any. After
+ * checkpoint_load, which has looked at the checksums. */
+int checkpoint_load_weights(struct arena *a, const char *folder, const char *name, struct model *m, bool *found,
+                            struct error *err) MUST_USE;
 /* SHA-256 of folder/state.bin. */
 int checkpoint_state_hash(struct arena *a, const char *folder, char hex[65], struct error *err) MUST_USE;
 

@@ -23,6 +23,53 @@ struct named_policy *policies_find(struct policies *p, const char *name)
   return NULL;
 }
 
+/* ---- weights ---------------------------------------------------------------------------------------------------- */
+
+enum { BLEND_REALS = 1 << 18 }; /* rows are moved through buffers of about this size */
+
+static int blend_weight(struct arena *a, const struct weight *from, struct weight *to, double rate, struct error *err)
+{
+  struct arena_mark mark = arena_mark(a);
+  size_t rows = weight_rows(to), cols = weight_cols(to), step = BLEND_REALS / cols ? BLEND_REALS / cols : 1;
+  double *x = ARENA_NEW(a, double, step *cols, "weights", err), *y = ARENA_NEW(a, double, step *cols, "weights", err);
+  if (!x || !y) return err->code;
+  for (size_t r = 0; r < rows; r += step) {
+    size_t n = rows - r < step ? rows - r : step;
+    weight_read(from, WEIGHT_MASTER, r, n, x, HOST_F64);
+    if (rate < 1) {
+      weight_read(to, WEIGHT_MASTER, r, n, y, HOST_F64);
+      for (size_t i = 0; i < n * cols; i++) x[i] = y[i] + rate * (x[i] - y[i]);
+    }
+    weight_write(to, WEIGHT_MASTER, r, n, x, HOST_F64);
+  }
+  arena_release(a, mark);
+  return 0;
+}
+
+int policies_blend(struct arena *a, const struct model *from, struct model *to, double rate, struct error *err)
+{
+  ASSAY_BUG_IF(from->weight_count != to->weight_count);
+  for (size_t i = 0; i < to->weight_count; i++) TRY(blend_weight(a, from->weights[i], to->weights[i], rate, err));
+  return 0;
+}
+
+int policies_forget(struct arena *a, struct trainer *t, struct error *err)
+{
+  for (size_t i = 0; i < t->trained->weight_count; i++) {
+    struct arena_mark mark = arena_mark(a);
+    struct weight *w = t->trained->weights[i];
+    double *zero = ARENA_NEW(a, double, weight_cols(w), "weights", err);
+    if (!zero) return err->code;
+    for (size_t r = 0; r < weight_rows(w); r++) {
+      weight_write(w, WEIGHT_MOMENT1, r, 1, zero, HOST_F64);
+      weight_write(w, WEIGHT_MOMENT2, r, 1, zero, HOST_F64);
+    }
+    arena_release(a, mark);
+  }
+  t->updates = 0;
+  return 0;
+}
+
 /* ---- rows from states ------------------------------------------------------------------------------------------- */
 
 static void reader_close(void *arg)

@@ -42,6 +42,11 @@ struct named_policy *policies_find(struct policies *p, const char *name); /* a n
 
 /* After all policies are there: the value head and the readers that the needs ask for. */
 int policies_open(struct policies *p, struct arena *a, const struct needs *n, struct error *err) MUST_USE;
+/* to = to + rate (from - to), in f64 and rounded once; rate 1 copies. Both of one configuration. */
+int policies_blend(struct arena *a, const struct model *from, struct model *to, double rate,
+                   struct error *err) MUST_USE;
+/* AdamW's moments to zero, its count of updates too. */
+int policies_forget(struct arena *a, struct trainer *t, struct error *err) MUST_USE;
 size_t row_reader_bytes(const struct model_config *c, size_t real_size);
 /* Reads rows: hidden[i] NULL leaves row i as it is. */
 int row_reader_read(struct row_reader *r, const float *const *hidden, int32_t count, double temperature,

@@ -158,9 +158,12 @@ static int restore_blobs(struct run *r, const struct checkpoint *c, const char *
     else if (!strcmp(b->name, "best") && b->size == sizeof(double) + sizeof(int64_t)) {
       memcpy(&r->best, b->bytes, sizeof r->best);
       memcpy(&r->best_step, (const char *)b->bytes + sizeof(double), sizeof r->best_step);
+    } else if (!strcmp(b->name, "value")) {
+      r->value = *b;  // the head is made later
     } else {
       FAIL_AT(err, ERROR_INPUT, folder, 0, b->name,
-              "found an unknown part of %zu bytes in state.bin; expected methods, history, best; was it written by a "
+              "found an unknown part of %zu bytes in state.bin; expected methods, history, best, value; was it written "
+              "by a "
               "newer program?",
               b->size);
     }
@@ -187,6 +190,7 @@ static int load_weights(struct run *r, const struct run_options *o, struct error
   TRY(open_engines(r, err));
   TRY(checkpoint_load(r->arena, folder, r->identity, r->session.model, &c, err));
   TRY(restore_blobs(r, &c, folder, err));
+  r->resumed_from = folder;
   r->step = r->last_saved = c.step;
   r->trainer->updates = c.updates;
   r->trainer->weight_version = c.weight_version;
@@ -422,22 +426,27 @@ static int save_best_link(struct run *r, struct error *err)
 static int save_now(struct run *r, struct error *err)
 {
   double start = clock_seconds();
-  struct text methods = {0}, history = {0};
+  struct text methods = {0}, history = {0}, value = {0};
   char best[sizeof(double) + sizeof(int64_t)];
   memcpy(best, &r->best, sizeof r->best);
   memcpy(best + sizeof(double), &r->best_step, sizeof r->best_step);
   int rc = compose_save(r->methods, &methods, err);
   history_save(r->history, &history);
   if (!rc) rc = text_finish(&history, err);
+  if (r->policies.value) value_save(r->policies.value, &value);
+  if (!rc) rc = text_finish(&value, err);
   struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size},
                                     {"history", history.bytes ? history.bytes : "", history.size},
-                                    {"best", best, sizeof best}};
+                                    {"best", best, sizeof best},
+                                    {"value", value.bytes ? value.bytes : "", value.size}};
   struct checkpoint c = {.step = r->step,
                          .updates = r->trainer->updates,
                          .weight_version = r->trainer->weight_version,
                          .data_position = (int64_t)stream_position(r->stream),
                          .blobs = blobs,
-                         .blob_count = 3};
+                         .blob_count = r->policies.value ? 4 : 3};
+  if (r->ema) c.weights[c.weights_count++] = (struct checkpoint_weights){"ema", r->ema};
+  if (r->reference_moved) c.weights[c.weights_count++] = (struct checkpoint_weights){"reference", r->reference};
   memcpy(c.identity, r->identity, sizeof c.identity);
   static const enum save_type types[] = {[RECIPE_F32] = SAVE_F32, [RECIPE_BF16] = SAVE_BF16, [RECIPE_F16] = SAVE_F16};
   arena_reset(r->step_arena);
@@ -446,6 +455,7 @@ static int save_now(struct run *r, struct error *err)
                          types[r->recipe->save.type], r->state_hash, err);
   text_free(&methods);
   text_free(&history);
+  text_free(&value);
   TRY(rc);
   TRY(model_hash(r->session.model, r->weights_hash, err));
   r->last_saved = r->step;

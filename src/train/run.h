@@ -49,7 +49,11 @@ struct run {
   struct run_folder *folder;
   struct generator *generator; /* NULL for sft */
   struct trainer *trainer;
-  struct policies policies; /* who is trained, and who only scores */
+  struct policies policies;     /* who is trained, and who only scores */
+  struct model *ema;            /* NULL: no method keeps a moving average */
+  bool reference_moved;         /* a method set the reference anew: checkpoints have it */
+  const char *resumed_from;     /* checkpoint, or NULL */
+  struct checkpoint_blob value; /* the value head's state there */
   struct verify_queue *verify;
   struct journal *journal; /* verdicts of outside kinds, written down before use; NULL: sft */
   struct verifier_set *verifiers;
@@ -86,6 +90,8 @@ double run_learning_rate(const struct recipe *r, int64_t step);
 
 /* score_run.c: what needs put into a gathered step. */
 int run_score(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* After a step's updates: the moving average follows; what observing methods want set anew. */
+int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err) MUST_USE;
 /* All policies but the trained one, the value head and the readers of rows; r->trainer exists. */
 int run_open_policies(struct run *r, struct error *err) MUST_USE;
 

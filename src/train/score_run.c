@@ -39,7 +39,19 @@ static int open_reference(struct run *r, struct error *err)
   } else {
     TRY(load_frozen(r, "reference", path, &r->reference, err));
   }
+  if (r->resumed_from)
+    TRY(checkpoint_load_weights(r->arena, r->resumed_from, "reference", r->reference, &r->reference_moved, err));
   return add_frozen(r, "reference", r->reference, err);
+}
+
+/* It begins as the policy, or goes on from the checkpoint. */
+static int open_ema(struct run *r, struct error *err)
+{
+  bool found = false;
+  TRY(model_create(r->arena, r->session.device, &r->session.config, r->plan.train.max_path, &r->ema, err));
+  if (r->resumed_from) TRY(checkpoint_load_weights(r->arena, r->resumed_from, "ema", r->ema, &found, err));
+  if (!found) TRY(policies_blend(r->arena, r->session.model, r->ema, 1, err));
+  return add_frozen(r, "ema", r->ema, err);
 }
 
 int run_open_policies(struct run *r, struct error *err)
@@ -47,12 +59,26 @@ int run_open_policies(struct run *r, struct error *err)
   const struct needs *n = compose_needs(r->methods);
   policies_start(&r->policies, r->trainer);
   TRY(open_reference(r, err));
+  if (n->flags & NEED_EMA) TRY(open_ema(r, err));
   for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++) {
     struct model *m;
     TRY(load_frozen(r, n->policies[i].name, n->policies[i].path, &m, err));
     TRY(add_frozen(r, n->policies[i].name, m, err));
   }
-  return policies_open(&r->policies, r->arena, n, err);
+  TRY(policies_open(&r->policies, r->arena, n, err));
+  return r->policies.value && r->value.bytes ? value_load(r->policies.value, r->value.bytes, r->value.size, err) : 0;
+}
+
+int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err)
+{
+  const struct needs *n = compose_needs(r->methods);
+  struct arena *a = r->step_arena;
+  if (r->ema && updated) TRY(policies_blend(a, r->session.model, r->ema, n->ema_rate, err));
+  if (seen->reset_reference && r->reference) {
+    TRY(policies_blend(a, r->session.model, r->reference, 1, err));
+    r->reference_moved = true;
+  }
+  return seen->reset_optimiser ? policies_forget(a, r->trainer, err) : 0;
 }
 
 /* ---- scoring ---------------------------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ static int close_step(struct run *r, struct step *s, const struct update_result 
                              .grad_norm = u->grad_norm,
                              .solved = metrics_get(&r->metrics, "solved")};
   TRY(compose_observe(r->methods, s, &seen, err));
+  TRY(run_move_policies(r, &seen, u->updates > 0, err));
   if (r->recipe->kind == RECIPE_TRAIN && r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL)
     TRY(report_rollouts(r, s, err));
   return 0;
