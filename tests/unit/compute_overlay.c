@@ -147,7 +147,7 @@ static void case_gemm(struct device *d, struct source *s, struct result *r)
 
 static void case_gemm_dx(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 300), n = source_size(s, 900), k = source_size(s, 1500);
+  size_t m = source_size(s, 300), n = source_size(s, 900), k = source_size(s, 720);
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k);
   struct view dy = make_buffer(d, s, m * n), dx = make_buffer(d, s, m * k);
   device_ops(d)->gemm_dx(d, w, (int32_t)m, dy, dx, source_below(s, 2));
@@ -158,7 +158,7 @@ static void case_gemm_dx(struct device *d, struct source *s, struct result *r)
 
 static void case_gemm_dw(struct device *d, struct source *s, struct result *r)
 {
-  size_t m = source_size(s, 900), n = source_size(s, 1500), k = source_size(s, 300);
+  size_t m = source_size(s, 900), n = source_size(s, 720), k = source_size(s, 300);
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, n, k), *b = make_weight(d, s, WEIGHT_VECTOR, n, 1);
   struct view dy = make_buffer(d, s, m * n), x = make_buffer(d, s, m * k);
   device_ops(d)->gemm_dw(d, w, source_below(s, 2) ? b : NULL, (int32_t)m, dy, x);
@@ -304,16 +304,16 @@ static void case_reduce(struct device *d, struct source *s, struct result *r)
 
 /* ---- attention ---- */
 
-enum { RUNS = 3, TABLE = 600, POSITIONS = 300 };
+enum { RUNS = 3, MEMBERS = 9, TABLE = 600, POSITIONS = 300 };
 
 /* Some paths of their own storage blocks, each with one run at its end; all positions before it are written first. */
 struct scene {
   struct kv_shape kv;
   struct attention_shape shape;
   struct rows rows, history;
-  struct rows_run run[RUNS], past[RUNS];
+  struct rows_run run[MEMBERS], past[MEMBERS];
   struct rows_span span[2 * RUNS];
-  int32_t blocks[RUNS * TABLE], position[RUNS * POSITIONS], past_position[RUNS * POSITIONS], slots;
+  int32_t blocks[MEMBERS * TABLE], position[MEMBERS * POSITIONS], past_position[MEMBERS * POSITIONS], slots;
 };
 
 static void scene_path(struct scene *c, struct source *s, int i, int32_t *next_block)
@@ -330,16 +330,36 @@ static void scene_path(struct scene *c, struct source *s, int i, int32_t *next_b
   c->slots += all;
 }
 
-static void scene_make(struct scene *c, struct source *s)
+/* A path whose only new row is its last, behind `shared` positions that it has in common with the first path, which is
+ * all of that one's history. */
+static void scene_member(struct scene *c, struct source *s, int i, int32_t shared, int32_t *next_block)
+{
+  int32_t own = 1 + (int32_t)source_below(s, 80), all = shared + own;
+  for (int32_t b = 0; b * c->kv.block < all; b++)
+    c->blocks[i * TABLE + b] = i > 0 && (b + 1) * c->kv.block <= shared ? c->blocks[b] : (*next_block)++;
+  c->run[i] = (struct rows_run){c->rows.count, 1, all - 1, i * TABLE, 0, 0};
+  c->position[c->rows.count++] = all - 1;
+  int32_t from = i > 0 ? shared / c->kv.block * c->kv.block : 0;
+  c->past[i] = (struct rows_run){c->history.count, all - from, from, i * TABLE, 0, 0};
+  for (int32_t p = from; p < all; p++) c->past_position[c->history.count++] = p;
+}
+
+static void scene_make(struct scene *c, struct source *s, bool members)
 {
   static const int dims[] = {16, 64, 64, 80, 8, 6, 128}, groups[] = {1, 3, 2, 4, 7, 15};
-  int32_t next = 0, runs = 1 + (int32_t)source_below(s, RUNS);
+  int32_t next = 0, runs = 1 + (int32_t)source_below(s, members ? MEMBERS : RUNS), shared;
   memset(c, 0, sizeof *c);
   c->kv.layers = 2;
   c->kv.heads = 1 + (int)source_below(s, 3);
   c->kv.head_dim = dims[source_below(s, sizeof dims / sizeof dims[0])];
   c->kv.block = 2 << source_below(s, 7);
-  for (int i = 0; i < runs; i++) scene_path(c, s, i, &next);
+  shared = (int32_t)source_below(s, 200);
+  for (int i = 0; i < runs; i++) {
+    if (members)
+      scene_member(c, s, i, shared, &next);
+    else
+      scene_path(c, s, i, &next);
+  }
   c->kv.blocks = next;
   c->shape.kv_heads = c->kv.heads;
   c->shape.heads = c->kv.heads * groups[source_below(s, sizeof groups / sizeof groups[0])];
@@ -373,7 +393,7 @@ static struct kv *scene_kv(const struct scene *c, struct device *d, struct sourc
 static void case_attention(struct device *d, struct source *s, struct result *r)
 {
   static struct scene c;
-  scene_make(&c, s);
+  scene_make(&c, s, false);
   struct kv *kv = scene_kv(&c, d, s, r);
   size_t pairs = (size_t)c.rows.count * (size_t)c.shape.heads, n = pairs * (size_t)c.shape.head_dim;
   size_t slots = (size_t)(c.slots * c.kv.heads * c.kv.head_dim);
@@ -389,6 +409,21 @@ static void case_attention(struct device *d, struct source *s, struct result *r)
   take_buffer(d, grad.dv, slots, r);
   drop_buffer(q);
   drop_buffer(dout);
+  kv_destroy(kv);
+}
+
+/* One row each of paths with a common beginning, as in decoding. */
+static void case_attention_members(struct device *d, struct source *s, struct result *r)
+{
+  static struct scene c;
+  scene_make(&c, s, true);
+  struct kv *kv = scene_kv(&c, d, s, r);
+  size_t pairs = (size_t)c.rows.count * (size_t)c.shape.heads, n = pairs * (size_t)c.shape.head_dim;
+  struct view q = make_buffer(d, s, n), o = make_buffer(d, s, n), stat = make_buffer(d, s, 2 * pairs);
+  device_ops(d)->attention(d, &c.shape, kv, 1, &c.rows, q, o, stat);
+  take_buffer(d, o, n, r);
+  take_buffer(d, stat, 2 * pairs, r);
+  drop_buffer(q);
   kv_destroy(kv);
 }
 
@@ -492,6 +527,7 @@ static const struct {
     {"adamw", case_adamw},
     {"reduce", case_reduce},
     {"attention", case_attention},
+    {"attention of members", case_attention_members},
     {"head", case_head},
     {"head_sample", case_head_sample},
     {"head_top", case_head_top},

@@ -1,7 +1,8 @@
 /* compute/cpu/simd/attention: attention over paths, forward and backward, over tile.inc.h.
  *
- * A unit of work is a few (row, head) pairs that share a run and a KV head: the query heads of one decoded row, or of
- * some neighbouring rows of a longer run. Keys go by in blocks of KEY_BLOCK by absolute position. Scores have lanes
+ * A unit of work is a few (row, head) pairs that share a KV head: the query heads of some neighbouring rows, of one run
+ * or, in decoding, of runs of one row each. Keys go by in blocks of KEY_BLOCK by absolute position; a block that all
+ * rows of a unit have in common (a prompt's, under its rollouts) is read once for all of them. Scores have lanes
  * across keys, straight from the [D][block] layout of K; outputs lanes across D, from the rows of V. What a pair does
  * not see differs only at the ends of its range, so a block that every pair sees alike is one tile, and the others are
  * walked pair by pair.
@@ -17,7 +18,7 @@
 #include <string.h>
 #include "compute/cpu/ref/path.h"
 
-enum { A_DEPTH = 384, TILE_AHEAD = false };
+enum { A_DEPTH = 384, TILE_AHEAD = true, TILE_AHEAD_C = false };
 #include "compute/cpu/simd/tile.inc.h"
 
 TILE_TABLE(ROWS)
@@ -38,11 +39,15 @@ static void tile_lone_KEYS(const struct tile *t)
 }
 
 /* A tile over `panels` panels 16 floats apart in b and c. lone: the form's tile of one row and LONE_PANELS panels, or
- * NULL. */
+ * NULL. t.ahead: how far from b lies what is fetched meanwhile. */
 static void tile_across(struct tile t, const struct tile_table *table, tile_fn *lone, size_t rows, size_t panels)
 {
+  const uintptr_t distance = t.ahead;
   t.b_panel = t.c_panel = t.lanes = PANEL;
+  t.ahead_step = t.b_step * sizeof(float);
+  t.ahead_panel = PANEL * sizeof(float);
   while (panels > 0) {
+    t.ahead = (uintptr_t)t.b + distance;
     const size_t group = rows == 1 && lone && panels >= LONE_PANELS ? LONE_PANELS
                          : panels >= TILE_PANELS                    ? TILE_PANELS
                                                                     : 1;
@@ -58,12 +63,13 @@ static void tile_across(struct tile t, const struct tile_table *table, tile_fn *
 
 /* ---- units of work ---- */
 
-/* Pairs of one unit: rows row .. row+rows-1 of the run, query heads head .. head+heads-1 of KV head kv_head; pair i is
- * row + i / heads, head + i % heads. */
+/* Pairs of one unit: rows row .. row+rows-1, query heads head .. head+heads-1 of KV head kv_head; pair i is
+ * row + i / heads, head + i % heads. The rows belong to one run, or each to a run of its own, from `run` on. */
 struct unit {
   const struct rows_run *run;
   int32_t row, rows;
   int kv_head, head, heads;
+  bool apart;
 };
 
 struct attention_call {
@@ -90,6 +96,7 @@ static size_t pair_at(const struct attention_call *c, const struct unit *u, size
 }
 static int32_t pair_position(const struct unit *u, size_t i)
 {
+  if (u->apart) return u->run[i / (size_t)u->heads].position;
   return u->run->position + (u->row - u->run->row) + (int32_t)(i / (size_t)u->heads);
 }
 
@@ -102,10 +109,25 @@ static void units_of_run(const struct attention_call *c, const struct rows_run *
   for (int32_t row = 0; row < run->count; row += rows)
     for (int head = 0; head < group; head += heads, ++*count) {
       if (*count % c->items != item) continue;
-      const struct unit u = {run,     run->row + row,         row + rows < run->count ? rows : run->count - row,
-                             kv_head, kv_head * group + head, head + heads < group ? heads : group - head};
+      const struct unit u = {.run = run,
+                             .row = run->row + row,
+                             .rows = row + rows < run->count ? rows : run->count - row,
+                             .kv_head = kv_head,
+                             .head = kv_head * group + head,
+                             .heads = head + heads < group ? heads : group - head};
       fn(c, &u, scratch);
     }
+}
+
+/* The unit of row i alone. */
+static struct unit unit_member(const struct unit *u, int32_t i)
+{
+  struct unit one = *u;
+  one.run = u->run + i;
+  one.row = u->row + i;
+  one.rows = 1;
+  one.apart = false;
+  return one;
 }
 
 /* ---- keys and values of a block ---- */
@@ -171,7 +193,7 @@ static void pack_pairs(const struct attention_call *c, const struct unit *u, con
 
 /* scores[i][0 ..] = chain over D of pair i's vector and 16 or 32 columns of b ([D], b_step apart). */
 static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const float *b, size_t b_step, size_t width,
-                          float *scores)
+                          float *scores, uintptr_t ahead)
 {
   for (size_t i = 0; i < pairs; i += TILE_ROWS) {
     const struct tile t = {.a = packed + i * A_STRIDE,
@@ -179,7 +201,8 @@ static void pairs_by_keys(const float *packed, size_t pairs, size_t dim, const f
                            .c = scores + i * KEY_BLOCK,
                            .b_step = b_step,
                            .c_row = KEY_BLOCK,
-                           .depth = dim};
+                           .depth = dim,
+                           .ahead = ahead};
     tile_across(t, &tiles_ROWS, NULL, size_min(TILE_ROWS, pairs - i), width / PANEL);
   }
 }
@@ -194,6 +217,7 @@ struct forward {
   struct seen seen[TILE_ROWS];
   float e[TILE_ROWS * KEY_BLOCK]; /* scores, then weights: the form PAIRS */
   float q[TILE_ROWS * A_STRIDE], o[TILE_ROWS * DIM_MAX], copy[2 * KEY_BLOCK * DIM_MAX];
+  uintptr_t key_ahead, value_ahead; /* how far from this block's keys and values the next one's are */
 };
 _Static_assert(sizeof(struct forward) <= 512 * 1024 && (int)TILE_ROWS <= (int)PANEL, "fits in a thread's scratch");
 
@@ -239,13 +263,13 @@ static void forward_weights(struct forward *w, size_t i, size_t dim)
   for (size_t d = 0; d < dim; d += 16) f16_store(o + d, f16_mul(f16_load(o + d), f16_set(f)));
 }
 
-/* The softmax step of all pairs of a unit: in phases, so that the pairs' chains of instructions overlap. */
-static void forward_softmax(struct forward *w, size_t pairs, float scale, size_t dim)
+/* The softmax step of pairs first .. end-1: in phases, so that the pairs' chains of instructions overlap. */
+static void forward_softmax(struct forward *w, size_t first, size_t end, float scale, size_t dim)
 {
-  for (size_t i = 0; i < pairs; i++)
+  for (size_t i = first; i < end; i++)
     if (w->seen[i].from < w->seen[i].end) forward_largest(w, i, f16_set(scale));
   f16_store(w->f, f16_exp(f16_sub(f16_load(w->m), f16_load(w->next))));
-  for (size_t i = 0; i < pairs; i++)
+  for (size_t i = first; i < end; i++)
     if (w->seen[i].from < w->seen[i].end) forward_weights(w, i, dim);
 }
 
@@ -261,7 +285,8 @@ static void forward_values(const struct attention_call *c, struct forward *w, si
                          .b_step = c->dim,
                          .c_row = c->dim,
                          .depth = (size_t)(range.end - range.from),
-                         .load = true};
+                         .load = true,
+                         .ahead = w->value_ahead};
   tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
 }
 
@@ -296,32 +321,94 @@ static void forward_piece(const struct attention_call *c, struct forward *w, siz
   }
 }
 
-/* One block of keys, for all pairs of a unit. low .. high: what some pair sees. */
-static void forward_block(const struct attention_call *c, const struct unit *u, struct forward *w, int32_t start,
-                          int32_t low, int32_t high)
+/* One block of keys, for the pairs of u, which are pairs first .. of w. low .. high: what some pair sees. */
+static void forward_block(const struct attention_call *c, const struct unit *u, struct forward *w, size_t first,
+                          int32_t start, int32_t low, int32_t high)
 {
-  const size_t pairs = unit_pairs(u);
+  size_t end = first + unit_pairs(u);
   const int32_t width = piece_width(c->kv);
   struct piece piece[KEY_BLOCK / PANEL] = {0};
   for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) {
     if (start + at > high || start + at + width <= low) continue;
     piece[i] = piece_load(c, u, start + at, low, high, w->copy + (size_t)i * 2 * PANEL * c->dim);
-    pairs_by_keys(w->q, pairs, c->dim, piece[i].key, piece[i].key_step, (size_t)width, w->e + at);
+    pairs_by_keys(w->q + first * A_STRIDE, end - first, c->dim, piece[i].key, piece[i].key_step, (size_t)width,
+                  w->e + first * KEY_BLOCK + at, w->key_ahead);
   }
-  for (size_t i = 0; i < pairs; i++) w->seen[i] = seen_of(c, w->position[i], start);
-  forward_softmax(w, pairs, c->scale, c->dim);
+  for (size_t i = first; i < end; i++) w->seen[i] = seen_of(c, w->position[i], start);
+  forward_softmax(w, first, end, c->scale, c->dim);
   /* The pairs that see some of the block follow each other, for a run's positions ascend. */
-  size_t first = 0, end = pairs;
   while (first < end && w->seen[first].from >= w->seen[first].end) first++;
   while (end > first && w->seen[end - 1].from >= w->seen[end - 1].end) end--;
   for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) forward_piece(c, w, first, end, at, width, &piece[i]);
+}
+
+/* While the block at `start` of u is worked on, the one at next_start of `next` is fetched, where both are pieces. */
+static void forward_look_ahead(const struct attention_call *c, struct forward *w, const struct unit *u, int32_t start,
+                               const struct unit *next, int32_t next_start)
+{
+  w->key_ahead = w->value_ahead = 0;
+  if (c->kv->shape.block < KEY_BLOCK) return;
+  const struct piece here = piece_load(c, u, start, 0, 0, NULL), there = piece_load(c, next, next_start, 0, 0, NULL);
+  w->key_ahead = (uintptr_t)there.key - (uintptr_t)here.key;
+  w->value_ahead = (uintptr_t)there.value - (uintptr_t)here.value;
+}
+
+/* Every row of the unit sees the whole block, in the same storage. */
+static bool block_is_common(const struct attention_call *c, const struct unit *u, int32_t start)
+{
+  const int32_t size = c->kv->shape.block, first = start / size, last = (start + KEY_BLOCK - 1) / size;
+  for (int32_t i = 0; i < u->rows; i++) {
+    const struct seen seen = seen_of(c, u->run[i].position, start);
+    if (seen.from > 0 || seen.end < KEY_BLOCK) return false;
+    for (int32_t b = first; b <= last; b++)
+      if (c->rows->blocks[u->run[i].table + b] != c->rows->blocks[u->run->table + b]) return false;
+  }
+  return true;
+}
+
+static bool member_sees(const struct attention_call *c, const struct unit *u, int32_t i, int32_t start)
+{
+  const struct seen seen = seen_of(c, u->run[i].position, start);
+  return seen.from < seen.end;
+}
+
+/* The block of keys at `start`, row by row. */
+static void forward_members(const struct attention_call *c, const struct unit *u, struct forward *w, int32_t start)
+{
+  for (int32_t i = 0; i < u->rows; i++) {
+    const struct unit one = unit_member(u, i);
+    const int32_t position = one.run->position;
+    int32_t next = i + 1, next_start = start;
+    if (!member_sees(c, u, i, start)) continue;
+    while (next < u->rows && !member_sees(c, u, next, start)) next++;
+    if (next == u->rows) {
+      next_start += KEY_BLOCK;
+      for (next = 0; next < u->rows && !member_sees(c, u, next, next_start);) next++;
+    }
+    const struct unit then = next < u->rows ? unit_member(u, next) : one;
+    forward_look_ahead(c, w, &one, start, &then, next < u->rows ? next_start : start);
+    forward_block(c, &one, w, (size_t)i * (size_t)u->heads, start, attention_first(c->shape->window, position),
+                  position);
+  }
+}
+
+/* What some row sees of the unit's paths. */
+static struct seen unit_range(const struct attention_call *c, const struct unit *u)
+{
+  struct seen range = {INT32_MAX, 0};
+  for (size_t i = 0; i < unit_pairs(u); i++) {
+    const int32_t position = pair_position(u, i), first = attention_first(c->shape->window, position);
+    if (first < range.from) range.from = first;
+    if (position >= range.end) range.end = position + 1;
+  }
+  return range;
 }
 
 static void forward_unit(const struct attention_call *c, const struct unit *u, float *scratch)
 {
   struct forward *w = (struct forward *)(void *)scratch;
   const size_t pairs = unit_pairs(u), dim = c->dim;
-  const int32_t low = attention_first(c->shape->window, pair_position(u, 0)), high = pair_position(u, pairs - 1);
+  const struct seen range = unit_range(c, u);
   memset(w->o, 0, pairs * dim * sizeof *w->o);
   f16_store(w->m, f16_set(-__builtin_inff()));
   f16_store(w->next, f16_zero());
@@ -331,8 +418,14 @@ static void forward_unit(const struct attention_call *c, const struct unit *u, f
     w->begun[i] = false;
   }
   pack_pairs(c, u, c->q, w->q);
-  for (int32_t start = low / KEY_BLOCK * KEY_BLOCK; start <= high; start += KEY_BLOCK)
-    forward_block(c, u, w, start, low, high);
+  for (int32_t start = range.from / KEY_BLOCK * KEY_BLOCK; start < range.end; start += KEY_BLOCK) {
+    if (u->apart && !block_is_common(c, u, start)) {
+      forward_members(c, u, w, start);
+      continue;
+    }
+    forward_look_ahead(c, w, u, start, u, start + KEY_BLOCK < range.end ? start + KEY_BLOCK : start);
+    forward_block(c, u, w, 0, start, range.from, range.end - 1);
+  }
   for (size_t i = 0; i < pairs; i++) {
     const size_t at = pair_at(c, u, i);
     for (size_t d = 0; d < dim; d += 16)
@@ -342,16 +435,36 @@ static void forward_unit(const struct attention_call *c, const struct unit *u, f
   }
 }
 
+/* Rows that a unit of one-row runs takes: as many as a tile has room for, while every thread still gets some units. */
+static int32_t members_most(const struct attention_call *c)
+{
+  enum { UNITS_EACH = 4 };
+  const size_t group = (size_t)(c->shape->heads / c->shape->kv_heads),
+               units = (size_t)c->rows->count * (size_t)c->shape->kv_heads / (UNITS_EACH * c->items);
+  return (int32_t)(group >= TILE_ROWS || units < 1 ? 1 : size_min(TILE_ROWS / group, units));
+}
+
 /* Item i of n takes every n-th unit: later rows see more keys, so contiguous ranges would be uneven. */
 static void forward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct attention_call *c = arg;
+  const int group = c->shape->heads / c->shape->kv_heads;
+  const int32_t most = members_most(c);
   float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
   for (size_t item = begin; item < end; item++) {
     size_t count = 0;
-    for (int32_t i = 0; i < c->rows->run_count; i++)
-      for (int kv_head = 0; kv_head < c->shape->kv_heads; kv_head++)
-        units_of_run(c, c->rows->runs + i, kv_head, TILE_ROWS, item, &count, forward_unit, scratch);
+    for (int32_t i = 0, rows; i < c->rows->run_count; i += rows) {
+      const struct rows_run *run = c->rows->runs + i;
+      for (rows = 0; rows < most && i + rows < c->rows->run_count && run[rows].count == 1;) rows++;
+      if (rows < 2) rows = 1;
+      for (int kv_head = 0; kv_head < c->shape->kv_heads; kv_head++) {
+        const struct unit u = {run, run->row, rows, kv_head, kv_head * group, group, true};
+        if (rows == 1)
+          units_of_run(c, run, kv_head, TILE_ROWS, item, &count, forward_unit, scratch);
+        else if (count++ % c->items == item)
+          forward_unit(c, &u, scratch);
+      }
+    }
   }
 }
 

@@ -43,8 +43,8 @@ static void backward_scores(const struct attention_call *c, const struct unit *u
                         dim);
         f16_transpose(piece.value + j * dim + d, dim, w->value_columns + d * KEY_BLOCK + (size_t)at + j, KEY_BLOCK);
       }
-    pairs_by_keys(w->q, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at);
-    pairs_by_keys(w->dout, pairs, dim, w->value_columns + at, KEY_BLOCK, (size_t)width, w->ds + at);
+    pairs_by_keys(w->q, pairs, dim, piece.key, piece.key_step, (size_t)width, w->p + at, 0);
+    pairs_by_keys(w->dout, pairs, dim, w->value_columns + at, KEY_BLOCK, (size_t)width, w->ds + at, 0);
   }
 }
 

@@ -20,7 +20,7 @@
 #include <string.h>
 #include "compute/cpu/ref/ref.h"
 
-enum { A_DEPTH = 640, TILE_AHEAD = true };
+enum { A_DEPTH = 640, TILE_AHEAD = true, TILE_AHEAD_C = true };
 #include "compute/cpu/simd/tile.inc.h"
 
 TILE_TABLE(ROWS)

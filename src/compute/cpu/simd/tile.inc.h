@@ -7,7 +7,8 @@
  * compiler but for one register: ROWS    a[j, t] at j * A_STRIDE + t      rows copied as they stand; A_STRIDE is off
  * the powers of two to spread cache sets STEPS   a[j, t] at t * TILE_ROWS + j PAIRS   a[j, t] at j * KEY_BLOCK + t
  * attention's weights, rows over (row, head) pairs KEYS    a[j, t] at t * KEY_BLOCK + j     the same, rows over keys A
- * file that includes this one says A_DEPTH first, and TILE_TABLE(form) for the forms it uses.
+ * file that includes this one says A_DEPTH, TILE_AHEAD and TILE_AHEAD_C first, and TILE_TABLE(form) for the forms it
+ * uses.
  *
  * Floors, per tile and step t: rows * panels fused multiply-adds of 16 lanes against panels * 64 bytes of b and rows *
  * 4 bytes of a. At 12 x 2 that is 24 multiply-adds (24 cycles where a core does 16 lanes per cycle) for 128 + 48 bytes,
@@ -62,10 +63,16 @@ INLINE void tile_store(const struct tile *t, size_t j, size_t p, bool whole, str
     f16_store_mask(c, m16_first(t->lanes), y);
 }
 
+INLINE void tile_fetch_b(uintptr_t ahead, size_t ahead_panel, const size_t panels)
+{
+  UNROLL for (size_t p = 0; TILE_AHEAD && p < panels; p++)
+      __builtin_prefetch((const void *)(ahead + p * ahead_panel), 0, 2);
+}
+
 /* c of the rows behind these: the next tile's, which would else begin and end by waiting for memory. */
 INLINE void tile_fetch_c(const struct tile *t, const size_t rows, const size_t panels)
 {
-  UNROLL for (size_t j = rows; j < 2 * rows; j++)
+  UNROLL for (size_t j = rows; TILE_AHEAD_C && j < 2 * rows; j++)
   {
     UNROLL for (size_t p = 0; p < panels; p++)
         __builtin_prefetch((const void *)((uintptr_t)t->c + (j * t->c_row + p * t->c_panel) * sizeof(float)), 1, 3);
@@ -84,14 +91,13 @@ INLINE void tile_run(const size_t rows, const size_t panels, const size_t row_at
     UNROLL for (size_t p = 0; p < panels; p++) acc[j][p] =
         t->load ? tile_load(t, j, p, p + 1 < panels || whole) : f16_zero();
   }
-  if (TILE_AHEAD) tile_fetch_c(t, rows, panels);
+  tile_fetch_c(t, rows, panels);
   const float *a = t->a, *b = t->b;
   uintptr_t ahead = t->ahead;
   for (size_t i = t->depth; i > 0; i--, b += t->b_step, a += step_at, ahead += t->ahead_step) {
     struct f16 lane[PANELS_MAX];
     UNROLL for (size_t p = 0; p < panels; p++) lane[p] = f16_load(b + p * t->b_panel);
-    UNROLL for (size_t p = 0; TILE_AHEAD && p < panels; p++)
-        __builtin_prefetch((const void *)(ahead + p * t->ahead_panel), 0, 2);
+    tile_fetch_b(ahead, t->ahead_panel, panels);
     UNROLL for (size_t j = 0; j < rows; j++)
     {
       const struct f16 x = f16_set(a[j * row_at]);
