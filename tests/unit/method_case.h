@@ -144,7 +144,63 @@ static CHECK_UNUSED void case_policy(struct step *s, const char *name, int32_t s
   for (int32_t p = 0; p < s->path_count; p++) to->logp[p] += (double)step_record(s, p)->logp;
 }
 
-/* What the scoring passes before `shape` leave: log-probabilities, statistics in (0, 1), values. */
+enum { CASE_BLOCKS = 1000, CASE_WIDTH = 5 }; /* deep enough for every bound of an option */
+
+/* States of `count` tokens, a row each. numbers: [count] path tokens that they belong to. */
+static CHECK_UNUSED void case_states(const struct needs *n, const int32_t *numbers, int32_t count, struct states *out,
+                                     int32_t **before)
+{
+  struct error err = {0};
+  int32_t *layers = ARENA_NEW(case_arena, int32_t, NEEDS_NAMED, "case", &err);
+  for (int32_t i = 0; i < n->hidden_count; i++)
+    CHECK(scores_resolve_layer(CASE_BLOCKS, n->hidden_layers[i], &layers[i]));
+  size_t cells = (size_t)n->hidden_count * (size_t)count * CASE_WIDTH;
+  *out = (struct states){.width = CASE_WIDTH, .layer_count = n->hidden_count, .row_count = count, .layers = layers};
+  out->rows = ARENA_NEW(case_arena, float, cells + 1, "case", &err);
+  *before = ARENA_NEW(case_arena, int32_t, (size_t)count + 1, "case", &err);
+  for (int32_t i = 0; i < count; i++) {
+    (*before)[i] = i;
+    for (int32_t k = 0; k < n->hidden_count * CASE_WIDTH; k++) {
+      int32_t row = k / CASE_WIDTH * count + i;
+      out->rows[row * CASE_WIDTH + k % CASE_WIDTH] = (float)case_number(numbers[i] * (1 + k % 3) + k, k);
+    }
+  }
+}
+
+/* The ids that a group's rollouts own, and probabilities of them: 1 of k + 2 shares for the k-th. */
+static CHECK_UNUSED void case_group_p(struct step *s)
+{
+  struct error err = {0};
+  s->scores->groups = ARENA_NEW(case_arena, struct group_ids, (size_t)s->group_count, "case", &err);
+  s->scores->group_p = ARENA_NEW(case_arena, float *, (size_t)s->path_count + 1, "case", &err);
+  for (int32_t g = 0; g < s->group_count; g++) {
+    struct group_ids *of = &s->scores->groups[g];
+    for (int32_t p = 0; p < s->path_count; p++)
+      if (s->rollouts[s->path[p].rollout].group == g && step_record(s, p)->id >= of->count)
+        of->count = step_record(s, p)->id + 1;
+    of->ids = ARENA_NEW(case_arena, int32_t, (size_t)of->count + 1, "case", &err);
+    for (int32_t k = 0; k < of->count; k++) of->ids[k] = k;
+    for (int32_t p = 0; p < s->path_count; p++) {
+      if (s->rollouts[s->path[p].rollout].group != g) continue;
+      s->scores->group_p[p] = ARENA_NEW(case_arena, float, (size_t)of->count + 1, "case", &err);
+      for (int32_t k = 0; k < of->count; k++) s->scores->group_p[p][k] = 1.0f / (float)((k + p) % of->count + 2);
+    }
+  }
+}
+
+static CHECK_UNUSED void case_prompts(struct step *s)
+{
+  struct error err = {0};
+  s->scores->prompts = ARENA_NEW(case_arena, struct prompt_scores, (size_t)s->context_count, "case", &err);
+  s->scores->prompt_count = s->context_count;
+  for (int32_t i = 0; i < s->context_count; i++) {
+    s->scores->prompts[i].logp = ARENA_NEW(case_arena, double, 1, "case", &err);
+    s->scores->prompts[i].logp[0] = -0.4 - 0.1 * i;
+    s->scores->prompts[i].logp_count = 1;
+  }
+}
+
+/* What the scoring passes before `shape` leave: log-probabilities, states, statistics in (0, 1), values. */
 static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
 {
   const struct needs *n = compose_needs(set);
@@ -165,6 +221,26 @@ static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
   s->scores->stat = ARENA_NEW(case_arena, double *, NEEDS_NAMED, "case", &err);
   for (int32_t i = 0; i < n->token_stat_count; i++) s->scores->stat[i] = case_numbers(s, 0.5, 0.5, i);
   if (n->flags & NEED_VALUE) s->value = case_numbers(s, 0.3, 0.4, 5);
+  s->scores->blocks = CASE_BLOCKS;
+  int32_t *numbers = ARENA_NEW(case_arena, int32_t, (size_t)s->path_count + 1, "case", &err);
+  for (int32_t p = 0; p < s->path_count; p++) numbers[p] = p;
+  if (n->flags & NEED_HIDDEN)
+    case_states(n, numbers, s->path_count, &s->scores->of[0].states, &s->scores->of[0].before);
+  if (n->flags & NEED_GROUP_P) case_group_p(s);
+  if (n->flags & NEED_PROMPT_LOGP) case_prompts(s);
+}
+
+/* What the trainer adds to a mini-batch: states under the current weights. */
+static CHECK_UNUSED void case_current(const struct composed *set, struct minibatch *m)
+{
+  const struct needs *n = compose_needs(set);
+  struct error err = {0};
+  if (!(n->flags & NEED_CURRENT_HIDDEN)) return;
+  struct states *states = ARENA_NEW(case_arena, struct states, 1, "case", &err);
+  int32_t *before;
+  case_states(n, m->token, m->count, states, &before);
+  m->hidden = states;
+  m->before = before;
 }
 
 /* The step's stages up to its first mini-batch. */

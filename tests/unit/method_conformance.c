@@ -45,6 +45,7 @@ static int run(struct composed *set, struct step *s, struct outcome *out, struct
   TRY(compose_updates(set, s, &list, err));
   TRY(compose_minibatch(set, s, &list.items[0], 0, 0, case_arena, &out->batch, err));
   move(out->batch);
+  case_current(set, out->batch);
   TRY(compose_weight_current(set, out->batch, case_arena, err));
   return compose_objective(set, out->batch, case_arena, &out->loss, err);
 }
@@ -269,6 +270,7 @@ static void test_minibatches(void **state)
     for (int32_t k = 0; k < GROUPS; k++) {
       CHECK_OK(compose_minibatch(set, out.step, &list.items[0], 0, k, case_arena, &out.batch, &err), &err);
       move(out.batch);
+      case_current(set, out.batch);
       CHECK_OK(compose_weight_current(set, out.batch, case_arena, &err), &err);
       CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
       CHECK(math_is_finite(out.loss.loss));
