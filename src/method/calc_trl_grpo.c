@@ -412,8 +412,8 @@ static int compute(struct calc_case *c, struct error *err)
   return 0;
 }
 
-static const char *const also[] = {"grpo_bnpo",  "grpo_dapo", "grpo_luspo", "grpo_cispo", "grpo_sapo",
-                                   "grpo_vespo", "gmpo",      "rloo_loss",  NULL};
+static const char *const also[] = {"grpo_bnpo", "grpo_dr_grpo", "grpo_dapo", "grpo_luspo", "grpo_cispo",
+                                   "grpo_sapo", "grpo_vespo",   "gmpo",      "rloo_loss",  NULL};
 
 const struct calc calc_trl_grpo = {
     .function = "grpo_grpo",
