@@ -88,7 +88,7 @@ static int compute(struct calc_case *c, struct error *err)
 }
 
 const struct calc calc_sdpo = {
-    .function = "sdpo",
+    .function = "trl/sdpo",
     .help = "divergences of self-distillation, whole or on the likeliest tokens, with gradients",
     .compute = compute,
 };
