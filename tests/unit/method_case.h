@@ -216,6 +216,14 @@ static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
   }
   if (n->flags & NEED_EMA) case_policy(s, "ema", 2);
   for (int32_t i = 0; i < n->policy_count; i++) case_policy(s, n->policies[i].name, 3 + i);
+  for (int32_t i = 0; n->second_policies[i]; i++) {
+    case_policy(s, n->second_policies[i], 7 + i);
+    s->scores->of[s->scores->count - 1].second = true;
+  }
+  if (n->flags & NEED_SECOND_CONTEXT) { /* every rollout has one: its own */
+    s->second = ARENA_NEW(case_arena, int32_t, (size_t)s->rollout_count, "case", &err);
+    for (int32_t r = 0; r < s->rollout_count; r++) s->second[r] = s->rollouts[r].training;
+  }
   s->scores->stats = n->token_stats;
   s->scores->stat_count = n->token_stat_count;
   s->scores->stat = ARENA_NEW(case_arena, double *, NEEDS_NAMED, "case", &err);
