@@ -77,12 +77,11 @@ static void test_holes(void **state)
   CHECK(g[0] == 0.125 && g[3] == 1);
   return_discounted(rho, mask, 5, 0.5, RETURN_RESTART, g);
   CHECK(g[0] == 0 && g[1] == 9 && g[2] == 9.5 && g[3] == 1); /* as verl until August 2026: the hole cuts off */
-        g[3] == 1); /* verl until August 2026: what stands in the hole reaches back, what is behind not */
-        return_gae(rho, value, mask, 5, 1, 1, RETURN_SKIP, a, ret);
-        CHECK(a[3] == 0.75 && a[0] == 0.5 && ret[0] == 1 && ret[3] == 1);
-        return_gae(rho, value, mask, 5, 0.5, 1, RETURN_WALK, a, ret);
-        CHECK(a[0] == 0.125 - 0.5 && ret[0] == 0.125);
-        return_gae(rho, value, mask, 0, 1, 1, RETURN_SKIP, a, ret); /* no token, nothing written */
+  return_gae(rho, value, mask, 5, 1, 1, RETURN_SKIP, a, ret);
+  CHECK(a[3] == 0.75 && a[0] == 0.5 && ret[0] == 1 && ret[3] == 1);
+  return_gae(rho, value, mask, 5, 0.5, 1, RETURN_WALK, a, ret);
+  CHECK(a[0] == 0.125 - 0.5 && ret[0] == 0.125);
+  return_gae(rho, value, mask, 0, 1, 1, RETURN_SKIP, a, ret); /* no token, nothing written */
 }
 
 static void test_values(void **state)
