@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "train/recipe.h"
+#include "train/train.h"
 
 struct settings {
   const char *resolve;
@@ -50,8 +51,7 @@ static int resolve(const struct cli *c, const char *path, struct text *t, struct
   TRY(compose_open(c->arena, r->methods, r->method_count, &o, &set, err));
   if (c->json) return compose_json(set, t, err);
   TRY(compose_describe(set, t, err));
-  text_printf(t, "memory       assay train %s --plan\n", path);
-  return 0;
+  return run_price(c->arena, r, compose_needs(set), t, err);
 }
 
 static int run(struct cli *c, struct error *err)

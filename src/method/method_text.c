@@ -287,14 +287,9 @@ int compose_describe(const struct composed *set, struct text *out, struct error 
   }
   text_puts(out, "\nneeds        ");
   put_needs(set->needs.flags, ", ", out);
-  bool reference = set->needs.flags & NEED_REFERENCE_LOGP;
   text_printf(out, "\nupdates      main: %" PRId32 " epoch%s of %" PRId32 " mini-batch%s\n", set->options->epochs,
               set->options->epochs == 1 ? "" : "s", set->options->minibatches,
               set->options->minibatches == 1 ? "" : "es");
-  text_printf(out,
-              "extra forwards a step: %d over the own tokens (reference), %d over later mini-batches (current "
-              "log-probabilities)\n",
-              reference, (int)(set->options->epochs * set->options->minibatches - 1));
   return text_finish(out, err);
 }
 

@@ -17,10 +17,12 @@ static int64_t least(int64_t a, int64_t b)
   return a < b ? a : b;
 }
 
-/* Most paths that a training batch of the recipe can have. */
-static int64_t most_leaves(const struct recipe *r, bool generates)
+/* Most rollouts of a step: of all waves, and probes beside them. */
+static int64_t most_rollouts(const struct plan_input *in)
 {
-  return generates ? r->rollout.problems * r->rollout.group * r->rollout.max_attempts : r->train.batch;
+  const struct recipe *r = in->recipe;
+  if (!in->generates) return r->train.batch;
+  return r->rollout.problems * (r->rollout.group * r->rollout.max_attempts + (in->needs ? in->needs->probes : 0));
 }
 
 enum { WHOLE_ROWS = NEED_ROW_TERM | NEED_TOKEN_STAT | NEED_GROUP_P };
@@ -48,7 +50,7 @@ static void set_options(const struct plan_input *in, struct plan *p)
   p->generate.kv_blocks = generate_blocks(&p->generate, prompt, answer);
   p->train = (struct trainer_options){.micro_rows = p->micro_rows,
                                       .max_path = path,
-                                      .max_leaves = (int)most_leaves(r, in->generates) * paths_of_rollout(in->needs),
+                                      .max_leaves = (int)most_rollouts(in) * paths_of_rollout(in->needs),
                                       .max_prompt = prompt,
                                       .max_new = answer,
                                       .kv_block = p->kv_block,
@@ -62,12 +64,72 @@ static void set_options(const struct plan_input *in, struct plan *p)
   p->score.micro_rows = BATCH_UNIT_ROWS;
 }
 
+/* Most own tokens of a step. */
+static size_t most_tokens(const struct plan_input *in, const struct plan *p)
+{
+  return (size_t)most_rollouts(in) * (size_t)(in->generates ? p->train.max_new : p->train.max_path);
+}
+
 /* Host bytes of a step: records, path tokens, coefficients; and the text of its rollouts while they are written. */
 static size_t step_bytes(const struct plan_input *in, const struct plan *p)
 {
-  size_t tokens =
-      (size_t)most_leaves(in->recipe, in->generates) * (size_t)(in->generates ? p->train.max_new : p->train.max_path);
-  return tokens * 400;
+  return most_tokens(in, p) * 400 * (size_t)paths_of_rollout(in->needs);
+}
+
+/* States of tokens: the step's, and those of a mini-batch where weights have moved; of other policies where terms look
+ * at whole rows; and what a pass hands out. */
+static size_t state_bytes(const struct plan_input *in, const struct plan *p)
+{
+  const struct needs *n = in->needs;
+  const struct recipe *r = in->recipe;
+  size_t width = (size_t)in->config->hidden * sizeof(float), tokens = most_tokens(in, p);
+  size_t layers = (size_t)p->layers, moves = (size_t)(r->train.epochs * r->train.minibatches), rows;
+  size_t sources = n->flags & NEED_ROW_TERM ? (size_t)n->row_source_count : 0;
+  rows = layers * (tokens + (size_t)most_rollouts(in) + (size_t)r->rollout.problems * (size_t)n->prompt_states);
+  if (moves > 1 && layers) rows += layers * (tokens / (size_t)r->train.minibatches + 1);
+  return (rows + sources * tokens + (layers + (sources > 0)) * (size_t)p->micro_rows) * width;
+}
+
+/* Numbers per token: of each pass and statistic, and probabilities of the group's tokens. */
+static size_t score_bytes(const struct plan_input *in, const struct plan *p)
+{
+  const struct needs *n = in->needs;
+  size_t tokens = most_tokens(in, p);
+  size_t each = (size_t)score_passes(n) * 40 + (size_t)n->token_stat_count * sizeof(double);
+  size_t ids = (size_t)least(in->config->vocab, in->recipe->rollout.group * p->train.max_new);
+  if (n->flags & NEED_GROUP_P) each += ids * sizeof(float);
+  return tokens * each;
+}
+
+static size_t frozen_bytes(const struct plan_input *in, const struct plan *p, const struct model_config *c)
+{
+  return model_fixed_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type);
+}
+
+/* What methods need beside the training itself. */
+static void add_needs(const struct plan_input *in, struct plan *p)
+{
+  const struct needs *n = in->needs;
+  const struct model_config *c = in->config;
+  if (!n) return;
+  p->needs_from = p->count;
+  if (p->reference) add(p, "reference: weights and workspace", frozen_bytes(in, p, in->reference ? in->reference : c));
+  if (n->flags & NEED_EMA)
+    add(p, "moving average: weights and workspace",
+        model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type));
+  size_t named = 0;
+  for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++)
+    named += frozen_bytes(in, p, in->policies ? &in->policies[i] : c);
+  add(p, "further policies: weights and workspaces", named);
+  size_t rows = p->train.rows ? row_pass_bytes((size_t)c->vocab, p->threads, n->flags & NEED_ROW_TERM) : 0;
+  for (int32_t i = 0; n->flags & NEED_ROW_TERM && i < n->row_source_count; i++)
+    rows += row_reader_bytes(c, sizeof(float));
+  add(p, "whole rows of logits", rows);
+  add(p, "hidden states", state_bytes(in, p));
+  add(p, "scores per token", score_bytes(in, p));
+  if (n->flags & NEED_VALUE) add(p, "value head", value_bytes(c->hidden));
+  if (n->flags & NEED_REPLAY) add(p, "replayed rollouts", (size_t)n->replay_tokens * 2 * sizeof(struct token_record));
+  p->needs_to = p->count;
 }
 
 static void fill(const struct plan_input *in, struct plan *p)
@@ -85,8 +147,7 @@ static void fill(const struct plan_input *in, struct plan *p)
   add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
   if (in->generates) add(p, "rollout: activations, logits, KV", generator_bytes(c, &p->generate, in->type));
   add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->type));
-  if (p->reference)
-    add(p, "reference: weights and workspace", model_fixed_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type));
+  add_needs(in, p);
   // a checkpoint is written when the step's records are gone
   size_t step = step_bytes(in, p), save = (size_t)4 << 20;
   add(p, "a step's records, or a checkpoint's buffers", step > save ? step : save);
@@ -97,7 +158,7 @@ static int64_t useful_rows(const struct plan_input *in)
 {
   const struct recipe *r = in->recipe;
   int64_t path = in->generates ? r->rollout.max_prompt_tokens + r->rollout.max_new_tokens : r->train.max_tokens;
-  int64_t rows = most_leaves(in->recipe, in->generates) * least(path, in->config->max_positions);
+  int64_t rows = most_rollouts(in) * least(path, in->config->max_positions);
   return (rows + BATCH_UNIT_ROWS - 1) / BATCH_UNIT_ROWS * BATCH_UNIT_ROWS;
 }
 
@@ -140,13 +201,37 @@ static double mib(size_t bytes)
   return (double)bytes / 1048576;
 }
 
+/* Where the run would fit without what methods need: that is what to say. */
+static int refuse_needs(const struct plan *p, struct error *err)
+{
+  size_t asked = 0;
+  int largest = p->needs_from;
+  for (int i = p->needs_from; i < p->needs_to; i++) {
+    asked += p->lines[i].bytes;
+    if (p->lines[i].bytes > p->lines[largest].bytes) largest = i;
+  }
+  if (!asked || p->total - asked > p->limit) return 0;
+  FAIL(err, ERROR_RESOURCE,
+       "the run needs %.0f MiB, of which %.0f MiB because methods ask for them, most for %s (%.0f MiB); expected at "
+       "most "
+       "%.0f MiB; turn off the method or the option that needs it (assay methods --resolve RECIPE names it; grpo: "
+       "kl_coef: 0 needs no reference), choose a smaller model, or raise compute.memory",
+       mib(p->total), mib(asked), p->lines[largest].what, mib(p->lines[largest].bytes), mib(p->limit));
+}
+
 int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
 {
   *out = (struct plan){0};
+  if (in->needs) {
+    int32_t layers[NEEDS_NAMED + 1];
+    bool with_last = in->needs->flags & NEED_VALUE || score_has_source(in->needs, "policy", false);
+    TRY(score_layers(in->needs, in->config->layers, with_last, layers, &out->layers, err));
+  }
   first_knobs(in, out);
   fill(in, out);
   while (out->total > out->limit && turn(in->recipe, out)) fill(in, out);
   if (out->total <= out->limit) return 0;
+  TRY(refuse_needs(out, err));
   int largest = 0;
   for (int i = 1; i < out->count; i++)
     if (out->lines[i].bytes > out->lines[largest].bytes) largest = i;

@@ -11,14 +11,16 @@
 #include "train/recipe.h"
 #include "train/trainer.h"
 
-enum { PLAN_LINES = 16 };
+enum { PLAN_LINES = 32 };
 
 struct plan {
   /* the knobs, resolved */
   enum compute_type type;
   int threads, micro_rows, vocab_chunk, kv_block, slots;
   bool recompute;
-  bool reference; /* a second model is kept */
+  bool reference;           /* a second model is kept */
+  int32_t layers;           /* whose states are read */
+  int needs_from, needs_to; /* lines[needs_from .. needs_to - 1]: what methods ask for */
   struct generate_options generate;
   struct trainer_options train, score; /* score: the reference's */
   /* the table, bytes */
@@ -34,6 +36,8 @@ struct plan_input {
   const struct recipe *recipe;
   const struct model_config *config;
   const struct needs *needs;
+  const struct model_config *reference; /* NULL: the model's */
+  const struct model_config *policies;  /* of needs.policies; NULL: the model's */
   size_t base;  /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
   size_t limit; /* --memory, compute.memory or what is free */
   enum compute_type type;

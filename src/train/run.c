@@ -115,9 +115,13 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
 {
   int64_t limit = o->memory ? o->memory : r->recipe->compute.memory;
   size_t base = memory_resident_peak();
+  const struct model_config *reference, *policies;
+  TRY(run_policy_configs(r->arena, r->recipe, compose_needs(r->methods), &reference, &policies, err));
   struct plan_input in = {.recipe = r->recipe,
                           .config = &r->session.config,
                           .needs = compose_needs(r->methods),
+                          .reference = reference,
+                          .policies = policies,
                           .base = base,
                           .limit = limit ? (size_t)limit : memory_available_bytes() + base,
                           .type = device_type(r->session.device),

@@ -92,6 +92,10 @@ double run_learning_rate(const struct recipe *r, int64_t step);
 int run_score(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* After a step's updates: the moving average follows; what observing methods want set anew. */
 int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err) MUST_USE;
+/* Configurations of a reference of its own (NULL: the model's) and of needs.policies. */
+int run_policy_configs(struct arena *a, const struct recipe *recipe, const struct needs *n,
+                       const struct model_config **reference, const struct model_config **policies,
+                       struct error *err) MUST_USE;
 /* All policies but the trained one, the value head and the readers of rows; r->trainer exists. */
 int run_open_policies(struct run *r, struct error *err) MUST_USE;
 

@@ -88,6 +88,24 @@ int score_passes(const struct needs *n)
   return passes;
 }
 
+void score_describe(const struct needs *n, int64_t updates, struct text *out)
+{
+  const char *named[3 + NEEDS_NAMED] = {"policy", "reference"};
+  int count = 2;
+  if (n->flags & NEED_EMA) named[count++] = "ema";
+  for (int32_t i = 0; i < n->policy_count; i++) named[count++] = n->policies[i].name;
+  text_printf(out, "extra forwards a step: %d over the own tokens", score_passes(n));
+  const char *between = " (";
+  for (int i = 0; i < count; i++)
+    for (int second = 0; second < 2; second++) {
+      if (!(second ? scored_second : scored)(n, named[i])) continue;
+      text_printf(out, "%s%s%s", between, named[i], second ? " in second contexts" : "");
+      between = ", ";
+    }
+  text_printf(out, "%s, %" PRId64 " over later mini-batches (current log-probabilities)\n", score_passes(n) ? ")" : "",
+              updates - 1);
+}
+
 /* ---- second contexts and slots: segments of the tree ------------------------------------------------------------ */
 
 /* A copy of what follows the trained context of a rollout, behind its second one. */

@@ -21,7 +21,10 @@ int score_layers(const struct needs *n, int32_t blocks, bool with_last, int32_t 
 bool score_has_source(const struct needs *n, const char *policy, bool second);
 /* Whether a policy scores anything at all. */
 bool score_wants(const struct needs *n, const char *policy);
-/* Scoring passes in a step that needs bring, and those in each mini-batch beside the training pass. */
+/* Scoring passes in a step that needs bring. */
 int score_passes(const struct needs *n);
+/* One line: "extra forwards a step: ..." with who is scored where. updates: epochs * mini-batches of the main update.
+ */
+void score_describe(const struct needs *n, int64_t updates, struct text *out);
 
 #endif

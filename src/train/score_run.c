@@ -1,10 +1,26 @@
 /* The run's side of needs: policies that only score, and the step's scoring passes. */
 #include <string.h>
 
+#include "core/pool.h"
 #include "train/run.h"
 #include "train/score.h"
 
 /* ---- policies --------------------------------------------------------------------------------------------------- */
+
+int run_policy_configs(struct arena *a, const struct recipe *recipe, const struct needs *n,
+                       const struct model_config **reference, const struct model_config **policies, struct error *err)
+{
+  struct model_source source;
+  struct model_config *configs = ARENA_NEW(a, struct model_config, NEEDS_NAMED + 1, "policies", err);
+  if (!configs) return err->code;
+  *reference = recipe->top.reference ? &configs[NEEDS_NAMED] : NULL;
+  *policies = configs;
+  if (recipe->top.reference && score_wants(n, "reference"))
+    TRY(model_source_open(a, recipe->top.reference, &source, &configs[NEEDS_NAMED], err));
+  for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++)
+    TRY(model_source_open(a, n->policies[i].path, &source, &configs[i], err));
+  return 0;
+}
 
 /* Weights that are never trained, and a trainer that scores with them. */
 static int add_frozen(struct run *r, const char *name, struct model *m, struct error *err)
@@ -79,6 +95,48 @@ int run_move_policies(struct run *r, const struct observation *seen, bool update
     r->reference_moved = true;
   }
   return seen->reset_optimiser ? policies_forget(a, r->trainer, err) : 0;
+}
+
+/* ---- price ------------------------------------------------------------------------------------------------------ */
+
+/* What the run will take, from the model's configuration alone. A run that does not fit is said so, not refused. */
+int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+{
+  static const char random[] = "random:";
+  struct model_source source;
+  struct model_config config;
+  struct plan plan;
+  const char *model = r->top.model;
+  score_describe(n, r->train.epochs * r->train.minibatches, t);
+  if (!model) {
+    text_puts(t, "memory       depends on the model; give model=PATH\n");
+    return 0;
+  }
+  if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
+  TRY(model_source_open(a, model, &source, &config, err));
+  const struct model_config *reference, *policies;
+  TRY(run_policy_configs(a, r, n, &reference, &policies, err));
+  size_t base = memory_resident_peak();
+  struct plan_input in = {.recipe = r,
+                          .config = &config,
+                          .needs = n,
+                          .reference = reference,
+                          .policies = policies,
+                          .base = base,
+                          .limit = r->compute.memory ? (size_t)r->compute.memory : memory_available_bytes() + base,
+                          .type = r->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
+                          .threads = r->compute.threads ? (int)r->compute.threads : cores_available(),
+                          .generates = true};
+  int rc = plan_make(&in, &plan, err);
+  if (rc == ERROR_RESOURCE) {
+    text_printf(t, "memory       %s\n", err->message);
+    error_clear(err);
+    return 0;
+  }
+  TRY(rc);
+  text_puts(t, "memory at the peak:\n");
+  plan_print(&plan, t);
+  return 0;
 }
 
 /* ---- scoring ---------------------------------------------------------------------------------------------------- */

@@ -69,6 +69,13 @@ struct ledger;
 const struct ledger *run_ledger(const struct run *r);
 int64_t run_steps(const struct run *r); /* train.steps */
 
+/* What needs cost under a recipe: extra forwards a step, and the memory table from the model's configuration alone (a
+ * run that does not fit is told, not refused). */
+struct recipe;
+struct needs;
+int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
+              struct error *err) MUST_USE;
+
 /* The hashes of the last checkpoint, 64 hexadecimal digits each. */
 const char *run_weights_hash(const struct run *r);
 const char *run_state_hash(const struct run *r);

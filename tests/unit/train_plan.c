@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "train/plan.h"
+#include "train/value.h"
 
 static const struct model_config CONFIG = {.architecture = "LlamaForCausalLM",
                                            .model_type = "llama",
@@ -158,8 +159,31 @@ static void test_a_reference_is_counted(void **state)
   CHECK_OK(make(NULL, 0, 0, 100 * GIB, &without), &err);
   CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &with), &err);
   CHECK(with.reference);
-  CHECK_INT(with.total - without.total, line(&with, "reference"));
+  CHECK_INT(with.total - without.total, line(&with, "reference") + line(&with, "scores"));
   CHECK(line(&with, "reference") > model_part_bytes(&CONFIG, sizeof(float)));
+}
+
+/* Each need has its line; where the run would fit without them, the sentence says so. */
+static void test_needs_are_priced(void **state)
+{
+  (void)state;
+  struct plan none, some, wide;
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &none), &err);
+  CHECK_OK(make(NULL, 0, NEED_VALUE, 100 * GIB, &some), &err);
+  CHECK_INT(line(&some, "value head"), value_bytes(CONFIG.hidden));
+  CHECK(line(&some, "hidden states") >= (size_t)CONFIG.hidden * sizeof(float) * 128);
+  CHECK_OK(make(NULL, 0, NEED_EMA | NEED_TOKEN_STAT | NEED_GROUP_P | NEED_SECOND_CONTEXT, 100 * GIB, &wide), &err);
+  CHECK(line(&wide, "moving average") > model_part_bytes(&CONFIG, sizeof(float)));
+  CHECK_INT(line(&wide, "whole rows"), row_pass_bytes((size_t)CONFIG.vocab, 3, false));
+  CHECK(line(&wide, "scores per token") > line(&some, "scores per token"));
+  CHECK_INT(wide.train.max_leaves, 2 * none.train.max_leaves);
+  CHECK_INT(wide.total, sum(&wide));
+  size_t least = none.total; /* what a run takes whose knobs are all turned */
+  while (!make(NULL, 0, 0, least - 1, &some)) least = some.total;
+  error_clear(&err);
+  CHECK_ERROR(make(NULL, 0, NEED_REFERENCE_LOGP, least + (1 << 20), &some), &err, ERROR_RESOURCE,
+              "because methods ask for them, most for reference: weights and workspace");
+  error_clear(&err);
 }
 
 /* Masters, gradients and moments stay f32; copies and KV are bf16, and so is all of a reference. */
@@ -228,6 +252,7 @@ int main(void)
                                      CASE(test_knobs_that_are_given_stay),
                                      CASE(test_slots_beyond_the_rollouts_are_not_made),
                                      CASE(test_a_reference_is_counted),
+                                     CASE(test_needs_are_priced),
                                      CASE(test_bf16_is_counted),
                                      CASE(test_knobs_that_cannot_be),
                                      CASE(test_the_table)};
