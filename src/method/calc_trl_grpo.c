@@ -359,8 +359,11 @@ static int gmpo(struct trl *t, struct error *err)
   struct grid *g = t->g;
   double *kl = ARENA_NEW(t->c->arena, double, (size_t)g->batch.count, "calc", err);
   if (!kl) return err->code;
-  const struct geometric_options o = {
-      .low = t->low, .high = t->high, .sequences = (double)g->rows, .use = t->quantile < 1 ? t->keep : NULL};
+  const struct geometric_options o = {.low = t->low,
+                                      .high = t->high,
+                                      .limit = __builtin_inf(),
+                                      .sequences = (double)g->rows,
+                                      .use = t->quantile < 1 ? t->keep : NULL};
   if (o.use) TRY(keep_uncertain(t, t->quantile, t->keep, err));
   sequence_geometric(&g->batch, &o, &g->loss);
   for (int32_t s = 0; s < g->batch.sequence_count; s++) {

@@ -224,7 +224,8 @@ static int geo_mean(struct verl *v, struct error *err)
 {
   (void)err;
   struct grid *g = v->g;
-  const struct geometric_options o = {.low = v->low, .high = v->high, .sequences = (double)g->rows};
+  const struct geometric_options o = {
+      .low = v->low, .high = v->high, .limit = __builtin_inf(), .sequences = (double)g->rows};
   sequence_geometric(&g->batch, &o, &g->loss);
   put_metric(v, "actor/pg_clipfrac", beyond(v, true));
   put_metric(v, "actor/ppo_kl", mean_kl(g, __builtin_inf()));

@@ -28,8 +28,10 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
     for (int32_t i = q->first; i < q->first + q->count; i++) counted += m->counted[i];
     sequences += counted > 0;
   }
-  const struct geometric_options geometric = {
-      .low = o->clip_low, .high = o->clip_high, .sequences = o->empty ? (double)m->rollout_count : sequences};
+  const struct geometric_options geometric = {.low = o->clip_low,
+                                              .high = o->clip_high,
+                                              .limit = SEQUENCE_LIMIT,
+                                              .sequences = o->empty ? (double)m->rollout_count : sequences};
   sequence_geometric(m, &geometric, out);
   return 0;
 }

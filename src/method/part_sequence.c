@@ -62,12 +62,13 @@ static void geometric_sequence(const struct minibatch *m, const struct minibatch
     used++;
   }
   if (!q->count || !(o->sequences > 0)) return;
-  double loss = -advantage * math_exp(used > 0 ? sum / used : 0) * math_exp(weight) / o->sequences;
+  double log = used > 0 ? sum / used : 0;
+  double loss = -advantage * math_exp(log > o->limit ? o->limit : log) * math_exp(weight) / o->sequences;
   out->loss[q->first] += loss;
   for (int32_t i = q->first; i < q->first + q->count; i++) {
     hold(m->logp[i] - m->old[i], m->advantage[i], o, &open);
     out->clipped[i] = !open && m->advantage[i] != 0;
-    if (open && (!o->use || o->use[i] > 0)) out->coef[i] += loss / used;
+    if (open && !(log > o->limit) && (!o->use || o->use[i] > 0)) out->coef[i] += loss / used;
   }
 }
 

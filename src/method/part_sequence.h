@@ -40,6 +40,7 @@ void sequence_clipped(const struct minibatch *m, const struct sequence_options *
  */
 struct geometric_options {
   double low, high;
+  double limit; /* log g is at most this, a constant beyond; infinite: no limit */
   double sequences;
   const double *use;
 };

@@ -221,8 +221,8 @@ static const struct {
   const char *kind;
   int fields;
   void (*check)(void);
-} KINDS[] = {{"tokens", 6, loss_row},       {"credit", 4, advantage_row}, {"overlong", 5, overlong_row},
-             {"entropy", 5, entropy_row}, {"kept", 6, kept_row},           {"pair", 5, pair_row},
+} KINDS[] = {{"tokens", 6, loss_row},     {"credit", 4, advantage_row}, {"overlong", 5, overlong_row},
+             {"entropy", 5, entropy_row}, {"kept", 6, kept_row},        {"pair", 5, pair_row},
              {"row", 6, row_row}};
 
 static int read_table(void)
