@@ -172,7 +172,14 @@ static void test_equal_rewards(void **state)
                                              {"reinforce_pp", "whiten: openrlhf"},
                                              {"reinforce_pp_baseline", ""},
                                              {"rloo", ""},
-                                             {"rloo", "dialect: trl, normalise: true"}};
+                                             {"rloo", "dialect: trl, normalise: true"},
+                                             {"beyond_8020", ""},
+                                             {"canon", ""},
+                                             {"canon", "metric: length, beta: 0"},
+                                             {"delta", ""},
+                                             {"lp_reg", ""},
+                                             {"resrl", "length_start: 2, length_max: 2, end_scale: 1"},
+                                             {"thr", ""}};
   for (size_t d = 0; d < sizeof COMPARING / sizeof COMPARING[0]; d++) {
     for (size_t v = 0; v < sizeof VALUES / sizeof VALUES[0]; v++) {
       struct case_rollout equal[COUNT] = {0};
@@ -335,6 +342,14 @@ static void test_gradients(void **state)
       "kl_coef: 2, kl_type: k3, entropy_coef: 0.3",
   };
   for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
+  check_gradient(method_find("beyond_8020"), "rho: 0.5, side: bottom, denominator: kept");
+  check_gradient(method_find("delta"), "normaliser: minibatch");
+  check_gradient(method_find("lp_reg"), "rho: 0.5");
+  check_gradient(method_find("lp_reg"), "rho: 0.5, population: all, clip: plain, ratio_max: 1.02");
+  check_gradient(method_find("lp_reg"), "rho: 0.5, need_below: false, log_ratio_max: 0.07");
+  check_gradient(method_find("progrpo"), "alpha: 1");
+  check_gradient(method_find("resrl"), "rank: 1");
+  check_gradient(method_find("thr"), "denominator: kept");
   check_gradient(method_find("gpg"), "aggregation: seq_mean_token_mean");
   check_gradient(method_find("kl_reward"), "");
   check_gradient(method_find("optimal_token_baseline"), "");
@@ -348,6 +363,34 @@ static void test_gradients(void **state)
   check_gradient(method_find("rollout_correction"), "level: sequence");
   check_gradient(method_find("sft"), "");
   check_gradient(method_find("sft"), "aggregation: constant, constant: 3");
+}
+
+/* "a=1 b=2" as options of a recipe. */
+static void neutral_options(const char *neutral, char *out, size_t size)
+{
+  size_t n = 0;
+  for (const char *p = neutral; *p; p++)
+    n += (size_t)snprintf(out + n, size - n, *p == '=' ? ": " : *p == ' ' ? ", " : "%c", *p);
+}
+
+/* The setting that turns a method off leaves its base, bit for bit. */
+static void test_neutral(void **state)
+{
+  (void)state;
+  int compared = 0;
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    struct outcome off, base;
+    char options[256];
+    if (!m->base || !m->neutral) continue;
+    neutral_options(m->neutral, options, sizeof options);
+    run_default(m, options, STEP, COUNT, &off);
+    run_default(method_find(m->base), "", STEP, COUNT, &base);
+    same(&off, &base);
+    CHECK_BITS(off.batch->weight, base.batch->weight, sizeof(double) * (size_t)base.batch->count);
+    compared++;
+  }
+  CHECK(compared >= 5);
 }
 
 /* The row itself: what docs, help and the recipe checker are made of. */
@@ -374,11 +417,11 @@ int main(void)
 {
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),          cmocka_unit_test(test_permuted),
-                                     cmocka_unit_test(test_option_ends),   cmocka_unit_test(test_option_bounds),
-                                     cmocka_unit_test(test_equal_rewards), cmocka_unit_test(test_small_steps),
-                                     cmocka_unit_test(test_bad_numbers),   cmocka_unit_test(test_save_load),
-                                     cmocka_unit_test(test_minibatches),   cmocka_unit_test(test_gradients)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_rows),          cmocka_unit_test(test_permuted),      cmocka_unit_test(test_option_ends),
+      cmocka_unit_test(test_option_bounds), cmocka_unit_test(test_equal_rewards), cmocka_unit_test(test_small_steps),
+      cmocka_unit_test(test_bad_numbers),   cmocka_unit_test(test_save_load),     cmocka_unit_test(test_minibatches),
+      cmocka_unit_test(test_gradients),     cmocka_unit_test(test_neutral)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
