@@ -342,7 +342,7 @@ static void test_gradients(void **state)
       "kl_coef: 2, kl_type: k3, entropy_coef: 0.3",
   };
   for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
-  check_gradient(method_find("beyond_8020"), "rho: 0.5, side: bottom, denominator: kept");
+  check_gradient(method_find("beyond_8020"), "rho: 0.5, entropy: sampler, denominator: kept");
   check_gradient(method_find("delta"), "normaliser: minibatch");
   check_gradient(method_find("lp_reg"), "rho: 0.5");
   check_gradient(method_find("lp_reg"), "rho: 0.5, population: all, clip: plain, ratio_max: 1.02");
