@@ -255,6 +255,36 @@ static int take_values(struct scoring *w, const struct policy_scores *own, struc
   return 0;
 }
 
+static int take_slots(struct scoring *w, const double *logp, struct error *err)
+{
+  struct step *s = w->step;
+  if (!logp) return 0;
+  if (!(s->slot_logp = ARENA_NEW(s->arena, double, (size_t)s->rollout_count, "slots", err))) return err->code;
+  for (int32_t r = 0; r < s->rollout_count; r++) s->slot_logp[r] = (double)__builtin_nanf("");
+  for (int32_t i = 0; i < s->kept; i++) s->slot_logp[s->order[i]] = logp[i];
+  return 0;
+}
+
+/* Room for what the policy's pass reads. */
+static int open_policy(struct scoring *w, const struct token_pass *pass, struct token_want *want, struct error *err)
+{
+  struct step *s = w->step;
+  const struct needs *n = w->needs;
+  int32_t layers[NEEDS_NAMED + 1], count;
+  bool with_last = n->flags & NEED_VALUE || score_has_source(n, "policy", false);
+  want->prompt_states = n->prompt_states;
+  want->prompts = s->scores->prompts;
+  want->target_logp = ARENA_NEW(s->arena, double, (size_t)pass->batch->target_count, "scores", err);
+  if (!want->target_logp) return err->code;
+  if (pass->slots && !(want->slot_logp = ARENA_NEW(s->arena, double, (size_t)s->kept, "slots", err))) return err->code;
+  if (pass->last) {
+    want->last = s->scores->last = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "scores", err);
+    if (!want->last) return err->code;
+  }
+  TRY(score_layers(n, s->scores->blocks, with_last, layers, &count, err));
+  return keep_layers(w, layers, count, want, err);
+}
+
 /* The sampler's weights in the trained contexts: everything that is asked of them in one pass. */
 static int score_policy(struct scoring *w, struct error *err)
 {
@@ -264,26 +294,14 @@ static int score_policy(struct scoring *w, struct error *err)
   struct token_pass pass = pass_of(w, w->policies->policy);
   struct token_items items;
   struct score_rows rows;
-  int32_t layers[NEEDS_NAMED + 1], count;
   pass.trained = true;
   pass.slots = n->flags & NEED_SLOT;
   pass.last = n->flags & NEED_LAST_STATE;
   pass.prompts = n->flags & NEED_PROMPT_LOGP;
   TRY(new_scores(w, "policy", false, &own, err));
   TRY(token_pass_open(&pass, s->arena, err));
-  struct token_want want = {.logp = own->logp,
-                            .entropy = own->entropy,
-                            .states = &own->states,
-                            .before = own->before,
-                            .prompt_states = n->prompt_states,
-                            .prompts = s->scores->prompts};
-  want.target_logp = ARENA_NEW(s->arena, double, (size_t)pass.batch->target_count, "scores", err);
-  if (pass.slots) want.slot_logp = ARENA_NEW(s->arena, double, (size_t)s->kept, "slots", err);
-  if (pass.last) want.last = s->scores->last = ARENA_NEW(s->arena, int32_t, (size_t)s->rollout_count, "scores", err);
-  if (!want.target_logp || (pass.slots && !want.slot_logp) || (pass.last && !want.last)) return err->code;
-  bool with_last = n->flags & NEED_VALUE || score_has_source(n, "policy", false);
-  TRY(score_layers(n, s->scores->blocks, with_last, layers, &count, err));
-  TRY(keep_layers(w, layers, count, &want, err));
+  struct token_want want = {.logp = own->logp, .entropy = own->entropy, .states = &own->states, .before = own->before};
+  TRY(open_policy(w, &pass, &want, err));
   if (n->flags & (NEED_TOKEN_STAT | NEED_GROUP_P)) {
     TRY(token_pass_items(&pass, pass.target, s->arena, &items, err));
     TRY(score_rows_open(&rows, n, s, &items, (size_t)w->policies->policy->model->config.vocab, err));
@@ -292,11 +310,7 @@ static int score_policy(struct scoring *w, struct error *err)
   TRY(token_pass_read(&pass, s->arena, s->temperature, &want, err));
   if (w->own) TRY(check_records(w, &pass, want.target_logp, err));
   if (pass.prompts) TRY(take_prompts(w, &pass, want.target_logp, err));
-  if (pass.slots) {
-    if (!(s->slot_logp = ARENA_NEW(s->arena, double, (size_t)s->rollout_count, "slots", err))) return err->code;
-    for (int32_t r = 0; r < s->rollout_count; r++) s->slot_logp[r] = (double)__builtin_nanf("");
-    for (int32_t i = 0; i < s->kept; i++) s->slot_logp[s->order[i]] = want.slot_logp[i];
-  }
+  TRY(take_slots(w, want.slot_logp, err));
   return take_values(w, own, err);
 }
 
