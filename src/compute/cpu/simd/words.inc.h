@@ -5,7 +5,8 @@
  *
  * for a few rows j and panels p of 16 lanes. b comes in words, as it lies in a weight's copy and in KV: term pair by
  * term pair, widened by a shift and a mask on the way. a is rounded and widened already, so that a broadcast is a load.
- * The running sum stands in c: two loads or stores for 32 multiply-adds.
+ * The running sums stand in memory while the chains have the registers: two loads or stores for 32 multiply-adds, in
+ * one place, for the rows of c may lie so that they hit each other's cache sets.
  *
  * Floors, per pair of terms: 2 rows * panels multiply-adds against panels words loaded, 2 panels shifts and masks, 2
  * rows broadcasts; per block 2 rows * panels additions: at 6 x 2, 24 multiply-adds against 4 and 1.5 other operations.
@@ -42,27 +43,21 @@ enum {
   STEP_AT_KEYS = KEY_BLOCK
 };
 
-/* c = c + (even + odd); behind the last block the bias. */
-INLINE void words_add(const size_t rows, const size_t panels, const struct words_tile *t, size_t block,
-                      struct f16 even[WORD_ROWS][WORD_PANELS_MAX], struct f16 odd[WORD_ROWS][WORD_PANELS_MAX])
+/* The numbers of panel p of row j of c that exist. */
+INLINE struct f16 words_load(const struct words_tile *t, size_t j, size_t p, bool last)
 {
-  const bool load = t->load || block > 0, bias = t->bias && block + 1 == t->blocks;
-  UNROLL for (size_t p = 0; p < panels; p++)
-  {
-    const struct m16 mask = m16_first(p + 1 < panels ? PANEL : t->lanes);
-    const bool whole = p + 1 < panels || t->lanes >= PANEL;
-    UNROLL for (size_t j = 0; j < rows; j++)
-    {
-      float *c = t->c + j * t->c_row + p * t->c_panel;
-      const struct f16 before = !load ? f16_zero() : whole ? f16_load(c) : f16_load_mask(c, mask);
-      struct f16 sum = f16_add(before, f16_add(even[j][p], odd[j][p]));
-      if (bias) sum = f16_add(sum, f16_load(t->bias + p * PANEL));
-      if (whole)
-        f16_store(c, sum);
-      else
-        f16_store_mask(c, mask, sum);
-    }
-  }
+  const float *c = t->c + j * t->c_row + p * t->c_panel;
+  return last && t->lanes < PANEL ? f16_load_mask(c, m16_first(t->lanes)) : f16_load(c);
+}
+
+INLINE void words_store(const struct words_tile *t, size_t j, size_t p, bool last, struct f16 sum)
+{
+  float *c = t->c + j * t->c_row + p * t->c_panel;
+  if (t->bias) sum = f16_add(sum, f16_load(t->bias + p * PANEL));
+  if (last && t->lanes < PANEL)
+    f16_store_mask(c, m16_first(t->lanes), sum);
+  else
+    f16_store(c, sum);
 }
 
 INLINE void words_run(const size_t rows, const size_t panels, const size_t row_at, const size_t step_at,
@@ -71,6 +66,11 @@ INLINE void words_run(const size_t rows, const size_t panels, const size_t row_a
   const struct words_tile tile = *from, *t = &tile; /* a copy, for the stores below could be to the original */
   const float *a = t->a;
   const uint32_t *b = t->b;
+  struct f16 sum[WORD_ROWS][WORD_PANELS_MAX];
+  UNROLL for (size_t j = 0; j < rows; j++)
+  {
+    UNROLL for (size_t p = 0; p < panels; p++) sum[j][p] = t->load ? words_load(t, j, p, p + 1 == panels) : f16_zero();
+  }
   for (size_t block = 0; block < t->blocks; block++) {
     struct f16 even[WORD_ROWS][WORD_PANELS_MAX], odd[WORD_ROWS][WORD_PANELS_MAX];
     UNROLL for (size_t j = 0; j < rows; j++)
@@ -92,7 +92,14 @@ INLINE void words_run(const size_t rows, const size_t panels, const size_t row_a
         UNROLL for (size_t p = 0; p < panels; p++) odd[j][p] = f16_fma(y, high[p], odd[j][p]);
       }
     }
-    words_add(rows, panels, t, block, even, odd);
+    UNROLL for (size_t j = 0; j < rows; j++)
+    {
+      UNROLL for (size_t p = 0; p < panels; p++) sum[j][p] = f16_add(sum[j][p], f16_add(even[j][p], odd[j][p]));
+    }
+  }
+  UNROLL for (size_t j = 0; j < rows; j++)
+  {
+    UNROLL for (size_t p = 0; p < panels; p++) words_store(t, j, p, p + 1 == panels, sum[j][p]);
   }
 }
 
