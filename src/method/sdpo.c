@@ -27,6 +27,11 @@ enum teacher { LIVE, EMA, REFERENCE };
   X(REAL, weight_cap, 2, 0, OPTION_INF, NULL, "bound on the ratio that weighs a token")                            \
   X(REAL, threshold, 1, -1e9, 1e9, NULL, "reward from which a response is right")                                  \
   X(BOOL, feedback, 0, 0, 1, NULL, "the verifier's reason is shown where a response is wrong")                     \
+  X(STRING, prompt, 0, 0, 0, "{prompt}{solution}{feedback}\n\nCorrectly solve the original question.\n",           \
+    "what the user says to the teacher; {prompt}: what the user said last")                                        \
+  X(STRING, solution, 0, 0, 0, "\nCorrect solution:\n\n{text}\n\n", "{solution}, where there is one")              \
+  X(STRING, reason, 0, 0, 0, "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{text}\n\n",  \
+    "{feedback}, where there is one")                                                                              \
   X(REAL, grpo_weight, 0, 0, 1e6, NULL, "weight of grpo's loss beside the distillation")                           \
   X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")          \
   X(REAL, constant, 0, 0, 1e9, NULL, "length that aggregation: constant divides by; 0: rollout.max_new_tokens")
@@ -79,26 +84,54 @@ static const char *question(const struct problem *p)
   return text ? text : "";
 }
 
+/* A template with "{name}" replaced by its value; NULL values are empty. */
+struct slot {
+  const char *name, *value;
+};
+static void expand(const char *template, const struct slot *slots, size_t count, struct text *out)
+{
+  while (template && *template) {
+    size_t k = 0;
+    while (k < count && strncmp(template, slots[k].name, strlen(slots[k].name))) k++;
+    if (k == count) {
+      text_add(out, template ++, 1);
+      continue;
+    }
+    if (slots[k].value) text_puts(out, slots[k].value);
+    template += strlen(slots[k].name);
+  }
+}
+
+/* What the user says to the teacher of rollout r. */
+static void tell(const struct self *o, const struct step *s, int32_t r, int32_t demo, const char *reason,
+                 struct text *out)
+{
+  struct text solution = {0}, feedback = {0};
+  if (demo >= 0) expand(o->solution, &(struct slot){"{text}", s->rollouts[demo].text}, 1, &solution);
+  if (reason) expand(o->reason, &(struct slot){"{text}", reason}, 1, &feedback);
+  const struct slot slots[] = {{"{prompt}", question(s->groups[s->rollouts[r].group].problem)},
+                               {"{solution}", solution.bytes},
+                               {"{feedback}", feedback.bytes}};
+  expand(o->prompt, slots, 3, out);
+  if (!out->rc) out->rc = solution.rc ? solution.rc : feedback.rc;
+  text_free(&solution);
+  text_free(&feedback);
+}
+
 static int second(struct method_call *c, const struct step *s, struct second *out, struct error *err)
 {
   const struct self *o = c->self;
-  int32_t taught = 0;
   for (int32_t i = 0; i < s->kept; i++) {
     int32_t r = s->order[i], demo = demonstration(o, s, r);
-    const struct rollout *own = &s->rollouts[r];
-    const char *reason = o->feedback && !is_right(o, s, r) ? own->verdict.reason : NULL;
+    const char *reason = o->feedback && !is_right(o, s, r) ? s->rollouts[r].verdict.reason : NULL;
+    struct text text = {0};
     if (demo < 0 && !reason) continue;
-    const char *text =
-        arena_printf(c->scratch, "sdpo", err, "%s%s%s%s%s%s%s\n\nCorrectly solve the original question.\n",
-                     question(s->groups[own->group].problem), demo >= 0 ? "\nCorrect solution:\n\n" : "",
-                     demo >= 0 ? s->rollouts[demo].text : "", demo >= 0 ? "\n\n" : "",
-                     reason ? "\nThe following is feedback from your unsuccessful earlier attempt:\n\n" : "",
-                     reason ? reason : "", reason ? "\n\n" : "");
-    if (!text) return err->code;
-    TRY(second_add_text(out, own->group, text, &out->context[r], err));
-    taught++;
+    tell(o, s, r, demo, reason, &text);
+    int rc = text_finish(&text, err);
+    if (!rc) rc = second_add_text(out, s->rollouts[r].group, text.bytes ? text.bytes : "", &out->context[r], err);
+    text_free(&text);
+    if (rc) return rc;
   }
-  method_report(c, "taught", s->kept ? (double)taught / s->kept : 0);
   return 0;
 }
 
@@ -111,14 +144,21 @@ static double apart(const void *arg, const struct row_input *in, double *gradien
   return 0;
 }
 
+static bool has_teacher(const struct step *s, int32_t rollout)
+{
+  return s->second && s->second[rollout] >= 0;
+}
+
 /* Tokens without a teacher count in no denominator. */
 static double *counted_tokens(struct method_call *c, const struct minibatch *m, struct error *err)
 {
   const struct step *s = m->step;
+  int32_t taught = 0;
+  for (int32_t i = 0; i < s->kept; i++) taught += has_teacher(s, s->order[i]);
+  method_report(c, "taught", s->kept ? (double)taught / s->kept : 0);
   double *counted = ARENA_NEW(c->scratch, double, (size_t)m->count, "sdpo", err);
   for (int32_t i = 0; counted && i < m->count; i++) {
-    bool taught = s->second && s->second[s->path[m->token[i]].rollout] >= 0;
-    counted[i] = taught ? m->counted[i] : 0;
+    counted[i] = has_teacher(s, s->path[m->token[i]].rollout) ? m->counted[i] : 0;
   }
   return counted;
 }
