@@ -437,7 +437,7 @@ static int save_now(struct run *r, struct error *err)
   int rc = compose_save(r->methods, &methods, err);
   history_save(r->history, &history);
   if (!rc) rc = text_finish(&history, err);
-  if (r->policies.value) value_save(r->policies.value, &value);
+  if (r->policies.value) network_save(r->policies.value->net, &value);
   if (!rc) rc = text_finish(&value, err);
   struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size},
                                     {"history", history.bytes ? history.bytes : "", history.size},

@@ -82,7 +82,8 @@ int run_open_policies(struct run *r, struct error *err)
     TRY(add_frozen(r, n->policies[i].name, m, err));
   }
   TRY(policies_open(&r->policies, r->arena, n, err));
-  return r->policies.value && r->value.bytes ? value_load(r->policies.value, r->value.bytes, r->value.size, err) : 0;
+  return r->policies.value && r->value.bytes ? network_load(r->policies.value->net, r->value.bytes, r->value.size, err)
+                                             : 0;
 }
 
 int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err)

@@ -263,7 +263,7 @@ static int make_gradient(struct work *w, const struct minibatch *m, const struct
   out->coef = coef;
   out->entropy_coef = loss->entropy_coef ? entropy : NULL;
   out->state_coef = state;
-  if (loss->value_coef && w->needs->value.backprop) out->direction = w->policies->value->w;
+  if (loss->value_coef && w->needs->value.backprop) out->direction = w->policies->value->net->w;
   return 0;
 }
 

@@ -298,6 +298,19 @@ static void test_no_knob_moves_a_bit(void **state)
   CHECK_STR(b.state, a.state);
 }
 
+static void test_nor_in_bf16(void **state)
+{
+  (void)state;
+  static const char *const overrides[] = {"compute.type=bf16", "compute.micro_batch=512", "compute.vocab_chunk=32",
+                                          "compute.slots=2"};
+  struct result a = run_it("k", "[probe]", overrides, 1, 2, false);
+  CHECK_OK(a.rc, &a.err);
+  struct result b = run_it("l", "[probe]", overrides, 4, 1, false);
+  CHECK_OK(b.rc, &b.err);
+  CHECK_STR(b.weights, a.weights);
+  CHECK_STR(b.state, a.state);
+}
+
 /* Each part moves the weights, or leaves them: a value head that is detached does. */
 static void test_parts_matter(void **state)
 {
@@ -356,8 +369,9 @@ int main(void)
   char model[128];
   snprintf(model, sizeof model, "%s/model", folder);
   if (tiny_model_write(model)) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_parts_matter),
-                                     cmocka_unit_test(test_resume), cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_nor_in_bf16),
+                                     cmocka_unit_test(test_parts_matter), cmocka_unit_test(test_resume),
+                                     cmocka_unit_test(test_refusals)};
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   struct error err = {0};
   if (file_remove_tree(folder, &err)) error_clear(&err);
