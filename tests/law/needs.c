@@ -362,6 +362,38 @@ static void test_refusals(void **state)
   error_clear(&slot.err);
 }
 
+/* What `assay methods --resolve` says of it, without weights. */
+static void test_price(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct arena *a = arena_create("test", 0, &err);
+  struct recipe *r;
+  struct composed *set;
+  struct text t = {0};
+  char path[128];
+  snprintf(path, sizeof path, "%s/recipe.yaml", folder);
+  CHECK_OK(recipe_read(a, path, RECIPE_TRAIN, NULL, 0, &r, &err), &err);
+  const struct method_choice choice = {.name = "probe"};
+  const struct compose_options o = {.seed = 1, .epochs = 1, .minibatches = 2};
+  CHECK_OK(compose_open(a, &choice, 1, &o, &set, &err), &err);
+  CHECK_OK(run_price(a, r, compose_needs(set), &t, &err), &err);
+  CHECK_OK(text_finish(&t, &err), &err);
+  static const char *const words[] = {
+      "extra forwards a step: 5 over the own tokens (policy, policy in second contexts, reference, reference in second "
+      "contexts, ema), 1 over later",
+      "reference: weights and workspace",
+      "moving average: weights",
+      "whole rows of logits",
+      "hidden states",
+      "value head",
+      "peak "};
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    if (!strstr(t.bytes, words[i])) fail_msg("found %s; expected \"%s\" in it", t.bytes, words[i]);
+  text_free(&t);
+  arena_destroy(a);
+}
+
 int main(void)
 {
   snprintf(folder, sizeof folder, "/tmp/assay-needs-XXXXXX");
@@ -369,9 +401,12 @@ int main(void)
   char model[128];
   snprintf(model, sizeof model, "%s/model", folder);
   if (tiny_model_write(model)) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit), cmocka_unit_test(test_nor_in_bf16),
-                                     cmocka_unit_test(test_parts_matter), cmocka_unit_test(test_resume),
-                                     cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit),
+                                     cmocka_unit_test(test_nor_in_bf16),
+                                     cmocka_unit_test(test_parts_matter),
+                                     cmocka_unit_test(test_resume),
+                                     cmocka_unit_test(test_refusals),
+                                     cmocka_unit_test(test_price)};
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   struct error err = {0};
   if (file_remove_tree(folder, &err)) error_clear(&err);
