@@ -47,7 +47,7 @@ static int print_page(struct cli *c, struct error *err)
     const struct calc *f = calc_at(i);
     text_printf(&t, "| `%s` | %s |", f->function, f->help);
     for (size_t k = 0; f->also && f->also[k]; k++) text_printf(&t, "%s `%s`", k ? "," : "", f->also[k]);
-    text_printf(&t, " | src/method/calc_%s.c |\n", f->function);
+    text_printf(&t, " | src/method/calc_%s.c |\n", calc_name(i));
   }
   int rc = text_finish(&t, err);
   if (!rc) rc = print_text(c, &t, err);

@@ -14,6 +14,12 @@ static const struct calc *const table[] = {
 #undef X
 };
 
+static const char *const names[] = {
+#define X(name) #name,
+#include "calc_table.h"
+#undef X
+};
+
 size_t calc_count(void)
 {
   return sizeof table / sizeof *table;
@@ -23,6 +29,12 @@ const struct calc *calc_at(size_t i)
 {
   ASSAY_BUG_IF(i >= calc_count());
   return table[i];
+}
+
+const char *calc_name(size_t i)
+{
+  ASSAY_BUG_IF(i >= calc_count());
+  return names[i];
 }
 
 const struct calc *calc_find(const char *function)

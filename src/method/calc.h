@@ -37,6 +37,7 @@ struct calc {
 
 size_t calc_count(void);
 const struct calc *calc_at(size_t i);
+const char *calc_name(size_t i);                    /* of the file: src/method/calc_<name>.c */
 const struct calc *calc_find(const char *function); /* NULL: none */
 /* By a document's function and source; function NULL: the document's. NULL: none. */
 const struct calc *calc_find_for(struct arena *a, const json_t *document, const char *function);
