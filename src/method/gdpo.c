@@ -1,4 +1,4 @@
-/* gdpo: every reward is normalised on its own before they are added (arXiv 2601.05242, eq. 4 to 6).
+/* gdpo: every reward is normalised on its own before they are added (arXiv 2601.05242).
  *
  *     A^k_i = (r^k_i - mean r^k) / (std r^k + eps)        in the group, for each term k of reward.combine
  *     A_i   = whiten(sum_k w_k A^k_i)
@@ -74,7 +74,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 const struct method method_gdpo = {
     .name = "gdpo",
     .title = "Group reward-decoupled normalisation",
-    .paper = "arXiv 2601.05242, eq. 4 to 6; dialects of verl and TRL",
+    .paper = "arXiv 2601.05242; dialects of verl and TRL",
     .base = "grpo",
     METHOD_OPTIONS(options),
     .advantage = advantage,

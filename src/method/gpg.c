@@ -1,4 +1,4 @@
-/* gpg: group policy gradient (arXiv 2504.02546, eq. 5 to 7): the plain gradient, made as large as if all groups taught.
+/* gpg: group policy gradient (arXiv 2504.02546): the plain gradient, made as large as if all groups taught.
  *
  *     A_i = alpha (R_i - mean R of the group) / f_norm        alpha = rollouts / rollouts with a reward other than 0
  *     L   = agg(-A logp)
@@ -57,7 +57,7 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
 const struct method method_gpg = {
     .name = "gpg",
     .title = "Group policy gradient",
-    .paper = "arXiv 2504.02546, eq. 5 to 7; verl's form",
+    .paper = "arXiv 2504.02546; verl's form",
     .base = "grpo",
     METHOD_OPTIONS(options),
     METHOD_METRICS(metrics),

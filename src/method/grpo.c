@@ -1,8 +1,8 @@
 /* grpo: group relative policy optimisation.
  *
- *     A_i = (R_i - mean R) / (std R + eps)             arXiv 2402.03300, section 4.1.2; `dialect` says which std and
- * eps L_t = max(-A r, -A clip(r, 1 - low, 1 + high))   r = exp(logp - old); arXiv 1707.06347, eq. 7 L   = agg(L_t) +
- * kl_coef agg(KL_t) - entropy_coef agg(H_t)
+ *     A_i  = (R_i - mean R) / (std R + eps)             arXiv 2402.03300, section 4.1.2
+ *     L_t  = max(-A r, -A clip(r, 1 - low, 1 + high))   r = exp(logp - old); arXiv 1707.06347, eq. 7
+ *     loss = agg(L_t) + kl_coef agg(KL_t) - entropy_coef agg(H_t)
  *
  * Where two frameworks mean different numbers by this name, an option selects whose: verl and OpenRLHF divide by the
  * n-1 std with eps 1e-6 and 1e-9, TRL with 1e-4, RLOO takes the mean of the others and no std (arXiv 2402.14740),

@@ -4,7 +4,7 @@
  *
  * Methods with returns (reinforce, reinforce_pp, remax, ppo, optimal_token_baseline) discount rho; the others compare
  * rollouts by its sum. k1 is the right estimator in a reward: its expected gradient there is that of the KL (arXiv
- * 1909.08593, section 2.1; arXiv 2402.14740, eq. 3). `controller: adaptive` moves coef after every step towards a KL of
+ * 1909.08593, section 2; arXiv 2402.14740). `controller: adaptive` moves coef after every step towards a KL of
  * `target` (arXiv 1909.08593, section 2.2): coef (1 + clamp(KL / target - 1, -0.2, 0.2) rollouts / horizon), where KL
  * is the mean over rollouts of their tokens' mean.
  */
@@ -86,7 +86,7 @@ static int observe(struct method_call *c, const struct step *s, struct observati
 const struct method method_kl_reward = {
     .name = "kl_reward",
     .title = "KL to the reference in the reward",
-    .paper = "arXiv 1909.08593, sections 2.1 and 2.2; arXiv 2402.14740, eq. 3",
+    .paper = "arXiv 1909.08593, section 2; arXiv 2402.14740",
     .base = "grpo",
     .needs = NEED_REFERENCE_LOGP,
     METHOD_OPTIONS(options),

@@ -1,4 +1,4 @@
-/* opo: the baseline of least variance where a response's gradient grows with its length (arXiv 2505.23585, eq. 9).
+/* opo: the baseline of least variance where a response's gradient grows with its length (arXiv 2505.23585).
  *
  *     A_i = R_i - sum_j n_j R_j / sum_j n_j        n: trained tokens of a rollout
  *
@@ -25,7 +25,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 const struct method method_opo = {
     .name = "opo",
     .title = "On-policy RL with the optimal reward baseline",
-    .paper = "arXiv 2505.23585, eq. 9",
+    .paper = "arXiv 2505.23585",
     .base = "grpo",
     .advantage = advantage,
 };

@@ -31,7 +31,7 @@ void group_leave_one_out(const double *reward, int32_t n, double *advantage);
  * scale_rewards: batch), a constant (GPG's alpha). A group of one: A = R / by. */
 void group_divided(const double *reward, int32_t n, double by, double *advantage);
 
-/* A_i = R_i - sum n_j R_j / sum n_j: lengths weigh the baseline (OPO, arXiv 2505.23585, eq. 9). Without any token the
+/* A_i = R_i - sum n_j R_j / sum n_j: lengths weigh the baseline (OPO, arXiv 2505.23585). Without any token the
  * mean is the plain one. A group of one: A = R. */
 void group_length_weighted(const double *reward, const double *length, int32_t n, double *advantage);
 
@@ -39,7 +39,7 @@ void group_length_weighted(const double *reward, const double *length, int32_t n
  * / (std + eps), the others 0; eps < 0: no division. A group of one: 0. */
 void group_best(const double *reward, int32_t n, double eps, double *advantage);
 
-/* pass@k in closed form (arXiv 2508.10751, eq. 10 to 15) of n rollouts, `wrong` of them wrong, taken k at a time: with
+/* pass@k in closed form (arXiv 2508.10751) of n rollouts, `wrong` of them wrong, taken k at a time: with
  * the mean m = 1 - C(wrong, k) / C(n, k) and s = sqrt(m (1 - m)),
  *
  *     right (1 - m) / s       wrong (1 - m - C(wrong - 1, k - 1) / C(n - 1, k - 1)) / s

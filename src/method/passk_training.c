@@ -1,6 +1,6 @@
 /* passk_training: a group is rewarded as sets of k of which one must be right, not rollout by rollout.
  *
- * analytic (arXiv 2508.10751, eq. 10 to 15), n rollouts of which w are wrong (reward below `right_from`):
+ * analytic (arXiv 2508.10751), n rollouts of which w are wrong (reward below `right_from`):
  *
  *     m = 1 - C(w, k) / C(n, k)   s = sqrt(m (1 - m))
  *     right  A = (1 - m) / s      wrong  A = (1 - m - C(w - 1, k - 1) / C(n - 1, k - 1)) / s
@@ -50,7 +50,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 const struct method method_passk_training = {
     .name = "passk_training",
     .title = "Training on pass@k",
-    .paper = "arXiv 2508.10751, eq. 10 to 15; arXiv 2503.19595",
+    .paper = "arXiv 2508.10751; arXiv 2503.19595",
     .base = "grpo",
     METHOD_OPTIONS(options),
     .advantage = advantage,

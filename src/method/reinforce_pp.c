@@ -37,7 +37,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 const struct method method_reinforce_pp = {
     .name = "reinforce_pp",
     .title = "REINFORCE++",
-    .paper = "arXiv 2501.03262, section 3; dialects of verl and OpenRLHF",
+    .paper = "arXiv 2501.03262; dialects of verl and OpenRLHF",
     .base = "grpo",
     METHOD_OPTIONS(options),
     .advantage = advantage,

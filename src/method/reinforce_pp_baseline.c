@@ -1,4 +1,4 @@
-/* reinforce_pp_baseline: REINFORCE++ with the group's mean taken off first (arXiv 2501.03262, section 3.3).
+/* reinforce_pp_baseline: REINFORCE++ with the group's mean taken off first (arXiv 2501.03262).
  *
  *     d_i = R_i - mean R of the group, on every token      A = whiten(d) over all tokens of the step
  *
@@ -39,7 +39,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 const struct method method_reinforce_pp_baseline = {
     .name = "reinforce_pp_baseline",
     .title = "REINFORCE++ with the group's mean as baseline",
-    .paper = "arXiv 2501.03262, section 3.3; dialects of verl and OpenRLHF",
+    .paper = "arXiv 2501.03262; dialects of verl and OpenRLHF",
     .base = "grpo",
     METHOD_OPTIONS(options),
     .advantage = advantage,

@@ -1,4 +1,4 @@
-/* rloo: the mean of the other rollouts as the baseline (arXiv 2402.14740, section 4.1).
+/* rloo: the mean of the other rollouts as the baseline (arXiv 2402.14740).
  *
  *     A_i = R_i - mean_{j != i} R_j = (G R_i - sum_j R_j) / (G - 1)
  *
@@ -76,7 +76,7 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
 const struct method method_rloo = {
     .name = "rloo",
     .title = "REINFORCE with the other rollouts as baseline",
-    .paper = "arXiv 2402.14740, section 4.1; dialects of verl and TRL",
+    .paper = "arXiv 2402.14740; dialects of verl and TRL",
     .base = "grpo",
     METHOD_OPTIONS(options),
     .advantage = advantage,
