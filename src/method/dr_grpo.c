@@ -11,6 +11,7 @@
 
 #define OPTIONS(X)                                                                                          \
   X(REAL, constant, 0, 0, 1e9, NULL, "length that every response is divided by; 0: rollout.max_new_tokens") \
+  X(ENUM, empty, 0, 0, 0, AGGREGATE_EMPTY_WORDS, "responses without tokens in the mean: TRL counts them")   \
   X(REAL, clip_low, 0.2, 0, OPTION_INF, NULL, "ratios below 1 - clip_low carry no gradient where A < 0")    \
   X(REAL, clip_high, 0.2, 0, OPTION_INF, NULL, "ratios above 1 + clip_high carry no gradient where A > 0")  \
   X(REAL, clip_dual, OPTION_INF, 1, OPTION_INF, NULL, "ratios above it carry no gradient where A < 0")
@@ -38,7 +39,7 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
 {
   const struct self *o = c->self;
   const struct clip_bounds bounds = {.low = o->clip_low, .high = o->clip_high, .dual = o->clip_dual};
-  const double *scale = aggregate_scales(c->scratch, m, AGGREGATE_CONSTANT, o->constant, m->counted, err);
+  const double *scale = aggregate_scales_empty(c->scratch, m, AGGREGATE_CONSTANT, o->constant, o->empty, err);
   if (!scale) return err->code;
   for (int32_t i = 0; i < m->count; i++) {
     struct clip_value v = clip_surrogate(m->logp[i], m->old[i], m->advantage[i], &bounds);

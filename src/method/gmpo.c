@@ -5,12 +5,13 @@
  *     loss = mean_i -A_i exp(mean_t l_t)
  */
 #include "method/method.h"
+#include "method/part_aggregate.h"
 #include "method/part_sequence.h"
 
 #define OPTIONS(X)                                                                                      \
   X(REAL, clip_low, 0.4, 0, OPTION_INF, NULL, "log-ratios below -clip_low are held there where A < 0")  \
   X(REAL, clip_high, 0.4, 0, OPTION_INF, NULL, "log-ratios above clip_high are held there where A > 0") \
-  X(ENUM, empty, 0, 0, 0, "left_out|counted", "responses without tokens in the mean: verl and TRL count them")
+  X(ENUM, empty, 0, 0, 0, AGGREGATE_EMPTY_WORDS, "responses without tokens in the mean: verl and TRL count them")
 
 struct self {
   OPTIONS(OPTION_FIELD)
@@ -20,18 +21,10 @@ static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
 static int objective(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
 {
   const struct self *o = c->self;
-  double sequences = 0;
+  double sequences = o->empty ? m->rollout_count : aggregate_count(m, m->counted).sequences;
   (void)err;
-  for (int32_t s = 0; s < m->sequence_count; s++) {
-    const struct minibatch_sequence *q = &m->sequences[s];
-    double counted = 0;
-    for (int32_t i = q->first; i < q->first + q->count; i++) counted += m->counted[i];
-    sequences += counted > 0;
-  }
-  const struct geometric_options geometric = {.low = o->clip_low,
-                                              .high = o->clip_high,
-                                              .limit = SEQUENCE_LIMIT,
-                                              .sequences = o->empty ? (double)m->rollout_count : sequences};
+  const struct geometric_options geometric = {
+      .low = o->clip_low, .high = o->clip_high, .limit = SEQUENCE_LIMIT, .sequences = sequences};
   sequence_geometric(m, &geometric, out);
   return 0;
 }

@@ -7,9 +7,10 @@
 #include "method/part_aggregate.h"
 #include "method/part_sequence.h"
 
-#define OPTIONS(X)                                                           \
-  X(REAL, clip_low, 3e-4, 0, OPTION_INF, NULL,                               \
-    "ratios of a response below 1 - clip_low carry no gradient where A < 0") \
+#define OPTIONS(X)                                                                                        \
+  X(ENUM, empty, 0, 0, 0, AGGREGATE_EMPTY_WORDS, "responses without tokens in the mean: TRL counts them") \
+  X(REAL, clip_low, 3e-4, 0, OPTION_INF, NULL,                                                            \
+    "ratios of a response below 1 - clip_low carry no gradient where A < 0")                              \
   X(REAL, clip_high, 4e-4, 0, OPTION_INF, NULL, "ratios above 1 + clip_high carry no gradient where A > 0")
 
 struct self {
@@ -22,7 +23,7 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
   const struct self *o = c->self;
   const struct sequence_options sequence = {.bounds = {.low = o->clip_low, .high = o->clip_high, .dual = OPTION_INF},
                                             .limit = SEQUENCE_LIMIT};
-  const double *scale = aggregate_scales(c->scratch, m, AGGREGATE_SEQ_MEAN_TOKEN_MEAN, 0, m->counted, err);
+  const double *scale = aggregate_scales_empty(c->scratch, m, AGGREGATE_SEQ_MEAN_TOKEN_MEAN, 0, o->empty, err);
   if (!scale) return err->code;
   sequence_clipped(m, &sequence, scale, out);
   return 0;

@@ -91,3 +91,14 @@ double *aggregate_scales(struct arena *a, const struct minibatch *m, enum aggreg
   if (scale) aggregate_scale(m, mode, constant > 0 ? constant : (double)m->step->max_new_tokens, counted, scale);
   return scale;
 }
+
+double *aggregate_scales_empty(struct arena *a, const struct minibatch *m, enum aggregation mode, double constant,
+                               bool empty, struct error *err)
+{
+  double *scale = ARENA_NEW(a, double, (size_t)m->count, "loss", err);
+  struct aggregate_counts all = aggregate_count(m, m->counted);
+  if (empty) all.sequences = m->rollout_count;
+  if (!(constant > 0)) constant = (double)m->step->max_new_tokens;
+  if (scale) aggregate_scale_by(m, mode, constant, m->counted, &all, scale);
+  return scale;
+}

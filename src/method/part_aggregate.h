@@ -46,4 +46,9 @@ void aggregate_scale_by(const struct minibatch *m, enum aggregation mode, double
 double *aggregate_scales(struct arena *a, const struct minibatch *m, enum aggregation mode, double constant,
                          const double *counted, struct error *err);
 
+/* Whether rollouts without tokens count in B: TRL counts them, verl and OpenRLHF do not. */
+#define AGGREGATE_EMPTY_WORDS "left_out|counted"
+double *aggregate_scales_empty(struct arena *a, const struct minibatch *m, enum aggregation mode, double constant,
+                               bool empty, struct error *err);
+
 #endif
