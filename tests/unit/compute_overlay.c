@@ -448,14 +448,17 @@ static void case_head(struct device *d, struct source *s, struct result *r)
   struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, h * (size_t)chunk),
               stat = make_buffer(d, s, 3 * h);
   struct view logp = make_buffer(d, s, pairs), entropy = make_buffer(d, s, h), dhidden = make_buffer(d, s, h * c);
+  struct view extra = make_buffer(d, s, h * vocab);
+  bool with_extra = source_below(s, 2);
   device_ops(d)->head_score(d, w, inv, &rows, hidden, chunk, scratch, stat, logp, entropy);
   device_ops(d)->head_backward(d, w, inv, &rows, hidden, chunk, scratch, stat, coef,
-                               source_below(s, 2) ? entropy_coef : NULL, NULL, dhidden);
+                               source_below(s, 2) ? entropy_coef : NULL, with_extra ? &extra : NULL, dhidden);
   take_buffer(d, stat, 3 * h, r);
   take_buffer(d, logp, pairs, r);
   take_buffer(d, entropy, h, r);
   take_buffer(d, dhidden, h * c, r);
   take_weight(w, r);
+  drop_buffer(extra);
   drop_buffer(hidden);
   drop_buffer(scratch);
 }
