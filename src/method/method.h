@@ -518,7 +518,7 @@ struct evaluation_record {
 };
 struct evaluation {
   int64_t step;
-  const struct evaluation_record *records; /* [count], sets, problems and samples in order */
+  struct evaluation_record *records; /* [count], sets, problems and samples in order */
   int32_t count;
 };
 

@@ -30,6 +30,20 @@ static int32_t next_ordinal(const struct step *s, const struct request *q)
   return n;
 }
 
+/* Probes that the planner reserved memory for. */
+static int check_probes(const struct run *r, const struct step *s, const struct method_call *who, int32_t more,
+                        struct error *err)
+{
+  int64_t probes = more,
+          most = r->recipe->rollout.problems * r->recipe->rollout.max_attempts * compose_needs(r->methods)->probes;
+  for (int32_t i = 0; i < s->rollout_count; i++) probes += s->rollouts[i].probe != NULL;
+  if (probes <= most) return 0;
+  FAIL(err, ERROR_INPUT,
+       "%s asks for %" PRId64 " probes in a step; expected at most %" PRId64
+       " (rollout.problems x rollout.max_attempts x the probes of a group that methods declare); change its options",
+       who->method->name, probes, most);
+}
+
 static int add_probes(struct run *r, struct step *s, const struct method_call *who, const struct request *q,
                       struct answer *out, struct error *err)
 {
@@ -42,6 +56,7 @@ static int add_probes(struct run *r, struct step *s, const struct method_call *w
   int32_t *list = ARENA_NEW(s->arena, int32_t, (size_t)q->count, "probes", err);
   int32_t first = next_ordinal(s, q), context = q->context >= 0 ? q->context : s->groups[q->group].context;
   if (!list) return err->code;
+  TRY(check_probes(r, s, who, q->count, err));
   for (int32_t i = 0; i < q->count; i++) {
     TRY(step_add_rollout(s, q->group, context, s->wave, first + i, &list[i], err));
     s->rollouts[list[i]].probe = q->purpose;
@@ -62,7 +77,7 @@ static int generate(struct run *r, struct step *s, const struct method_call *who
                     int32_t count, struct answer *answers, struct error *err)
 {
   bool *done = ARENA_NEW(s->arena, bool, (size_t)count, "probes", err);
-  int32_t before = s->rollout_count, planned = compose_needs(r->methods)->probes * s->group_count, probes = 0;
+  int32_t before = s->rollout_count;
   if (!done) return err->code;
   for (int32_t i = 0; i < count; i++) {
     if (done[i] || requests[i].kind != REQUEST_GENERATE) continue;
@@ -80,8 +95,6 @@ static int generate(struct run *r, struct step *s, const struct method_call *who
     w.rollouts = list;
     TRY(wave_run(r, &w, err));
   }
-  for (int32_t i = 0; i < s->rollout_count; i++) probes += s->rollouts[i].probe != NULL;
-  ASSAY_BUG_IF(s->rollout_count > before && probes > planned); /* declare needs.probes: the planner reserved less */
   return s->rollout_count > before ? step_arrange(s, err) : 0;
 }
 

@@ -3,6 +3,8 @@
 
 #include "core/log.h"
 
+#include <string.h>
+
 /* Who judges a file's problems, and by what, is known before the first of them is answered: answers that are missing or
  * cannot be read are found here. */
 static int check_verifiers(struct run *r, const struct source *s, struct error *err)
@@ -39,6 +41,36 @@ int64_t run_prompt_room(const struct run *r)
   return r->session.config.max_positions - (r->recipe->kind == RECIPE_SFT ? 0 : r->recipe->rollout.max_new_tokens);
 }
 
+/* "solution:string": the field of a problem that a method reads, and its type. */
+static bool field_is(const json_t *v, const char *type)
+{
+  if (!strcmp(type, "string")) return json_is_string(v);
+  if (!strcmp(type, "number")) return json_is_number(v);
+  if (!strcmp(type, "array")) return json_is_array(v);
+  if (!strcmp(type, "object")) return json_is_object(v);
+  ASSAY_BUG_IF(strcmp(type, "any") != 0);
+  return v != NULL;
+}
+
+int run_check_fields(const struct run *r, const struct problem *p, struct error *err)
+{
+  const struct needs *needs = compose_needs(r->methods);
+  for (const char *const *f = needs->fields; needs->flags & NEED_FIELDS && *f; f++) {
+    char name[64];
+    size_t n = strcspn(*f, ":");
+    ASSAY_BUG_IF(n >= sizeof name);
+    memcpy(name, *f, n);
+    name[n] = '\0';
+    const json_t *v = json_object_get(p->fields, name);
+    if (field_is(v, (*f)[n] ? *f + n + 1 : "any")) continue;
+    FAIL_AT(err, ERROR_INPUT, p->source, p->line, NULL,
+            "problem %s %s the field \"%s\"%s%s, which a method of this recipe reads (assay methods --resolve says "
+            "which); add it, or leave the method out",
+            p->id, v ? "has another type for" : "lacks", name, (*f)[n] ? ", of type " : "", (*f)[n] ? *f + n + 1 : "");
+  }
+  return 0;
+}
+
 /* A problem is used if what the model reads, and for sft writes, is not too long. */
 static int short_enough(void *arg, const struct problem *p, bool *keep, struct error *err)
 {
@@ -48,6 +80,7 @@ static int short_enough(void *arg, const struct problem *p, bool *keep, struct e
   int64_t most = sft ? r->recipe->train.max_tokens : r->recipe->rollout.max_prompt_tokens;
   int rc =
       sft ? sft_tokens(r, p, &ids, &loss, err) : session_problem_ids(&r->session, p, r->template_variables, &ids, err);
+  if (!rc) rc = run_check_fields(r, p, err);
   if (!rc && ids.count == 0)
     rc = error_fail(err, ERROR_INPUT, p->source, p->line, NULL, "the prompt of problem %s has no token; expected text",
                     p->id);

@@ -85,6 +85,7 @@ struct answers {
   size_t *sizes;
   struct arena *arena;       /* of this evaluation */
   struct file_writer *lines; /* evaluations/STEP.jsonl.zst, NULL where the recipe keeps no rollouts */
+  struct evaluation *seen;   /* what methods look at, NULL where none does */
   struct error err;
 };
 
@@ -192,6 +193,39 @@ static int keep_answers(struct answers *w, int32_t problems, const struct verdic
   return rc;
 }
 
+/* One record of the evaluation, for methods: it outlives the chunk. */
+static int add_record(struct answers *w, int32_t job, int32_t rollout, const struct verdict *v,
+                      struct evaluation_record *out, struct error *err)
+{
+  const struct generate_job *j = &w->jobs[job];
+  size_t slot = slot_of(w, job, rollout);
+  struct verdict *copy = ARENA_NEW(w->arena, struct verdict, 1, "evaluation", err);
+  *out = (struct evaluation_record){.set = w->set->name,
+                                    .problem = &w->set->problems[w->first + job / w->per_problem],
+                                    .sample = j->first_rollout + rollout,
+                                    .text = arena_strndup(w->arena, w->texts[slot], w->sizes[slot], "evaluation", err),
+                                    .n = w->sizes[slot],
+                                    .tokens = w->tree->segments[j->leaf[rollout]].count,
+                                    .finish = j->finish[rollout],
+                                    .verdict = copy};
+  if (!copy || !out->text) return err->code;
+  *copy = *v;
+  copy->channel_count = 0;
+  copy->more = NULL;
+  if (v->extracted && !(copy->extracted = arena_strdup(w->arena, v->extracted, "evaluation", err))) return err->code;
+  return v->reason && !(copy->reason = arena_strdup(w->arena, v->reason, "evaluation", err)) ? err->code : 0;
+}
+
+static int add_records(struct answers *w, int32_t problems, const struct verdict *verdicts, struct error *err)
+{
+  struct evaluation *seen = w->seen;
+  if (!seen) return 0;
+  for (int32_t j = 0; j < problems * w->per_problem; j++)
+    for (int32_t k = 0; k < w->jobs[j].count; k++)
+      TRY(add_record(w, j, k, &verdicts[slot_of(w, j, k)], &seen->records[seen->count++], err));
+  return 0;
+}
+
 /* Answers of one problem. One whose verifier failed is neither right nor wrong. */
 struct tally {
   int32_t right, judged;
@@ -225,6 +259,7 @@ static int answer_chunk(struct answers *w, int32_t problems, struct tally *tally
     t->right += verdicts[i].status == VERDICT_OK && verdicts[i].correct;
     t->judged += verdicts[i].status == VERDICT_OK;
   }
+  TRY(add_records(w, problems, verdicts, err));
   return keep_answers(w, problems, verdicts, err);
 }
 
@@ -246,14 +281,15 @@ static int interval(struct run *r, const struct tally *tally, int32_t problems, 
 }
 
 static int evaluate_set(struct run *r, const struct eval_set *set, struct arena *a, struct file_writer *lines,
-                        struct eval_result *out, struct error *err)
+                        struct evaluation *seen, struct eval_result *out, struct error *err)
 {
   struct answers w = {.run = r,
                       .set = set,
                       .samples = r->recipe->eval.samples,
                       .total = (int64_t)set->count * r->recipe->eval.samples,
                       .arena = a,
-                      .lines = lines};
+                      .lines = lines,
+                      .seen = seen};
   int64_t sum = 0, solved = 0, judged = 0;
   log_progress("evaluate", 0, (double)w.total, "answers");
   w.per_problem = (int32_t)((w.samples + r->recipe->rollout.group - 1) / r->recipe->rollout.group);
@@ -304,22 +340,42 @@ static void report(struct run *r, const struct eval_set *set, const struct eval_
            100 * e->accuracy, 100 * e->low, 100 * e->high, set->count, times);
 }
 
+/* Room for all records, where a method looks at them; else *out is NULL. */
+static int open_evaluation(struct run *r, struct arena *a, struct evaluation **out, struct error *err)
+{
+  size_t count = 0;
+  *out = NULL;
+  if (!compose_contributors(r->methods, STAGE_evaluate, NULL, 0)) return 0;
+  for (size_t i = 0; i < r->eval_set_count; i++)
+    count += (size_t)r->eval_sets[i].count * (size_t)r->recipe->eval.samples;
+  struct evaluation *seen = ARENA_NEW(a, struct evaluation, 1, "evaluation", err);
+  if (!seen) return err->code;
+  seen->step = r->step;
+  seen->records = ARENA_NEW(a, struct evaluation_record, count, "evaluation", err);
+  *out = seen;
+  return seen->records ? 0 : err->code;
+}
+
 /* Every set; the mean of their accuracies. */
 static int evaluate_sets(struct run *r, struct arena *a, double *mean, struct error *err)
 {
   struct file_writer *lines = NULL;
+  struct evaluation *seen;
   double sum = 0;
+  TRY(open_evaluation(r, a, &seen, err));
   TRY(collect_begin_verdicts(r, r->step, true, err));
   if (r->recipe->save.rollouts == RECIPE_ROLLOUTS_ALL)
     TRY(run_folder_open_lines(r->folder, a, "evaluations", r->step, &lines, err));
   for (size_t i = 0; i < r->eval_set_count; i++) {
     struct eval_result e;
-    TRY(evaluate_set(r, &r->eval_sets[i], a, lines, &e, err));
+    TRY(evaluate_set(r, &r->eval_sets[i], a, lines, seen, &e, err));
     log_progress_end();
     report(r, &r->eval_sets[i], &e);
     sum += e.accuracy;
   }
   *mean = sum / (double)r->eval_set_count;
+  if (seen) TRY(compose_evaluate(r->methods, seen, err));
+  if (seen) report_methods(r);
   return lines ? file_writer_commit(lines, err) : 0;
 }
 

@@ -22,7 +22,7 @@ static int64_t most_rollouts(const struct plan_input *in)
 {
   const struct recipe *r = in->recipe;
   if (!in->generates) return r->train.batch;
-  return r->rollout.problems * (r->rollout.group * r->rollout.max_attempts + (in->needs ? in->needs->probes : 0));
+  return r->rollout.problems * r->rollout.max_attempts * (r->rollout.group + (in->needs ? in->needs->probes : 0));
 }
 
 enum { WHOLE_ROWS = NEED_ROW_TERM | NEED_TOKEN_STAT | NEED_GROUP_P };

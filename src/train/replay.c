@@ -204,6 +204,7 @@ static int read_records(struct replay *r, struct error *err)
                            .group = number_of(lines[i], "group"),
                            .attempt = number_of(lines[i], "attempt"),
                            .rollout = number_of(lines[i], "rollout"),
+                           .probe = text_of(lines[i], "probe"),
                            .token = -1};
     r->records[r->result->count++] = (struct record){lines[i], p};
   }
@@ -300,6 +301,7 @@ static bool same(struct replay *r, struct replayed *p, const char *field, int64_
                          .group = p->group,
                          .attempt = p->attempt,
                          .rollout = p->rollout,
+                         .probe = p->probe,
                          .tokens = p->tokens,
                          .field = field,
                          .token = token,
@@ -341,10 +343,12 @@ static void compare(struct replay *r, struct replayed *p, const json_t *was, con
 
 static int32_t find_rollout(const struct step *s, const struct replayed *p)
 {
-  for (int32_t i = 0; i < s->rollout_count; i++)
-    if (s->groups[s->rollouts[i].group].ordinal == p->group && s->rollouts[i].attempt == p->attempt &&
-        s->rollouts[i].ordinal == p->rollout)
+  for (int32_t i = 0; i < s->rollout_count; i++) {
+    const struct rollout *o = &s->rollouts[i];
+    if (s->groups[o->group].ordinal == p->group && o->attempt == p->attempt && o->ordinal == p->rollout &&
+        !strcmp(o->probe ? o->probe : "", p->probe))
       return i;
+  }
   return -1;
 }
 

@@ -27,6 +27,7 @@ struct replay_options {
 struct replayed {
   const char *problem, *text; /* text: what the model writes now */
   int64_t group, attempt, rollout, tokens;
+  const char *probe; /* purpose of a method's probe; "": an attempt */
   const char *field; /* the first that differs; NULL: identical */
   int64_t token;     /* the response's token that it belongs to, from 0; -1: none */
   const char *recorded, *now;

@@ -68,24 +68,29 @@ static void report_groups(struct metrics *m, const struct step *s)
 
 static void report_lengths(struct metrics *m, const struct step *s)
 {
-  int64_t tokens = 0, longest = 0, stop = 0, length = 0;
+  int64_t tokens = 0, longest = 0, stop = 0, length = 0, attempts = 0, probed = 0;
   double entropy = 0;
   for (int32_t i = 0; i < s->rollout_count; i++) {
     const struct segment *leaf = &s->tree->segments[s->rollouts[i].leaf];
+    if (s->rollouts[i].probe) {
+      probed += leaf->count;
+      continue;
+    }
+    attempts++;
     tokens += leaf->count;
     if (leaf->count > longest) longest = leaf->count;
     stop += s->rollouts[i].finish == FINISH_STOP;
     length += s->rollouts[i].finish == FINISH_LENGTH;
     for (int32_t k = 0; k < leaf->count; k++) entropy += (double)leaf->tokens[k].entropy;
   }
-  double n = s->rollout_count ? s->rollout_count : 1;
+  double n = attempts ? (double)attempts : 1;
   metrics_set(m, "length/mean", (double)tokens / n);
   metrics_set_int(m, "length/max", longest);
   metrics_set(m, "finish/stop", (double)stop / n);
   metrics_set(m, "finish/length", (double)length / n);
   metrics_set(m, "entropy", tokens ? entropy / (double)tokens : 0);
-  metrics_set_int(m, "tokens/generated", tokens);
-  metrics_set(m, "tok_s/generate", (double)tokens / metrics_get(m, "seconds/generate"));
+  metrics_set_int(m, "tokens/generated", tokens + probed);
+  metrics_set(m, "tok_s/generate", (double)(tokens + probed) / metrics_get(m, "seconds/generate"));
 }
 
 static void report_update(struct run *r, const struct update_result *u)
@@ -111,6 +116,17 @@ static void report_update(struct run *r, const struct update_result *u)
   metrics_set_int(m, "mismatch/skipped/imported", u->skipped_imported);
 }
 
+void report_methods(struct run *r)
+{
+  for (size_t i = 0; i < compose_metrics(r->methods); i++) {
+    const char *name;
+    double value;
+    compose_metric(r->methods, i, &name, &value);
+    metrics_set(&r->metrics, name, value);
+  }
+  compose_clear_metrics(r->methods);
+}
+
 int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err)
 {
   (void)err;
@@ -122,12 +138,6 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
     report_lengths(m, s);
   }
   report_update(r, u);
-  for (size_t i = 0; i < compose_metrics(r->methods); i++) {
-    const char *name;
-    double value;
-    compose_metric(r->methods, i, &name, &value);
-    metrics_set(m, name, value);
-  }
   metrics_set(m, "seconds/save", r->save_seconds);
   r->save_seconds = 0;
   metrics_set_int(m, "memory/peak_mib", (int64_t)(memory_resident_peak() >> 20));
@@ -281,7 +291,19 @@ int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t 
     text_puts(t, "null");
   text_puts(t, ",\"reason\":");
   json_put_string(t, v->reason ? v->reason : "", v->reason ? strlen(v->reason) : 0);
-  text_puts(t, v->status == VERDICT_FAILED ? ",\"failed\":true}}\n" : "}}\n");
+  text_puts(t, v->status == VERDICT_FAILED ? ",\"failed\":true}" : "}");
+  // what is said of ordinary, kept rollouts stays as short as it was
+  if (o->probe) {
+    text_puts(t, ",\"probe\":");
+    json_put_string(t, o->probe, strlen(o->probe));
+  } else if (!o->kept) {
+    text_puts(t, ",\"kept\":false");
+  }
+  if (o->generating != s->groups[o->group].context) {
+    text_puts(t, ",\"context\":");
+    json_put_string(t, s->contexts[o->generating].kind, strlen(s->contexts[o->generating].kind));
+  }
+  text_puts(t, "}\n");
   return 0;
 }
 

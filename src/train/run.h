@@ -121,6 +121,7 @@ int collect_text(const struct run *r, struct arena *a, const struct tree *t, int
 
 /* report.c: metrics and rollouts of a finished step. */
 int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err) MUST_USE;
+void report_methods(struct run *r); /* what methods measured since the last time */
 int report_rollouts(struct run *r, const struct step *s, struct error *err) MUST_USE;
 /* One rollout's line of it. */
 int report_rollout(struct run *r, struct text *t, const struct step *s, int32_t rollout, struct error *err) MUST_USE;
@@ -140,6 +141,8 @@ int sft_tokens(const struct run *r, const struct problem *p, struct token_list *
 
 /* data.c: the recipe's data as streams. */
 int run_open_stream(struct run *r, struct error *err) MUST_USE;
+/* The fields that methods declared. */
+int run_check_fields(const struct run *r, const struct problem *p, struct error *err) MUST_USE;
 /* Positions that the model has in front of an answer of the longest kind. */
 int64_t run_prompt_room(const struct run *r);
 int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,

@@ -100,10 +100,10 @@ int run_step(struct run *r, struct error *err)
   r->step++;
   TRY(report_step(r, s, &result, err));
   if (!result.mismatch) TRY(close_step(r, s, &result, err));
+  report_methods(r);
   metrics_set(&r->metrics, "time_s", clock_seconds() - start);
   if (r->recipe->kind == RECIPE_TRAIN)
     metrics_set(&r->metrics, "verify/share", metrics_get(&r->metrics, "seconds/verify") / (clock_seconds() - start));
-  compose_clear_metrics(r->methods);
   if (result.mismatch) {
     if (r->folder) TRY(report_write(r, err));
     FAIL(err, ERROR_LAW,
