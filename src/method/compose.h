@@ -140,6 +140,8 @@ void compose_clear_metrics(struct composed *set);
 
 /* One blob for the whole set: each method's name, each field's name, size and bytes. Little-endian. Restoring needs the
  * same methods (ERROR_INPUT names the difference). */
+/* Whether a hook that runs before a batch is complete may write state: a step that is stopped there must be undone. */
+bool compose_writes_early(const struct composed *set);
 int compose_save(const struct composed *set, struct text *out, struct error *err) MUST_USE;
 int compose_restore(struct composed *set, const void *bytes, size_t size, struct error *err) MUST_USE;
 

@@ -305,7 +305,8 @@ int replay_load(struct replay_buffer *b, const void *bytes, size_t size, struct 
 {
   struct cursor c = cursor_over(bytes, size, "replay buffer");
   uint64_t count;
-  ASSAY_BUG_IF(b->count);
+  for (int32_t i = 0; i < b->count; i++) memory_free(b->items[i]);
+  b->count = 0;
   TRY(cursor_u64(&c, &count, "replay buffer", err));
   for (uint64_t i = 0; i < count; i++) TRY(load_item(b, &c, err));
   if (!cursor_left(&c)) return 0;

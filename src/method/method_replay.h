@@ -45,6 +45,7 @@ int replay_take(const struct replay_buffer *b, const struct update_list *l, cons
 void replay_remove(struct replay_buffer *b, const bool *which);
 /* Equal buffers give equal bytes. */
 void replay_save(const struct replay_buffer *b, struct text *out);
+/* In place of what is there. */
 int replay_load(struct replay_buffer *b, const void *bytes, size_t size, struct error *err) MUST_USE;
 
 #endif

@@ -97,6 +97,16 @@ static int put_blob(struct text *out, const char *name, struct text *blob, struc
   return rc;
 }
 
+bool compose_writes_early(const struct composed *set)
+{
+  static const enum method_stage early[] = {STAGE_select, STAGE_guide, STAGE_sample, STAGE_reward, STAGE_revise};
+  bool any = false;
+  for (size_t i = 0; i < set->count; i++)
+    for (size_t k = 0; items_of(&set->members[i].call) && k < sizeof early / sizeof early[0]; k++)
+      any = any || member_has(&set->members[i], early[k]);
+  return any;
+}
+
 int compose_save(const struct composed *set, struct text *out, struct error *err)
 {
   text_add(out, MAGIC, sizeof MAGIC - 1);

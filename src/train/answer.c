@@ -134,16 +134,14 @@ static int add_scored(struct run *r, struct step *s, const struct trainer *t, co
 static int score(struct run *r, struct step *s, const char *policy, const struct request *requests, int32_t count,
                  struct answer *answers, struct error *err)
 {
-  bool wanted = false;
-  for (int32_t i = 0; i < count; i++) wanted = wanted || is_score(&requests[i], policy);
-  if (!wanted) return 0; /* and there may be no such policy */
-  struct trainer *t = policies_find(&r->policies, policy)->scorer;
   struct batch_path *paths = ARENA_NEW(s->arena, struct batch_path, (size_t)count, "scores", err);
   struct batch *b;
-  int32_t n;
+  int32_t n = 0;
   if (!paths) return err->code;
-  TRY(add_scored(r, s, t, policy, requests, count, answers, paths, &n, err));
+  for (int32_t i = 0; i < count; i++) n += is_score(&requests[i], policy);
   if (!n) return 0;
+  struct trainer *t = policies_find(&r->policies, policy)->scorer;
+  TRY(add_scored(r, s, t, policy, requests, count, answers, paths, &n, err));
   TRY(trainer_batch(t, s->arena, s->tree, paths, n, &b, err));
   double *logp = ARENA_NEW(s->arena, double, (size_t)b->target_count, "scores", err);
   if (!logp) return err->code;

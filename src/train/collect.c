@@ -200,6 +200,16 @@ int collect_revise(struct run *r, struct step *s, bool *more, struct error *err)
   return 0;
 }
 
+int collect_history(struct run *r, const struct step *s, struct error *err)
+{
+  for (int32_t i = 0; i < s->rollout_count; i++) {
+    const struct rollout *o = &s->rollouts[i];
+    if (o->probe || o->status == ROLLOUT_FAILED) continue;
+    TRY(history_add(r->history, s->groups[o->group].problem->id, s->number, 1, o->verdict.correct, err));
+  }
+  return 0;
+}
+
 /* ---- rollouts that are trained in another context than they were made in -------------------------------------------
  */
 

@@ -486,13 +486,30 @@ static bool due(int64_t step, int64_t every, int64_t last)
   return step == last || (every > 0 && step % every == 0);
 }
 
-/* An orderly end: what the unfinished step took from the data is given back, and a checkpoint says where the run
- * stands. */
-static int stop_orderly(struct run *r, int64_t position, struct error *err)
+/* Where a step began: what a stop in its midst goes back to. */
+struct beginning {
+  int64_t step, position; /* of the data */
+  struct text methods;    /* their state, where hooks write it while rollouts are made */
+};
+
+static int begin_step(struct run *r, struct beginning *b, struct error *err)
+{
+  b->step = r->step;
+  b->position = (int64_t)stream_position(r->stream);
+  text_clear(&b->methods);
+  return compose_writes_early(r->methods) ? compose_save(r->methods, &b->methods, err) : 0;
+}
+
+/* An orderly end: what the unfinished step took from the data and told the methods is taken back, and a checkpoint says
+ * where the run stands. */
+static int stop_orderly(struct run *r, const struct beginning *b, struct error *err)
 {
   struct error saved = *err;
-  stream_seek(r->stream, (uint64_t)position);
   error_clear(err);
+  if (r->step == b->step) {
+    stream_seek(r->stream, (uint64_t)b->position);
+    if (b->methods.size) TRY(compose_restore(r->methods, b->methods.bytes, b->methods.size, err));
+  }
   if (r->last_saved != r->step) TRY(save_now(r, err));
   log_info("stopped after step %" PRId64 "; go on with --resume --run %s", r->step, r->folder->path);
   *err = saved;
@@ -533,17 +550,24 @@ static int hash_what_was_resumed(struct run *r, struct error *err)
   return model_hash(r->session.model, r->weights_hash, err);
 }
 
+static int all_steps(struct run *r, struct beginning *b, struct error *err)
+{
+  TRY(begin_step(r, b, err));
+  TRY(first_evaluation(r, err));
+  while (r->step < r->recipe->train.steps) {
+    TRY(begin_step(r, b, err));
+    if (r->stop && r->stop()) FAIL(err, ERROR_STOPPED, "stopped by a signal");
+    TRY(one_step(r, err));
+  }
+  return 0;
+}
+
 int run_train(struct run *r, struct error *err)
 {
-  int rc = first_evaluation(r, err);
-  while (!rc && r->step < r->recipe->train.steps) {
-    int64_t position = (int64_t)stream_position(r->stream), step = r->step;
-    rc = r->stop && r->stop() ? error_fail(err, ERROR_STOPPED, NULL, 0, NULL, "stopped by a signal") : one_step(r, err);
-    if (rc == ERROR_STOPPED && r->step > step)
-      position = (int64_t)stream_position(r->stream);  // the step itself was finished
-    if (rc == ERROR_STOPPED) return stop_orderly(r, position, err);
-  }
-  if (rc == ERROR_STOPPED) return stop_orderly(r, (int64_t)stream_position(r->stream), err);
+  struct beginning b = {0};
+  int rc = all_steps(r, &b, err);
+  if (rc == ERROR_STOPPED) rc = stop_orderly(r, &b, err);
+  text_free(&b.methods);
   TRY(rc);
   if (r->last_saved != r->step) TRY(save_now(r, err));
   if (!r->weights_hash[0]) TRY(hash_what_was_resumed(r, err));

@@ -104,6 +104,8 @@ int collect_problems(struct run *r, struct step *s, bool *ended, struct error *e
 /* One wave: guide, generate, judge, reward. Then what the methods make of it: *more says that another wave is due. */
 int collect_wave(struct run *r, struct step *s, struct error *err) MUST_USE;
 int collect_revise(struct run *r, struct step *s, bool *more, struct error *err) MUST_USE;
+/* After the last wave: what happened to each problem, dropped attempts too. */
+int collect_history(struct run *r, const struct step *s, struct error *err) MUST_USE;
 /* After step_gather: rollouts that are trained in another context than they were made in get their records there. */
 int collect_score_twins(struct run *r, struct step *s, struct error *err) MUST_USE;
 /* RUN/journal, for writing where the run has its folder open. Before the first verdict of a step or an evaluation:

@@ -62,6 +62,7 @@ int run_sample(struct run *r, struct step **out, struct error *err)
       TRY(collect_wave(r, s, err));
       TRY(collect_revise(r, s, &more, err));
     }
+    TRY(collect_history(r, s, err));
     if (r->hooks.after_rollouts) r->hooks.after_rollouts(r->hooks.arg, r);
   }
 

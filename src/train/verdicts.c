@@ -115,13 +115,11 @@ static int judge_again(struct run *r, struct wave *w, struct error *err)
   return 0;
 }
 
-/* A verifier that failed is no wrong answer: the recipe says what it is. Probes make no history. */
+/* A verifier that failed is no wrong answer: the recipe says what it is. */
 static int settle(struct run *r, struct step *s, int32_t index, struct error *err)
 {
   struct rollout *o = &s->rollouts[index];
-  const char *id = s->groups[o->group].problem->id;
-  if (o->status != ROLLOUT_FAILED)
-    return o->probe ? 0 : history_add(r->history, id, s->number, 1, o->verdict.correct, err);
+  if (o->status != ROLLOUT_FAILED) return 0;
   if (r->recipe->reward.on_failure == RECIPE_FAILURE_DROP) {
     o->kept = false;
     return 0;
