@@ -174,13 +174,13 @@ static int recompose(struct method_call *c, const struct step *s, struct update_
   return 0;
 }
 
-/* Tokens that the present policy finds unlikely count half. */
+/* Tokens that the present policy finds less likely than one of 64 count half. */
 static int unlikely(struct method_call *c, const struct minibatch *m, struct factors *out, struct error *err)
 {
   (void)c;
   (void)err;
   out->denominator = COUNT_FACTOR;
-  for (int32_t i = 0; i < m->count; i++) out->factor[i] = m->logp[i] < -3 ? 0.5 : 1;
+  for (int32_t i = 0; i < m->count; i++) out->factor[i] = m->logp[i] < -4.16 ? 0.5 : 1;
   seen.weights++;
   return 0;
 }
@@ -333,7 +333,7 @@ static bool stop_now(void)
 }
 
 /* The same two hashes whatever the knobs, and through stops; the methods' hashes differ from GRPO's. */
-static void check_laws(const char *name, const char *methods, const char *plain)
+static void check_laws(const char *name, const char *methods, const char *plain, bool stops)
 {
   static const char *const knobs[][3] = {{"compute.micro_batch=512", "compute.slots=3", "compute.kv_block=4"},
                                          {"compute.recompute=true", "compute.slots=1", "compute.vocab_chunk=32"}};
@@ -348,6 +348,7 @@ static void check_laws(const char *name, const char *methods, const char *plain)
     CHECK_STR(r.weights, first.weights);
     CHECK_STR(r.state, first.state);
   }
+  if (!stops) return;
   struct result r = {.rc = ERROR_STOPPED};
   snprintf(run, sizeof run, "%s-stopped", name);
   for (int turn = 0; r.rc == ERROR_STOPPED; turn++) {
@@ -378,7 +379,8 @@ static void test_each_stage(void **state)
     char methods[64];
     memset(&seen, 0, sizeof seen);
     snprintf(methods, sizeof methods, "[grpo, %s]", cases[i].name);
-    check_laws(cases[i].name, methods, strcmp(cases[i].name, "probes") ? plain : NULL);
+    check_laws(cases[i].name, methods, strcmp(cases[i].name, "probes") ? plain : NULL,
+               cases[i].counter == &seen.guided || cases[i].counter == &seen.replayed);
     CHECK(*cases[i].counter > 0);
   }
   CHECK(seen.weights > 0);
@@ -388,7 +390,7 @@ static void test_all_together(void **state)
 {
   (void)state;
   memset(&seen, 0, sizeof seen);
-  check_laws("all", "[{grpo: {kl_coef: 0.1}}, refills, anneals, probes, slotted, weighs, resets]", plain);
+  check_laws("all", "[{grpo: {kl_coef: 0.1}}, refills, anneals, probes, slotted, weighs, resets]", plain, true);
   CHECK(seen.waves && seen.dropped && seen.rows && seen.probes && seen.appeals && seen.scored && seen.extras);
   CHECK(seen.weights && seen.resets && seen.spans && seen.hot);
 }
