@@ -60,6 +60,15 @@ INLINE void words_store(const struct words_tile *t, size_t j, size_t p, bool las
     f16_store(c, sum);
 }
 
+INLINE void words_start(const size_t rows, const size_t panels, const struct words_tile *t,
+                        struct f16 sum[WORD_ROWS][WORD_PANELS_MAX])
+{
+  UNROLL for (size_t j = 0; j < rows; j++)
+  {
+    UNROLL for (size_t p = 0; p < panels; p++) sum[j][p] = t->load ? words_load(t, j, p, p + 1 == panels) : f16_zero();
+  }
+}
+
 INLINE void words_run(const size_t rows, const size_t panels, const size_t row_at, const size_t step_at,
                       const struct words_tile *from)
 {
@@ -67,10 +76,7 @@ INLINE void words_run(const size_t rows, const size_t panels, const size_t row_a
   const float *a = t->a;
   const uint32_t *b = t->b;
   struct f16 sum[WORD_ROWS][WORD_PANELS_MAX];
-  UNROLL for (size_t j = 0; j < rows; j++)
-  {
-    UNROLL for (size_t p = 0; p < panels; p++) sum[j][p] = t->load ? words_load(t, j, p, p + 1 == panels) : f16_zero();
-  }
+  words_start(rows, panels, t, sum);
   for (size_t block = 0; block < t->blocks; block++) {
     struct f16 even[WORD_ROWS][WORD_PANELS_MAX], odd[WORD_ROWS][WORD_PANELS_MAX];
     UNROLL for (size_t j = 0; j < rows; j++)
