@@ -12,8 +12,7 @@ double peak_clock(const struct device *d);
 /* Floating point operations per second (a fused multiply-add is two) of all threads of the device at once, in vectors
    as wide as its instruction set's, on registers alone: the fastest of nine measurements of some 10 ms. In bf16 with
    AMX of its tiles; without it bf16 is computed by the same multiply-adds as f32. 0 where the instruction set has no
-   vectors
-   ("ref"). */
+   vectors ("ref"). */
 double peak_multiply_adds(struct device *d);
 
 #endif
