@@ -399,15 +399,16 @@ static double mean(const double *x, int32_t n)
 
 static void measure(const struct minibatch *m, const struct loss *policy, struct composed_loss *out)
 {
-  int32_t clipped = 0;
+  int32_t clipped = 0, weighed = 0; /* tokens that a weight took out have no gradient to lose */
   out->ratio_min = out->ratio_max = m->count ? clip_ratio(m->logp[0], m->old[0]) : 1.0;
   for (int32_t i = 0; i < m->count; i++) {
     double r = clip_ratio(m->logp[i], m->old[i]);
     if (r < out->ratio_min) out->ratio_min = r;
     if (r > out->ratio_max) out->ratio_max = r;
-    clipped += policy->clipped[i];
+    weighed += m->weight[i] > 0;
+    clipped += policy->clipped[i] && m->weight[i] > 0;
   }
-  out->clip = m->count ? (double)clipped / m->count : 0;
+  out->clip = weighed ? (double)clipped / weighed : 0;
   out->entropy = mean(m->entropy, m->count);
 }
 
