@@ -121,6 +121,14 @@ int file_map(struct arena *a, const char *path, struct file_map *out, struct err
   return 0;
 }
 
+void file_forget(const void *bytes, size_t n)
+{
+  /* whole pages inside the range; what is left of its ends goes with its neighbours */
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)bytes, end = (at + n) & ~(page - 1);
+  at = (at + page - 1) & ~(page - 1);
+  if (end > at) (void)!madvise((void *)at, end - at, MADV_DONTNEED);
+}
+
 static int read_all(int fd, const char *path, char *text, size_t size, struct error *err)
 {
   for (size_t at = 0; at < size;) {

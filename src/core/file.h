@@ -12,6 +12,8 @@ struct file_map {
 };
 /* Maps a regular file read-only; unmapped when the arena resets. Not a regular file: ERROR_INPUT. */
 int file_map(struct arena *a, const char *path, struct file_map *out, struct error *err) MUST_USE;
+/* Bytes of a mapped file that will hardly be read again: their memory goes back; reading them anew still works. */
+void file_forget(const void *bytes, size_t n);
 /* For those who open files by themselves, with errno as open left it: says what is wrong with the path, and the nearest
  * name that is there. */
 int file_fail_open(const char *path, struct error *err) MUST_USE;

@@ -51,6 +51,48 @@ static void release(void *value)
   json_decref(value);
 }
 
+/* A string, a number or one character. */
+static size_t piece_length(const char *s, size_t n)
+{
+  size_t i = 1;
+  if (*s == '"') {
+    while (i < n && s[i] != '"') i += s[i] == '\\' ? 2 : 1;
+    return i < n ? i + 1 : n;
+  }
+  while (strchr("+-.0123456789eE", *s) && i < n && s[i] && strchr("+-.0123456789eE", s[i])) i++;
+  return i;
+}
+
+/* Integers of 19 digits and more get an exponent, which makes them reals: jansson refuses what int64 does not hold, and
+ * model folders are full of "model_max_length": 1000000000000000019884624838656. */
+static char *soften_integers(struct arena *a, const char *bytes, size_t n, size_t *size, struct error *err)
+{
+  char *out = arena_push(a, n + n / 8 + 4, 1, "json", err);
+  *size = 0;
+  for (size_t i = 0, length; out && i < n; i += length) {
+    length = piece_length(bytes + i, n - i);
+    bool number = strchr("-0123456789", bytes[i]), real = false;
+    for (size_t k = i; number && k < i + length; k++) real = real || strchr(".eE", bytes[k]);
+    memcpy(out + *size, bytes + i, length);
+    *size += length;
+    if (!number || real || length < 19) continue;
+    out[(*size)++] = 'e';
+    out[(*size)++] = '0';
+  }
+  return out;
+}
+
+static json_t *load(struct arena *a, const char *bytes, size_t n, size_t options, bool long_integers, json_error_t *why,
+                    struct error *err)
+{
+  json_t *value = json_loadb(n > 0 ? bytes : "", n, options, why);
+  if (value || !long_integers || json_error_code(why) != json_error_numeric_overflow) return value;
+  size_t size;
+  const char *soft = soften_integers(a, bytes, n, &size, err);
+  memory_lacked = !soft;
+  return soft ? json_loadb(soft, size, options, why) : NULL;
+}
+
 int json_parse(struct arena *a, const char *bytes, size_t n, const char *file, int line_base, int flags, json_t **out,
                struct error *err)
 {
@@ -62,7 +104,7 @@ int json_parse(struct arena *a, const char *bytes, size_t n, const char *file, i
   json_error_t why;
   size_t options = JSON_DECODE_ANY | JSON_ALLOW_NUL | (flags & JSON_READ_UNIQUE ? JSON_REJECT_DUPLICATES : 0);
   memory_lacked = false;
-  json_t *value = json_loadb(n > 0 ? bytes : "", n, options, &why);
+  json_t *value = load(a, bytes, n, options, flags & JSON_READ_LONG, &why, err);
   if (memory_lacked) {
     json_decref(value);
     FAIL_AT(err, ERROR_RESOURCE, file, 0, NULL, "no memory to read %zu bytes of JSON; free memory", n);
@@ -84,7 +126,7 @@ int json_parse_file(struct arena *a, const char *path, json_t **out, struct erro
 {
   struct file_map map;
   TRY(file_map(a, path, &map, err));
-  return json_parse(a, (const char *)map.bytes, map.size, path, 0, JSON_READ_PLAIN, out, err);
+  return json_parse(a, (const char *)map.bytes, map.size, path, 0, JSON_READ_LONG, out, err);
 }
 
 /* --- Typed access --- */

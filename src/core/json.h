@@ -7,12 +7,17 @@
 #include <jansson.h>
 #include "core/arena.h"
 
-enum { JSON_READ_PLAIN = 0, JSON_READ_UNIQUE = 1 /* refuse duplicate keys */ };
+enum {
+  JSON_READ_PLAIN = 0,
+  JSON_READ_UNIQUE = 1, /* refuse duplicate keys */
+  JSON_READ_LONG = 2    /* integers that int64 does not hold are reals; else an error: an answer must keep its digits */
+};
 
 /* Parses bytes; *out is a new reference, released when the arena resets (do not json_decref it). line_base is added to
    jansson's line for the message (use line - 1 for one line of a JSON Lines file). Depth is limited to 512. */
 int json_parse(struct arena *a, const char *bytes, size_t n, const char *file, int line_base, int flags, json_t **out,
                struct error *err) MUST_USE;
+/* With JSON_READ_LONG: settings of models, schemas. */
 int json_parse_file(struct arena *a, const char *path, json_t **out, struct error *err) MUST_USE;
 
 /* Typed access with a sentence on failure. `where` is FILE, key is the member. *_or give the default where the member

@@ -342,6 +342,8 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
     model_tensor_at(&m->config, i, &t);
     TRY(find_weight(s, &t, &at, err));
     TRY(fill_weight(model_find(m, t.name), &t, &at, permute && t.rotary_dim, err));
+    if (at.gguf) file_forget(at.gguf->data, at.gguf->bytes);
+    if (at.safe) file_forget(at.safe->data, at.safe->end - at.safe->begin);
   }
   return device_sync(m->device, err);
 }

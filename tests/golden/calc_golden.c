@@ -88,8 +88,10 @@ static int read_table(const char *path)
     CHECK_OK(line_reader_next(reader, &line, &size, &number, &err), &err);
     if (!line) return rows;
     if (strncmp(line, "calc\t", 5)) continue;
-    char *function = arena_strndup(arena, line + 5, size - 5, "golden", &err), *given, *expected;
-    CHECK((given = strchr(function, '\t')) && (expected = strchr(given + 1, '\t')));
+    char *function = arena_strndup(arena, line + 5, size - 5, "golden", &err),
+         *given = function ? strchr(function, '\t') : NULL;
+    char *expected = given ? strchr(given + 1, '\t') : NULL;
+    CHECK(expected != NULL);
     *given++ = '\0';
     *expected++ = '\0';
     calc_row(function, given, expected, arena_printf(arena, "golden", &err, "%s:%d", path_base(path), number));

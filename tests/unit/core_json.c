@@ -256,9 +256,30 @@ static void test_each_allocation_may_fail(void **state)
 #endif
 }
 
+/* What int64 does not hold is a real; digits in strings, fractions and exponents stay as they are. */
+static void test_long_integers(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  static const char text[] =
+      "{\"model_max_length\": 1000000000000000019884624838656, \"s\": \"\\\"10000000000000000000000\", "
+      "\"f\": 0.10000000000000000000055, \"n\": -99999999999999999999, \"i\": 9223372036854775807}";
+  json_t *v;
+  CHECK_OK(json_parse(arena, text, strlen(text), "x.json", 0, JSON_READ_LONG, &v, &err), &err);
+  CHECK(json_real_value(json_object_get(v, "model_max_length")) == 1e30);
+  CHECK_STR(json_string_value(json_object_get(v, "s")), "\"10000000000000000000000");
+  CHECK(json_real_value(json_object_get(v, "f")) == 0.1);
+  CHECK(json_real_value(json_object_get(v, "n")) == -1e20);
+  CHECK(json_number_value(json_object_get(v, "i")) == 9223372036854775807.0);
+  static const char bad[] = "{\"n\": 1000000000000000019884624838656x}";
+  CHECK_ERROR(json_parse(arena, bad, strlen(bad), "x.json", 0, JSON_READ_LONG, &v, &err), &err, ERROR_INPUT,
+              "column 40");
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_long_integers),
+                                     cmocka_unit_test(test_round_trip),
                                      cmocka_unit_test(test_errors_are_sentences_with_a_line),
                                      cmocka_unit_test(test_depth_is_bounded),
                                      cmocka_unit_test(test_typed_access),
