@@ -103,6 +103,7 @@ static int compute_case(const struct document *d, json_t *object, struct error *
   if (!json_is_string(name) || (args && !json_is_object(args)))
     FAIL_AT(err, ERROR_INPUT, file, 0, "cases", "found a case without a name or with args that are no object");
   json_t *own = args ? json_deep_copy(args) : json_object(), *values = NULL;
+  json_t *stated = json_incref(json_object_get(object, "outputs"));
   if (d->overrides) json_object_update(own, (json_t *)(uintptr_t)d->overrides);
   json_object_set(object, "args", own);
   json_object_del(object, "outputs");
@@ -114,6 +115,7 @@ static int compute_case(const struct document *d, json_t *object, struct error *
                         .name = json_string_value(name),
                         .args = own,
                         .sets = d->inputs,
+                        .stated = stated,
                         .outputs = json_object(),
                         .grads = json_object()};
   struct error refused = {0};
@@ -137,6 +139,7 @@ static int compute_case(const struct document *d, json_t *object, struct error *
   json_decref(c.outputs);
   json_decref(c.grads);
   json_decref(values);
+  json_decref(stated);
   json_decref(own);
   return rc;
 }

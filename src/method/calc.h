@@ -25,6 +25,7 @@ struct calc_case {
   const json_t *args;      /* an object */
   const json_t *inputs;    /* the named set, "like" followed; NULL: none */
   const json_t *sets;      /* all named sets of the document, as they stand there, or NULL */
+  const json_t *stated;    /* outputs of the document, or NULL: sequences state there what a step was given */
   json_t *outputs, *grads; /* objects to fill; grads is left out where it stays empty */
 };
 

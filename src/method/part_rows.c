@@ -201,7 +201,7 @@ void calc_rows_spread(const struct calc_rows *b, const double *per_row, double *
   for (int32_t i = 0; i < b->count; i++) per_token[i] = per_row[b->row[i]];
 }
 
-static int aggregation_of(const struct calc_case *c, const char *word, enum aggregation *out, struct error *err)
+int calc_rows_aggregation(const struct calc_case *c, const char *word, enum aggregation *out, struct error *err)
 {
   static const char *const WORDS[] = {"token-mean", "seq-mean-token-mean", "seq-mean-token-sum",
                                       "constant",   "token-sum",           "group-token-mean"};
@@ -218,7 +218,7 @@ int calc_rows_scale(struct calc_case *c, struct calc_rows *b, const char *aggreg
                     double *scale, struct error *err)
 {
   enum aggregation mode;
-  TRY(aggregation_of(c, aggregation, &mode, err));
+  TRY(calc_rows_aggregation(c, aggregation, &mode, err));
   aggregate_scale(&b->batch, mode, 1, counted, scale);
   return 0;
 }

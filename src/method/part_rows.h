@@ -53,6 +53,8 @@ struct calc_loss {
 };
 int calc_rows_loss(struct calc_case *c, struct calc_rows *b, const struct calc_loss *l, double *loss, double *coef,
                    struct error *err) MUST_USE;
+int calc_rows_aggregation(const struct calc_case *c, const char *word, enum aggregation *out,
+                          struct error *err) MUST_USE;
 /* The scale of each token in such a mean. */
 int calc_rows_scale(struct calc_case *c, struct calc_rows *b, const char *aggregation, const double *counted,
                     double *scale, struct error *err) MUST_USE;

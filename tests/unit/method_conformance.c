@@ -23,6 +23,7 @@ static void move(struct minibatch *m)
     if (m->entropy) m->entropy[i] = 1 + 0.1 * i;
     if (m->reference) m->reference[i] = m->old[i] - 0.03 * ((i * 3) % 7 - 3);
     if (m->value) m->value[i] = m->value_old[i] + 0.07 * ((i * 5) % 6 - 2);
+    if (m->second_logp) m->second_logp[i] = m->second_old[i] + 0.06 * ((i * 11) % 7 - 3);
   }
 }
 
@@ -178,6 +179,8 @@ static void test_equal_rewards(void **state)
                                              {"canon", "metric: length, beta: 0"},
                                              {"delta", ""},
                                              {"lp_reg", ""},
+                                             {"prerl_dsrl", ""},
+                                             {"prerl_dsrl", "warmup_only: false, positive_pretrain: true"},
                                              {"resrl", "length_start: 2, length_max: 2, end_scale: 1"},
                                              {"thr", ""}};
   for (size_t d = 0; d < sizeof COMPARING / sizeof COMPARING[0]; d++) {
@@ -307,9 +310,11 @@ static void check_gradient(const struct method *m, const char *options)
   CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
   int32_t n = out.batch->count;
   CHECK(n <= 64);
-  for (int which = 0; which < 3; which++) {
-    double *x = which == 0 ? out.batch->logp : which == 1 ? out.batch->entropy : out.batch->value;
-    const double *coef = which == 0 ? out.loss.coef : which == 1 ? out.loss.entropy_coef : out.loss.value_coef;
+  double *const moved[] = {out.batch->logp, out.batch->entropy, out.batch->value, out.batch->second_logp};
+  double *const coefs[] = {out.loss.coef, out.loss.entropy_coef, out.loss.value_coef, out.loss.second_coef};
+  for (int which = 0; which < 4; which++) {
+    double *x = moved[which];
+    const double *coef = coefs[which];
     if (!x) continue;
     for (int32_t i = 0; i < n; i++) {
       double was = x[i];
@@ -347,6 +352,11 @@ static void test_gradients(void **state)
   check_gradient(method_find("lp_reg"), "rho: 0.5");
   check_gradient(method_find("lp_reg"), "rho: 0.5, population: all, clip: plain, ratio_max: 1.02");
   check_gradient(method_find("lp_reg"), "rho: 0.5, need_below: false, log_ratio_max: 0.07");
+  check_gradient(method_find("prerl_dsrl"), "coef: 1, warmup_only: false");
+  check_gradient(method_find("prerl_dsrl"), "coef: 1, warmup_only: false, positive_pretrain: true, pre_clip_dual: 1.1");
+  check_gradient(
+      method_find("prerl_dsrl"),
+      "coef: 1, warmup_only: false, pre_max_length: 2, positive_rl: false, pre_aggregation: seq_mean_token_mean");
   check_gradient(method_find("progrpo"), "alpha: 1");
   check_gradient(method_find("resrl"), "rank: 1");
   check_gradient(method_find("thr"), "denominator: kept");
