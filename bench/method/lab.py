@@ -5,7 +5,7 @@
 
 trains both on seeds 1..N with `assay train` and prints the means, the 95 % interval of the paired difference (Student's
 t over seeds) and the smallest difference that this many seeds would show with a power of 0.8. --write puts the row into
-docs/results.md in place of the method's row for the same bed and quantity. bench/method/NAME.sh are such calls.
+docs/results.md in place of the method's row for the same bed, base and quantity. bench/method/NAME.sh are such calls.
 
 The model is a nano decoder (1 layer of 32, 19 thousand parameters) that starts from examples of the answer's form, so
 that it answers with letters drawn evenly: a bandit, or a short walk, run by the whole program: about 150 steps a second and core.
@@ -17,12 +17,17 @@ beds     24 problems, a capital each; answers are letters a to h
   chain    three letters, all must be right: 1 in 512, nearly every group without a reward
   long     two to nine letters, then a digit; the digit alone counts: credit over idle tokens
   noisy    as mixed; a verdict is wrong with 10 % (right as wrong) and 20 % (wrong as right)
+  decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
+  template "it is ", then a letter: seven tokens that all answers share, one that decides
+  hint     one letter; half of the start's examples have a letter before the capital and answer with it
+
+A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
 quantities  KEY of metrics.jsonl, reduced over steps: KEY:last (mean of the last fifth), KEY:mean, KEY:first (mean of the
-            first fifth), KEY:end (the last one); accuracy, pass@K: of an evaluation of 8 samples at the end;
+            first fifth), KEY:end (the last one); accuracy, pass@K: of an evaluation of 32 samples a problem at the end;
             distinct: different right answers a problem in it
 """
-import argparse, json, math, os, random, re, subprocess, sys
+import argparse, hashlib, json, math, os, random, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,7 +35,8 @@ LETTERS = "abcdefgh"
 NAMES = [chr(65 + i) for i in range(24)]
 CONFIG = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=16)
 # t of 0.975 and of 0.8 by degrees of freedom
-T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868), 19: (2.093, 0.861)}
+T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868),
+     19: (2.093, 0.861), 29: (2.045, 0.854)}
 
 
 def make_bed(bed):
@@ -57,10 +63,22 @@ def make_bed(bed):
         answers = lambda n: "".join(draw.choice(LETTERS) for _ in range(draw.randint(2, 9))) + str(draw.randint(0, 7))
         rows = [dict(answer=f"[a-h]+{draw.randint(0, 7)}") for n in NAMES]
         extra["verifier"] = "{regex: {match: full}}"
+    elif bed == "decoy":
+        decoy = {n: draw.choice([x for x in LETTERS if x != right[n]]) for n in NAMES}
+        rest = {n: [x for x in LETTERS if x not in (right[n], decoy[n])] for n in NAMES}
+        answers = lambda n: draw.choices([decoy[n], right[n], draw.choice(rest[n])], [0.7, 0.03, 0.27])[0]
+        rows = [dict(answer=right[n]) for n in NAMES]
+    elif bed == "template":
+        answers = lambda n: "it is " + draw.choice(LETTERS)
+        rows = [dict(answer="it is " + right[n]) for n in NAMES]
+    elif bed == "hint":
+        answers = lambda n: n[0] if len(n) > 1 else draw.choice(LETTERS)
+        rows = [dict(answer=right[n]) for n in NAMES]
     else:
-        sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy')
+        sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy, decoy, template, hint')
     problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
-    shown = [dict(prompt=n, completion=answers(n)) for n in (NAMES * 250)]
+    prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 2 else n for i, n in enumerate(NAMES[:-1] * 261)]
+    shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES * 250)]
     draw.shuffle(shown)
     return problems, shown, extra
 
@@ -73,8 +91,10 @@ def run(args, log):
 
 
 def prepare(assay, folder, bed):
-    home = f"{folder}/{bed}"
     problems, shown, extra = make_bed(bed)
+    with open(assay, "rb") as program:
+        state = hashlib.sha256(program.read() + json.dumps([problems, shown, extra, CONFIG]).encode())
+    home = f"{folder}/{bed}-{state.hexdigest()[:12]}"
     if os.path.exists(f"{home}/start/checkpoints"):
         return home, extra
     os.makedirs(f"{home}/nano", exist_ok=True)
@@ -93,20 +113,28 @@ def prepare(assay, folder, bed):
     return home, extra
 
 
-def train(assay, home, extra, bed, label, methods, settings, seed):
+def write_recipe(home, extra, methods, settings):
+    """The recipe without its seed; its name is made from all that it says."""
     verifier = extra.get("verifier", "string")
-    recipe = f"{home}/{label}.yaml"
-    open(recipe, "w").write(
+    text = (
         f"model: {home}/start\n"
         f"data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}]\n"
-        f"eval: {{data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}], every: 0, samples: 8}}\n"
+        f"eval: {{data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}], every: 0, samples: 32}}\n"
         f"methods: {methods}\n"
         "rollout: {problems: 24, group: 8, max_new_tokens: 12, max_prompt_tokens: 8}\n"
         "train: {steps: 200, lr: 1.0e-3, warmup: 2, betas: [0.9, 0.99]}\n"
-        "save: {every: 0, keep: 1, rollouts: none}\n")
-    folder = f"{home}/{label}-{seed}"
-    subprocess.call(["rm", "-rf", folder])
-    run([assay, "train", recipe, f"seed={seed}", *settings, "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
+        "save: {every: 0, keep: 1}\n")
+    label = f"{home}/{hashlib.sha256((text + json.dumps(settings)).encode()).hexdigest()[:12]}"
+    open(f"{label}.yaml", "w").write(text)
+    return label
+
+
+def train(assay, label, settings, seed):
+    folder = f"{label}-{seed}"
+    if not os.path.exists(f"{folder}.done"):
+        subprocess.call(["rm", "-rf", folder])
+        run([assay, "train", f"{label}.yaml", f"seed={seed}", *settings, "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
+        open(f"{folder}.done", "w").close()
     return folder
 
 
@@ -136,7 +164,7 @@ def measure(folder, quantity):
     return sum(values) / len(values)
 
 
-def write_row(name, bed, quantity, row):
+def write_row(name, bed, base, quantity, row):
     path = f"{ROOT}/docs/results.md"
     text = open(path).read()
     begin, end = "<!-- methods: begin -->\n", "<!-- methods: end -->"
@@ -145,8 +173,8 @@ def write_row(name, bed, quantity, row):
     head, rest = text.split(begin)
     table, tail = rest.split(end, 1)
     lines = table.splitlines()
-    key = f"| {name} | {bed} | "
-    rows = [x for x in lines[2:] if not (x.startswith(key) and f"| {quantity} |" in x)] + [row]
+    key = f"| {name} | {bed} | {base} | {quantity} |"
+    rows = [x for x in lines[2:] if not x.startswith(key)] + [row]
     open(path, "w").write(head + begin + "\n".join(lines[:2] + sorted(rows)) + "\n" + end + tail)
 
 
@@ -165,12 +193,13 @@ def main():
     p.add_argument("--folder", default=f"{ROOT}/build/lab")
     p.add_argument("--write", action="store_true", help="put the row into docs/results.md")
     a = p.parse_args()
-    home, extra = prepare(os.path.abspath(a.assay), os.path.abspath(a.folder), a.bed)
+    assay, kin = os.path.abspath(a.assay), a.base.strip("[]")
+    home, extra = prepare(assay, os.path.abspath(a.folder), a.bed)
     noise = ", {reward_noise: {false_negative: 0.1, false_positive: 0.2}}]" if a.bed == "noisy" else "]"
-    sides = {"base": a.base[:-1] + noise, f"method-{a.name}": a.method[:-1] + noise}
+    sides = {side: write_recipe(home, extra, x[:-1] + noise, a.set) for side, x in (("base", a.base), ("method", a.method))}
     with ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {(side, s): pool.submit(train, os.path.abspath(a.assay), home, extra, a.bed, side, methods, a.set, s)
-                for s in range(1, a.seeds + 1) for side, methods in sides.items()}
+        jobs = {(side, s): pool.submit(train, assay, label, a.set, s)
+                for s in range(1, a.seeds + 1) for side, label in sides.items()}
         folders = {k: j.result() for k, j in jobs.items()}
     base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)
     differences = [m - b for m, b in zip(method, base)]
@@ -181,12 +210,12 @@ def main():
     low, high = mean - wide * spread, mean + wide * spread
     seen = "yes" if (low > 0 if a.claim == "up" else high < 0) else "the opposite" if (high < 0 if a.claim == "up" else low > 0) else "no"
     number = lambda x: f"{x:.4g}"
-    row = (f"| {a.name} | {a.bed} | {a.base.strip('[]')} | {a.quantity} | {number(sum(base) / n)} | {number(sum(method) / n)} | "
+    row = (f"| {a.name} | {a.bed} | {kin} | {a.quantity} | {number(sum(base) / n)} | {number(sum(method) / n)} | "
            f"{number(mean)} ({number(low)} to {number(high)}) | {number((wide + power) * spread)} | {a.claim} | {seen} |")
     print("| method | bed | base | quantity | base's mean | method's mean | difference (95 %) | would show | claim | seen |")
     print(row)
     if a.write:
-        write_row(a.name, a.bed, a.quantity, row)
+        write_row(a.name, a.bed, kin, a.quantity, row)
 
 
 main()
