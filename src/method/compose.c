@@ -261,6 +261,14 @@ static int check_stages(const struct composed *set, struct error *err)
   return 0;
 }
 
+/* A member as the recipe's author knows it: a base that stands in no recipe comes with the method that brought it. */
+static const char *spoken(const struct composed *set, const struct member *m, char *buf, size_t size)
+{
+  if (m->choice) return m->call.method->name;
+  snprintf(buf, size, "%s (the base of %s)", m->call.method->name, place(set, m)->name);
+  return buf;
+}
+
 /* The owner is the one that no other candidate refines. */
 static int find_owner(struct composed *set, enum method_stage stage, struct error *err)
 {
@@ -272,10 +280,11 @@ static int find_owner(struct composed *set, enum method_stage stage, struct erro
       owner = m;
     } else if (!method_refines(owner->call.method, m->call.method)) {
       const struct method_choice *at = place(set, m);
+      char first[128], second[128];
       FAIL_AT(
           err, ERROR_INPUT, at->file, at->line, "methods",
           "%s and %s both own the stage '%s'; one method must own it; name one of them, or one that refines the other",
-          owner->call.method->name, m->call.method->name, method_stage_name(stage));
+          spoken(set, owner, first, sizeof first), spoken(set, m, second, sizeof second), method_stage_name(stage));
     }
   }
   if (!owner) {
@@ -286,6 +295,21 @@ static int find_owner(struct composed *set, enum method_stage stage, struct erro
   }
   set->owner[stage] = owner;
   return 0;
+}
+
+/* The needs of one more method; where they contradict those of another, the sentence names both. */
+static int unite_needs(struct composed *set, const struct member *m, const struct needs *n, struct error *err)
+{
+  int rc = needs_add(&set->needs, n, m->call.method->name, err);
+  for (size_t i = 0; rc && set->table[i] != m; i++) {
+    struct needs other = set->table[i]->needs;
+    struct error trial = {0};
+    if (needs_add(&other, n, m->call.method->name, &trial)) {
+      rc = error_context(err, "%s beside %s", m->call.method->name, set->table[i]->call.method->name);
+      break;
+    }
+  }
+  return rc;
 }
 
 static int add_needs(struct composed *set, struct member *m, struct error *err)
@@ -302,7 +326,7 @@ static int add_needs(struct composed *set, struct member *m, struct error *err)
                     "option that asks for it",
                     m->call.method->name, need->word, need->what);
   }
-  if (!rc) rc = needs_add(&set->needs, &n, m->call.method->name, err);
+  if (!rc) rc = unite_needs(set, m, &n, err);
   if (!rc && n.flags & NEED_REPLAY) rc = replay_create(set->run, &m->call.replay, err);
   if (!rc) {
     m->needs = n;

@@ -229,6 +229,12 @@ static void test_bad_numbers(void **state)
   CHECK_ERROR(step_set_verdict(s, 4, &bad, &err), &err, ERROR_INPUT,
               "channel \"reward\" of problem p7, rollout 0.1 is NaN");
   error_clear(&err);
+  for (int sign = -1; sign <= 1; sign += 2) {
+    const struct verdict infinite = {.status = VERDICT_OK, .reward = sign * __builtin_inf(), .reason = "given"};
+    CHECK_ERROR(step_set_verdict(s, 4, &infinite, &err), &err, ERROR_INPUT,
+                "channel \"reward\" of problem p7, rollout 0.1 is infinite");
+    error_clear(&err);
+  }
   for (size_t i = 0; i < method_count(); i++) {
     /* Nor does a log-probability. */
     struct composed *set;
@@ -236,7 +242,10 @@ static void test_bad_numbers(void **state)
     open_one(method_at(i), "", 1, &set);
     CHECK_OK(run(set, case_step(STEP, COUNT, &p), &out, &err), &err);
     out.batch->logp[2] = __builtin_nan("");
-    CHECK_ERROR(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err, ERROR_INPUT, "problem p7");
+    CHECK_ERROR(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err, ERROR_INPUT,
+                "problem p7, rollout ");
+    CHECK(strstr(err.message, method_at(i)->name) ||
+          strstr(err.message, compose_owner(set, STAGE_objective)->method->name));
     error_clear(&err);
   }
 }
@@ -403,6 +412,317 @@ static void test_neutral(void **state)
   CHECK(compared >= 5);
 }
 
+/* ---- hard inputs ------------------------------------------------------------------------------------------------ */
+
+/* Options at their ends on steps in which there is nothing to compare, or nothing at all. */
+static void test_option_ends_on_small_steps(void **state)
+{
+  (void)state;
+  static const struct case_rollout ONE[] = {{0, 0, 1, 2}}, EMPTY[] = {{0, 0, 1, 0}, {0, 1, 0, 3}},
+                                   WRONG[] = {{0, 0, 0, 2}, {0, 1, 0, 3}, {1, 0, 0, 1}, {1, 1, 0, 4}};
+  static const struct {
+    const struct case_rollout *rollouts;
+    size_t count;
+  } steps[] = {{ONE, 1}, {EMPTY, 2}, {WRONG, 4}};
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    for (size_t o = 0; o < 2 * m->option_count; o++) {
+      char text[128];
+      if (!option_end(&m->options[o / 2], o % 2, text, sizeof text)) continue;
+      for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+        struct arena_mark mark = arena_mark(case_arena);
+        struct outcome out;
+        run_default(m, text, steps[s].rollouts, steps[s].count, &out);
+        CHECK(math_is_finite(out.loss.loss));
+        for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
+        arena_release(case_arena, mark);
+      }
+    }
+  }
+}
+
+/* Rewards whose differences and squares are infinite: a method gives finite coefficients all the same, or ends the step
+ * with a sentence that names method, problem and rollout. */
+static void test_enormous_rewards(void **state)
+{
+  (void)state;
+  const struct problem p = {.id = "p7"};
+  int refused = 0;
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    struct case_rollout rollouts[COUNT];
+    struct composed *set;
+    struct outcome out;
+    struct error err = {0};
+    memcpy(rollouts, STEP, sizeof rollouts);
+    rollouts[3].reward = -1.7e308;
+    rollouts[4].reward = 1.7e308;
+    open_one(m, "", 1, &set);
+    int rc = run(set, case_step(rollouts, COUNT, &p), &out, &err);
+    if (rc) {
+      CHECK_ERROR(rc, &err, ERROR_INPUT, "for problem p7, rollout 0.");
+      CHECK(strstr(err.message, m->name) || (m->base && strstr(err.message, m->base)));
+      error_clear(&err);
+      refused++;
+      continue;
+    }
+    CHECK(math_is_finite(out.loss.loss));
+    for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
+  }
+  CHECK(refused > 0);
+}
+
+/* Probabilities that round to 1 or to 0, on both sides of the ratio. */
+static void test_extreme_probabilities(void **state)
+{
+  (void)state;
+  static const double LOGP[] = {0, -1e-9, -104, -700, -3e4};
+  enum { CASES = sizeof LOGP / sizeof LOGP[0] };
+  for (size_t i = 0; i < method_count(); i++) {
+    for (int32_t turn = 0; turn < CASES * CASES; turn++) {
+      struct arena_mark mark = arena_mark(case_arena);
+      struct composed *set;
+      struct outcome out;
+      struct error err = {0};
+      open_one(method_at(i), "", 1, &set);
+      CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
+      for (int32_t k = 0; k < out.batch->count; k++) {
+        out.batch->logp[k] = LOGP[(k + turn) % CASES];
+        out.batch->old[k] = LOGP[(k * 3 + turn / CASES) % CASES];
+        if (out.batch->reference) out.batch->reference[k] = LOGP[(k * 2 + turn) % CASES];
+        if (out.batch->entropy) out.batch->entropy[k] = k % 2 ? 0 : 11;
+      }
+      int rc = compose_objective(set, out.batch, case_arena, &out.loss, &err);
+      CHECK_OK(rc, &err);
+      for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
+      arena_release(case_arena, mark);
+    }
+  }
+}
+
+/* ---- every loss against differences ----------------------------------------------------------------------------- */
+
+/* Whose coefficient is not the derivative of the loss that is reported, by intention: something in the loss is a frozen
+ * copy of a current number. */
+static const struct {
+  const char *method, *reason;
+} DETACHED[] = {{"cispo", "the clipped weight is a constant beside logp: the paper's stop-gradient"},
+                {"dispo", "the weight of each sign is a constant beside logp, as cispo's"},
+                {"dppo", "the truncated ratio is a constant beside logp"},
+                {"vespo", "the weight of the whole response is a constant beside logp"}};
+
+static const char *detached(const struct method *m)
+{
+  for (size_t i = 0; i < sizeof DETACHED / sizeof DETACHED[0]; i++)
+    if (!strcmp(DETACHED[i].method, m->name)) return DETACHED[i].reason;
+  return NULL;
+}
+
+/* Numbers in (-1, 1) that depend on nothing but their address. */
+static double random_number(uint32_t tensor, uint32_t what, int32_t i)
+{
+  const struct rng_at at = {.purpose = RNG_TEST, .step = tensor, .group = what, .position = (uint32_t)i};
+  return 2 * rng_uniform(7, &at) - 1;
+}
+
+static void randomise(struct minibatch *m, uint32_t tensor)
+{
+  for (int32_t i = 0; i < m->count; i++) {
+    m->old[i] = -1.5 + random_number(tensor, 0, i);
+    m->logp[i] = m->old[i] + 0.4 * random_number(tensor, 1, i);
+    if (m->entropy) m->entropy[i] = 1 + 0.8 * random_number(tensor, 2, i);
+    if (m->reference) m->reference[i] = m->old[i] + 0.5 * random_number(tensor, 3, i);
+    if (m->value) m->value[i] = random_number(tensor, 4, i);
+    if (m->second_logp) m->second_logp[i] = -1.5 + random_number(tensor, 5, i);
+  }
+  for (int32_t i = 0; m->slot_logp && i < m->rollout_count; i++) m->slot_logp[i] = -2 + random_number(tensor, 6, i);
+}
+
+/* The largest difference between a coefficient and the central difference of the loss. */
+static double gradient_error(struct composed *set, const struct outcome *out)
+{
+  const struct minibatch *m = out->batch;
+  const struct composed_loss *l = &out->loss;
+  struct {
+    double *x;
+    const double *coef;
+    int32_t n;
+  } parts[] = {{m->logp, l->coef, m->count},
+               {m->entropy, l->entropy_coef, m->count},
+               {m->value, l->value_coef, m->count},
+               {m->second_logp, l->second_coef, m->count},
+               {m->slot_logp, l->slot_coef, m->rollout_count}};
+  const double h = 1e-6;
+  double worst = 0;
+  for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+    for (int32_t i = 0; parts[k].x && i < parts[k].n; i++) {
+      double was = parts[k].x[i], up, down;
+      parts[k].x[i] = was + h;
+      up = loss_at(set, m);
+      parts[k].x[i] = was - h;
+      down = loss_at(set, m);
+      parts[k].x[i] = was;
+      double e = math_abs((up - down) / (2 * h) - parts[k].coef[i]) / (1 + math_abs(parts[k].coef[i]));
+      if (!(e <= worst)) worst = e;
+    }
+  }
+  return worst;
+}
+
+/* A kink of a clip within h of a random number has a chance of 1e-6 a token; h^2 of a third derivative is 1e-12, and a
+ * loss of order 1 loses 1e-16 / 1e-6. */
+static const double GRADIENT_TOLERANCE = 1e-7;
+
+static void test_every_gradient(void **state)
+{
+  (void)state;
+  enum { TENSORS = 4 };
+  for (size_t i = 0; i < method_count(); i++) {
+    const struct method *m = method_at(i);
+    double worst = 0;
+    for (uint32_t tensor = 0; tensor < TENSORS; tensor++) {
+      struct arena_mark mark = arena_mark(case_arena);
+      struct composed *set;
+      struct outcome out;
+      struct error err = {0};
+      open_one(m, "", 1, &set);
+      CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
+      randomise(out.batch, tensor);
+      CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
+      double e = gradient_error(set, &out);
+      worst = e > worst || math_is_nan(e) ? e : worst;
+      arena_release(case_arena, mark);
+    }
+    bool right = worst <= GRADIENT_TOLERANCE;
+    if (right == (detached(m) != NULL))
+      fail_msg("%s: %g from the central difference; %s", m->name, worst,
+               right ? "it need not stand in DETACHED" : "expected its derivative, or a row of DETACHED");
+  }
+}
+
+/* ---- every pair ------------------------------------------------------------------------------------------------- */
+
+static const struct problem DRAWN = {.id = "drawn", .prompt = "1+1="};
+
+static int draw(void *arg, const struct problem **out, struct error *err)
+{
+  (void)arg;
+  (void)err;
+  *out = &DRAWN;
+  return 0;
+}
+
+static struct problem_history no_history(void *arg, const struct problem *p)
+{
+  (void)arg;
+  (void)p;
+  return (struct problem_history){.last_step = -1};
+}
+
+static int render(void *arg, const struct step *s, int32_t group, const char *text, const int32_t **ids, int32_t *count,
+                  struct error *err)
+{
+  static const int32_t SOME[] = {1, 2, 3};
+  (void)arg;
+  (void)s;
+  (void)group;
+  (void)text;
+  (void)err;
+  *ids = SOME;
+  *count = 3;
+  return 0;
+}
+
+/* The stages before the first verdict. */
+static int run_before(struct composed *set, struct step *s, struct error *err)
+{
+  struct pick picks[4] = {{&DRAWN, 3}, {&DRAWN, 3}};
+  struct selection chosen = {.total = 10, .picks = picks, .count = 2, .room = 4, .draw = draw, .history = no_history};
+  struct sample_params params = {.temperature = 1, .top_p = 1};
+  struct sample_row row = {.entropy = 1, .params = &params};
+  int32_t rollouts[COUNT];
+  for (int32_t i = 0; i < COUNT; i++) rollouts[i] = i;
+  TRY(compose_select(set, &chosen, err));
+  TRY(compose_guide(set, s, rollouts, COUNT, err));
+  return compose_sample(set, s, &row, err);
+}
+
+static int run_update(struct composed *set, struct step *s, const struct update *u, struct error *err)
+{
+  for (int32_t k = 0; k < u->epochs * u->minibatches; k++) {
+    struct outcome out;
+    TRY(compose_minibatch(set, s, u, k / u->minibatches, k % u->minibatches, case_arena, &out.batch, err));
+    move(out.batch);
+    case_current(set, out.batch);
+    TRY(compose_weight_current(set, out.batch, case_arena, err));
+    TRY(compose_objective(set, out.batch, case_arena, &out.loss, err));
+    CHECK(math_is_finite(out.loss.loss));
+    for (int32_t i = 0; i < out.batch->count; i++) CHECK(math_is_finite(out.loss.coef[i]));
+  }
+  return 0;
+}
+
+/* A small step through every stage, the state saved and restored behind it. */
+static int run_whole(struct composed *set, struct composed *fresh, struct error *err)
+{
+  struct step *s = case_step(STEP, COUNT, &DRAWN);
+  const struct second_renderer renderer = {.render = render};
+  struct update_list list;
+  TRY(run_before(set, s, err));
+  TRY(compose_reward(set, s, err));
+  bool drop[COUNT] = {false};
+  struct revision revised = {.last = true, .drop = drop};
+  TRY(compose_revise(set, s, &revised, err));
+  TRY(step_gather(s, err));
+  TRY(compose_second(set, s, &renderer, err));
+  case_score(set, s);
+  TRY(compose_shape(set, s, err));
+  TRY(compose_advantage(set, s, err));
+  TRY(compose_weight(set, s, err));
+  TRY(compose_updates(set, s, &list, err));
+  for (int32_t i = 0; i < list.count; i++)
+    if (list.items[i].on && list.items[i].batch == s) TRY(run_update(set, s, &list.items[i], err));
+  struct observation seen = {.loss = 0.5, .kl = 0.1, .entropy = 1, .grad_norm = 1, .solved = 0.5};
+  TRY(compose_observe(set, s, &seen, err));
+  struct evaluation none = {.records = NULL};
+  TRY(compose_evaluate(set, &none, err));
+  struct text saved = {0};
+  int rc = compose_save(set, &saved, err);
+  if (!rc) rc = compose_restore(fresh, saved.bytes, saved.size, err);
+  text_free(&saved);
+  return rc;
+}
+
+/* Every ordered pair, since chains run in the recipe's order: a step through every stage, or one sentence that names
+ * both. */
+static void test_pairs(void **state)
+{
+  (void)state;
+  int resolved = 0, refused = 0;
+  for (size_t i = 0; i < method_count() * method_count(); i++) {
+    const struct method *a = method_at(i / method_count()), *b = method_at(i % method_count());
+    struct arena_mark mark = arena_mark(case_arena);
+    struct composed *set, *fresh;
+    struct error err = {0};
+    char text[128];
+    if (a == b) continue;
+    snprintf(text, sizeof text, "[%s, %s]", a->name, b->name);
+    if (case_open(text, 2, &set, &err)) {
+      CHECK_INT(err.code, ERROR_INPUT);
+      if (!strstr(err.message, a->name) || !strstr(err.message, b->name) || strchr(err.message, '\n'))
+        fail_msg("%s: expected one sentence that names both: %s", text, err.message);
+      refused++;
+    } else {
+      CHECK_OK(case_open(text, 2, &fresh, &err), &err);
+      if (run_whole(set, fresh, &err)) fail_msg("%s: %s", text, err.message);
+      resolved++;
+    }
+    error_clear(&err);
+    arena_release(case_arena, mark);
+  }
+  CHECK(resolved > refused && refused > 0);
+}
+
 /* The row itself: what docs, help and the recipe checker are made of. */
 static void test_rows(void **state)
 {
@@ -427,11 +747,22 @@ int main(void)
 {
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rows),          cmocka_unit_test(test_permuted),      cmocka_unit_test(test_option_ends),
-      cmocka_unit_test(test_option_bounds), cmocka_unit_test(test_equal_rewards), cmocka_unit_test(test_small_steps),
-      cmocka_unit_test(test_bad_numbers),   cmocka_unit_test(test_save_load),     cmocka_unit_test(test_minibatches),
-      cmocka_unit_test(test_gradients),     cmocka_unit_test(test_neutral)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                     cmocka_unit_test(test_permuted),
+                                     cmocka_unit_test(test_option_ends),
+                                     cmocka_unit_test(test_option_bounds),
+                                     cmocka_unit_test(test_equal_rewards),
+                                     cmocka_unit_test(test_small_steps),
+                                     cmocka_unit_test(test_bad_numbers),
+                                     cmocka_unit_test(test_save_load),
+                                     cmocka_unit_test(test_minibatches),
+                                     cmocka_unit_test(test_gradients),
+                                     cmocka_unit_test(test_neutral),
+                                     cmocka_unit_test(test_option_ends_on_small_steps),
+                                     cmocka_unit_test(test_enormous_rewards),
+                                     cmocka_unit_test(test_extreme_probabilities),
+                                     cmocka_unit_test(test_every_gradient),
+                                     cmocka_unit_test(test_pairs)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
