@@ -60,6 +60,7 @@ int second_add_text(struct second *out, int32_t group, const char *text, int32_t
   int32_t count;
   TRY(core->renderer->render(core->renderer->arg, core->step, group, text, &ids, &count, err));
   *context = -1;
+  core->step->second_too_long += !count;
   if (!count) return 0;
   return second_add_ids(out, group, ids, count, context, err);
 }

@@ -147,6 +147,7 @@ struct step {
   double *value_target;    /* [path_count] what `advantage` wrote */
   double *slot_logp;       /* [rollout_count] NEED_SLOT: of the slot's token behind the last; NaN: truncated */
   int32_t *second;         /* [rollout_count] second context, -1: none; NEED_SECOND_CONTEXT */
+  int32_t second_too_long; /* second contexts, and copies of rollouts behind them, that did not fit: scored nowhere */
   int32_t sequences;       /* kept rollouts with counted > 0 somewhere */
 };
 

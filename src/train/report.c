@@ -116,6 +116,20 @@ static void report_update(struct run *r, const struct update_result *u)
   metrics_set_int(m, "mismatch/skipped/imported", u->skipped_imported);
 }
 
+/* Second contexts that did not fit train nothing: counted, and said once. */
+static void report_second(struct run *r, const struct step *s)
+{
+  if (!(compose_needs(r->methods)->flags & NEED_SECOND_CONTEXT)) return;
+  metrics_set_int(&r->metrics, "scores/second_too_long", s->second_too_long);
+  if (!s->second_too_long || r->second_warned) return;
+  r->second_warned = true;
+  log_warn("step %lld: %" PRId32
+           " second contexts, or rollouts behind them, are too long and scored nowhere; expected at most "
+           "%lld tokens (rollout.max_prompt_tokens) and an answer; raise it, or shorten the method's prompt; metric "
+           "scores/second_too_long counts on",
+           (long long)r->step, s->second_too_long, (long long)r->recipe->rollout.max_prompt_tokens);
+}
+
 void report_methods(struct run *r)
 {
   for (size_t i = 0; i < compose_metrics(r->methods); i++) {
@@ -136,6 +150,7 @@ int report_step(struct run *r, const struct step *s, const struct update_result 
     report_rewards(m, s);
     report_groups(m, s);
     report_lengths(m, s);
+    report_second(r, s);
   }
   report_update(r, u);
   metrics_set(m, "seconds/save", r->save_seconds);

@@ -51,6 +51,7 @@ struct run {
   struct trainer *trainer;
   struct policies policies;     /* who is trained, and who only scores */
   struct model *ema;            /* NULL: no method keeps a moving average */
+  bool second_warned;           /* that a second context did not fit */
   bool reference_moved;         /* a method set the reference anew: checkpoints have it */
   const char *resumed_from;     /* checkpoint, or NULL */
   struct checkpoint_blob value; /* the value head's state there */

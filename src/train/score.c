@@ -152,10 +152,12 @@ static int add_copies(struct scoring *w, struct error *err)
     c->copy[r] = -1;
     if (s->second[r] < 0 || !s->rollouts[r].kept) continue;
     int32_t length = tree_path_length(s->tree, s->contexts[s->second[r]].segment) + s->rollouts[r].length;
-    if (fits(w, length))
+    if (fits(w, length)) {
       TRY(copy_path(s, r, err));
-    else
+    } else {
       s->second[r] = -1; /* too long: as if there were none */
+      s->second_too_long++;
+    }
   }
   return 0;
 }

@@ -54,8 +54,9 @@ static void calc_row(const char *function, const char *given, const char *expect
   json_t *row = parse(given, where), *want = parse(expected, where), *out = NULL;
   json_t *inputs = json_object_get(row, "inputs");
   const json_t *name = json_object_get(row, "case");
-  json_t *item = json_pack("{s:s, s:O}", "case", name ? json_string_value(name) : "golden", "args",
-                           json_object_get(row, "args") ? json_object_get(row, "args") : json_object());
+  json_t *item = json_pack("{s:s}", "case", name ? json_string_value(name) : "golden"),
+         *args = json_object_get(row, "args");
+  json_object_set_new(item, "args", args ? json_incref(args) : json_object());
   json_object_set_new(item, "inputs", inputs ? json_string("main") : json_null());
   json_t *document = json_pack("{s:s, s:o, s:[o]}", "function", function, "inputs", json_object(), "cases", item);
   if (inputs) json_object_set(json_object_get(document, "inputs"), "main", inputs);

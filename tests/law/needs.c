@@ -356,6 +356,9 @@ static void test_refusals(void **state)
   (void)state;
   struct result layer = run_it("i", "[{probe: {layer: 3}}]", NULL, 0, 2, false);
   CHECK_ERROR(layer.rc, &layer.err, ERROR_INPUT, "asks for the hidden states of layer 3; the model has 2");
+  char begun[80];
+  snprintf(begun, sizeof begun, "%s/i", folder);
+  CHECK(!file_exists(begun)); /* before anything was generated or written */
   error_clear(&layer.err);
   struct result slot = run_it("j", "[{probe: {slot: 64}}]", NULL, 0, 2, false);
   CHECK_ERROR(slot.rc, &slot.err, ERROR_INPUT, "wants token 64 scored behind each answer; expected 0 to 63");
