@@ -200,6 +200,18 @@ static CHECK_UNUSED void case_prompts(struct step *s)
   }
 }
 
+/* Slots behind all rollouts but those of four tokens. */
+static CHECK_UNUSED void case_slots(struct step *s)
+{
+  struct error err = {0};
+  s->slot_logp = ARENA_NEW(case_arena, double, (size_t)s->rollout_count + 1, "case", &err);
+  for (int32_t r = 0; r < s->rollout_count; r++) {
+    const struct rollout *of = &s->rollouts[r];
+    int32_t salt = 3 * s->groups[of->group].ordinal + of->ordinal;
+    s->slot_logp[r] = of->path_count == 4 ? __builtin_nan("") : -21 + 3.0 * ((salt * 5) % 4);
+  }
+}
+
 /* What the scoring passes before `shape` leave: log-probabilities, states, statistics in (0, 1), values. */
 static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
 {
@@ -236,6 +248,7 @@ static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
     case_states(n, numbers, s->path_count, &s->scores->of[0].states, &s->scores->of[0].before);
   if (n->flags & NEED_GROUP_P) case_group_p(s);
   if (n->flags & NEED_PROMPT_LOGP) case_prompts(s);
+  if (n->flags & NEED_SLOT) case_slots(s);
 }
 
 /* What the trainer adds to a mini-batch: states under the current weights. */
