@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/pool.h"
 #include "model/layout.h"
 #include "model/open.h"
 #include "model/safetensors.h"
@@ -313,35 +314,77 @@ static void read_rows(const struct stored *at, const struct model_tensor *t, boo
   }
 }
 
+/* A weight on its way from the file, rows in parallel. */
+struct filling {
+  struct weight *weight;
+  const struct model_tensor *tensor;
+  const struct stored *at;
+  bool permute;
+  struct compute_mode plain; /* of the caller: values are read as they stand, denormals too */
+  struct error *errors;      /* [threads] */
+};
+
 /* Rows are copied in chunks; a vector is one stored row. */
-static int fill_weight(struct weight *w, const struct model_tensor *t, const struct stored *at, bool permute,
-                       struct error *err)
+static int fill_rows(const struct filling *f, size_t begin, size_t end, struct error *err)
 {
+  const struct model_tensor *t = f->tensor;
   size_t chunk = t->kind == WEIGHT_VECTOR ? t->n : CHUNK_REALS / t->k + 1;
-  if (chunk > t->n) chunk = t->n;
+  if (chunk > end - begin) chunk = end - begin;
   float *values = memory_alloc(chunk * t->k, sizeof *values, "model.load", err);
   float *whole = memory_alloc(t->kind == WEIGHT_VECTOR ? t->n : 1, sizeof *whole, "model.load", err);
   int rc = values && whole ? 0 : ERROR_RESOURCE;
-  for (size_t row = 0; row < t->n && !rc; row += chunk) {
-    size_t count = t->n - row < chunk ? t->n - row : chunk;
-    read_rows(at, t, permute, row, count, whole, values);
-    rc = check_finite(at, t, values, row * t->k, count * t->k, err);
-    if (!rc) weight_write(w, WEIGHT_MASTER, row, count, values, HOST_F32);
+  for (size_t row = begin; row < end && !rc; row += chunk) {
+    size_t count = end - row < chunk ? end - row : chunk;
+    read_rows(f->at, t, f->permute, row, count, whole, values);
+    rc = check_finite(f->at, t, values, row * t->k, count * t->k, err);
+    if (!rc) weight_write(f->weight, WEIGHT_MASTER, row, count, values, HOST_F32);
   }
   memory_free(values);
   memory_free(whole);
   return rc;
 }
 
+static void fill_share(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct filling *f = arg;
+  struct compute_mode inside = compute_mode_enter();
+  compute_mode_leave(f->plain);
+  (void)!fill_rows(f, begin, end, &f->errors[thread]);
+  compute_mode_leave(inside);
+}
+
+/* Shares of whole panels; the error of the first rows counts. */
+static int fill_weight(struct pool *pool, struct filling *f, struct error *err)
+{
+  enum { GRAIN = 64 };
+  int threads = pool_threads(pool), rc = 0;
+  f->plain = compute_mode_enter();
+  compute_mode_leave(f->plain);
+  pool_run_grain(pool, f->tensor->n, f->tensor->kind == WEIGHT_VECTOR ? f->tensor->n : GRAIN, fill_share, f);
+  for (int i = 0; i < threads; i++) {
+    if (!rc && f->errors[i].code) {
+      *err = f->errors[i];
+      rc = err->code;
+    } else {
+      error_clear(&f->errors[i]);
+    }
+  }
+  return rc;
+}
+
 static int fill_model(const struct store *s, struct model *m, struct error *err)
 {
   bool permute = s->gguf && !strcmp(m->config.model_type, "llama");
+  struct pool *pool = device_pool(m->device);
+  struct error *errors = ARENA_NEW(s->arena, struct error, (size_t)pool_threads(pool), "model.load", err);
+  if (!errors) return err->code;
   for (size_t i = 0; i < m->weight_count; i++) {
     struct model_tensor t;
     struct stored at;
     model_tensor_at(&m->config, i, &t);
     TRY(find_weight(s, &t, &at, err));
-    TRY(fill_weight(model_find(m, t.name), &t, &at, permute && t.rotary_dim, err));
+    struct filling f = {model_find(m, t.name), &t, &at, permute && t.rotary_dim, {0}, errors};
+    TRY(fill_weight(pool, &f, err));
     if (at.gguf) file_forget(at.gguf->data, at.gguf->bytes);
     if (at.safe) file_forget(at.safe->data, at.safe->end - at.safe->begin);
   }

@@ -1,6 +1,5 @@
 #include "reward/judge_http.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "reward/libcurl.h"
 
 enum { PLACES = 256, KEY_LEAST = 8 /* bytes from which a key is a secret: local servers take "none" or "EMPTY" */ };
 
@@ -37,24 +37,16 @@ struct exchange {
   double retry_after; /* seconds; 0: not said */
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static CURLcode started;
-
-static void start_library(void)
-{
-  started = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void close_http(void *arg)
 {
   struct judge_http *h = arg;
   for (int i = 0; i < h->count; i++) {
-    if (h->places[i].curl) curl_easy_cleanup(h->places[i].curl);
+    if (h->places[i].curl) libcurl.easy_cleanup(h->places[i].curl);
     text_free(&h->places[i].body);
   }
-  curl_slist_free_all(h->headers);
+  libcurl.slist_free_all(h->headers);
   pthread_cond_destroy(&h->freed);
   pthread_mutex_destroy(&h->lock);
 }
@@ -72,23 +64,23 @@ static const char *check_url(CURLU *u, const char *url)
 {
   char *scheme = NULL, *user = NULL;
   const char *wrong = NULL;
-  if (curl_url_set(u, CURLUPART_URL, url, 0))
+  if (libcurl.url_set(u, CURLUPART_URL, url, 0))
     wrong = "which is no URL";
-  else if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) || (strcmp(scheme, "http") && strcmp(scheme, "https")))
+  else if (libcurl.url_get(u, CURLUPART_SCHEME, &scheme, 0) || (strcmp(scheme, "http") && strcmp(scheme, "https")))
     wrong = "which is neither http nor https";
-  else if (!curl_url_get(u, CURLUPART_USER, &user, 0))
+  else if (!libcurl.url_get(u, CURLUPART_USER, &user, 0))
     wrong = "which holds a name or password (a key belongs into the variable that key_env names)";
-  curl_free(scheme);
-  curl_free(user);
+  libcurl.free(scheme);
+  libcurl.free(user);
   return wrong;
 }
 
 static int copy_url(struct arena *a, CURLU *u, char **out, struct error *err)
 {
   char *text = NULL;
-  CURLUcode rc = curl_url_get(u, CURLUPART_URL, &text, 0);
+  CURLUcode rc = libcurl.url_get(u, CURLUPART_URL, &text, 0);
   *out = rc ? NULL : arena_strdup(a, text, "judge", err);
-  curl_free(text);
+  libcurl.free(text);
   if (rc) FAIL(err, ERROR_RESOURCE, "out of memory for the judge's address");
   return *out ? 0 : err->code;
 }
@@ -99,33 +91,33 @@ static int complete_path(struct arena *a, CURLU *u, struct error *err)
   static const char last[] = "/chat/completions";
   char *path = NULL;
   int rc = 0;
-  if (curl_url_get(u, CURLUPART_PATH, &path, 0)) FAIL(err, ERROR_RESOURCE, "out of memory for the judge's address");
+  if (libcurl.url_get(u, CURLUPART_PATH, &path, 0)) FAIL(err, ERROR_RESOURCE, "out of memory for the judge's address");
   size_t n = strlen(path);
   while (n && path[n - 1] == '/') n--;
   if (n < sizeof last - 1 || memcmp(path + n - (sizeof last - 1), last, sizeof last - 1)) {
     const char *whole = arena_printf(a, "judge", err, "%.*s%s", (int)n, path, last);
-    rc = !whole ? err->code : curl_url_set(u, CURLUPART_PATH, whole, 0) ? ERROR_RESOURCE : 0;
+    rc = !whole ? err->code : libcurl.url_set(u, CURLUPART_PATH, whole, 0) ? ERROR_RESOURCE : 0;
   }
-  curl_free(path);
+  libcurl.free(path);
   return rc;
 }
 
 static int read_url(struct arena *a, const char *url, struct judge_http *h, struct error *err)
 {
-  CURLU *u = curl_url();
+  CURLU *u = libcurl.url();
   if (!u) FAIL(err, ERROR_RESOURCE, "out of memory for the judge's address");
   const char *wrong = check_url(u, url);
   int rc = wrong ? bad_url(url, wrong, err) : complete_path(a, u, err);
   if (!rc) rc = copy_url(a, u, &h->url, err);
-  (void)curl_url_set(u, CURLUPART_QUERY, NULL, 0);
+  (void)libcurl.url_set(u, CURLUPART_QUERY, NULL, 0);
   if (!rc) rc = copy_url(a, u, &h->shown, err);
-  curl_url_cleanup(u);
+  libcurl.url_cleanup(u);
   return rc;
 }
 
 static int add_header(struct judge_http *h, const char *line, struct error *err)
 {
-  struct curl_slist *more = curl_slist_append(h->headers, line);
+  struct curl_slist *more = libcurl.slist_append(h->headers, line);
   if (!more) FAIL(err, ERROR_RESOURCE, "out of memory for the judge's headers");
   h->headers = more;
   return 0;
@@ -153,8 +145,7 @@ static int read_key(struct arena *a, const char *variable, struct judge_http *h,
 int judge_http_open(struct arena *a, const struct judge_http_options *o, struct judge_http **out, struct error *err)
 {
   ASSAY_BUG_IF(o->concurrency < 1 || o->concurrency > PLACES);
-  pthread_once(&once, start_library);
-  if (started) FAIL(err, ERROR_RESOURCE, "libcurl could not be started: %s", curl_easy_strerror(started));
+  TRY(libcurl_open(err));
   struct judge_http *h = ARENA_NEW(a, struct judge_http, 1, "judge", err);
   if (!h) return err->code;
   h->count = o->concurrency;
@@ -210,18 +201,18 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 /* What is the same for all questions of a place. */
 static int make_handle(const struct judge_http *h, struct place *p, struct error *err)
 {
-  CURL *c = p->curl = curl_easy_init();
+  CURL *c = p->curl = libcurl.easy_init();
   if (!c) FAIL(err, ERROR_RESOURCE, "out of memory for a connection to the judge");
-  CURLcode rc = curl_easy_setopt(c, CURLOPT_URL, h->url);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_PROXY, ""); /* not even by the environment */
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L); /* threads */
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_USERAGENT, "assay/" ASSAY_VERSION);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
-  if (!rc) rc = curl_easy_setopt(c, CURLOPT_WRITEDATA, p);
-  if (rc) FAIL(err, ERROR_RESOURCE, "libcurl does not take what the judge needs: %s", curl_easy_strerror(rc));
+  CURLcode rc = libcurl.easy_setopt(c, CURLOPT_URL, h->url);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_PROXY, ""); /* not even by the environment */
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L); /* threads */
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_USERAGENT, "assay/" ASSAY_VERSION);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
+  if (!rc) rc = libcurl.easy_setopt(c, CURLOPT_WRITEDATA, p);
+  if (rc) FAIL(err, ERROR_RESOURCE, "libcurl does not take what the judge needs: %s", libcurl.easy_strerror(rc));
   return 0;
 }
 
@@ -233,12 +224,12 @@ static int exchange(const struct judge_http *h, struct place *p, const char *jso
   text_clear(&p->body);
   p->flooded = false;
   *out = (struct exchange){0};
-  CURLcode rc = curl_easy_setopt(p->curl, CURLOPT_POSTFIELDS, json);
-  if (!rc) rc = curl_easy_setopt(p->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
-  if (!rc) rc = curl_easy_setopt(p->curl, CURLOPT_TIMEOUT_MS, (long)(left * 1000) + 1);
-  out->code = rc ? rc : curl_easy_perform(p->curl);
-  curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &out->status);
-  if (!curl_easy_getinfo(p->curl, CURLINFO_RETRY_AFTER, &wait)) out->retry_after = (double)wait;
+  CURLcode rc = libcurl.easy_setopt(p->curl, CURLOPT_POSTFIELDS, json);
+  if (!rc) rc = libcurl.easy_setopt(p->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
+  if (!rc) rc = libcurl.easy_setopt(p->curl, CURLOPT_TIMEOUT_MS, (long)(left * 1000) + 1);
+  out->code = rc ? rc : libcurl.easy_perform(p->curl);
+  libcurl.easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &out->status);
+  if (!libcurl.easy_getinfo(p->curl, CURLINFO_RETRY_AFTER, &wait)) out->retry_after = (double)wait;
   if (out->code == CURLE_OUT_OF_MEMORY || p->body.rc) FAIL(err, ERROR_RESOURCE, "out of memory for a judge's answer");
   return 0;
 }
@@ -331,13 +322,13 @@ static void explain(const struct judge_http *h, const struct place *p, const str
              times);
   else if (e->code == CURLE_COULDNT_CONNECT || e->code == CURLE_COULDNT_RESOLVE_HOST)
     snprintf(out->failure, sizeof out->failure, "no judge can be reached at %.200s%s (%s); is it running?", h->shown,
-             times, curl_easy_strerror(e->code));
+             times, libcurl.easy_strerror(e->code));
   else if (e->code == CURLE_PARTIAL_FILE || e->code == CURLE_RECV_ERROR || e->code == CURLE_GOT_NOTHING)
     snprintf(out->failure, sizeof out->failure, "the answer of the judge at %.200s was cut off%s (%s)", h->shown, times,
-             curl_easy_strerror(e->code));
+             libcurl.easy_strerror(e->code));
   else if (e->code)
     snprintf(out->failure, sizeof out->failure, "the judge at %.200s could not be asked%s (%s)", h->shown, times,
-             curl_easy_strerror(e->code));
+             libcurl.easy_strerror(e->code));
   else
     snprintf(out->failure, sizeof out->failure, "the judge at %.200s answered status %ld%s%s%s", h->shown, e->status,
              times, words, advice(e->status));

@@ -27,13 +27,16 @@ static size_t host_size(enum host_type type)
   return type == HOST_F32 ? sizeof(float) : sizeof(double);
 }
 
-/* n values; to every to_step-th element from every from_step-th. f32 to f32 moves bits through double, which is exact;
- * a NaN stays one. */
+/* n values; to every to_step-th element from every from_step-th. Between f32 and f64 a NaN stays one. */
 static void reals_move(void *to, size_t to_size, size_t to_step, const void *from, size_t from_size, size_t from_step,
                        size_t n)
 {
   if (to_size == from_size && to_step == 1 && from_step == 1) {
     memcpy(to, from, n * to_size);
+    return;
+  }
+  if (to_size == sizeof(float) && from_size == sizeof(float)) {
+    for (size_t i = 0; i < n; i++) ((float *)to)[i * to_step] = ((const float *)from)[i * from_step];
     return;
   }
   for (size_t i = 0; i < n; i++) real_set(to, to_size, i * to_step, real_get(from, from_size, i * from_step));
