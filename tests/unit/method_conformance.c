@@ -182,6 +182,7 @@ static void test_equal_rewards(void **state)
                                              {"lp_reg", ""},
                                              {"prerl_dsrl", ""},
                                              {"prerl_dsrl", "warmup_only: false, positive_pretrain: true"},
+                                             {"pgbc_pgfc", "mode: pgbc"},
                                              {"resrl", "length_start: 2, length_max: 2, end_scale: 1"},
                                              {"thr", ""}};
   for (size_t d = 0; d < sizeof COMPARING / sizeof COMPARING[0]; d++) {
