@@ -44,7 +44,7 @@ static int reward(struct method_call *c, const struct step *s, struct channels *
     int32_t at = s->order[i];
     if (s->rollouts[at].attempt != s->wave || !step_get_channel(s, at, channel, &r)) continue;
     if (!(r >= 0 && r <= 1))
-      FAIL(err, ERROR_INPUT, "found %g in channel \"%s\" of %s; expected 0 to 1; name another channel", r, o->channel,
+      FAIL(err, ERROR_INPUT, "found %g in channel \"%s\" for %s; expected 0 to 1; name another channel", r, o->channel,
            step_rollout_name(s, at, name, sizeof name));
     bool right = r >= 1;
     count[right]++;
