@@ -382,15 +382,15 @@ static void test_price(void **state)
   CHECK_OK(compose_open(a, &choice, 1, &o, &set, &err), &err);
   CHECK_OK(run_price(a, r, compose_needs(set), &t, &err), &err);
   CHECK_OK(text_finish(&t, &err), &err);
-  static const char *const words[] = {
-      "extra forwards a step: 5 over the own tokens (policy, policy in second contexts, reference, reference in second "
-      "contexts, ema), 1 over later",
-      "reference: weights and workspace",
-      "moving average: weights",
-      "whole rows of logits",
-      "hidden states",
-      "value head",
-      "peak "};
+  static const char *const words[] = {("extra forwards a step: 5 over the own tokens (policy, policy in second "
+                                       "contexts, reference, reference in second "
+                                       "contexts, ema), 1 over later"),
+                                      "reference: weights and workspace",
+                                      "moving average: weights",
+                                      "whole rows of logits",
+                                      "hidden states",
+                                      "value head",
+                                      "peak "};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
     if (!strstr(t.bytes, words[i])) fail_msg("found %s; expected \"%s\" in it", t.bytes, words[i]);
   text_free(&t);
