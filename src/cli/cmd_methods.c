@@ -49,7 +49,14 @@ static int resolve(const struct cli *c, const char *path, struct text *t, struct
   struct compose_options o = {
       .seed = (uint64_t)r->top.seed, .epochs = (int32_t)r->train.epochs, .minibatches = (int32_t)r->train.minibatches};
   TRY(compose_open(c->arena, r->methods, r->method_count, &o, &set, err));
-  if (c->json) return compose_json(set, t, err);
+  if (c->json) {
+    text_puts(t, "{");
+    TRY(compose_json(set, t, err));
+    text_puts(t, ", ");
+    TRY(run_price_json(c->arena, r, compose_needs(set), t, err));
+    text_puts(t, "}\n");
+    return text_finish(t, err);
+  }
   TRY(compose_describe(set, t, err));
   return run_price(c->arena, r, compose_needs(set), t, err);
 }
@@ -81,7 +88,9 @@ const struct command command_methods = {
         "title, base, stages, options, needs}.\n"
         "--resolve RECIPE: who owns or contributes to each stage, every option with the file and line it came from, "
         "the needs and the extra\n"
-        "forwards per step; key=value overrides the recipe as in assay train.",
+        "forwards per step; key=value overrides the recipe as in assay train. With --json: {stages, options, needs, "
+        "forwards, memory}, each pass\n"
+        "over the own tokens and each part of the memory with the needs that ask for it.",
     .example = "assay methods grpo",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -147,7 +147,8 @@ int compose_restore(struct composed *set, const void *bytes, size_t size, struct
 
 /* For `assay methods`. resolve: who does what, options with origins, needs. */
 int compose_describe(const struct composed *set, struct text *out, struct error *err) MUST_USE;
-/* One line: {"stages": {stage: [method]}, "options": [{method, option, value, origin}], "needs": [word]}. */
+/* Members of a JSON object, without the braces: "stages": {stage: [method]}, "options": [{method, option, value,
+ * origin}], "needs": [word]. */
 int compose_json(const struct composed *set, struct text *out, struct error *err) MUST_USE;
 int method_describe(const struct method *m, struct text *out, struct error *err) MUST_USE; /* help of one method */
 int method_markdown(struct text *out, struct error *err) MUST_USE;                         /* docs/methods.md */

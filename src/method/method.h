@@ -598,5 +598,7 @@ struct method_need {
 };
 size_t method_need_count(void);
 const struct method_need *method_need_at(size_t i);
+/* Their words as members of a JSON array: "a", "b". */
+void method_needs_json(uint32_t flags, struct text *out);
 
 #endif

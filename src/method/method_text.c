@@ -227,7 +227,7 @@ static void json_option(const struct method_option *o, struct text *out)
   text_puts(out, "}");
 }
 
-static void json_needs(uint32_t flags, struct text *out)
+void method_needs_json(uint32_t flags, struct text *out)
 {
   const char *before = "\"";
   for (size_t i = 0; i < method_need_count(); i++) {
@@ -253,7 +253,7 @@ int method_json(const struct method *m, struct text *out, struct error *err)
     json_option(&m->options[i], out);
   }
   text_puts(out, "], \"needs\": [");
-  json_needs(m->needs, out);
+  method_needs_json(m->needs, out);
   text_puts(out, "]}\n");
   return text_finish(out, err);
 }
@@ -310,7 +310,7 @@ static void json_stages(const struct composed *set, struct text *out)
 int compose_json(const struct composed *set, struct text *out, struct error *err)
 {
   const char *before = "";
-  text_puts(out, "{\"stages\": {");
+  text_puts(out, "\"stages\": {");
   json_stages(set, out);
   text_puts(out, "}, \"options\": [");
   for (size_t i = 0; i < set->count; i++) {
@@ -332,7 +332,7 @@ int compose_json(const struct composed *set, struct text *out, struct error *err
     }
   }
   text_puts(out, "], \"needs\": [");
-  json_needs(set->needs.flags, out);
-  text_puts(out, "]}\n");
+  method_needs_json(set->needs.flags, out);
+  text_puts(out, "]");
   return text_finish(out, err);
 }

@@ -8,6 +8,7 @@ static void add(struct plan *p, const char *what, size_t bytes)
   if (!bytes) return;
   ASSAY_BUG_IF(p->count == PLAN_LINES);
   p->lines[p->count].what = what;
+  p->lines[p->count].needs = 0;
   p->lines[p->count++].bytes = bytes;
   p->total += bytes;
 }
@@ -106,6 +107,25 @@ static size_t frozen_bytes(const struct plan_input *in, const struct plan *p, co
   return model_fixed_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type);
 }
 
+static void add_need(struct plan *p, const char *what, size_t bytes, uint32_t needs)
+{
+  int at = p->count;
+  add(p, what, bytes);
+  if (p->count > at) p->lines[at].needs = needs;
+}
+
+enum { STATES = NEED_HIDDEN | NEED_CURRENT_HIDDEN | NEED_LAST_STATE | NEED_VALUE | NEED_ROW_TERM };
+
+/* NEED_* for which anybody scores. */
+static uint32_t all_askers(const struct needs *n)
+{
+  const char *policies[3 + NEEDS_NAMED];
+  uint32_t flags = 0;
+  for (int i = score_policies(n, policies); i-- > 0;)
+    flags |= score_askers(n, policies[i], false) | score_askers(n, policies[i], true);
+  return flags;
+}
+
 /* What methods need beside the training itself. */
 static void add_needs(const struct plan_input *in, struct plan *p)
 {
@@ -113,22 +133,26 @@ static void add_needs(const struct plan_input *in, struct plan *p)
   const struct model_config *c = in->config;
   if (!n) return;
   p->needs_from = p->count;
-  if (p->reference) add(p, "reference: weights and workspace", frozen_bytes(in, p, in->reference ? in->reference : c));
+  if (p->reference)
+    add_need(p, "reference: weights and workspace", frozen_bytes(in, p, in->reference ? in->reference : c),
+             score_askers(n, "reference", false) | score_askers(n, "reference", true));
   if (n->flags & NEED_EMA)
-    add(p, "moving average: weights and workspace",
-        model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type));
+    add_need(p, "moving average: weights and workspace",
+             model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type),
+             NEED_EMA);
   size_t named = 0;
   for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++)
     named += frozen_bytes(in, p, in->policies ? &in->policies[i] : c);
-  add(p, "further policies: weights and workspaces", named);
+  add_need(p, "further policies: weights and workspaces", named, NEED_POLICY);
   size_t rows = p->train.rows ? row_pass_bytes((size_t)c->vocab, p->threads, n->flags & NEED_ROW_TERM) : 0;
   for (int32_t i = 0; n->flags & NEED_ROW_TERM && i < n->row_source_count; i++)
     rows += row_reader_bytes(c, sizeof(float));
-  add(p, "whole rows of logits", rows);
-  add(p, "hidden states", state_bytes(in, p));
-  add(p, "scores per token", score_bytes(in, p));
-  if (n->flags & NEED_VALUE) add(p, "value head", value_bytes(c->hidden));
-  if (n->flags & NEED_REPLAY) add(p, "replayed rollouts", (size_t)n->replay_tokens * 2 * sizeof(struct token_record));
+  add_need(p, "whole rows of logits", rows, n->flags & WHOLE_ROWS);
+  add_need(p, "hidden states", state_bytes(in, p), n->flags & STATES);
+  add_need(p, "scores per token", score_bytes(in, p), all_askers(n));
+  if (n->flags & NEED_VALUE) add_need(p, "value head", value_bytes(c->hidden), NEED_VALUE);
+  if (n->flags & NEED_REPLAY)
+    add_need(p, "replayed rollouts", (size_t)n->replay_tokens * 2 * sizeof(struct token_record), NEED_REPLAY);
   p->needs_to = p->count;
 }
 

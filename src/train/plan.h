@@ -28,6 +28,7 @@ struct plan {
   struct {
     const char *what;
     size_t bytes;
+    uint32_t needs; /* NEED_* that ask for it; 0: the training itself */
   } lines[PLAN_LINES];
   size_t total, limit;
 };

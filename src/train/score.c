@@ -78,22 +78,38 @@ bool score_wants(const struct needs *n, const char *policy)
   return scored(n, policy) || scored_second(n, policy);
 }
 
+uint32_t score_askers(const struct needs *n, const char *policy, bool second)
+{
+  uint32_t flags = score_has_source(n, policy, second) ? NEED_ROW_TERM : 0;
+  if (!(second ? scored_second : scored)(n, policy)) return 0;
+  if (second) return flags | (n->flags & NEED_SECOND_CONTEXT);
+  if (!strcmp(policy, "policy")) return flags | (n->flags & POLICY_PASS);
+  if (!strcmp(policy, "reference")) return flags | (n->flags & NEED_REFERENCE_LOGP);
+  return flags | (n->flags & (!strcmp(policy, "ema") ? NEED_EMA : NEED_POLICY));
+}
+
+int score_policies(const struct needs *n, const char **out)
+{
+  int count = 0;
+  out[count++] = "policy";
+  out[count++] = "reference";
+  if (n->flags & NEED_EMA) out[count++] = "ema";
+  for (int32_t i = 0; i < n->policy_count; i++) out[count++] = n->policies[i].name;
+  return count;
+}
+
 int score_passes(const struct needs *n)
 {
-  const char *named[2 + NEEDS_NAMED] = {"policy", "reference"};
-  int count = 2, passes = 0;
-  if (n->flags & NEED_EMA) named[count++] = "ema";
-  for (int32_t i = 0; i < n->policy_count; i++) named[count++] = n->policies[i].name;
+  const char *named[3 + NEEDS_NAMED];
+  int count = score_policies(n, named), passes = 0;
   for (int i = 0; i < count; i++) passes += scored(n, named[i]) + scored_second(n, named[i]);
   return passes;
 }
 
 void score_describe(const struct needs *n, int64_t updates, struct text *out)
 {
-  const char *named[3 + NEEDS_NAMED] = {"policy", "reference"};
-  int count = 2;
-  if (n->flags & NEED_EMA) named[count++] = "ema";
-  for (int32_t i = 0; i < n->policy_count; i++) named[count++] = n->policies[i].name;
+  const char *named[3 + NEEDS_NAMED];
+  int count = score_policies(n, named);
   text_printf(out, "extra forwards a step: %d over the own tokens", score_passes(n));
   const char *between = " (";
   for (int i = 0; i < count; i++)

@@ -23,6 +23,10 @@ bool score_has_source(const struct needs *n, const char *policy, bool second);
 bool score_wants(const struct needs *n, const char *policy);
 /* Scoring passes in a step that needs bring. */
 int score_passes(const struct needs *n);
+/* NEED_* for which a policy scores the trained contexts, or the second ones; 0: nobody asks. */
+uint32_t score_askers(const struct needs *n, const char *policy, bool second);
+/* Policies that may score: names in *out. [3 + NEEDS_NAMED] */
+int score_policies(const struct needs *n, const char **out);
 /* One line: "extra forwards a step: ..." with who is scored where. updates: epochs * mini-batches of the main update.
  */
 void score_describe(const struct needs *n, int64_t updates, struct text *out);

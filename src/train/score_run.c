@@ -100,22 +100,16 @@ int run_move_policies(struct run *r, const struct observation *seen, bool update
 
 /* ---- price ------------------------------------------------------------------------------------------------------ */
 
-/* What the run will take, from the model's configuration alone. A run that does not fit is said so, not refused. */
-int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+/* What the run will take, from the model's configuration alone. ERROR_RESOURCE: it does not fit. */
+static int price(struct arena *a, const struct recipe *r, const struct needs *n, struct plan *out, struct error *err)
 {
   static const char random[] = "random:";
+  const struct model_config *reference, *policies;
   struct model_source source;
   struct model_config config;
-  struct plan plan;
   const char *model = r->top.model;
-  score_describe(n, r->train.epochs * r->train.minibatches, t);
-  if (!model) {
-    text_puts(t, "memory       depends on the model; give model=PATH\n");
-    return 0;
-  }
   if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
   TRY(model_source_open(a, model, &source, &config, err));
-  const struct model_config *reference, *policies;
   TRY(run_policy_configs(a, r, n, &reference, &policies, err));
   size_t base = memory_resident_peak();
   struct plan_input in = {.recipe = r,
@@ -128,7 +122,18 @@ int run_price(struct arena *a, const struct recipe *r, const struct needs *n, st
                           .type = r->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
                           .threads = r->compute.threads ? (int)r->compute.threads : cores_available(),
                           .generates = true};
-  int rc = plan_make(&in, &plan, err);
+  return plan_make(&in, out, err);
+}
+
+int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+{
+  struct plan plan;
+  score_describe(n, r->train.epochs * r->train.minibatches, t);
+  if (!r->top.model) {
+    text_puts(t, "memory       depends on the model; give model=PATH\n");
+    return 0;
+  }
+  int rc = price(a, r, n, &plan, err);
   if (rc == ERROR_RESOURCE) {
     text_printf(t, "memory       %s\n", err->message);
     error_clear(err);
@@ -137,6 +142,57 @@ int run_price(struct arena *a, const struct recipe *r, const struct needs *n, st
   TRY(rc);
   text_puts(t, "memory at the peak:\n");
   plan_print(&plan, t);
+  return 0;
+}
+
+static void put_passes(const struct needs *n, struct text *t)
+{
+  const char *named[3 + NEEDS_NAMED], *before = "";
+  int count = score_policies(n, named);
+  for (int i = 0; i < 2 * count; i++) {
+    uint32_t askers = score_askers(n, named[i / 2], i % 2);
+    if (!askers) continue;
+    text_printf(t, "%s{\"policy\": ", before);
+    json_put_string(t, named[i / 2], strlen(named[i / 2]));
+    text_printf(t, ", \"second\": %s, \"needs\": [", i % 2 ? "true" : "false");
+    method_needs_json(askers, t);
+    text_puts(t, "]}");
+    before = ", ";
+  }
+}
+
+static void put_parts(const struct plan *p, struct text *t)
+{
+  text_printf(t, "{\"peak_bytes\": %zu, \"limit_bytes\": %zu, \"parts\": [", p->total, p->limit);
+  for (int i = 0; i < p->count; i++) {
+    text_printf(t, "%s{\"what\": ", i ? ", " : "");
+    json_put_string(t, p->lines[i].what, strlen(p->lines[i].what));
+    text_printf(t, ", \"bytes\": %zu, \"needs\": [", p->lines[i].bytes);
+    method_needs_json(p->lines[i].needs, t);
+    text_puts(t, "]}");
+  }
+  text_puts(t, "]}");
+}
+
+int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+{
+  struct plan plan;
+  text_puts(t, "\"forwards\": {\"passes\": [");
+  put_passes(n, t);
+  text_printf(t,
+              "], \"later_minibatches\": %lld}, \"memory\": ", (long long)(r->train.epochs * r->train.minibatches - 1));
+  int rc = r->top.model ? price(a, r, n, &plan, err) : 0;
+  if (rc && rc != ERROR_RESOURCE) return rc;
+  if (rc) {
+    text_puts(t, "{\"refused\": ");
+    json_put_string(t, err->message, strlen(err->message));
+    text_puts(t, "}");
+    error_clear(err);
+  } else if (r->top.model) {
+    put_parts(&plan, t);
+  } else {
+    text_puts(t, "null");
+  }
   return 0;
 }
 

@@ -365,6 +365,35 @@ static void test_refusals(void **state)
   error_clear(&slot.err);
 }
 
+/* Every pass and every part says who asks for it; the parts are the peak. */
+static void check_price_json(struct arena *a, const struct recipe *r, const struct needs *n)
+{
+  struct error err = {0};
+  struct text t = {0};
+  text_puts(&t, "{");
+  CHECK_OK(run_price_json(a, r, n, &t, &err), &err);
+  text_puts(&t, "}");
+  CHECK_OK(text_finish(&t, &err), &err);
+  json_t *found = json_loads(t.bytes, 0, NULL);
+  if (!found) fail_msg("no JSON: %s", t.bytes);
+  const json_t *forwards = json_object_get(found, "forwards"), *memory = json_object_get(found, "memory");
+  const json_t *passes = json_object_get(forwards, "passes"), *parts = json_object_get(memory, "parts"), *item;
+  json_int_t bytes = 0, asked = 0;
+  size_t i;
+  CHECK_INT(json_array_size(passes), 5);
+  CHECK_INT(json_integer_value(json_object_get(forwards, "later_minibatches")), 1);
+  json_array_foreach(passes, i, item) CHECK(json_array_size(json_object_get(item, "needs")) > 0);
+  json_array_foreach(parts, i, item)
+  {
+    bytes += json_integer_value(json_object_get(item, "bytes"));
+    asked += json_array_size(json_object_get(item, "needs")) > 0;
+  }
+  CHECK_INT(bytes, json_integer_value(json_object_get(memory, "peak_bytes")));
+  CHECK(asked >= 6 && asked < (json_int_t)json_array_size(parts)); /* reference, average, rows, states, scores, head */
+  json_decref(found);
+  text_free(&t);
+}
+
 /* What `assay methods --resolve` says of it, without weights. */
 static void test_price(void **state)
 {
@@ -394,6 +423,7 @@ static void test_price(void **state)
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
     if (!strstr(t.bytes, words[i])) fail_msg("found %s; expected \"%s\" in it", t.bytes, words[i]);
   text_free(&t);
+  check_price_json(a, r, compose_needs(set));
   arena_destroy(a);
 }
 
