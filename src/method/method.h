@@ -136,7 +136,9 @@ struct needs {
   int32_t slot_token;                                      /* NEED_SLOT: its id */
   const char *fields[NEEDS_NAMED + 1]; /* NEED_FIELDS: "solution:string"; types: string number array object any */
   int32_t probes;                      /* NEED_GENERATE: most probes per group, for the planner */
-  int64_t replay_tokens;               /* NEED_REPLAY: most tokens that the buffer holds, for the planner */
+  int64_t replay_tokens;               /* NEED_REPLAY: most tokens that the buffer holds, for the planner; and beside */
+  int64_t replay_rollouts;             /*   them: rollouts, as long as the recipe allows, */
+  double replay_steps;                 /*   and all rollouts of so many steps */
 };
 
 /* Adds the needs of method `who` to a union. Two that contradict each other are ERROR_INPUT. */

@@ -96,6 +96,8 @@ int needs_add(struct needs *to, const struct needs *n, const char *who, struct e
   add_names(to->fields, n->fields);
   to->probes += n->probes;
   to->replay_tokens += n->replay_tokens;
+  to->replay_rollouts += n->replay_rollouts;
+  to->replay_steps += n->replay_steps;
   to->flags |= n->flags;
   return 0;
 }

@@ -126,6 +126,14 @@ static uint32_t all_askers(const struct needs *n)
   return flags;
 }
 
+/* A kept token is a record and three numbers; a prompt's is less, and counted as much. */
+static size_t replay_bytes(const struct plan_input *in, const struct needs *n)
+{
+  size_t longest = (size_t)in->recipe->rollout.max_prompt_tokens + (size_t)in->recipe->rollout.max_new_tokens;
+  double rollouts = (double)n->replay_rollouts + n->replay_steps * (double)most_rollouts(in);
+  return ((size_t)n->replay_tokens + (size_t)rollouts * longest) * 2 * sizeof(struct token_record);
+}
+
 /* What methods need beside the training itself. */
 static void add_needs(const struct plan_input *in, struct plan *p)
 {
@@ -151,8 +159,7 @@ static void add_needs(const struct plan_input *in, struct plan *p)
   add_need(p, "hidden states", state_bytes(in, p), n->flags & STATES);
   add_need(p, "scores per token", score_bytes(in, p), all_askers(n));
   if (n->flags & NEED_VALUE) add_need(p, "value head", value_bytes(c->hidden), NEED_VALUE);
-  if (n->flags & NEED_REPLAY)
-    add_need(p, "replayed rollouts", (size_t)n->replay_tokens * 2 * sizeof(struct token_record), NEED_REPLAY);
+  if (n->flags & NEED_REPLAY) add_need(p, "replayed rollouts", replay_bytes(in, n), NEED_REPLAY);
   p->needs_to = p->count;
 }
 
