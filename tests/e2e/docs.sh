@@ -29,14 +29,15 @@ for name in $(comm -13 "$work/names" "$work/described" | grep -vE '^(reward/<cha
   fail "docs/metrics.md describes $name, which no run writes"
 done
 
-# Links and paths. A path begins with a folder of the tree; *, <, {, NAME and ... mark patterns, models/smollm2 is fetched.
+# Links and paths. A path begins with a folder of the tree; *, <, {, NAME and ... mark patterns, models/smollm2 is fetched,
+# mad is the method that docs/guide/writing-a-method.md makes.
 for page in README.md CONTRIBUTING.md docs/*.md docs/method/*.md docs/guide/*.md docs/verify/*.md; do
   [ -f "$page" ] || { fail "$page is missing"; continue; }
   grep -oE '\]\([^)#:]+' "$page" | cut -c3- | grep -vE '^https?$' | while read -r link; do
     [ -e "$(dirname "$page")/$link" ] || echo "$page links to $link, which is not there"
   done
   grep -oE '(src|tests|docs|recipes|tools|bench|include|models)/[A-Za-z0-9_./*<{-]+' "$page" | sed -E 's/[.,:]+$//' | sort -u |
-    grep -vE '[*<{]|/$|\.\.\.|NAME|models/smollm2|kind_palindrome' | while read -r path; do
+    grep -vE '[*<{]|/$|\.\.\.|NAME|models/smollm2|kind_palindrome|mad\.|part_median' | while read -r path; do
     [ -e "$path" ] || echo "$page names $path, which is not there"
   done
 done >"$work/paths"

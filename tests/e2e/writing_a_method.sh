@@ -28,9 +28,11 @@ for table in method calc; do
 done
 ln -s "$root"/tests/golden/*.tsv tests/golden/
 insert=$(tr -d '\n' <COMPARING)
-sed "s|{\"opo\", \"\"},|& $insert|" "$root/tests/unit/method_conformance.c" >tests/unit/method_conformance.c
+for path in "$root"/tests/unit/method_*.[ch]; do
+  sed "s|{\"opo\", \"\"},|& $insert|" "$path" >"tests/unit/$(basename "$path")"
+done
 sed 's|TABLES\[\] = {|&"mad", |' "$root/tests/golden/method_golden.c" >tests/golden/method_golden.c
-grep -q '"mad"' tests/unit/method_conformance.c || fail "COMPARING of method_conformance.c was not found"
+grep -q '"mad"' tests/unit/method_* || fail "COMPARING of method_conformance.c was not found"
 grep -q '"mad"' tests/golden/method_golden.c || fail "TABLES of method_golden.c was not found"
 
 # The build's own compiler and flags for src/method/table.c, our folders first.
@@ -38,30 +40,40 @@ command=$(grep -B1 '"file": ".*/src/method/table.c"' "$build/compile_commands.js
   sed -E 's/\\(["\\])/\1/g')
 [ -n "$command" ] || fail "compile_commands.json has no src/method/table.c"
 compiler=${command%% *}
-flags="-I$work/generated -I$work/src -I$root/tests ${command#* } -DASSAY_BUILD_DIR='\"$build\"' -DASSAY_BINARY='\"$work/assay\"' -DASSAY_SOURCE_DIR='\"$work\"'"
+flags="-I$work/generated -I$work/src -I$work/tests -I$root/tests ${command#* } -DASSAY_BUILD_DIR='\"$build\"' -DASSAY_BINARY='\"$work/assay\"' -DASSAY_SOURCE_DIR='\"$work\"'"
 compile() { eval "$compiler $flags -c '$1' -o '$2'" || fail "$1 does not compile"; }
 for name in part_median mad calc_mad; do compile "src/method/$name.c" "$name.o" & done
 for name in table calc; do compile "$root/src/method/$name.c" "$name.o" & done
 compile "$root/src/cli/main.c" main.o &
-compile tests/unit/method_conformance.c conformance.o &
+suites=()
+for path in tests/unit/method_conformance*.c; do
+  suites+=("$(basename "$path" .c)")
+  compile "$path" "${suites[-1]}.o" &
+done
 compile tests/golden/method_golden.c golden.o &
 compile "$root/tests/golden/calc_golden.c" calc_golden.o &
 wait
 own=(part_median.o mad.o calc_mad.o table.o calc.o)
 libraries="$(sed -n 's/^Libs: [^ ]* -lassay//p' "$build/assay.pc")"
 sanitize=$(sed -n 's/^ASSAY_SANITIZE:[A-Z]*=//p' "$build/CMakeCache.txt")
+archives=() # the layers, the last one first, as the program is linked
+for layer in $(grep '^[a-z]' "$root/tools/layers.txt"); do
+  [ -e "$build/libassay_$layer.a" ] && archives=("$build/libassay_$layer.a" "${archives[@]}")
+done
 grep -q '^EDIT_FOUND:INTERNAL=1' "$build/CMakeCache.txt" && libraries="$libraries $(pkg-config --libs libedit)"
 link() { # shellcheck disable=SC2086
-  "$compiler" ${sanitize:+-fsanitize=$sanitize} "$@" "${own[@]}" "$build/libassay_cli.a" "$build/libassay.a" $libraries \
+  "$compiler" ${sanitize:+-fsanitize=$sanitize} "$@" "${own[@]}" "${archives[@]}" $libraries \
     $(pkg-config --libs cmocka) || fail "$2 does not link"
 }
-link -o conformance conformance.o
+for suite in "${suites[@]}"; do link -o "$suite" "$suite.o"; done
 link -o golden golden.o
 link -o calc_golden calc_golden.o
 link -o assay main.o
 
 # What the page says runs.
-./conformance >out 2>&1 || fail "the conformance suite: $(grep -v '^\[' out | head -20)"
+for suite in "${suites[@]}"; do
+  "./$suite" >out 2>&1 || fail "the conformance suite: $(grep -v '^\[' out | head -20)"
+done
 ./golden >out 2>&1 || fail "the golden rows: $(grep -v '^\[' out | tail -20)"
 grep -q '^mad.tsv:' out || fail "the golden rows of mad were not read"
 ./calc_golden >out 2>&1 || fail "the rows of calc: $(cat out)"
