@@ -284,7 +284,7 @@ static char folder[64];
 static const char RECIPE[] =
     "data: [{task: addition, digits: 1, format: plain, held_out: 0.2}]\n"
     "rollout: {problems: 4, group: 8, max_new_tokens: 20, max_prompt_tokens: 16, max_attempts: 3}\n"
-    "train: {steps: 4, lr: 1.0e-3, minibatches: 2}\n"
+    "train: {steps: 3, lr: 1.0e-3, minibatches: 2}\n"
     "save: {every: 2, keep: 2}\n"
     "seed: 5\n";
 
@@ -338,12 +338,12 @@ static void check_laws(const char *name, const char *methods, const char *plain,
   static const char *const knobs[][3] = {{"compute.micro_batch=512", "compute.slots=3", "compute.kv_block=4"},
                                          {"compute.recompute=true", "compute.slots=1", "compute.vocab_chunk=32"}};
   char run[64];
-  struct result first = run_it(name, methods, NULL, 0, 2, false, NULL);
+  struct result first = run_it(name, methods, NULL, 0, 1, false, NULL);
   CHECK_OK(first.rc, &first.err);
   if (plain && !strcmp(first.weights, plain)) check_report("the weights are those of GRPO", name, __FILE__, __LINE__);
   for (size_t i = 0; i < 2; i++) {
     snprintf(run, sizeof run, "%s-%zu", name, i);
-    struct result r = run_it(run, methods, knobs[i], 3, 1 + 2 * (int)i, false, NULL);
+    struct result r = run_it(run, methods, knobs[i], 3, 2 + (int)i, false, NULL);
     CHECK_OK(r.rc, &r.err);
     CHECK_STR(r.weights, first.weights);
     CHECK_STR(r.state, first.state);
@@ -352,8 +352,8 @@ static void check_laws(const char *name, const char *methods, const char *plain,
   struct result r = {.rc = ERROR_STOPPED};
   snprintf(run, sizeof run, "%s-stopped", name);
   for (int turn = 0; r.rc == ERROR_STOPPED; turn++) {
-    stop_after = 30 + 40 * turn;
-    r = run_it(run, methods, NULL, 0, 1 + turn % 3, turn > 0, stop_now);
+    stop_after = 40 + 80 * turn;
+    r = run_it(run, methods, NULL, 0, 1 + turn % 2, turn > 0, stop_now);
     CHECK(turn < 60);
   }
   CHECK_OK(r.rc, &r.err);
@@ -372,7 +372,7 @@ static void test_each_stage(void **state)
   } cases[] = {{"refills", &seen.waves}, {"hints", &seen.guided},        {"anneals", &seen.rows},
                {"probes", &seen.probes}, {"recomposes", &seen.replayed}, {"slotted", &seen.extras},
                {"weighs", &seen.weights}};
-  struct result r = run_it("plain", "[grpo]", NULL, 0, 2, false, NULL);
+  struct result r = run_it("plain", "[grpo]", NULL, 0, 1, false, NULL);
   CHECK_OK(r.rc, &r.err);
   memcpy(plain, r.weights, sizeof plain);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -399,7 +399,7 @@ static void test_all_together(void **state)
 static void test_probes_shift_nobody(void **state)
 {
   (void)state;
-  struct result r = run_it("probed", "[grpo, probes]", NULL, 0, 2, false, NULL);
+  struct result r = run_it("probed", "[grpo, probes]", NULL, 0, 1, false, NULL);
   CHECK_OK(r.rc, &r.err);
   CHECK_STR(r.weights, plain);
 }
@@ -409,8 +409,8 @@ static void test_probes_shift_nobody(void **state)
 static void test_resets_matter(void **state)
 {
   (void)state;
-  struct result with = run_it("reset", "[{grpo: {kl_coef: 0.1}}, resets]", NULL, 0, 2, false, NULL),
-                without = run_it("unreset", "[{grpo: {kl_coef: 0.1}}]", NULL, 0, 2, false, NULL);
+  struct result with = run_it("reset", "[{grpo: {kl_coef: 0.1}}, resets]", NULL, 0, 1, false, NULL),
+                without = run_it("unreset", "[{grpo: {kl_coef: 0.1}}]", NULL, 0, 1, false, NULL);
   CHECK_OK(with.rc, &with.err);
   CHECK_OK(without.rc, &without.err);
   CHECK(strcmp(with.weights, without.weights) != 0);
@@ -422,7 +422,7 @@ static void test_evaluations(void **state)
   static const char *const overrides[] = {
       "eval={data: [{task: addition, digits: 1, format: plain}], every: 2, problems: 4, samples: 2}"};
   memset(&seen, 0, sizeof seen);
-  struct result r = run_it("looked", "[grpo, looks]", overrides, 1, 2, false, NULL);
+  struct result r = run_it("looked", "[grpo, looks]", overrides, 1, 1, false, NULL);
   CHECK_OK(r.rc, &r.err);
   CHECK_INT(seen.records, 3 * 4 * 2); /* before the first step, after the second and the last */
   CHECK_STR(r.weights, plain);
@@ -442,7 +442,7 @@ static void test_refusals(void **state)
   CHECK_ERROR(r.rc, &r.err, ERROR_INPUT, "rollout.max_tokens: 100 tokens do not hold the 32 rollouts");
   const char *one[] = {"rollout.max_attempts=1"};
   memset(&seen, 0, sizeof seen);
-  r = run_it("one-wave", "[grpo, refills]", one, 1, 2, false, NULL);
+  r = run_it("one-wave", "[grpo, refills]", one, 1, 1, false, NULL);
   CHECK_OK(r.rc, &r.err);
   CHECK_STR(r.weights, plain); /* the only wave is the last: nothing was dropped */
   CHECK_INT(seen.dropped, 0);
