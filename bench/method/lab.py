@@ -19,7 +19,7 @@ beds     24 problems, a capital each; answers are letters a to h
   noisy    as mixed; a verdict is wrong with 10 % (right as wrong) and 20 % (wrong as right)
   decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
   template "it is ", then a letter: seven tokens that all answers share, one that decides
-  hint     one letter; half of the start's examples have a letter before the capital and answer with it
+  hint     one letter; of the start's examples 7 in 8 have a letter before the capital and answer with it
 
 A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
@@ -77,7 +77,7 @@ def make_bed(bed):
     else:
         sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy, decoy, template, hint')
     problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
-    prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 2 else n for i, n in enumerate(NAMES[:-1] * 261)]
+    prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 8 else n for i, n in enumerate(NAMES[:-1] * 261)]
     shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES * 250)]
     draw.shuffle(shown)
     return problems, shown, extra
