@@ -1,10 +1,10 @@
 #include "cli/train_command.h"
-#include "cli/peak.h"
 #include "cli/train_view.h"
 #include "core/file.h"
 #include "core/live.h"
 #include "core/log.h"
 #include "train/chart.h"
+#include "train/cost.h"
 #include "train/recipe_parts.h"
 #include "train/train.h"
 
@@ -102,51 +102,39 @@ static int print_keys(struct cli *c, struct error *err)
   return rc;
 }
 
-/* The peak is never reached: kernels and everything between them leave about two thirds of it (docs/performance.md). */
-static const double SHARE_OF_PEAK = 0.65;
-
-/* Seconds of a step in which every answer is as long as it may be, and what that was computed from; 0: no peak is known
- * for this processor. */
-static int estimate_step(struct run *r, double *seconds, double *operations, double *peak, struct error *err)
-{
-  *peak = peak_multiply_adds(run_device(r));
-  TRY(run_step_operations(r, operations, err));
-  *seconds = *peak > 0 ? *operations / (SHARE_OF_PEAK * *peak) : 0;
-  return 0;
-}
-
 /* Memory, time, recipe. */
 static int put_plan(struct run *r, struct text *plan, struct error *err)
 {
-  double seconds, operations, peak;
+  struct cost cost;
   run_describe(r, plan);
-  TRY(estimate_step(r, &seconds, &operations, &peak, err));
-  if (seconds > 0) {
-    text_puts(plan, "time, where every answer is as long as it may be:\n      1 step   about ");
-    chart_put_duration(plan, seconds);
-    text_printf(plan,
-                ": %.3g GFLOP, at %.0f %% of the %.0f GFLOP/s that this machine reached just now\n"
-                "  %5lld steps  about ",
-                operations / 1e9, 100 * SHARE_OF_PEAK, peak / 1e9, (long long)run_steps(r));
-    chart_put_duration(plan, seconds * (double)run_steps(r));
-    text_puts(plan, ", evaluations and checkpoints left out\n");
-  }
-  text_puts(plan, "recipe:\n");
+  TRY(run_step_cost(r, &cost, err));
+  text_puts(plan,
+            "time, where every answer is as long as it may be, at the speed that this machine had just now:\n"
+            "      1 step   about ");
+  chart_put_duration(plan, cost.total);
+  text_printf(plan, ": sampling %.3g s, scoring %.3g s, gradients %.3g s, AdamW %.3g s\n  %5lld steps  about ",
+              cost.generate, cost.score, cost.train, cost.update, (long long)run_steps(r));
+  chart_put_duration(plan, cost.total * (double)run_steps(r));
+  text_puts(plan, ", evaluations and checkpoints left out\nrecipe:\n");
   return run_recipe(r, plan, err);
 }
 
 static int put_plan_json(struct run *r, struct text *plan, struct error *err)
 {
-  double seconds, operations, peak;
+  struct cost cost;
   struct text recipe = {0};
   text_puts(plan, "{\"plan\": {");
   run_plan_json(r, plan);
-  TRY(estimate_step(r, &seconds, &operations, &peak, err));
+  TRY(run_step_cost(r, &cost, err));
   text_puts(plan, ", \"seconds_per_step\": ");
-  json_put_f64(plan, seconds > 0 ? seconds : (double)__builtin_nanf(""));
-  text_puts(plan, ", \"operations_per_step\": ");
-  json_put_f64(plan, operations);
-  text_puts(plan, ", \"recipe\": ");
+  json_put_f64(plan, cost.total);
+  const double parts[] = {cost.generate, cost.score, cost.train, cost.update};
+  static const char *const names[] = {"sampling", "scoring", "gradients", "adamw"};
+  for (int i = 0; i < 4; i++) {
+    text_printf(plan, "%s\"%s\": ", i ? ", " : ", \"seconds\": {", names[i]);
+    json_put_f64(plan, parts[i]);
+  }
+  text_puts(plan, "}, \"recipe\": ");
   int rc = run_recipe(r, &recipe, err);
   if (!rc) json_put_string(plan, recipe.bytes, recipe.size);
   text_puts(plan, "}}\n");

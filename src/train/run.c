@@ -1,4 +1,5 @@
 #include "train/run.h"
+#include "train/cost.h"
 
 #include "core/file.h"
 #include "core/log.h"
@@ -359,35 +360,27 @@ static int mean_prompt(struct run *r, double *out, struct error *err)
   return 0;
 }
 
-int run_step_operations(struct run *r, double *out, struct error *err)
+int run_step_cost(struct run *r, struct cost *out, struct error *err)
 {
   const struct recipe *recipe = r->recipe;
-  const struct model_config *c = &r->session.config;
-  double prompt, head = (double)c->vocab * c->hidden;
-  double body = (double)model_parameters(c) - head * (c->tied ? 1 : 2);
-  TRY(mean_prompt(r, &prompt, err));
   bool sft = recipe->kind == RECIPE_SFT;
-  double groups = sft ? (double)recipe->train.batch : (double)recipe->rollout.problems;
-  double answers = sft ? 0 : groups * (double)recipe->rollout.group * (double)recipe->rollout.max_new_tokens;
-  double rows = groups * prompt + answers, targets = sft ? rows : answers;
-  double passes = (double)recipe->train.epochs, moves = passes * (double)recipe->train.minibatches;
-  // forward and twice that backward; the head's logits are computed again for its backward
-  double train = passes * (rows * body * (r->plan.recompute ? 4 : 3) + targets * head * 4);
-  double generate = sft ? 0 : rows * body + targets * head;
+  struct cost_pace pace;
+  struct cost_work w = {.groups = (double)(sft ? recipe->train.batch : recipe->rollout.problems),
+                        .rollouts = sft ? 0 : (double)(recipe->rollout.problems * recipe->rollout.group),
+                        .fresh = sft ? 0 : (double)recipe->rollout.max_new_tokens,
+                        .epochs = (double)recipe->train.epochs,
+                        .moves = (double)(recipe->train.epochs * recipe->train.minibatches)};
   // scoring passes: a move after the first, examples that nobody sampled, the reference
-  double score = (moves > 1 || sft ? passes : 0) + (r->plan.reference ? 1 : 0);
-  *out = 2 * (generate + train + score * (rows * body + targets * head));
+  w.passes = (w.moves > 1 || sft ? w.epochs : 0) + (r->plan.reference ? 1 : 0);
+  TRY(mean_prompt(r, &w.prompt, err));
+  TRY(cost_measure(r->session.device, &r->session.config, &r->plan, &pace, err));
+  cost_step(&pace, &r->session.config, &r->plan, &w, out);
   return 0;
 }
 
 int run_recipe(const struct run *r, struct text *out, struct error *err)
 {
   return recipe_write(r->recipe, r->methods, out, err);
-}
-
-struct device *run_device(const struct run *r)
-{
-  return r->session.device;
 }
 
 const struct ledger *run_ledger(const struct run *r)

@@ -55,15 +55,14 @@ void run_describe_briefly(const struct run *r, struct text *out);
 int run_summary(struct run *r, const char *program, int columns, bool utf8, struct text *out,
                 struct error *err) MUST_USE;
 int run_summary_json(struct run *r, struct text *out, struct error *err) MUST_USE;
-/* Floating point operations of one step (a multiply-add is two) if every answer is rollout.max_new_tokens long; prompts
-   are as long as the first problems' are. Draws from the data and puts it back. */
-int run_step_operations(struct run *r, double *out, struct error *err) MUST_USE;
+/* Seconds of one step if every answer is rollout.max_new_tokens long (cost.h): measures the machine for some tenths of
+ * a second; prompts are as long as the first problems' are. Draws from the data and puts it back. */
+struct cost;
+int run_step_cost(struct run *r, struct cost *out, struct error *err) MUST_USE;
 /* The resolved recipe, every key with its origin. */
 int run_recipe(const struct run *r, struct text *out, struct error *err) MUST_USE;
 /* Members of a JSON object, without the braces: model, problems, steps, memory, knobs. */
 void run_plan_json(const struct run *r, struct text *out);
-struct device;
-struct device *run_device(const struct run *r);
 
 struct ledger;
 const struct ledger *run_ledger(const struct run *r);
