@@ -1,6 +1,6 @@
 #!/bin/bash
-# ACE (arXiv 2602.21420): errors of which the policy has become surer are pushed down harder: pass@8 above GRPO's. Sheet
-# 42: the arm of reward 0.9 behind a decoy. The start answers with a decoy in 7 of 10. Eight passes a batch.
+# ACE (arXiv 2602.21420): errors of which the policy has become surer are pushed down harder: pass@8 above GRPO's. A tabular
+# bandit: the arm of reward 0.9 behind a decoy. The start answers with a decoy in 7 of 10. Eight passes a batch.
 set -e
 cd "$(dirname "$0")"
 ./lab.py ace --bed decoy --method '[ace]' \

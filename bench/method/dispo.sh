@@ -1,6 +1,6 @@
 #!/bin/bash
 # DISPO (arXiv 2602.00983): four bounds on the weight and no clip: as fast as CISPO, faster than a clip, when many
-# updates are made on one batch. Sheet 51: a bandit after 5 rollouts, 0.88 against 0.53. Eight passes a batch;
+# updates are made on one batch. Tabular bandit after 5 rollouts, 0.88 against 0.53. Eight passes a batch;
 # secondly with right answers of 3 % at the start, whose growth a clip bounds.
 set -e
 cd "$(dirname "$0")"

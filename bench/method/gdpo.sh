@@ -4,5 +4,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py gdpo --bed long --method '[gdpo]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 'reward.channels=[{length: {mode: target, target: 4, alpha: 1}}]' 'reward.combine=[reward, {length: 1}]' "$@"

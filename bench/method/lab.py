@@ -19,7 +19,7 @@ beds     24 problems, a capital each; answers are letters a to h
   noisy    as mixed; a verdict is wrong with 10 % (right as wrong) and 20 % (wrong as right)
   decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
   template "it is ", then a letter: seven tokens that all answers share, one that decides
-  hint     one letter; of the start's examples 7 in 8 have a letter before the capital and answer with it
+  hint     one letter; of the start's examples 15 in 16 have a letter before the capital and answer with it
 
 A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
@@ -77,7 +77,7 @@ def make_bed(bed):
     else:
         sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy, decoy, template, hint')
     problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
-    prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 8 else n for i, n in enumerate(NAMES[:-1] * 261)]
+    prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 16 else n for i, n in enumerate(NAMES[:-1] * 261)]
     shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES * 250)]
     draw.shuffle(shown)
     return problems, shown, extra
@@ -105,9 +105,10 @@ def prepare(assay, folder, bed):
         open(f"{home}/nano/{name}", "w").write(open(f"{ROOT}/models/tiny/{name}").read())
     for name, rows in (("problems", problems), ("shown", shown)):
         open(f"{home}/{name}.jsonl", "w").writelines(json.dumps(r) + "\n" for r in rows)
+    steps, rate = (600, "3.0e-3") if bed == "hint" else (300, "5.0e-3")  # copying from a place takes longer
     open(f"{home}/start.yaml", "w").write(
         f"model: random:{home}/nano\ndata: [{{path: {home}/shown.jsonl}}]\n"
-        "train: {steps: 300, batch: 64, max_tokens: 24, lr: 5.0e-3, schedule: linear, warmup: 10, betas: [0.9, 0.98], clip_norm: 1.0}\n"
+        f"train: {{steps: {steps}, batch: 64, max_tokens: 24, lr: {rate}, schedule: linear, warmup: 10, betas: [0.9, 0.98], clip_norm: 1.0}}\n"
         "save: {every: 0, keep: 1}\nseed: 1\n")
     run([assay, "sft", f"{home}/start.yaml", "--run", f"{home}/start"], f"{home}/start.log")
     return home, extra
@@ -187,7 +188,6 @@ def main():
     p.add_argument("--quantity", required=True)
     p.add_argument("--claim", choices=("up", "down"), required=True, help="the direction that the paper claims")
     p.add_argument("--set", nargs="*", default=[], help="recipe keys for both: train.steps=200")
-    p.add_argument("--method-set", nargs="*", default=[], help="for the method alone: rollout.group=64")
     p.add_argument("--seeds", type=int, default=5, choices=sorted(d + 1 for d in T))
     p.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     p.add_argument("--assay", default=f"{ROOT}/build/release/assay")
@@ -197,10 +197,9 @@ def main():
     assay, kin = os.path.abspath(a.assay), a.base.strip("[]")
     home, extra = prepare(assay, os.path.abspath(a.folder), a.bed)
     noise = ", {reward_noise: {false_negative: 0.1, false_positive: 0.2}}]" if a.bed == "noisy" else "]"
-    settings = {"base": a.set, "method": a.set + a.method_set}
-    sides = {side: write_recipe(home, extra, x[:-1] + noise, settings[side]) for side, x in (("base", a.base), ("method", a.method))}
+    sides = {side: write_recipe(home, extra, x[:-1] + noise, a.set) for side, x in (("base", a.base), ("method", a.method))}
     with ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {(side, s): pool.submit(train, assay, label, settings[side], s)
+        jobs = {(side, s): pool.submit(train, assay, label, a.set, s)
                 for s in range(1, a.seeds + 1) for side, label in sides.items()}
         folders = {k: j.result() for k, j in jobs.items()}
     base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)

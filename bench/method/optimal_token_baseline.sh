@@ -4,5 +4,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py optimal_token_baseline --bed long --method '[{grpo: {aggregation: seq_mean_token_sum}}, optimal_token_baseline]' --base '[{grpo: {dialect: dr_grpo, aggregation: seq_mean_token_sum}}]' \
-  --quantity grad_norm:mean --claim down --seeds 8 --write \
+  --quantity grad_norm:mean --claim down --seeds 6 --write \
   --set train.steps=40 train.lr=0 "$@"

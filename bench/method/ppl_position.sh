@@ -4,8 +4,8 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py ppl_position --bed long --method '[{ppl_position: {alpha: 0.2}}]' --base '[{ppl_position: {alpha: 0.2, ppl: high}}]' \
-  --quantity entropy:mean --claim down --seeds 8 --write \
+  --quantity entropy:mean --claim down --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
 ./lab.py ppl_position --bed long --method '[{ppl_position: {alpha: 0.2}}]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

@@ -4,8 +4,8 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py reinforce --bed mixed --method '[reinforce]' --base '[{reinforce: {baseline: none}}]' \
-  --quantity grad_norm:mean --claim down --seeds 8 --write \
+  --quantity grad_norm:mean --claim down --seeds 6 --write \
   --set train.steps=40 train.lr=0 "$@"
 ./lab.py reinforce --bed mixed --method '[reinforce]' --base '[{reinforce: {baseline: none}}]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

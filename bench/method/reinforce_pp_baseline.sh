@@ -4,5 +4,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py reinforce_pp_baseline --bed mixed --method '[reinforce_pp_baseline]' --base '[reinforce_pp]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

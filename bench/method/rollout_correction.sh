@@ -4,5 +4,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py rollout_correction --bed mixed --method '[grpo, rollout_correction]' \
-  --quantity accuracy --claim up --seeds 8 --write \
+  --quantity accuracy --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=2e-3 rollout.top_p=0.8 "$@"
