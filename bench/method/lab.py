@@ -188,6 +188,7 @@ def main():
     p.add_argument("--quantity", required=True)
     p.add_argument("--claim", choices=("up", "down"), required=True, help="the direction that the paper claims")
     p.add_argument("--set", nargs="*", default=[], help="recipe keys for both: train.steps=200")
+    p.add_argument("--method-set", nargs="*", default=[], help="for the method alone: rollout.group=64")
     p.add_argument("--seeds", type=int, default=5, choices=sorted(d + 1 for d in T))
     p.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     p.add_argument("--assay", default=f"{ROOT}/build/release/assay")
@@ -197,9 +198,10 @@ def main():
     assay, kin = os.path.abspath(a.assay), a.base.strip("[]")
     home, extra = prepare(assay, os.path.abspath(a.folder), a.bed)
     noise = ", {reward_noise: {false_negative: 0.1, false_positive: 0.2}}]" if a.bed == "noisy" else "]"
-    sides = {side: write_recipe(home, extra, x[:-1] + noise, a.set) for side, x in (("base", a.base), ("method", a.method))}
+    settings = {"base": a.set, "method": a.set + a.method_set}
+    sides = {side: write_recipe(home, extra, x[:-1] + noise, settings[side]) for side, x in (("base", a.base), ("method", a.method))}
     with ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {(side, s): pool.submit(train, assay, label, a.set, s)
+        jobs = {(side, s): pool.submit(train, assay, label, settings[side], s)
                 for s in range(1, a.seeds + 1) for side, label in sides.items()}
         folders = {k: j.result() for k, j in jobs.items()}
     base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)
