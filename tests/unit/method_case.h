@@ -274,4 +274,36 @@ static CHECK_UNUSED struct minibatch *case_minibatch(struct composed *set, struc
   return m;
 }
 
+/* What data and a tokenizer would give. */
+static CHECK_UNUSED const struct problem CASE_DRAWN = {.id = "drawn", .prompt = "1+1="};
+
+static CHECK_UNUSED int case_draw(void *arg, const struct problem **out, struct error *err)
+{
+  (void)arg;
+  (void)err;
+  *out = &CASE_DRAWN;
+  return 0;
+}
+
+static CHECK_UNUSED struct problem_history case_no_history(void *arg, const struct problem *p)
+{
+  (void)arg;
+  (void)p;
+  return (struct problem_history){.last_step = -1};
+}
+
+static CHECK_UNUSED int case_render(void *arg, const struct step *s, int32_t group, const char *text,
+                                    const int32_t **ids, int32_t *count, struct error *err)
+{
+  static const int32_t SOME[] = {1, 2, 3};
+  (void)arg;
+  (void)s;
+  (void)group;
+  (void)text;
+  (void)err;
+  *ids = SOME;
+  *count = 3;
+  return 0;
+}
+
 #endif

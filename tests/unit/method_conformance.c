@@ -537,8 +537,7 @@ static void test_extreme_probabilities(void **state)
         if (out.batch->reference) out.batch->reference[k] = LOGP[(k * 2 + turn) % CASES];
         if (out.batch->entropy) out.batch->entropy[k] = k % 2 ? 0 : 11;
       }
-      int rc = compose_objective(set, out.batch, case_arena, &out.loss, &err);
-      CHECK_OK(rc, &err);
+      CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
       for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
       arena_release(case_arena, mark);
     }
@@ -563,7 +562,7 @@ static const char *detached(const struct method *m)
   return NULL;
 }
 
-/* Numbers in (-1, 1) that depend on nothing but their address. */
+/* Numbers in (-1, 1). */
 static double random_number(uint32_t tensor, uint32_t what, int32_t i)
 {
   const struct rng_at at = {.purpose = RNG_TEST, .step = tensor, .group = what, .position = (uint32_t)i};
@@ -647,42 +646,12 @@ static void test_every_gradient(void **state)
 
 /* ---- every pair ------------------------------------------------------------------------------------------------- */
 
-static const struct problem DRAWN = {.id = "drawn", .prompt = "1+1="};
-
-static int draw(void *arg, const struct problem **out, struct error *err)
-{
-  (void)arg;
-  (void)err;
-  *out = &DRAWN;
-  return 0;
-}
-
-static struct problem_history no_history(void *arg, const struct problem *p)
-{
-  (void)arg;
-  (void)p;
-  return (struct problem_history){.last_step = -1};
-}
-
-static int render(void *arg, const struct step *s, int32_t group, const char *text, const int32_t **ids, int32_t *count,
-                  struct error *err)
-{
-  static const int32_t SOME[] = {1, 2, 3};
-  (void)arg;
-  (void)s;
-  (void)group;
-  (void)text;
-  (void)err;
-  *ids = SOME;
-  *count = 3;
-  return 0;
-}
-
 /* The stages before the first verdict. */
 static int run_before(struct composed *set, struct step *s, struct error *err)
 {
-  struct pick picks[4] = {{&DRAWN, 3}, {&DRAWN, 3}};
-  struct selection chosen = {.total = 10, .picks = picks, .count = 2, .room = 4, .draw = draw, .history = no_history};
+  struct pick picks[4] = {{&CASE_DRAWN, 3}, {&CASE_DRAWN, 3}};
+  struct selection chosen = {
+      .total = 10, .picks = picks, .count = 2, .room = 4, .draw = case_draw, .history = case_no_history};
   struct sample_params params = {.temperature = 1, .top_p = 1};
   struct sample_row row = {.entropy = 1, .params = &params};
   int32_t rollouts[COUNT];
@@ -710,8 +679,8 @@ static int run_update(struct composed *set, struct step *s, const struct update 
 /* A small step through every stage, the state saved and restored behind it. */
 static int run_whole(struct composed *set, struct composed *fresh, struct error *err)
 {
-  struct step *s = case_step(STEP, COUNT, &DRAWN);
-  const struct second_renderer renderer = {.render = render};
+  struct step *s = case_step(STEP, COUNT, &CASE_DRAWN);
+  const struct second_renderer renderer = {.render = case_render};
   struct update_list list;
   TRY(run_before(set, s, err));
   TRY(compose_reward(set, s, err));
@@ -762,7 +731,6 @@ static void test_pairs(void **state)
       if (run_whole(set, fresh, &err)) fail_msg("%s: %s", text, err.message);
       resolved++;
     }
-    error_clear(&err);
     arena_release(case_arena, mark);
   }
   CHECK(resolved > refused && refused > 0);
