@@ -176,7 +176,7 @@ static int add_member(struct composed *set, const struct method *m, const struct
   }
   struct member *member = &set->members[set->count];
   size_t size = m->self_size ? m->self_size : 1;
-  member->call = (struct method_call){.method = m, .scratch = set->scratch, .report = &set->report};
+  member->call = (struct method_call){.method = m, .scratch = set->scratch, .run = set->run, .report = &set->report};
   member->call.seed = set->options->seed;
   member->call.self = arena_push(set->run, 1, size, "method state", err);
   member->origins = ARENA_NEW(set->run, struct option_origin, m->option_count, "methods", err);

@@ -204,6 +204,7 @@ struct method_call {
   void *self;               /* options, then state: the method's struct self */
   struct method_call *base; /* the base method with its own options, so that its hook can be called; NULL: none */
   struct arena *scratch;    /* of this call: released when the hook returns */
+  struct arena *run;        /* of the run: for state of a size that is not fixed (save, load) */
   struct report *report;
   const struct method_host *host;
   struct replay_buffer *replay; /* the method's own, saved in checkpoints; NULL without NEED_REPLAY */

@@ -9,7 +9,7 @@ static const struct tolerance tolerance = {1e-8, 1e-12, "13 significant digits w
 static const char *const computed[] = {
     "ace",    "beyond_8020",    "brorl",     "canon",        "cot_pass_at_k", "delta", "dispo", "ead",
     "lp_reg", "passk_boundary", "pgbc_pgfc", "ppl_position", "progrpo",       "rapo",  "resrl", "rl_vs_distillation",
-    "thr",
+    "thr",    "laser",          "poise",
 };
 enum { COMPUTED = sizeof computed / sizeof *computed };
 

@@ -167,6 +167,34 @@ static CHECK_UNUSED void case_states(const struct needs *n, const int32_t *numbe
   }
 }
 
+/* States of the path tokens, then those at the last tokens of rollouts, then those of prompts. */
+static CHECK_UNUSED void case_hidden(const struct needs *n, struct step *s)
+{
+  struct error err = {0};
+  int32_t count = s->path_count, prompt = n->prompt_states;
+  size_t most = (size_t)(s->path_count + s->rollout_count) + 1;
+  for (int32_t i = 0; i < s->context_count; i++) most += (size_t)tree_path_length(s->tree, s->contexts[i].segment);
+  int32_t *numbers = ARENA_NEW(case_arena, int32_t, most, "case", &err);
+  for (int32_t p = 0; p < s->path_count; p++) numbers[p] = p;
+  s->scores->last = ARENA_NEW(case_arena, int32_t, (size_t)s->rollout_count + 1, "case", &err);
+  for (int32_t r = 0; r < s->rollout_count; r++) {
+    s->scores->last[r] = count;
+    numbers[count++] = 40 + s->rollouts[r].path + s->rollouts[r].path_count;
+  }
+  for (int32_t i = 0; i < s->context_count; i++) {
+    struct prompt_scores *to = &s->scores->prompts[i];
+    int32_t length = tree_path_length(s->tree, s->contexts[i].segment);
+    to->rows = length < prompt ? length : prompt;
+    to->from = length - to->rows;
+    to->row = ARENA_NEW(case_arena, int32_t, (size_t)to->rows + 1, "case", &err);
+    for (int32_t k = 0; k < to->rows; k++) {
+      to->row[k] = count;
+      numbers[count++] = 90 + 5 * s->groups[s->contexts[i].group].ordinal + k;
+    }
+  }
+  case_states(n, numbers, count, &s->scores->of[0].states, &s->scores->of[0].before);
+}
+
 /* The ids that a group's rollouts own, and probabilities of them: 1 of k + 2 shares for the k-th. */
 static CHECK_UNUSED void case_group_p(struct step *s)
 {
@@ -191,8 +219,6 @@ static CHECK_UNUSED void case_group_p(struct step *s)
 static CHECK_UNUSED void case_prompts(struct step *s)
 {
   struct error err = {0};
-  s->scores->prompts = ARENA_NEW(case_arena, struct prompt_scores, (size_t)s->context_count, "case", &err);
-  s->scores->prompt_count = s->context_count;
   for (int32_t i = 0; i < s->context_count; i++) {
     s->scores->prompts[i].logp = ARENA_NEW(case_arena, double, 1, "case", &err);
     s->scores->prompts[i].logp[0] = -0.4 - 0.1 * i;
@@ -242,10 +268,9 @@ static CHECK_UNUSED void case_score(const struct composed *set, struct step *s)
   for (int32_t i = 0; i < n->token_stat_count; i++) s->scores->stat[i] = case_numbers(s, 0.5, 0.5, i);
   if (n->flags & NEED_VALUE) s->value = case_numbers(s, 0.3, 0.4, 5);
   s->scores->blocks = CASE_BLOCKS;
-  int32_t *numbers = ARENA_NEW(case_arena, int32_t, (size_t)s->path_count + 1, "case", &err);
-  for (int32_t p = 0; p < s->path_count; p++) numbers[p] = p;
-  if (n->flags & NEED_HIDDEN)
-    case_states(n, numbers, s->path_count, &s->scores->of[0].states, &s->scores->of[0].before);
+  s->scores->prompts = ARENA_NEW(case_arena, struct prompt_scores, (size_t)s->context_count, "case", &err);
+  s->scores->prompt_count = s->context_count;
+  if (n->flags & NEED_HIDDEN) case_hidden(n, s);
   if (n->flags & NEED_GROUP_P) case_group_p(s);
   if (n->flags & NEED_PROMPT_LOGP) case_prompts(s);
   if (n->flags & NEED_SLOT) case_slots(s);
