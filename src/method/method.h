@@ -424,13 +424,15 @@ struct factors {
 
 /* weight_current: the same for a mini-batch, after current values are known: factor [m->count]. */
 
-/* updates: the optimiser steps of this step, run in list order. items[0] is "main". */
+/* updates: the optimiser steps of this step, run in list order, those marked `first` before the others. items[0] is
+ * "main". */
 enum old_source { OLD_RECORD /* the sampler's record */, OLD_SCORED /* a scoring pass at the step's start */ };
 struct minibatch;
 struct loss;
 struct update {
   const char *name; /* "main", or the method's */
   bool on;
+  bool first;               /* runs before those that are not */
   const struct step *batch; /* whose rollouts: this step's, or one of replay_take */
   const bool *rollouts;     /* [batch->rollout_count] only these take part, in loss and denominators; NULL: all */
   enum old_source old;

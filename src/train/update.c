@@ -456,8 +456,10 @@ int update_step(struct composed *methods, struct step *s, struct policies *p, co
   } else {
     TRY(check_the_rest(&w, NULL, err));
   }
-  for (int32_t i = 0; i < list.count && !p->law.mismatch; i++)
-    if (list.items[i].on) TRY(run_update(&w, &list.items[i], w.old[i], once, err));
+  for (int32_t k = 0; k < 2 * list.count && !p->law.mismatch; k++) {
+    const struct update *u = &list.items[k % list.count];
+    if (u->on && u->first == (k < list.count)) TRY(run_update(&w, u, w.old[k % list.count], once, err));
+  }
   finish(&w);
   return 0;
 }
