@@ -353,35 +353,6 @@ static void check_gradient(const struct method *m, const char *options)
   }
 }
 
-/* dL/dslot_logp; a rollout without a slot has none. */
-static void check_slots(const struct method *m, const char *options)
-{
-  struct composed *set;
-  struct outcome out;
-  struct error err = {0};
-  double got[COUNT], want[COUNT];
-  const double h = 1e-5;
-  int32_t slots = 0;
-  open_one(m, options, 1, &set);
-  CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
-  CHECK_INT(out.batch->rollout_count, COUNT);
-  for (int32_t i = 0; i < COUNT; i++) {
-    double *x = &out.batch->slot_logp[i], was = *x;
-    got[i] = out.loss.slot_coef[i];
-    want[i] = 0;
-    if (math_is_nan(was)) continue;
-    *x = was + h;
-    double up = loss_at(set, out.batch);
-    *x = was - h;
-    want[i] = (up - loss_at(set, out.batch)) / (2 * h);
-    *x = was;
-    slots += got[i] < 0 || got[i] > 0;
-  }
-  CHECK(slots > 1 && slots < COUNT);
-  /* As in check_gradient: the loss is quadratic. */
-  check_report(check_grad_at(got, want, COUNT, 1e-7, 1e-9), options, __FILE__, __LINE__);
-}
-
 static void test_gradients(void **state)
 {
   (void)state;
@@ -409,8 +380,6 @@ static void test_gradients(void **state)
       method_find("prerl_dsrl"),
       "coef: 1, warmup_only: false, pre_max_length: 2, positive_rl: false, pre_aggregation: seq_mean_token_mean");
   check_gradient(method_find("laser"), "warm_loss: 0, warm_mix: 0");
-  check_slots(method_find("laser"), "warm_loss: 0");
-  check_slots(method_find("laser"), "warm_loss: 0, alpha: 2, measure: true, class_weights: false");
   check_gradient(method_find("progrpo"), "alpha: 1");
   check_gradient(method_find("resrl"), "rank: 1");
   check_gradient(method_find("thr"), "denominator: kept");
