@@ -7,12 +7,29 @@ static const struct tolerance tolerance = {1e-8, 1e-12, "13 significant digits w
 
 /* Functions that must be computed: one that vanishes from the table would otherwise be passed over. */
 static const char *const computed[] = {
-    "ace",           "beyond_8020", "brorl",          "canon",
-    "cot_pass_at_k", "delta",       "dispo",          "ead",
-    "laser",         "lp_reg",      "passk_boundary", "pgbc_pgfc",
-    "pipo",          "poise",       "ppl_position",   "prerl_dsrl",
-    "progrpo",       "rapo",        "resrl",          "rl_vs_distillation",
-    "rorecomp",      "thr",
+    "ace",
+    "beyond_8020",
+    "brorl",
+    "canon",
+    "cot_pass_at_k",
+    "delta",
+    "dispo",
+    "ead",
+    "laser",
+    "lp_reg",
+    "passk_boundary",
+    "pgbc_pgfc",
+    "pipo",
+    "poise",
+    "ppl_position",
+    "prerl_dsrl",
+    "progrpo",
+    "rapo",
+    "resrl",
+    "rl_vs_distillation",
+    "rorecomp",
+    "scrl",
+    "thr",
 };
 enum { COMPUTED = sizeof computed / sizeof *computed };
 
