@@ -68,6 +68,10 @@ void compose_set_host(struct composed *set, const struct method_host *host);
 
 /* ---- the stages ----------------------------------------------------------------------------------------------- */
 
+/* Before any run (`assay prepare`): the problem objects that take a problem's place, a new reference; each method sees
+ * those of the one before. *why: of the first method that left something out; NULL: none did. */
+int compose_prepare(struct composed *set, const struct problem *p, json_t **items, const char **why,
+                    struct error *err) MUST_USE;
 int compose_select(struct composed *set, struct selection *selection, struct error *err) MUST_USE;
 /* Rollouts that are about to be made: indices, ascending by group, attempt and ordinal. */
 int compose_guide(struct composed *set, struct step *s, const int32_t *rollouts, int32_t count,

@@ -42,7 +42,7 @@
  * - SUM      added in table order
  * - ALL      all run, in table order; the first failure stops the run */
 #define METHOD_STAGES(X)                                                                       \
-  X(prepare, CHAIN, 0, "build or filter problems before the run")                              \
+  X(prepare, CHAIN, 1, "build or filter problems before the run")                              \
   X(select, CHAIN, 1, "choose problems and rollouts per problem")                              \
   X(guide, CHAIN, 1, "set the contexts that generate and that train")                          \
   X(sample, CHAIN, 1, "temperature, filters and forced tokens while sampling")                 \
@@ -266,7 +266,10 @@ struct request {
   int32_t id_count;
   const char *policy;   /* score: "policy" (the weights at the step's start) or "reference" */
   int32_t rollout;      /* judge */
-  const char *verifier; /* judge: kind, with default settings */
+  const char *verifier; /* judge: kind, with default settings; NULL: the problem's own, with its settings */
+  const struct problem *problem; /* judge: whose answer it is compared with; NULL: the rollout's problem */
+  const char *text;              /* judge: [text_size] a part of a response; NULL: the rollout's whole */
+  size_t text_size;
 };
 struct answer {
   const int32_t *rollouts;       /* generate: indices in step->rollouts, [count] */
@@ -294,7 +297,9 @@ int ask(struct asking *a, enum request_kind kind, const char *purpose, struct re
 /* prepare: an item of data in, items out; `assay prepare` writes them to a file, one line each. */
 struct preparation {
   const struct problem *problem;
-  json_t *items; /* array of problem objects that take its place; at first the problem itself; empty: left out */
+  json_t *items; /* array of problem objects that take its place; at first the problem itself; empty: left out. The
+                    problem's own object stays as it is: change a copy */
+  const char *why; /* a word or two why it was left out, for the summary; a literal; NULL: none */
 };
 
 /* select: the picks of this step. The core proposes the next problems of the shuffled data, `rollout.group` rollouts

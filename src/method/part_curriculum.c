@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/source.h"
+
 /* ---- responses --------------------------------------------------------------------------------------------------- */
 
 struct tag {
@@ -65,6 +67,24 @@ bool curriculum_boxed(const char *text, size_t begin, size_t end, size_t *from, 
 struct span curriculum_tokens(const struct rollout *r, const struct curriculum_block *b, bool closing_tag)
 {
   return span_tokens(r, b->begin, closing_tag ? b->tag_end : b->end, SPAN_INSIDE);
+}
+
+int32_t curriculum_spread(const struct step *s, int32_t k, int32_t j, bool closing_tag, const double *from, double *to)
+{
+  int32_t tokens = 0;
+  for (int32_t i = 0; i < s->kept; i++) {
+    const struct rollout *r = &s->rollouts[s->order[i]];
+    struct curriculum_block b[CURRICULUM_MOST];
+    if (!curriculum_blocks(r->text, r->text_size, k, b)) continue;
+    struct span span = curriculum_tokens(r, &b[j], closing_tag);
+    for (int32_t p = r->path; p < r->path + r->path_count; p++) {
+      int32_t t = step_response_index(s, p);
+      if (t < span.begin || t >= span.end || r->token_byte[t] == r->token_byte[t + 1]) continue;
+      to[p] = from[p];
+      tokens++;
+    }
+  }
+  return tokens;
 }
 
 int32_t curriculum_progress(const double *raw, int32_t k)
@@ -150,4 +170,26 @@ enum curriculum_verdict curriculum_read(struct arena *a, const char *text, size_
       json_array_append_new(*list, json_pack("{s:O, s:O}", "statement", json_object_get(item, "statement"),
                                              "ground_truth", json_object_get(item, "ground_truth")));
   return v;
+}
+
+static void release(void *fields)
+{
+  json_decref(fields);
+}
+
+int curriculum_problem(struct arena *a, const struct problem *p, int32_t j, const struct problem **out,
+                       struct error *err)
+{
+  json_t *truth = json_object_get(json_array_get(json_object_get(p->fields, "subproblems"), (size_t)j), "ground_truth");
+  json_t *fields = json_copy((json_t *)(uintptr_t)p->fields);
+  struct problem *made = ARENA_NEW(a, struct problem, 1, "subproblems", err);
+  if (!made || !fields || arena_on_reset(a, release, fields, err)) {
+    json_decref(fields);
+    FAIL(err, ERROR_RESOURCE, "no memory for subproblems");
+  }
+  *made = *p;
+  made->fields = fields;
+  json_object_set(fields, "answer", truth);
+  *out = made;
+  return problem_value_text(a, truth, &made->answer, err);
 }

@@ -32,6 +32,10 @@ bool curriculum_boxed(const char *text, size_t begin, size_t end, size_t *from, 
 /* The tokens of a block: those whose bytes all lie in it. closing_tag: those up to the end of its closing tag, too. */
 struct span curriculum_tokens(const struct rollout *r, const struct curriculum_block *b, bool closing_tag);
 
+/* Writes from[p] to to[p] for the tokens p of block j (0 ..) of every kept rollout whose tags are right; returns how
+ * many. from, to: [path_count]. */
+int32_t curriculum_spread(const struct step *s, int32_t k, int32_t j, bool closing_tag, const double *from, double *to);
+
 /* k of a response with these raw rewards. */
 int32_t curriculum_progress(const double *raw, int32_t k);
 
@@ -54,5 +58,10 @@ const char *curriculum_verdict_words(enum curriculum_verdict v);
 /* *list: an array of {statement, ground_truth} where it is accepted, in arena a; may be NULL. */
 enum curriculum_verdict curriculum_read(struct arena *a, const char *text, size_t size, int32_t k, const char *answer,
                                         json_t **list);
+
+/* The problem of subproblem j (0 ..): like p, but for its answer, which is the ground truth of entry j of p's field
+ * "subproblems". In arena a. */
+int curriculum_problem(struct arena *a, const struct problem *p, int32_t j, const struct problem **out,
+                       struct error *err) MUST_USE;
 
 #endif

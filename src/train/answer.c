@@ -207,8 +207,11 @@ static int judge(struct run *r, struct step *s, const struct request *requests, 
     const struct verifier_config *kind;
     if (q->kind != REQUEST_JUDGE) continue;
     const struct rollout *o = &s->rollouts[q->rollout];
-    rc = find_kind(r, q->verifier, &kind, err);
-    if (!rc) verify_queue_submit(r->verify, kind, s->groups[o->group].problem, o->text, o->text_size, (size_t)i);
+    const struct problem *p = q->problem ? q->problem : s->groups[o->group].problem;
+    rc = q->verifier ? find_kind(r, q->verifier, &kind, err) : verifier_set_find(r->verifiers, p, &kind, err);
+    if (!rc)
+      verify_queue_submit(r->verify, kind, p, q->text ? q->text : o->text, q->text ? q->text_size : o->text_size,
+                          (size_t)i);
   }
   struct error waited = {0};
   int wait_rc = verify_queue_wait(r->verify, &waited);

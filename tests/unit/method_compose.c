@@ -224,7 +224,6 @@ static void test_refusals(void **state)
       {"- alpha\n- beta", "alpha and beta both own the stage 'advantage'; one method must own it", 2},
       {"- masks", "nothing owns the stage 'shape'", 1},
       {"- grpo\n- lonely\n- beta", "lonely and beta do not go together", 2},
-      {"- grpo\n- extras", "stage 'prepare' is declared by extras; this build runs select, guide, sample", 2},
       {"- grpo\n- judged", "judged needs 'embed'", 2},
       {"- grpo\n- declares", "factor and most contradict each other", 2},
       {"- grpo\n- grpo", "stands twice, first in line 1", 2},
