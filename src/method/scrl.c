@@ -226,12 +226,15 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
   return 0;
 }
 
+/* What they keep for later steps must be trained in the context that it was made in. */
+static const char *const CONFLICTS[] = {"pipo", "rorecomp", NULL};
 const struct method method_scrl = {
     .name = "scrl",
     .title = "Subproblem curriculum with credit per answer",
     .paper = "arXiv 2605.22074, curriculum prompt, progress gate and normalisation per position",
     .number = 46,
     .base = "grpo",
+    .conflicts = CONFLICTS,
     .neutral = "share=0",
     .needs = NEED_SPANS | NEED_FIELDS | NEED_JUDGE,
     METHOD_OPTIONS(options),

@@ -119,7 +119,17 @@ static CHECK_UNUSED int case_answer(void *arg, struct step *s, const struct meth
   }
   return 0;
 }
-static const struct method_host case_host = {.answer = case_answer};
+
+/* Every prompt is as long as a group's plain one. */
+static CHECK_UNUSED int case_prompt_ids(void *arg, const struct context_source *from, struct token_list *out,
+                                        struct error *err)
+{
+  (void)arg;
+  (void)from;
+  for (int32_t i = 1; i <= 2; i++) TRY(token_list_push(out, i, err));
+  return 0;
+}
+static const struct method_host case_host = {.prompt_ids = case_prompt_ids, .answer = case_answer};
 
 /* A number of path token p that no storage order moves. */
 static CHECK_UNUSED double case_number(int32_t p, int32_t salt)
@@ -300,7 +310,7 @@ static CHECK_UNUSED struct minibatch *case_minibatch(struct composed *set, struc
 }
 
 /* What data and a tokenizer would give. */
-static CHECK_UNUSED const struct problem CASE_DRAWN = {.id = "drawn", .prompt = "1+1="};
+static CHECK_UNUSED struct problem CASE_DRAWN = {.id = "drawn", .prompt = "1+1=", .answer = "2"};
 
 static CHECK_UNUSED int case_draw(void *arg, const struct problem **out, struct error *err)
 {

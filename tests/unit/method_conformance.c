@@ -615,6 +615,10 @@ static void test_every_gradient(void **state)
 
 /* ---- every pair ------------------------------------------------------------------------------------------------- */
 
+static const char FIELDS[] = /* those that methods read */
+    "{\"subproblems\": [{\"ground_truth\": \"1\"}, {\"ground_truth\": \"1\"}, {\"ground_truth\": \"1\"}, "
+    "{\"ground_truth\": \"2\"}]}";
+
 /* The stages before the first verdict. */
 static int run_before(struct composed *set, struct step *s, struct error *err)
 {
@@ -682,6 +686,10 @@ static void test_pairs(void **state)
 {
   (void)state;
   int resolved = 0, refused = 0;
+  json_t *fields;
+  struct error none = {0};
+  CHECK_OK(json_parse(case_arena, FIELDS, strlen(FIELDS), "fields", 0, 0, &fields, &none), &none);
+  CASE_DRAWN.fields = fields;
   for (size_t i = 0; i < method_count() * method_count(); i++) {
     const struct method *a = method_at(i / method_count()), *b = method_at(i % method_count());
     struct arena_mark mark = arena_mark(case_arena);
