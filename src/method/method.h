@@ -264,9 +264,9 @@ struct request {
   int32_t segment;          /* score: the path that the tokens follow, such as a rollout's leaf */
   const int32_t *ids;       /* score: [id_count] */
   int32_t id_count;
-  const char *policy;   /* score: "policy" (the weights at the step's start) or "reference" */
-  int32_t rollout;      /* judge */
-  const char *verifier; /* judge: kind, with default settings; NULL: the problem's own, with its settings */
+  const char *policy;            /* score: "policy" (the weights at the step's start) or "reference" */
+  int32_t rollout;               /* judge */
+  const char *verifier;          /* judge: kind, with default settings; NULL: the problem's own, with its settings */
   const struct problem *problem; /* judge: whose answer it is compared with; NULL: the rollout's problem */
   const char *text;              /* judge: [text_size] a part of a response; NULL: the rollout's whole */
   size_t text_size;
@@ -297,8 +297,8 @@ int ask(struct asking *a, enum request_kind kind, const char *purpose, struct re
 /* prepare: an item of data in, items out; `assay prepare` writes them to a file, one line each. */
 struct preparation {
   const struct problem *problem;
-  json_t *items; /* array of problem objects that take its place; at first the problem itself; empty: left out. The
-                    problem's own object stays as it is: change a copy */
+  json_t *items;   /* array of problem objects that take its place; at first the problem itself; empty: left out. The
+                      problem's own object stays as it is: change a copy */
   const char *why; /* a word or two why it was left out, for the summary; a literal; NULL: none */
 };
 

@@ -23,7 +23,7 @@ static void start_library(void)
     snprintf(trouble, sizeof trouble, "it has no curl_%s", #name); \
     return;                                                        \
   }
-  LIBCURL_FUNCTIONS(LIBCURL_FIND)
+  LIBCURL_ALL(LIBCURL_FIND)
 #undef LIBCURL_FIND
   CURLcode started = libcurl.global_init(CURL_GLOBAL_DEFAULT);
   if (started) snprintf(trouble, sizeof trouble, "%s", libcurl.easy_strerror(started));

@@ -10,13 +10,13 @@
 #include "core/error.h"
 
 /* X(member): curl_<member> */
-#define LIBCURL_EASY(X)      X(easy_init) X(easy_cleanup) X(easy_setopt) X(easy_getinfo) X(easy_perform) X(easy_strerror)
-#define LIBCURL_URL(X)       X(url) X(url_cleanup) X(url_get) X(url_set)
-#define LIBCURL_FUNCTIONS(X) X(global_init) LIBCURL_EASY(X) X(slist_append) X(slist_free_all) LIBCURL_URL(X) X(free)
+#define LIBCURL_EASY(X) X(easy_init) X(easy_cleanup) X(easy_setopt) X(easy_getinfo) X(easy_perform) X(easy_strerror)
+#define LIBCURL_URL(X)  X(url) X(url_cleanup) X(url_get) X(url_set)
+#define LIBCURL_ALL(X)  X(global_init) LIBCURL_EASY(X) X(slist_append) X(slist_free_all) LIBCURL_URL(X) X(free)
 
 #define LIBCURL_MEMBER(name) __typeof__(curl_##name) *name;
 struct libcurl {
-  LIBCURL_FUNCTIONS(LIBCURL_MEMBER)
+  LIBCURL_ALL(LIBCURL_MEMBER)
 };
 #undef LIBCURL_MEMBER
 

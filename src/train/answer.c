@@ -191,6 +191,23 @@ static int copy_verdict(struct step *s, const struct verdict *v, struct answer *
   return 0;
 }
 
+/* Responses, or texts of the method's own, to the problem's verifier or to one that is named. */
+static int submit_verdicts(struct run *r, const struct step *s, const struct request *requests, int32_t count,
+                           struct error *err)
+{
+  for (int32_t i = 0; i < count; i++) {
+    const struct request *q = &requests[i];
+    const struct verifier_config *kind;
+    if (q->kind != REQUEST_JUDGE) continue;
+    const struct rollout *o = &s->rollouts[q->rollout];
+    const struct problem *p = q->problem ? q->problem : s->groups[o->group].problem;
+    TRY(q->verifier ? find_kind(r, q->verifier, &kind, err) : verifier_set_find(r->verifiers, p, &kind, err));
+    verify_queue_submit(r->verify, kind, p, q->text ? q->text : o->text, q->text ? q->text_size : o->text_size,
+                        (size_t)i);
+  }
+  return 0;
+}
+
 static int judge(struct run *r, struct step *s, const struct request *requests, int32_t count, struct answer *answers,
                  struct error *err)
 {
@@ -201,18 +218,7 @@ static int judge(struct run *r, struct step *s, const struct request *requests, 
   if (!any) return 0;
   double start = clock_seconds();
   verify_queue_start(r->verify, verdicts, (size_t)count);
-  int rc = 0;
-  for (int32_t i = 0; !rc && i < count; i++) {
-    const struct request *q = &requests[i];
-    const struct verifier_config *kind;
-    if (q->kind != REQUEST_JUDGE) continue;
-    const struct rollout *o = &s->rollouts[q->rollout];
-    const struct problem *p = q->problem ? q->problem : s->groups[o->group].problem;
-    rc = q->verifier ? find_kind(r, q->verifier, &kind, err) : verifier_set_find(r->verifiers, p, &kind, err);
-    if (!rc)
-      verify_queue_submit(r->verify, kind, p, q->text ? q->text : o->text, q->text ? q->text_size : o->text_size,
-                          (size_t)i);
-  }
+  int rc = submit_verdicts(r, s, requests, count, err);
   struct error waited = {0};
   int wait_rc = verify_queue_wait(r->verify, &waited);
   if (!rc && wait_rc) *err = waited;

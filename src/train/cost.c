@@ -137,7 +137,7 @@ int cost_measure(struct device *d, const struct model_config *c, const struct pl
 
 /* ---- the model of a step ----------------------------------------------------------------------------------------- */
 
-/* Shares measured with bench_kernel_operations (docs/performance.md, "The planner's time"). */
+/* Estimates from the tables of kernels (docs/performance.md, "The planner's time"). */
 static const double ATTENTION = 1.6;          /* an attended pair's multiply-adds, over those of a matrix product */
 static const double ATTENTION_BACKWARD = 2.2; /* over the forward */
 static const double ROW_BYTES = 1.0;          /* between the products, over moving each number once in and out */

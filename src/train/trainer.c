@@ -16,7 +16,7 @@ static int smaller(int64_t a, int64_t b)
 static int row_block_of(const struct trainer_options *o, enum compute_type type)
 {
   if (o->row_block) return o->row_block;
-  return type == COMPUTE_BF16 ? BATCH_ROW_BLOCK_BF16 : 1;
+  return o->train && type == COMPUTE_BF16 ? BATCH_ROW_BLOCK_BF16 : 1;  // rows are summed over in gradients alone
 }
 
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
