@@ -103,20 +103,26 @@ bool yaml_as_real(const struct yaml_node *n, double *out)
 
 enum { LONGEST_NAME = 63 };
 
-/* Levenshtein's distance, row by row. */
+static size_t smaller(size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
+
+/* Levenshtein's distance, row by row, in which two letters that changed places are one slip and not two ("optimal
+ * string alignment"): gpro is nearer to grpo than to dpo. */
 static size_t distance(const char *a, size_t n, const char *b, size_t m)
 {
-  size_t row[LONGEST_NAME + 1];
+  size_t rows[3][LONGEST_NAME + 1], *before = rows[0], *above = rows[1], *row = rows[2];
   for (size_t j = 0; j <= m; j++) row[j] = j;
   for (size_t i = 1; i <= n; i++) {
-    size_t diagonal = row[0];
+    size_t *last = before;
+    before = above;
+    above = row;
+    row = last;
     row[0] = i;
     for (size_t j = 1; j <= m; j++) {
-      size_t best = diagonal + (a[i - 1] != b[j - 1]);
-      if (row[j] + 1 < best) best = row[j] + 1;
-      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-      diagonal = row[j];
-      row[j] = best;
+      row[j] = smaller(above[j - 1] + (a[i - 1] != b[j - 1]), smaller(above[j], row[j - 1]) + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = smaller(row[j], before[j - 2] + 1);
     }
   }
   return row[m];
