@@ -77,9 +77,9 @@ enum compute_type { COMPUTE_F32, COMPUTE_BF16 }; /* what products are made of */
 
 struct device_options {
   const char *kind; /* "cpu"; "reference64": plain C in float64, for gradient tests only; "cuda" when its issue comes */
-  const char
-      *isa;    /* cpu: "ref", "avx2", "avx512", "amx"; NULL, "auto": ASSAY_ISA where it is set, else the best here */
-  int threads; /* 0: as many as there are cores for this process */
+  const char *isa;  /* cpu: "ref", "avx2", "avx512", "amx"; NULL, "auto": ASSAY_ISA where it is set, else the best here
+                       but amx */
+  int threads;      /* 0: as many as there are cores for this process */
   enum compute_type type; /* bf16: on a cpu only */
 };
 

@@ -20,7 +20,8 @@ static const struct isa isas[] = {
 #if defined(__x86_64__)
     {"avx2", {ops_overlay_avx2, ops_overlay_bf16_avx2}},
     {"avx512", {ops_overlay_avx512, ops_overlay_bf16_avx512}},
-    {"amx", {NULL, ops_overlay_bf16_amx}}, /* f32 is avx512's */
+    {"amx",
+     {NULL, ops_overlay_bf16_amx}}, /* f32 is avx512's; not chosen by itself before it has run on tiles of silicon */
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
@@ -50,7 +51,7 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
   if (!name || !*name || !strcmp(name, "auto")) {
     *chosen = 0;
     for (int i = 0; i < ISAS; i++)
-      if (isa_available(i)) *chosen = i;
+      if (isa_available(i) && strcmp(isas[i].name, "amx") != 0) *chosen = i;  // only where it is named: see isas
     return 0;
   }
   for (int i = 0; i < ISAS; i++) {

@@ -77,7 +77,7 @@ void embed_bf16(struct device *d, const struct weight *w, int32_t m, const int32
   pool_run(d->pool, (size_t)m, embed_part, &job);
 }
 
-/* ---- adamw: f32's, then the copy while the master is in cache ---- */
+/* ---- adamw: f32's, then the copy ---- */
 
 void adamw_bf16(struct device *d, struct weight *w, const struct adamw_params *p)
 {
