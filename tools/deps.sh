@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
   zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev
-  libseccomp-dev libcurl4-openssl-dev bubblewrap python3)
+  libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev bubblewrap python3)
 packages+=(libflint-dev)
 # FLINT 2, of these releases, keeps Arb in a package of its own.
 case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in debian-1[0-2]* | ubuntu-2[0-3]*) packages+=(libflint-arb-dev) ;; esac
@@ -22,7 +22,7 @@ done
 if ! command -v dpkg-query >/dev/null; then
   lacking=()
   for tool in cc cmake ninja pkg-config; do command -v "$tool" >/dev/null || lacking+=("$tool"); done
-  for module in jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle sqlite3 gmp libseccomp libcurl cmocka; do
+  for module in jansson yaml-0.1 libpcre2-8 libzstd zlib libutf8proc nettle sqlite3 gmp libseccomp libcurl libmicrohttpd cmocka; do
     pkg-config --exists "$module" 2>/dev/null || lacking+=("$module")
   done
   ((${#lacking[@]} == 0)) && exit 0
