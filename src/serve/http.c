@@ -486,6 +486,7 @@ void http_stop(struct http_server *s)
   pthread_cond_signal(&s->wake);
   pthread_mutex_unlock(&s->lock);
   if (s->clock_runs) pthread_join(s->clock, NULL);
+  break_off(s);
   if (s->daemon)
     microhttpd.stop_daemon(s->daemon);
   else if (s->listen_fd >= 0)
