@@ -61,6 +61,7 @@
 #define ASSAY_COMPUTE_BACKEND_H
 
 #include <stdint.h>
+#include "compute/quant.h"
 #include "compute/rows.h"
 #include "core/error.h"
 
@@ -130,6 +131,16 @@ int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, c
    find_not_finite take no master of it. */
 int weight_create_rounded(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name,
                           struct weight **out, struct error *err) MUST_USE;
+/* A matrix that is never trained and stays in blocks (quant.h), zeroed: products make its numbers on the way, panel by
+   panel, and give the bits that they give for a matrix of those numbers in f32, whatever the compute type. It has no
+   part: of the functions here weight_write (WEIGHT_MASTER, types of quant_can_write: rounded to blocks), weight_read,
+   weight_write_blocks and those of its sizes take it, of the operations embed, gemm, gemm_dx and those of the head. K
+   in whole blocks. Not on reference64. */
+int weight_create_quantised(struct device *d, enum quant_type type, size_t n, size_t k, const char *name,
+                            struct weight **out, struct error *err) MUST_USE;
+/* Logical rows row .. row+count-1 from ggml's blocks, one row behind the other. */
+void weight_write_blocks(struct weight *w, size_t row, size_t count, const uint8_t *blocks);
+enum quant_type weight_quant(const struct weight *w); /* QUANT_NONE: not quantised */
 /* Adds gradient and moments, zeroed. Not for a weight without a master. */
 int weight_make_trainable(struct weight *w, struct error *err) MUST_USE;
 /* Adds the gradient only (score gradients, tests). */

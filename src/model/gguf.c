@@ -1,5 +1,6 @@
 #include "model/gguf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,16 +34,16 @@ const char *gguf_type_name(enum gguf_type type)
 
 #define FAIL_HERE(err, c, ...) FAIL_AT((err), ERROR_INPUT, (c)->file, 0, NULL, "at byte %zu: " __VA_ARGS__)
 
-static uint64_t load_le(const uint8_t *p, unsigned size)
+static uint64_t load_bits(const uint8_t *p, unsigned size, bool big)
 {
   uint64_t x = 0;
-  for (unsigned i = 0; i < size; i++) x |= (uint64_t)p[i] << (8 * i);
+  for (unsigned i = 0; i < size; i++) x |= (uint64_t)p[big ? size - 1 - i : i] << (8 * i);
   return x;
 }
 
-static int64_t load_int(enum gguf_type type, const uint8_t *p)
+static int64_t load_int(enum gguf_type type, const uint8_t *p, bool big)
 {
-  uint64_t x = load_le(p, value_types[type].size);
+  uint64_t x = load_bits(p, value_types[type].size, big);
   switch (type) {
     case GGUF_INT8:
       return (int8_t)x;
@@ -55,9 +56,9 @@ static int64_t load_int(enum gguf_type type, const uint8_t *p)
   }
 }
 
-static double load_real(enum gguf_type type, const uint8_t *p)
+static double load_real(enum gguf_type type, const uint8_t *p, bool big)
 {
-  uint64_t bits = load_le(p, value_types[type].size);
+  uint64_t bits = load_bits(p, value_types[type].size, big);
   if (type == GGUF_FLOAT64) {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -126,6 +127,7 @@ static int read_array(struct arena *a, struct cursor *c, int depth, struct gguf_
   size_t at = cursor_offset(c);
   TRY(read_type(c, &out->type, err));
   TRY(cursor_u64(c, &out->count, "the length of an array", err));
+  out->big_endian = c->big_endian;
   unsigned size = value_types[out->type].size;
   uint64_t bytes;
   if (size) {
@@ -160,10 +162,10 @@ static int read_value(struct arena *a, struct cursor *c, struct gguf_value *v, s
   const uint8_t *bytes;
   TRY(cursor_bytes(c, value_types[v->type].size, &bytes, gguf_type_name(v->type), err));
   if (v->type == GGUF_FLOAT32 || v->type == GGUF_FLOAT64) {
-    v->f = load_real(v->type, bytes);
+    v->f = load_real(v->type, bytes, c->big_endian);
     return 0;
   }
-  v->i = load_int(v->type, bytes);
+  v->i = load_int(v->type, bytes, c->big_endian);
   return v->type == GGUF_BOOL ? check_bools(c, at, bytes, 1, err) : 0;
 }
 
@@ -201,6 +203,7 @@ static int read_tensor(struct arena *a, struct cursor *c, struct gguf_tensor *t,
   TRY(cursor_u32(c, &t->rank, "the number of dimensions", err));
   if (t->rank > 4) FAIL_HERE(err, c, "tensor \"%s\" has %u dimensions; at most 4 are allowed", at, t->name, t->rank);
   t->elements = 1;
+  t->big_endian = c->big_endian;
   for (int i = 0; i < 4; i++) t->dims[i] = 1;
   for (uint32_t i = 0; i < t->rank; i++) {
     TRY(cursor_u64(c, &t->dims[i], "a dimension", err));
@@ -276,6 +279,17 @@ static int place_data(struct gguf *g, const struct cursor *c, struct error *err)
   return 0;
 }
 
+/* by_name holds all tensors, in any order. */
+static int sort_names(struct gguf *g, struct error *err)
+{
+  qsort(g->by_name, g->tensor_count, sizeof g->by_name[0], compare_names);
+  for (size_t i = 1; i < g->tensor_count; i++)
+    if (!strcmp(g->by_name[i - 1]->name, g->by_name[i]->name))
+      FAIL_AT(err, ERROR_INPUT, g->path, 0, g->by_name[i]->name, "the tensor \"%s\" is there twice",
+              g->by_name[i]->name);
+  return 0;
+}
+
 static int read_tensors(struct arena *a, struct cursor *c, uint64_t count, struct gguf *g, struct error *err)
 {
   TRY(check_count(c, 8, count, LEAST_TENSOR, "tensors", err));
@@ -285,21 +299,18 @@ static int read_tensors(struct arena *a, struct cursor *c, uint64_t count, struc
   if (!g->tensors || !g->by_name) return ERROR_RESOURCE;
   for (size_t i = 0; i < g->tensor_count; i++) TRY(read_tensor(a, c, &g->tensors[i], err));
   TRY(place_data(g, c, err));
-  qsort(g->by_name, g->tensor_count, sizeof g->by_name[0], compare_names);
-  for (size_t i = 1; i < g->tensor_count; i++)
-    if (!strcmp(g->by_name[i - 1]->name, g->by_name[i]->name))
-      FAIL_AT(err, ERROR_INPUT, g->path, 0, g->by_name[i]->name, "the tensor \"%s\" is there twice",
-              g->by_name[i]->name);
-  return 0;
+  return sort_names(g, err);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------------------ */
 
-static int check_version(const struct gguf *g, struct error *err)
+/* The version, which also tells the byte order: none has as many as 65536. */
+static int read_version(struct cursor *c, struct gguf *g, struct error *err)
 {
+  TRY(cursor_u32(c, &g->version, "the version", err));
+  g->big_endian = c->big_endian = (g->version & 0xffff) == 0;
+  if (g->big_endian) g->version = __builtin_bswap32(g->version);
   if (g->version == 2 || g->version == 3) return 0;
-  if ((g->version & 0xffff) == 0)
-    FAIL_AT(err, ERROR_INPUT, g->path, 0, NULL, "at byte 4: the file is big-endian; supported is little-endian GGUF");
   FAIL_AT(err, ERROR_INPUT, g->path, 0, NULL, "at byte 4: GGUF version %u; supported are 2 and 3", g->version);
 }
 
@@ -316,8 +327,7 @@ int gguf_parse(struct arena *a, const uint8_t *bytes, size_t size, const char *p
   TRY(cursor_bytes(&c, 4, &magic, "the magic", err));
   if (memcmp(magic, "GGUF", 4))
     FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "at byte 0: the file does not begin with \"GGUF\"; this is no GGUF file");
-  TRY(cursor_u32(&c, &g->version, "the version", err));
-  TRY(check_version(g, err));
+  TRY(read_version(&c, g, err));
   TRY(cursor_u64(&c, &tensors, "the number of tensors", err));
   TRY(cursor_u64(&c, &pairs, "the number of key-value pairs", err));
   TRY(read_pairs(a, &c, pairs, g, err));
@@ -332,6 +342,79 @@ int gguf_open(struct arena *a, const char *path, struct gguf **out, struct error
   *out = NULL;
   TRY(file_map(a, path, &map, err));
   return gguf_parse(a, map.bytes, map.size, path, out, err);
+}
+
+/* ---- split models -------------------------------------------------------------------------------------------- */
+
+enum { MAX_PARTS = 4096 };
+
+/* Where "-00001-of-0000N.gguf" begins in the path of a first part of `count`; NULL: it has another name. */
+static const char *part_suffix(const char *path, int count)
+{
+  char suffix[64];
+  size_t n = strlen(path), m = (size_t)snprintf(suffix, sizeof suffix, "-00001-of-%05d.gguf", count);
+  return n > m && !strcmp(path + n - m, suffix) ? path + n - m : NULL;
+}
+
+static int open_part(struct arena *a, const char *first, const char *suffix, int number, int count, struct gguf **out,
+                     struct error *err)
+{
+  int64_t no, of;
+  char *path = arena_printf(a, "gguf", err, "%.*s-%05d-of-%05d.gguf", (int)(suffix - first), first, number, count);
+  if (!path) return ERROR_RESOURCE;
+  if (gguf_open(a, path, out, err)) return error_context(err, "opening part %d of %d of %s", number, count, first);
+  TRY(gguf_get_int(*out, "split.no", 0, MAX_PARTS, -1, &no, err));
+  TRY(gguf_get_int(*out, "split.count", 0, MAX_PARTS, 1, &of, err));
+  if (no != number - 1 || of != count)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "split.no", "the file says that it is part %lld of %lld; its name says %d of %d",
+            (long long)no + 1, (long long)of, number, count);
+  return 0;
+}
+
+/* The tensors of all parts in the first. */
+static int join_parts(struct arena *a, struct gguf *g, struct gguf *const *parts, int count, struct error *err)
+{
+  size_t total = 0;
+  int64_t claimed;
+  for (int i = 0; i < count; i++) total += parts[i]->tensor_count;
+  TRY(gguf_get_int(g, "split.tensors.count", 0, INT64_MAX, (int64_t)total, &claimed, err));
+  if ((uint64_t)claimed != total)
+    FAIL_AT(err, ERROR_INPUT, g->path, 0, "split.tensors.count", "the parts hold %zu tensors; the first says %lld",
+            total, (long long)claimed);
+  struct gguf_tensor *tensors = ARENA_NEW(a, struct gguf_tensor, total, "gguf", err);
+  g->by_name = ARENA_NEW(a, const struct gguf_tensor *, total, "gguf", err);
+  if (!tensors || !g->by_name) return ERROR_RESOURCE;
+  for (size_t i = 0, at = 0; i < (size_t)count; i++)
+    for (size_t j = 0; j < parts[i]->tensor_count; j++, at++) {
+      tensors[at] = parts[i]->tensors[j];
+      g->by_name[at] = &tensors[at];
+    }
+  g->tensors = tensors;
+  g->tensor_count = total;
+  return sort_names(g, err);
+}
+
+int gguf_open_parts(struct arena *a, const char *path, struct gguf **out, struct error *err)
+{
+  struct gguf *g;
+  int64_t count, no;
+  *out = NULL;
+  TRY(gguf_open(a, path, &g, err));
+  TRY(gguf_get_int(g, "split.count", 0, MAX_PARTS, 1, &count, err));
+  TRY(gguf_get_int(g, "split.no", 0, MAX_PARTS, 0, &no, err));
+  *out = g;
+  if (count <= 1) return 0;
+  const char *suffix = part_suffix(path, (int)count);
+  if (no != 0 || !suffix)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "split.no",
+            "the file is part %lld of a model in %lld files; expected the first, NAME-00001-of-%05lld.gguf, beside the "
+            "others",
+            (long long)no + 1, (long long)count, (long long)count);
+  struct gguf **parts = ARENA_NEW(a, struct gguf *, (size_t)count, "gguf", err);
+  if (!parts) return ERROR_RESOURCE;
+  parts[0] = g;
+  for (int i = 1; i < (int)count; i++) TRY(open_part(a, path, suffix, i + 1, (int)count, &parts[i], err));
+  return join_parts(a, g, parts, (int)count, err);
 }
 
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name)
@@ -430,13 +513,13 @@ int gguf_get_array(const struct gguf *g, const char *key, enum gguf_type type, c
 int64_t gguf_array_int(const struct gguf_array *v, uint64_t i)
 {
   ASSAY_BUG_IF(i >= v->count || !(is_int(v->type) || v->type == GGUF_BOOL));
-  return load_int(v->type, v->bytes + i * value_types[v->type].size);
+  return load_int(v->type, v->bytes + i * value_types[v->type].size, v->big_endian);
 }
 
 double gguf_array_real(const struct gguf_array *v, uint64_t i)
 {
   ASSAY_BUG_IF(i >= v->count || !(v->type == GGUF_FLOAT32 || v->type == GGUF_FLOAT64));
-  return load_real(v->type, v->bytes + i * value_types[v->type].size);
+  return load_real(v->type, v->bytes + i * value_types[v->type].size, v->big_endian);
 }
 
 bool gguf_string_is(struct gguf_string s, const char *text)

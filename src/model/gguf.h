@@ -1,4 +1,4 @@
-/* model/gguf: a bounded reader of GGUF, versions 2 and 3, little-endian.
+/* model/gguf: a bounded reader of GGUF, versions 2 and 3, of either byte order, in one file or split by gguf-split.
  *
  *     "GGUF" | u32 version | u64 tensors | u64 pairs | pairs: key, type, value
  *            | tensors: name, dims, type, offset | padding | data
@@ -36,9 +36,10 @@ struct gguf_string {
 struct gguf_array {
   enum gguf_type type; /* of the elements */
   uint64_t count;
-  const uint8_t *bytes; /* numbers and bools, little-endian, any alignment: gguf_array_int, gguf_array_real */
+  const uint8_t *bytes; /* numbers and bools as in the file, any alignment: gguf_array_int, gguf_array_real */
   const struct gguf_string *strings; /* GGUF_STRING */
   const struct gguf_array *arrays;   /* GGUF_ARRAY */
+  bool big_endian;
 };
 
 struct gguf_value {
@@ -58,7 +59,24 @@ struct gguf_pair {
 };
 
 /* Tensor types that gguf_read_f32 knows; others are carried by number. */
-enum gguf_tensor_type { GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q4_1 = 3, GGUF_Q8_0 = 8, GGUF_BF16 = 30 };
+enum gguf_tensor_type {
+  GGUF_F32 = 0,
+  GGUF_F16 = 1,
+  GGUF_Q4_0 = 2,
+  GGUF_Q4_1 = 3,
+  GGUF_Q5_0 = 6,
+  GGUF_Q5_1 = 7,
+  GGUF_Q8_0 = 8,
+  GGUF_Q2_K = 10,
+  GGUF_Q3_K = 11,
+  GGUF_Q4_K = 12,
+  GGUF_Q5_K = 13,
+  GGUF_Q6_K = 14,
+  GGUF_IQ4_NL = 20,
+  GGUF_IQ4_XS = 23,
+  GGUF_BF16 = 30,
+  GGUF_MXFP4 = 39
+};
 
 struct gguf_tensor {
   const char *name;
@@ -67,12 +85,14 @@ struct gguf_tensor {
   uint64_t dims[4]; /* dims[0] is the row length; those behind rank are 1 */
   uint64_t elements;
   const uint8_t *data;
-  uint64_t offset, bytes; /* in the data section */
+  uint64_t offset, bytes; /* in the data section of its file */
+  bool big_endian;        /* data, as the file has it: gguf_read_f32 and gguf_read_blocks turn it */
 };
 
 struct gguf {
   const char *path;
   uint32_t version;
+  bool big_endian;
   struct gguf_pair *pairs; /* sorted by key, bytewise */
   size_t pair_count;
   struct gguf_tensor *tensors; /* in file order */
@@ -80,9 +100,12 @@ struct gguf {
   const struct gguf_tensor **by_name;
 };
 
-/* Maps the file until the arena resets. */
+/* Maps the file until the arena resets. Of a split model it opens this part alone. */
 int gguf_open(struct arena *a, const char *path, struct gguf **out, struct error *err) MUST_USE;
-/* The same over bytes that outlive the arena's use. */
+/* The same, and where the file is the first part of a split model (NAME-00001-of-0000N.gguf, as gguf-split writes it)
+   the tensors of all parts, which are opened beside it. */
+int gguf_open_parts(struct arena *a, const char *path, struct gguf **out, struct error *err) MUST_USE;
+/* The same as gguf_open over bytes that outlive the arena's use. */
 int gguf_parse(struct arena *a, const uint8_t *bytes, size_t size, const char *path, struct gguf **out,
                struct error *err) MUST_USE;
 
@@ -109,9 +132,11 @@ bool gguf_string_is(struct gguf_string s, const char *text);
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name); /* NULL if absent */
 const char *gguf_tensor_type_name(uint32_t type);                                   /* "Q4_1" */
 bool gguf_can_read(const struct gguf_tensor *t);
-#define GGUF_READABLE "F32, F16, BF16, Q8_0, Q4_0, Q4_1"
-/* Values first .. first+n-1, dequantised as ggml does; both multiples of the type's block (32 if quantised). */
+#define GGUF_READABLE "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4"
+/* Values first .. first+n-1, dequantised as ggml does; both multiples of the type's block (1, 32 or 256). */
 void gguf_read_f32(const struct gguf_tensor *t, uint64_t first, size_t n, float *to);
+/* Their blocks as they stand in a little-endian file. */
+void gguf_read_blocks(const struct gguf_tensor *t, uint64_t first, size_t n, uint8_t *to);
 /* Elements and bytes of one block; false for an unknown type. */
 bool gguf_block(uint32_t type, uint32_t *elements, uint32_t *bytes);
 

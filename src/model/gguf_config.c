@@ -194,12 +194,6 @@ int model_config_from_gguf(const struct gguf *g, struct model_config *out, struc
 {
   memset(out, 0, sizeof *out);
   struct reader r = {.g = g};
-  int64_t parts;
-  TRY(gguf_get_int(g, "split.count", 0, INT_MAX, 1, &parts, err));
-  if (parts > 1)
-    FAIL_AT(err, ERROR_INPUT, g->path, 0, "split.count",
-            "the model is split into %d GGUF files; supported is one file: merge them with llama-gguf-split",
-            (int)parts);
   TRY(read_architecture(&r, out, err));
   TRY(refuse_unknown_keys(&r, err));
   TRY(read_sizes(&r, out, err));

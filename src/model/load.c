@@ -138,7 +138,8 @@ static int check_safe(const struct model_tensor *t, const struct stored *at, str
   }
   if (!safetensors_is_float(x))
     FAIL_AT(err, ERROR_INPUT, at->file, 0, t->name,
-            "the weight \"%s\" is of type %s, which is not supported; supported are F32, F16, BF16", t->name, x->dtype);
+            "the weight \"%s\" is of type %s, which is not supported; supported are " SAFETENSORS_READABLE, t->name,
+            x->dtype);
   return 0;
 }
 
@@ -324,6 +325,19 @@ struct filling {
   struct error *errors;      /* [threads] */
 };
 
+/* Rows row .. row+count-1 as the file has them, for a weight that stays in blocks. */
+static void write_blocks(const struct filling *f, size_t row, size_t count, uint8_t *bytes)
+{
+  const struct model_tensor *t = f->tensor;
+  const enum quant_type type = weight_quant(f->weight);
+  const size_t step = t->k / quant_block(type) * quant_block_bytes(type);
+  for (size_t i = 0; i < count; i++) {
+    const size_t from = f->permute ? interleaved(row + i, t->rotary_dim) : row + i;
+    gguf_read_blocks(f->at->gguf, (uint64_t)from * t->k, t->k, bytes + i * step);
+  }
+  weight_write_blocks(f->weight, row, count, bytes);
+}
+
 /* Rows are copied in chunks; a vector is one stored row. */
 static int fill_rows(const struct filling *f, size_t begin, size_t end, struct error *err)
 {
@@ -332,12 +346,17 @@ static int fill_rows(const struct filling *f, size_t begin, size_t end, struct e
   if (chunk > end - begin) chunk = end - begin;
   float *values = memory_alloc(chunk * t->k, sizeof *values, "model.load", err);
   float *whole = memory_alloc(t->kind == WEIGHT_VECTOR ? t->n : 1, sizeof *whole, "model.load", err);
+  const bool blocks = weight_quant(f->weight) && f->at->gguf && f->at->gguf->type == (uint32_t)weight_quant(f->weight);
   int rc = values && whole ? 0 : ERROR_RESOURCE;
   for (size_t row = begin; row < end && !rc; row += chunk) {
     size_t count = end - row < chunk ? end - row : chunk;
     read_rows(f->at, t, f->permute, row, count, whole, values);
     rc = check_finite(f->at, t, values, row * t->k, count * t->k, err);
-    if (!rc) weight_write(f->weight, WEIGHT_MASTER, row, count, values, HOST_F32);
+    if (rc) continue;
+    if (blocks)
+      write_blocks(f, row, count, (uint8_t *)values); /* they take less room than the numbers they make */
+    else
+      weight_write(f->weight, WEIGHT_MASTER, row, count, values, HOST_F32);
   }
   memory_free(values);
   memory_free(whole);

@@ -97,6 +97,8 @@ size_t model_fixed_bytes(const struct model_config *c, enum compute_type type)
     struct model_tensor t;
     model_tensor_at(c, i, &t);
     size_t copy = weight_copy_bytes(t.kind, t.n, t.k, type);
+    enum quant_type quant = model_tensor_quant(c, &t);
+    if (quant) copy = quant_matrix_bytes(quant, t.n, t.k);
     total += copy ? copy : weight_part_bytes(t.kind, t.n, t.k, sizeof(float));
   }
   return total;
@@ -124,7 +126,11 @@ static int create_weights(struct arena *a, struct model *m, size_t count, bool f
     const char *name = arena_strdup(a, t.name, "model.names", err);
     if (!name) return ERROR_RESOURCE;
     struct weight *w = NULL;
-    TRY((fixed ? weight_create_rounded : weight_create)(m->device, t.kind, t.n, t.k, name, &w, err));
+    enum quant_type quant = fixed ? model_tensor_quant(&m->config, &t) : QUANT_NONE;
+    if (quant)
+      TRY(weight_create_quantised(m->device, quant, t.n, t.k, name, &w, err));
+    else
+      TRY((fixed ? weight_create_rounded : weight_create)(m->device, t.kind, t.n, t.k, name, &w, err));
     m->weights[m->weight_count++] = w;
     char *owner = t.layer < 0 ? (char *)m : (char *)&m->layer[t.layer];
     memcpy(owner + t.slot, &w, sizeof w);

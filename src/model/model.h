@@ -10,6 +10,16 @@
 #include "compute/backend.h"
 #include "core/arena.h"
 
+struct gguf;
+
+/* How matrices stay in memory that are never trained: those of a fixed model, and of a base under an adapter. */
+enum model_keep {
+  MODEL_KEEP_FULL, /* in the compute type */
+  MODEL_KEEP_FILE, /* as a GGUF file has them, where that is one of quant.h's types; the same bits as MODEL_KEEP_FULL */
+  MODEL_KEEP_Q8_0, /* those that the file does not have in blocks are rounded to Q8_0, ... */
+  MODEL_KEEP_Q4_0  /* ... or to Q4_0, embedding and head to Q8_0: another model, but a small one */
+};
+
 struct model_config {
   char architecture[64]; /* "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM" */
   char model_type[32];   /* "llama", "mistral", "qwen2", "qwen3" */
@@ -23,7 +33,9 @@ struct model_config {
   int window_layers_from; /* layers with index >= this use the window (qwen2 max_window_layers); 0: all */
   double norm_eps, rope_theta;
   bool qkv_bias, o_bias, mlp_bias, qk_norm, tied;
-  int bos, eos, pad; /* ids, -1: none */
+  enum model_keep keep;         /* how the model is used, not of config.json: set it before anything is loaded */
+  const struct gguf *keep_from; /* the file for MODEL_KEEP_FILE, by model_source_open; NULL: none */
+  int bos, eos, pad;            /* ids, -1: none */
 };
 
 struct model_layer {
@@ -63,6 +75,8 @@ size_t model_parameters(const struct model_config *c);
 size_t model_part_bytes(const struct model_config *c, size_t real_size);
 /* Bytes of the copies in the compute type that stand beside the masters: 0 in f32. */
 size_t model_copy_bytes(const struct model_config *c, enum compute_type type);
+/* "full", "keep", "q8_0", "q4_0" as recipes and options write them; false: another word. */
+bool model_keep_find(const char *word, enum model_keep *out);
 /* Bytes of the weights of a fixed model. */
 size_t model_fixed_bytes(const struct model_config *c, enum compute_type type);
 /* Sets "weights HEX" of CONTRACT.md: SHA-256 over tensors in name order: name, NUL, "F32", NUL, rank u32 LE, dims u64

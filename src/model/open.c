@@ -106,8 +106,9 @@ int model_source_open(struct arena *a, const char *path, struct model_source *ou
 {
   TRY(model_source_locate(a, path, out, err));
   if (out->gguf_path) {
-    TRY(gguf_open(a, out->gguf_path, &out->gguf, err));
+    TRY(gguf_open_parts(a, out->gguf_path, &out->gguf, err));
     TRY(model_config_from_gguf(out->gguf, config, err));
+    config->keep_from = out->gguf;
     return model_end_ids_from_gguf(a, out->gguf, &out->end_ids, &out->end_id_count, err);
   }
   const char *file = path_join(a, out->folder, "config.json", err);

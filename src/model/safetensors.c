@@ -214,32 +214,87 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
 
 /* ---- values -------------------------------------------------------------------------------------------------- */
 
-bool safetensors_is_float(const struct safetensors_tensor *t)
+static uint64_t load_bits(const uint8_t *p, unsigned size)
 {
-  return !strcmp(t->dtype, "F32") || !strcmp(t->dtype, "F16") || !strcmp(t->dtype, "BF16");
+  uint64_t x = 0;
+  for (unsigned i = 0; i < size; i++) x |= (uint64_t)p[i] << (8 * i);
+  return x;
 }
 
-static uint16_t load_u16(const uint8_t *p)
+static float read_f64(const uint8_t *p)
 {
-  return (uint16_t)(p[0] | p[1] << 8);
+  const uint64_t bits = load_bits(p, 8);
+  double x;
+  memcpy(&x, &bits, sizeof x);
+  return (float)x;
 }
 
-static float load_f32(const uint8_t *p)
+static float read_f32(const uint8_t *p)
 {
-  uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+  const uint32_t bits = (uint32_t)load_bits(p, 4);
   float x;
   memcpy(&x, &bits, sizeof x);
   return x;
 }
 
+static float read_bf16(const uint8_t *p)
+{
+  return math_f32_from_bf16((uint16_t)load_bits(p, 2));
+}
+
+static float read_f16(const uint8_t *p)
+{
+  return math_f32_from_f16((uint16_t)load_bits(p, 2));
+}
+
+/* The upper half of an f16. */
+static float read_f8_e5m2(const uint8_t *p)
+{
+  return math_f32_from_f16((uint16_t)(*p << 8));
+}
+
+/* OCP 8-bit floating point, E4M3: bias 7, no infinity, NaN where all but the sign is 1. Below the smallest normal
+   number steps of 2^-9. */
+static float read_f8_e4m3(const uint8_t *p)
+{
+  const uint32_t sign = (uint32_t)(*p >> 7) << 31, rest = *p & 0x7fu;
+  const uint32_t bits = sign | (rest == 0x7f ? 0x7fc00000u : (rest << 20) + (120u << 23));
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return rest >= 8 ? x : (sign ? -1.0f : 1.0f) * ((float)rest * 0x1p-9f);
+}
+
+static const struct reader {
+  const char *dtype;
+  unsigned size;
+  float (*read)(const uint8_t *p);
+} readers[] = {
+    {"F64", 8, read_f64},   {"F32", 4, read_f32},         {"F16", 2, read_f16},
+    {"BF16", 2, read_bf16}, {"F8_E5M2", 1, read_f8_e5m2}, {"F8_E4M3", 1, read_f8_e4m3},
+};
+
+static const struct reader *find_reader(const struct safetensors_tensor *t)
+{
+  for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++)
+    if (!strcmp(t->dtype, readers[i].dtype)) return &readers[i];
+  return NULL;
+}
+
+bool safetensors_is_float(const struct safetensors_tensor *t)
+{
+  return find_reader(t);
+}
+
 void safetensors_read_f32(const struct safetensors_tensor *t, uint64_t first, size_t n, float *to)
 {
-  ASSAY_BUG_IF(!safetensors_is_float(t) || first > t->elements || n > t->elements - first);
-  if (!strcmp(t->dtype, "F32")) {
-    for (size_t i = 0; i < n; i++) to[i] = load_f32(t->data + 4 * (first + i));
-  } else if (!strcmp(t->dtype, "F16")) {
-    for (size_t i = 0; i < n; i++) to[i] = math_f32_from_f16(load_u16(t->data + 2 * (first + i)));
-  } else {
-    for (size_t i = 0; i < n; i++) to[i] = math_f32_from_bf16(load_u16(t->data + 2 * (first + i)));
+  const struct reader *r = find_reader(t);
+  ASSAY_BUG_IF(!r || first > t->elements || n > t->elements - first);
+  const uint8_t *p = t->data + first * r->size;
+  switch (r->size) { /* the usual ones as loops that a compiler sees whole */
+    case 4:
+      for (size_t i = 0; i < n; i++) to[i] = read_f32(p + 4 * i);
+      break;
+    default:
+      for (size_t i = 0; i < n; i++) to[i] = r->read(p + i * r->size);
   }
 }

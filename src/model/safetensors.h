@@ -36,9 +36,10 @@ int safetensors_parse(struct arena *a, const uint8_t *bytes, size_t size, const 
 const struct safetensors_tensor *safetensors_find(const struct safetensors *s, const char *name); /* NULL if absent */
 const char *safetensors_metadata(const struct safetensors *s, const char *key);                   /* NULL if absent */
 
-/* Can safetensors_read_f32 read this dtype? F32, F16, BF16: weights come in these. */
+/* Can safetensors_read_f32 read this dtype? Weights come in these. */
 bool safetensors_is_float(const struct safetensors_tensor *t);
-/* Elements first .. first+n-1, exact. */
+#define SAFETENSORS_READABLE "F64, F32, F16, BF16, F8_E4M3, F8_E5M2"
+/* Elements first .. first+n-1; exact, but that F64 is rounded to f32. */
 void safetensors_read_f32(const struct safetensors_tensor *t, uint64_t first, size_t n, float *to);
 
 #endif

@@ -100,7 +100,9 @@ static int open_source(struct session *s, const struct session_options *o, struc
     s->source = (struct model_source){.path = model, .folder = model};
     return 0;
   }
-  return model_source_open(s->arena, model, &s->source, &s->config, err);
+  TRY(model_source_open(s->arena, model, &s->source, &s->config, err));
+  s->config.keep = o->keep;
+  return 0;
 }
 
 int session_open(struct arena *a, const struct session_options *o, struct session *out, struct error *err)

@@ -21,6 +21,7 @@ struct session_options {
   const char *model;       /* MODEL as CONTRACT.md has it */
   int threads;             /* 0: the cores this process may use */
   enum compute_type type;  /* what the model is computed in */
+  enum model_keep keep;    /* how matrices that are not trained stay in memory */
   bool trained;            /* session_load keeps masters; else weights are in the compute type alone */
   bool text_only;          /* no device and no configuration: MODEL may be a folder that holds only tokenizer.json */
   bool tokenizer_optional; /* a missing tokenizer is no error (tokenizer is NULL then) */

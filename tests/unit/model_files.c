@@ -350,7 +350,7 @@ static void test_wrong_weights(void **state)
     const char *file, *from, *to, *part;
   } wrong[] = {
       {"model.safetensors", "lm_head.weight\":{\"dtype\":\"F32\"", "lm_head.weight\":{\"dtype\":\"I32\"",
-       "\"lm_head.weight\" is of type I32, which is not supported; supported are F32, F16, BF16"},
+       "\"lm_head.weight\" is of type I32, which is not supported; supported are F64, F32"},
       {"model.safetensors", "[19,16]", "[16,19]", "has shape [16, 19]; the configuration asks for [19, 16]"},
       {"model.safetensors", "lm_head.weight", "mm_head.weight",
        "if the head is the embedding, set tie_word_embeddings"},

@@ -341,7 +341,7 @@ static void test_refusals(void **state)
       {{.key = "llama.rope.dimension_count", .value = 2}, "2 rotated dimensions; supported are equal ones"},
       {{.key = "llama.attention.sliding_window", .value = 8}, "a sliding window of 8 is not supported in GGUF"},
       {{.key = "llama.vocab_size", .value = 6}, "the configuration asks for 4 x 6"},
-      {{.key = "split.count", .value = 2}, "split into 2 GGUF files"},
+      {{.key = "split.count", .value = 2}, "part 1 of a model in 2 files; expected the first"},
       {{.tensor = "rope_freqs.weight"}, "rope scaling of the llama3 kind"},
       {{.tensor = "blk.0.attn_q_norm.weight"}, "\"blk.0.attn_q_norm.weight\" has no place in a model"},
       {{.tensor = "blk.1.ffn_norm.weight"}, "\"blk.1.ffn_norm.weight\" has no place in a model"},

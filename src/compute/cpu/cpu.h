@@ -50,6 +50,9 @@ struct weight {
   size_t n, k, padded; /* padded = N up to a multiple of 16 */
   void *part[4];       /* by enum weight_part, padded * K reals each, NULL where absent */
   uint32_t *copy;      /* bf16: padded * block_round(K) / 2 words; NULL where there is none */
+  enum quant_type quant_type;
+  uint8_t *quant;     /* cpu/quant.h: a matrix in blocks, which has no part and no copy; else NULL */
+  size_t quant_panel; /* bytes of one of its panels */
   char name[128];
 };
 

@@ -1,6 +1,6 @@
 /* cpu/memory: buffers, weights and KV: arrays of reals, and the way between a host's logical order and the panels
  * (cpu.h: Layouts). */
-#include "compute/cpu/cpu.h"
+#include "compute/cpu/quant.h"
 
 #include <string.h>
 #include "core/arena.h"
@@ -119,9 +119,14 @@ static int weight_reals_count(const char *name, size_t n, size_t cols, uint64_t 
   return 0;
 }
 
-/* The master where it is wanted, or where a copy could not stand for it; and the copy. */
+/* The blocks; or the master where it is wanted, or where a copy could not stand for it, and the copy. */
 static int weight_fill(struct weight *w, bool master, uint64_t reals, struct error *err)
 {
+  if (w->quant_type) {
+    w->quant_panel = quant_panel_bytes(&quant_forms[w->quant_type], w->k);
+    w->quant = memory_alloc(w->padded / PANEL, w->quant_panel, "weights in blocks", err);
+    return w->quant ? 0 : ERROR_RESOURCE;
+  }
   const size_t copy = weight_copy_bytes(w->kind, w->n, w->k, w->device->type);
   if (copy) {
     w->copy = memory_alloc(copy / sizeof *w->copy, sizeof *w->copy, "weights bf16", err);
@@ -132,8 +137,8 @@ static int weight_fill(struct weight *w, bool master, uint64_t reals, struct err
   return w->part[WEIGHT_MASTER] ? 0 : ERROR_RESOURCE;
 }
 
-static int weight_make(struct device *d, enum weight_kind kind, size_t n, size_t k, bool master, const char *name,
-                       struct weight **out, struct error *err)
+static int weight_make(struct device *d, enum weight_kind kind, enum quant_type quant, size_t n, size_t k, bool master,
+                       const char *name, struct weight **out, struct error *err)
 {
   *out = NULL;
   size_t cols = kind == WEIGHT_VECTOR ? 1 : k;
@@ -144,6 +149,7 @@ static int weight_make(struct device *d, enum weight_kind kind, size_t n, size_t
   if (!w) return ERROR_RESOURCE;
   w->device = d;
   w->kind = kind;
+  w->quant_type = quant;
   w->n = n;
   w->k = cols;
   w->padded = panel_round(n);
@@ -162,13 +168,24 @@ static int weight_make(struct device *d, enum weight_kind kind, size_t n, size_t
 int weight_create(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name, struct weight **out,
                   struct error *err)
 {
-  return weight_make(d, kind, n, k, true, name, out, err);
+  return weight_make(d, kind, QUANT_NONE, n, k, true, name, out, err);
 }
 
 int weight_create_rounded(struct device *d, enum weight_kind kind, size_t n, size_t k, const char *name,
                           struct weight **out, struct error *err)
 {
-  return weight_make(d, kind, n, k, false, name, out, err);
+  return weight_make(d, kind, QUANT_NONE, n, k, false, name, out, err);
+}
+
+int weight_create_quantised(struct device *d, enum quant_type type, size_t n, size_t k, const char *name,
+                            struct weight **out, struct error *err)
+{
+  ASSAY_BUG_IF(!quant_known(type) || d->real_size != sizeof(float));
+  *out = NULL;
+  if (k % quant_block(type))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
+            "found a weight with rows of %zu; expected a multiple of %zu, a block's size", k, quant_block(type));
+  return weight_make(d, WEIGHT_MATRIX, type, n, k, false, name, out, err);
 }
 
 static int part_create(struct weight *w, enum weight_part part, const char *tag, struct error *err)
@@ -197,6 +214,7 @@ void weight_destroy(struct weight *w)
   if (!w) return;
   for (int i = 0; i < 4; i++) memory_free(w->part[i]);
   memory_free(w->copy);
+  memory_free(w->quant);
   memory_free(w);
 }
 
@@ -217,7 +235,34 @@ const char *weight_name(const struct weight *w)
 
 static bool part_exists(const struct weight *w, enum weight_part part)
 {
-  return w->part[part] || (part == WEIGHT_MASTER && w->copy);
+  return w->part[part] || (part == WEIGHT_MASTER && (w->copy || w->quant));
+}
+
+enum quant_type weight_quant(const struct weight *w)
+{
+  return w->quant_type;
+}
+
+void weight_write_blocks(struct weight *w, size_t row, size_t count, const uint8_t *blocks)
+{
+  ASSAY_BUG_IF(!w->quant || row > w->n || count > w->n - row);
+  const size_t step = w->k / quant_block(w->quant_type) * quant_block_bytes(w->quant_type);
+  for (size_t i = 0; i < count; i++) quant_pack(w, row + i, 0, w->k, blocks + i * step);
+}
+
+/* Through a piece of a row: 256 values are whole blocks of every type. */
+static void weight_write_rounded(struct weight *w, size_t row, const void *from, enum host_type type)
+{
+  enum { PIECE = 256, MOST_BYTES = PIECE / 32 * 34 };
+  ASSAY_BUG_IF(!quant_can_write(w->quant_type));
+  for (size_t k = 0; k < w->k; k += PIECE) {
+    const size_t n = w->k - k < PIECE ? w->k - k : PIECE;
+    float values[PIECE];
+    uint8_t blocks[MOST_BYTES];
+    reals_move(values, sizeof(float), 1, (const char *)from + k * host_size(type), host_size(type), 1, n);
+    quant_write(w->quant_type, values, n, blocks);
+    quant_pack(w, row, k, n, blocks);
+  }
 }
 
 void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
@@ -230,6 +275,18 @@ void weight_write(struct weight *w, enum weight_part part, size_t row, size_t co
                host_size(type), 1, w->k);
   for (size_t i = 0; i < count && part == WEIGHT_MASTER && w->copy; i++)
     weight_round_row(w, row + i, (const char *)from + i * step, type);
+  for (size_t i = 0; i < count && w->quant; i++) weight_write_rounded(w, row + i, (const char *)from + i * step, type);
+}
+
+static void weight_read_made(const struct weight *w, size_t row, void *to, enum host_type type)
+{
+  enum { PIECE = 256 };
+  for (size_t k = 0; k < w->k; k += PIECE) {
+    const size_t n = w->k - k < PIECE ? w->k - k : PIECE;
+    float values[PIECE];
+    quant_row(w, row, k, n, values);
+    reals_move((char *)to + k * host_size(type), host_size(type), 1, values, sizeof(float), 1, n);
+  }
 }
 
 void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
@@ -239,7 +296,9 @@ void weight_read(const struct weight *w, enum weight_part part, size_t row, size
   for (size_t i = 0; i < count && w->part[part]; i++)
     reals_move((char *)to + i * step, host_size(type), 1, (const char *)w->part[part] + panel_at(w, row + i, 0) * size,
                size, PANEL, w->k);
-  for (size_t i = 0; i < count && !w->part[part]; i++) weight_widen_row(w, row + i, (char *)to + i * step, type);
+  for (size_t i = 0; i < count && w->quant; i++) weight_read_made(w, row + i, (char *)to + i * step, type);
+  for (size_t i = 0; i < count && !w->part[part] && !w->quant; i++)
+    weight_widen_row(w, row + i, (char *)to + i * step, type);
 }
 
 /* ---- KV ---- */

@@ -1,5 +1,6 @@
 /* bf16/gemm: y = x W^T + b, and its backward: dx = dy W, dW = dy^T x, db = sum dy, by blocks of 32 terms. */
 #include "compute/cpu/bf16/bf16.h"
+#include "compute/cpu/quant.h"
 
 /* 16 sums that go on block by block. */
 struct sums {
@@ -20,11 +21,25 @@ static void sums_end(struct sums *s)
 /* ---- forward ---- */
 
 struct gemm_job {
+  const struct weight *weight;
   const float *x, *b; /* b: NULL or [N] */
-  const uint32_t *w;
+  const uint32_t *w;  /* NULL where the weight is in blocks */
   float *y;
   size_t n, k, panels;
 };
+
+enum { BLOCK_WORDS = TERM_BLOCK / 2 * PANEL };
+
+/* 32 terms of a panel in blocks, as words. */
+static void words_of_blocks(const struct weight *w, size_t panel, size_t k, uint32_t word[BLOCK_WORDS])
+{
+  float steps[TERM_BLOCK * PANEL];
+  quant_steps(w, panel, k, TERM_BLOCK, steps);
+  for (size_t i = 0; i < BLOCK_WORDS; i++) {
+    const float *pair = steps + i / PANEL * 2 * PANEL + i % PANEL;
+    word[i] = bf16_from(pair[0]) | bf16_from(pair[PANEL]) << 16;
+  }
+}
 
 /* One row by one panel: 16 outputs. */
 REF_HOT static void gemm_panel(size_t k, const float *x, const uint32_t *panel, struct sums *s)
@@ -43,6 +58,15 @@ REF_HOT static void gemm_panel(size_t k, const float *x, const uint32_t *panel, 
   }
 }
 
+static void gemm_blocks(const struct weight *w, const float *x, size_t panel, struct sums *s)
+{
+  for (size_t k = 0; k < w->k; k += TERM_BLOCK) {
+    uint32_t word[BLOCK_WORDS];
+    words_of_blocks(w, panel, k, word);
+    gemm_panel(TERM_BLOCK, x + k, word, s);
+  }
+}
+
 static void gemm_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_job *job = arg;
@@ -50,7 +74,10 @@ static void gemm_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t item = begin; item < end; item++) {
     const size_t m = item / job->panels, p = item % job->panels, first = p * PANEL;
     struct sums s = {{0}, {0}, {0}};
-    gemm_panel(job->k, job->x + m * job->k, job->w + p * (block_round(job->k) / 2) * PANEL, &s);
+    if (job->w)
+      gemm_panel(job->k, job->x + m * job->k, job->w + p * (block_round(job->k) / 2) * PANEL, &s);
+    else
+      gemm_blocks(job->weight, job->x + m * job->k, p, &s);
     for (size_t i = 0; i < size_min(PANEL, job->n - first); i++)
       job->y[m * job->n + first + i] = job->b ? s.acc[i] + job->b[first + i] : s.acc[i];
   }
@@ -60,8 +87,9 @@ void gemm_bf16(struct device *d, const struct weight *w, const struct weight *b,
                struct view y)
 {
   if (m <= 0) return;
-  ASSAY_BUG_IF(!w->copy);
-  struct gemm_job job = {.x = view_reals(x),
+  ASSAY_BUG_IF(!w->copy && !w->quant);
+  struct gemm_job job = {.weight = w,
+                         .x = view_reals(x),
                          .b = b ? weight_reals(b, WEIGHT_MASTER) : NULL,
                          .w = w->copy,
                          .y = view_reals(y),
@@ -81,6 +109,13 @@ struct gemm_dx_job {
   bool accumulate;
 };
 
+/* W[n, k .. k + 15] of a weight in blocks, as it enters a product. */
+static void row_of_blocks(const struct weight *w, size_t n, size_t k, float to[PANEL])
+{
+  quant_row(w, n, k, PANEL, to);
+  for (size_t i = 0; i < PANEL; i++) to[i] = bf16_round(to[i]);
+}
+
 /* One block of n for `width` inputs from k on. */
 REF_HOT static void gemm_dx_block(const struct weight *w, const float *dy, size_t n, size_t k, size_t width,
                                   struct sums *s)
@@ -89,9 +124,10 @@ REF_HOT static void gemm_dx_block(const struct weight *w, const float *dy, size_
   for (size_t t = 0; t < TERM_BLOCK; t++) {
     const bool real_term = n + t < w->n;
     const float a = real_term ? bf16_round(dy[n + t]) : 0;
-    float *sum = t % 2 ? s->odd : s->even;
+    float *sum = t % 2 ? s->odd : s->even, made[PANEL] = {0};
+    if (w->quant && real_term) row_of_blocks(w, n + t, k, made);
     for (size_t i = 0; i < width; i++) {
-      const float b = real_term ? word_half(w->copy[copy_at(w, n + t, k + i)], k + i) : 0;
+      const float b = real_term && w->copy ? word_half(w->copy[copy_at(w, n + t, k + i)], k + i) : made[i];
       sum[i] = math_fmaf(a, b, sum[i]);
     }
   }
@@ -116,7 +152,7 @@ static void gemm_dx_part(void *arg, int thread, size_t begin, size_t end)
 void gemm_dx_bf16(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx, bool accumulate)
 {
   if (m <= 0) return;
-  ASSAY_BUG_IF(!w->copy);
+  ASSAY_BUG_IF(!w->copy && !w->quant);
   struct gemm_dx_job job = {w, view_reals(dy), view_reals(dx), (w->k + PANEL - 1) / PANEL, accumulate};
   pool_run(d->pool, (size_t)m * job.tiles, gemm_dx_part, &job);
 }

@@ -1,5 +1,6 @@
 /* bf16/weight: the rounded copy of a matrix: made from the master, read by embed, refreshed by adamw. */
 #include "compute/cpu/bf16/bf16.h"
+#include "compute/cpu/quant.h"
 
 /* ---- copy from master ---- */
 
@@ -63,15 +64,23 @@ struct embed_job {
 static void embed_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct embed_job *job = arg;
+  const struct weight *w = job->w;
   (void)thread;
-  for (size_t m = begin; m < end; m++)
-    weight_widen_row(job->w, (size_t)job->token[m], job->y + m * job->w->k, HOST_F32);
+  for (size_t m = begin; m < end; m++) {
+    float *y = job->y + m * w->k;
+    if (!w->quant) {
+      weight_widen_row(w, (size_t)job->token[m], y, HOST_F32);
+      continue;
+    }
+    quant_row(w, (size_t)job->token[m], 0, w->k, y);
+    for (size_t k = 0; k < w->k; k++) y[k] = bf16_round(y[k]);
+  }
 }
 
 void embed_bf16(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
 {
   if (m <= 0) return;
-  ASSAY_BUG_IF(!w->copy);
+  ASSAY_BUG_IF(!w->copy && !w->quant);
   for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
   struct embed_job job = {w, token, view_reals(y)};
   pool_run(d->pool, (size_t)m, embed_part, &job);

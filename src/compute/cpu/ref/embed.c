@@ -1,5 +1,6 @@
 /* ref/embed: rows of the embedding, and its sparse gradient: a row for each token that occurs, joined into the weight's
  * once. */
+#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
 
 struct embed_job {
@@ -10,6 +11,16 @@ struct embed_job {
   real *to;
 };
 
+/* One row of a weight in blocks. */
+static void embed_blocks(const struct weight *w, size_t row, real *to)
+{
+  for (size_t k = 0; k < w->k; k += QUANT_STEP) {
+    float values[QUANT_STEP];
+    quant_row(w, row, k, QUANT_STEP, values);
+    for (size_t i = 0; i < QUANT_STEP; i++) to[k + i] = (real)values[i];
+  }
+}
+
 /* y[m, :] = W[token[m], :] */
 static void embed_part(void *arg, int thread, size_t begin, size_t end)
 {
@@ -18,7 +29,8 @@ static void embed_part(void *arg, int thread, size_t begin, size_t end)
   (void)thread;
   for (size_t m = begin; m < end; m++) {
     size_t row = panel_at(job->w, (size_t)job->index[m], 0);
-    for (size_t c = 0; c < job->c; c++) job->to[m * job->c + c] = w[row + c * PANEL];
+    if (!w) embed_blocks(job->w, (size_t)job->index[m], job->to + m * job->c);
+    for (size_t c = 0; w && c < job->c; c++) job->to[m * job->c + c] = w[row + c * PANEL];
   }
 }
 

@@ -1,20 +1,33 @@
 /* ref/gemm: y = x W^T + b, and its backward: dx = dy W, dW = dy^T x, db = sum dy. */
+#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
 
 /* ---- forward: y[m, n] = chain_k x[m, k] W[n, k], then + b[n] ---- */
 
 struct gemm_job {
-  const real *x, *w, *b; /* b: NULL or [N] */
+  const struct weight *weight;
+  const real *x, *w, *b; /* w: NULL where the weight is in blocks; b: NULL or [N] */
   real *y;
   size_t n, k, panels;
 };
 
-/* One row by one panel: 16 outputs, each a chain over k. */
+/* One row by some of one panel: 16 outputs, each a chain over k that goes on. */
 REF_HOT static void gemm_panel(size_t k, const real *x, const real *panel, real acc[PANEL])
 {
-  for (size_t i = 0; i < PANEL; i++) acc[i] = 0;
   for (size_t j = 0; j < k; j++)
     for (size_t i = 0; i < PANEL; i++) acc[i] = real_fma(x[j], panel[j * PANEL + i], acc[i]);
+}
+
+/* The same for a panel in blocks. */
+static void gemm_blocks(const struct weight *w, size_t panel, const real *x, real acc[PANEL])
+{
+  for (size_t k = 0; k < w->k; k += QUANT_STEP) {
+    float steps[QUANT_STEP * PANEL];
+    real wide[QUANT_STEP * PANEL];
+    quant_steps(w, panel, k, QUANT_STEP, steps);
+    for (size_t i = 0; i < QUANT_STEP * PANEL; i++) wide[i] = (real)steps[i];
+    gemm_panel(QUANT_STEP, x + k, wide, acc);
+  }
 }
 
 static void gemm_part(void *arg, int thread, size_t begin, size_t end)
@@ -23,8 +36,11 @@ static void gemm_part(void *arg, int thread, size_t begin, size_t end)
   (void)thread;
   for (size_t item = begin; item < end; item++) {
     size_t m = item / job->panels, first = item % job->panels * PANEL, width = size_min(PANEL, job->n - first);
-    real acc[PANEL];
-    gemm_panel(job->k, job->x + m * job->k, job->w + first * job->k, acc);
+    real acc[PANEL] = {0};
+    if (job->w)
+      gemm_panel(job->k, job->x + m * job->k, job->w + first * job->k, acc);
+    else
+      gemm_blocks(job->weight, first / PANEL, job->x + m * job->k, acc);
     for (size_t i = 0; i < width; i++) job->y[m * job->n + first + i] = job->b ? acc[i] + job->b[first + i] : acc[i];
   }
 }
@@ -33,7 +49,8 @@ void REAL_NAME(gemm)(struct device *d, const struct weight *w, const struct weig
                      struct view y)
 {
   if (m <= 0) return;
-  struct gemm_job job = {view_reals(x),
+  struct gemm_job job = {w,
+                         view_reals(x),
                          weight_reals(w, WEIGHT_MASTER),
                          b ? weight_reals(b, WEIGHT_MASTER) : NULL,
                          view_reals(y),
@@ -46,7 +63,8 @@ void REAL_NAME(gemm)(struct device *d, const struct weight *w, const struct weig
 /* ---- backward: dx[m, k] = chain_n dy[m, n] W[n, k] ---- */
 
 struct gemm_dx_job {
-  const real *dy, *w;
+  const struct weight *weight;
+  const real *dy, *w; /* w: NULL where the weight is in blocks */
   real *dx;
   size_t n, k, tiles; /* tiles of 16 k */
   bool accumulate;
@@ -60,6 +78,18 @@ REF_HOT static void gemm_dx_tile(size_t n, size_t k, size_t width, const real *d
   }
 }
 
+/* The same for 16 inputs from k on of a weight in blocks. */
+static void gemm_dx_blocks(const struct weight *w, size_t k, const real *dy, real acc[PANEL])
+{
+  for (size_t n = 0; n < w->n; n += PANEL) {
+    float steps[QUANT_STEP * PANEL];
+    real wide[QUANT_STEP * PANEL];
+    quant_steps(w, n / PANEL, k, QUANT_STEP, steps);
+    for (size_t i = 0; i < QUANT_STEP * PANEL; i++) wide[i] = (real)steps[i];
+    gemm_dx_tile(size_min(PANEL, w->n - n), PANEL, PANEL, dy + n, wide, acc);
+  }
+}
+
 static void gemm_dx_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_dx_job *job = arg;
@@ -68,7 +98,10 @@ static void gemm_dx_part(void *arg, int thread, size_t begin, size_t end)
     size_t m = item / job->tiles, first = item % job->tiles * PANEL, width = size_min(PANEL, job->k - first);
     real *dx = job->dx + m * job->k + first, acc[PANEL] = {0};
     for (size_t i = 0; job->accumulate && i < width; i++) acc[i] = dx[i];
-    gemm_dx_tile(job->n, job->k, width, job->dy + m * job->n, job->w + first * PANEL, acc);
+    if (job->w)
+      gemm_dx_tile(job->n, job->k, width, job->dy + m * job->n, job->w + first * PANEL, acc);
+    else
+      gemm_dx_blocks(job->weight, first, job->dy + m * job->n, acc);
     for (size_t i = 0; i < width; i++) dx[i] = acc[i];
   }
 }
@@ -77,8 +110,8 @@ void REAL_NAME(gemm_dx)(struct device *d, const struct weight *w, int32_t m, str
                         bool accumulate)
 {
   if (m <= 0) return;
-  struct gemm_dx_job job = {view_reals(dy), weight_reals(w, WEIGHT_MASTER), view_reals(dx), w->n,
-                            w->k,           (w->k + PANEL - 1) / PANEL,     accumulate};
+  struct gemm_dx_job job = {w,    view_reals(dy), weight_reals(w, WEIGHT_MASTER), view_reals(dx),
+                            w->n, w->k,           (w->k + PANEL - 1) / PANEL,     accumulate};
   pool_run(d->pool, (size_t)m * job.tiles, gemm_dx_part, &job);
 }
 

@@ -21,6 +21,7 @@ static inline struct weight head_slice(const struct weight *w, size_t first, siz
   for (int i = 0; i < 4; i++)
     if (slice.part[i]) slice.part[i] = (real *)slice.part[i] + first * w->k;
   if (slice.copy) slice.copy += first * block_round(w->k) / 2;
+  if (slice.quant) slice.quant += first / PANEL * w->quant_panel;
   return slice;
 }
 

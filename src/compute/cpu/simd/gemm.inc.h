@@ -18,6 +18,7 @@
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 
 #include <string.h>
+#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
 
 enum { A_DEPTH = 640, TILE_AHEAD = true, TILE_AHEAD_C = true };
@@ -56,11 +57,16 @@ enum {
 _Static_assert(BLOCK_ROWS *A_STRIDE <= A_FLOATS, "a block of rows fits");
 _Static_assert(A_DEPTH % PANEL == 0, "gemm_dx cuts the depth at panels");
 
+/* A weight in blocks: how deep the panels are that are made in scratch for a few rows, so that they stay in L1 or L2.
+ */
+enum { MADE_DEPTH = 256 };
+
 struct gemm_call {
   struct device *device;
-  const float *w, *bias;  /* gemm, gemm_dx */
-  const float *x, *dy;    /* broadcast operand of gemm; of gemm_dw; of gemm_dx */
-  float *out, *bias_grad; /* y, dx, or the gradient */
+  const struct weight *blocks; /* gemm, gemm_dx: the weight, where it is in blocks; w is NULL then */
+  const float *w, *bias;       /* gemm, gemm_dx */
+  const float *x, *dy;         /* broadcast operand of gemm; of gemm_dw; of gemm_dx */
+  float *out, *bias_grad;      /* y, dx, or the gradient */
   size_t m, n, k;
   bool accumulate;
   size_t grid_rows, grid_columns;
@@ -161,6 +167,17 @@ static void pack_transposed(float *b, const float *w, size_t k, size_t n, size_t
     }
 }
 
+/* The same for a weight in blocks, whose K is a multiple of 16. */
+static void pack_blocks_transposed(float *b, const struct weight *w, size_t n, size_t depth, size_t p, size_t end)
+{
+  for (size_t t = 0; t < depth; t += PANEL)
+    for (size_t i = p; i < end; i++) {
+      float made[QUANT_STEP * PANEL];
+      quant_steps(w, (n + t) / PANEL, i * PANEL, QUANT_STEP, made);
+      f16_transpose(made, PANEL, b + ((i - p) * b_depth(depth) + t) * PANEL, PANEL);
+    }
+}
+
 /* dy[0 .. depth-1, 16 p .. 16 end - 1]; past N: +0. */
 static void pack_columns(float *b, const float *dy, size_t n, size_t depth, size_t p, size_t end)
 {
@@ -231,6 +248,16 @@ static void tiles_over_block(struct tile t, bool steps, size_t rows, size_t pane
 
 /* ---- gemm ---- */
 
+/* A group of W's panels: as they lie, or made from blocks in scratch. *panel: floats from one to the next. */
+static const float *group_panels(const struct gemm_call *c, const struct cell *cell, size_t p, size_t group, size_t k,
+                                 size_t depth, size_t *panel)
+{
+  *panel = (c->blocks ? depth : c->k) * PANEL;
+  if (!c->blocks) return c->w + (p * c->k + k) * PANEL;
+  for (size_t i = 0; i < group; i++) quant_steps(c->blocks, p + i, k, depth, cell->b + i * depth * PANEL);
+  return cell->b;
+}
+
 static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
                        size_t depth)
 {
@@ -240,11 +267,13 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
   else
     pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    size_t b_panel;
     group = group_size(cell->panel_end - p, rows, true);
+    const float *b = group_panels(c, cell, p, group, k, depth, &b_panel);
     const struct tile t = {.a = cell->a,
-                           .b = c->w + (p * c->k + k) * PANEL,
+                           .b = b,
                            .b_step = PANEL,
-                           .b_panel = c->k * PANEL,
+                           .b_panel = b_panel,
                            .c = c->out + m * c->n + p * PANEL,
                            .c_row = c->n,
                            .c_panel = PANEL,
@@ -252,8 +281,9 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
                            .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
                            .bias = c->bias && last ? c->bias + p * PANEL : NULL,
                            .load = k > 0};
-    const float *next = p + group < cell->panel_end ? t.b + group * t.b_panel
-                                                    : c->w + (cell->panel * c->k + (last ? 0 : k + depth)) * PANEL;
+    const float *next = c->blocks                     ? b
+                        : p + group < cell->panel_end ? t.b + group * t.b_panel
+                                                      : c->w + (cell->panel * c->k + (last ? 0 : k + depth)) * PANEL;
     tiles_over_rows(t, steps, rows, group, next);
   }
 }
@@ -266,12 +296,13 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
     /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per
      * panel. */
-    const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);
+    const size_t most = rows > TILE_ROWS ? A_DEPTH : c->blocks ? MADE_DEPTH : A_FLOATS / TILE_ROWS;
+    const size_t depth_blocks = ceil_div(c->k, most), unit = c->blocks ? QUANT_STEP : 1;
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
       for (size_t d = 0; d < depth_blocks; d++) {
-        const size_t k = cut(c->k, 1, depth_blocks, d);
-        gemm_block(c, &cell, m, m_end - m, k, cut(c->k, 1, depth_blocks, d + 1) - k);
+        const size_t k = cut(c->k, unit, depth_blocks, d);
+        gemm_block(c, &cell, m, m_end - m, k, cut(c->k, unit, depth_blocks, d + 1) - k);
       }
     }
   }
@@ -283,6 +314,7 @@ static void gemm_run(struct device *d, const struct weight *w, const struct weig
   ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
   if (m <= 0) return;
   struct gemm_call c = {.device = d,
+                        .blocks = w->quant ? w : NULL,
                         .w = weight_reals(w, WEIGHT_MASTER),
                         .bias = b ? weight_reals(b, WEIGHT_MASTER) : NULL,
                         .x = view_reals(x),
@@ -301,7 +333,10 @@ static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, si
 {
   const size_t rows = cell->row_end - cell->row, row_blocks = ceil_div(rows, BLOCK_ROWS),
                panels = cell->panel_end - cell->panel;
-  pack_transposed(cell->b, c->w, c->k, n, depth, cell->panel, cell->panel_end);
+  if (c->blocks)
+    pack_blocks_transposed(cell->b, c->blocks, n, depth, cell->panel, cell->panel_end);
+  else
+    pack_transposed(cell->b, c->w, c->k, n, depth, cell->panel, cell->panel_end);
   for (size_t r = 0; r < row_blocks; r++) {
     const size_t m = cell->row + cut(rows, 1, row_blocks, r), end = cell->row + cut(rows, 1, row_blocks, r + 1);
     pack_rows(cell->a, c->dy + m * c->n + n, c->n, end - m, depth);
@@ -344,6 +379,7 @@ static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, str
   ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH);
   if (m <= 0) return;
   struct gemm_call c = {.device = d,
+                        .blocks = w->quant ? w : NULL,
                         .w = weight_reals(w, WEIGHT_MASTER),
                         .dy = view_reals(dy),
                         .out = view_reals(dx),

@@ -12,12 +12,14 @@
 #ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
 
+#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
 
 enum {
-  B_PAIR = 2 * PANEL,                /* two panels are packed at a time, side by side */
-  B_WORDS = WORD_DEPTH / 2 * B_PAIR, /* 24 KiB */
-  GEMM_SCRATCH = A_FLOATS * 4 + B_WORDS * 4
+  B_PAIR = 2 * PANEL,                                    /* two panels are packed at a time, side by side */
+  B_WORDS = WORD_DEPTH / 2 * B_PAIR,                     /* 24 KiB */
+  MADE_WORDS = WORD_PANELS_MAX * WORD_DEPTH / 2 * PANEL, /* panels of a weight in blocks, made for a group */
+  GEMM_SCRATCH = (A_FLOATS + (MADE_WORDS > B_WORDS ? MADE_WORDS : B_WORDS)) * 4
 };
 
 struct gemm_call {
@@ -78,18 +80,43 @@ static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels
                        .b = (uint32_t *)(void *)(scratch + A_FLOATS)};
 }
 
+/* ---- weights in blocks ---- */
+
+/* 32 values from k on of a panel, as 16 words of 16 lanes. */
+static void words_made(const struct weight *w, size_t p, size_t k, uint32_t *to)
+{
+  float made[TERM_BLOCK * PANEL];
+  quant_steps(w, p, k, TERM_BLOCK, made);
+  for (size_t i = 0; i < TERM_BLOCK / 2; i++)
+    w16_store(to + i * PANEL,
+              w16_join(f16_round(f16_load(made + 2 * i * PANEL)), f16_round(f16_load(made + (2 * i + 1) * PANEL))));
+}
+
+/* A group of W's panels: as its copy lies, or made from blocks in scratch. *panel: words from one to the next. */
+static const uint32_t *group_words(const struct gemm_call *c, const struct cell *cell, size_t p, size_t group, size_t k,
+                                   size_t depth, size_t *panel)
+{
+  const struct weight *w = c->w;
+  *panel = (w->quant ? depth : block_round(w->k)) / 2 * PANEL;
+  if (!w->quant) return w->copy + p * *panel + k / 2 * PANEL;
+  for (size_t i = 0; i < group; i++)
+    for (size_t t = 0; t < depth; t += TERM_BLOCK) words_made(w, p + i, k + t, cell->b + i * *panel + t / 2 * PANEL);
+  return cell->b;
+}
+
 /* ---- gemm ---- */
 
 static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
                        size_t depth)
 {
-  const size_t step = block_round(c->k) / 2 * PANEL;
   a_pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, c->k - k, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
+    size_t b_panel;
     group = group_size(cell->panel_end - p, rows, false);
-    const struct words_tile t = {.b = c->w->copy + p * step + k / 2 * PANEL,
+    const uint32_t *b = group_words(c, cell, p, group, k, depth, &b_panel);
+    const struct words_tile t = {.b = b,
                                  .b_step = PANEL,
-                                 .b_panel = step,
+                                 .b_panel = b_panel,
                                  .c = c->out + m * c->n + p * PANEL,
                                  .c_row = c->n,
                                  .c_panel = PANEL,
@@ -110,7 +137,7 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
     const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS);
     /* One row may be as deep as the scratch is long: W is then read in one piece per panel. */
-    const size_t depth_blocks = ceil_div(k_all, rows == 1 ? A_ALONE : WORD_DEPTH);
+    const size_t depth_blocks = ceil_div(k_all, rows == 1 && !c->w->quant ? A_ALONE : WORD_DEPTH);
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
       for (size_t d = 0; d < depth_blocks; d++) {
@@ -125,7 +152,7 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
 static void gemm_run(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
                      struct view y)
 {
-  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !w->copy);
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !(w->copy || w->quant));
   if (m <= 0) return;
   struct gemm_call c = {.device = d,
                         .w = w,
@@ -147,7 +174,11 @@ static void b_pack_turned(uint32_t *b, const struct weight *w, size_t n, size_t 
   const size_t step = block_round(w->k) / 2 * PANEL;
   for (size_t t = 0; t < depth; t += PANEL) {
     uint32_t *to = b + t / 2 * B_PAIR;
-    if (n + t < w->padded)
+    uint32_t made[PANEL * PANEL];
+    if (w->quant && n + t < w->padded) {
+      words_made(w, (n + t) / PANEL, p * PANEL, made);
+      words_turn(made, PANEL, to, to + PANEL, B_PAIR);
+    } else if (n + t < w->padded)
       words_turn(w->copy + (n + t) / PANEL * step + p * PANEL / 2 * PANEL, PANEL, to, to + PANEL, B_PAIR);
     else
       memset(to, 0, PANEL / 2 * B_PAIR * sizeof *to);
@@ -199,7 +230,7 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
 static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
                         bool accumulate)
 {
-  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !w->copy);
+  ASSAY_BUG_IF(d->scratch_each < GEMM_SCRATCH || !(w->copy || w->quant));
   if (m <= 0) return;
   struct gemm_call c = {.device = d,
                         .w = w,
