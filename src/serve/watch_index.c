@@ -1,0 +1,184 @@
+#include "serve/watch_index.h"
+
+#include "core/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PROMPT_TOKENS = 512 };
+
+/* ---- which steps there are --------------------------------------------------------------------------------------- */
+
+static void restart_index(struct watch_run *r)
+{
+  problems_clear(r->problems);
+  arena_reset(r->file_arena);
+  r->reader = NULL;
+  r->indexed = 0;
+  r->last_indexed = -1;
+}
+
+/* 000012.jsonl.zst -> 12, anything else -1. */
+static int64_t step_of(const char *name)
+{
+  char *end;
+  if (*name < '0' || *name > '9') return -1;
+  long long n = strtoll(name, &end, 10);
+  return strcmp(end, ".jsonl.zst") || n > INT32_MAX ? -1 : (int64_t)n;
+}
+
+static int by_number(const void *a, const void *b)
+{
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static int take_steps(struct watch_run *r, char *const *names, size_t count, struct error *err)
+{
+  if (count > r->step_room) {
+    size_t room = count + count / 2 + 64;
+    int64_t *grown = memory_alloc(room, sizeof *grown, "watch", err);
+    if (!grown) return err->code;
+    memory_free(r->steps);
+    r->steps = grown;
+    r->step_room = room;
+  }
+  r->step_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    int64_t step = step_of(names[i]);
+    if (step >= 0) r->steps[r->step_count++] = step;
+  }
+  qsort(r->steps, r->step_count, sizeof *r->steps, by_number);
+  return 0;
+}
+
+/* The folder is read again when its time says that something came or went. */
+static int list_steps(struct watch_run *r, struct error *err)
+{
+  struct stat st;
+  char *folder = path_join(r->scratch, r->path, "rollouts", err), **names;
+  size_t count;
+  if (!folder) return err->code;
+  if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode)) {
+    if (r->step_count) restart_index(r);
+    r->step_count = 0;
+    return 0;
+  }
+  if (st.st_mtim.tv_sec == r->listed_seconds && st.st_mtim.tv_nsec == r->listed_nanoseconds) return 0;
+  r->listed_seconds = st.st_mtim.tv_sec;
+  r->listed_nanoseconds = st.st_mtim.tv_nsec;
+  TRY(file_list(r->scratch, folder, &names, &count, err));
+  TRY(take_steps(r, names, count, err));
+  // a resumed run cuts back: what was counted of steps that are gone must go as well
+  if (r->indexed > r->step_count || (r->indexed && r->steps[r->indexed - 1] != r->last_indexed)) restart_index(r);
+  return 0;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+void watch_prompt_text(const struct watch_run *r, const struct watch_line *l, struct text *out)
+{
+  int32_t ids[PROMPT_TOKENS];
+  struct text whole = {0};
+  if (!r->tokenizer) return;
+  size_t count = watch_line_prompt(l, ids, PROMPT_TOKENS);
+  tokenizer_decode(r->tokenizer, ids, count, true, &whole);
+  size_t from = 0, n = whole.size;
+  while (n && (whole.bytes[n - 1] == '\n' || whole.bytes[n - 1] == ' ')) n--;
+  if (n > PROBLEM_TEXT) {
+    from = n - (PROBLEM_TEXT - 3);
+    while (from < n && ((unsigned char)whole.bytes[from] & 0xc0) == 0x80) from++;
+    text_puts(out, "...");
+  }
+  if (n > from) text_add(out, whole.bytes + from, n - from);
+  text_free(&whole);
+}
+
+static int count_line(struct watch_run *r, int64_t step, const char *line, size_t n, struct error *err)
+{
+  struct watch_line l;
+  struct problem_history *h;
+  struct text prompt = {0};
+  int rc = 0;
+  TRY(watch_line_skim(r->scratch, line, n, &l, err));
+  if (!l.counts || l.verdict < 0) return 0;
+  TRY(problems_find(r->problems, l.problem, &h, err));
+  if (!h->text && r->tokenizer) {
+    watch_prompt_text(r, &l, &prompt);
+    rc = problem_set_text(h, prompt.size ? prompt.bytes : "", prompt.size, err);
+    text_free(&prompt);
+  }
+  return rc ? rc : problem_add(h, step, l.verdict == 1, err);
+}
+
+static void note(struct watch_run *r, struct error *e)
+{
+  r->damaged++;
+  if (!r->note[0]) error_format(e, r->note, sizeof r->note);
+  error_clear(e);
+}
+
+static void finish_step(struct watch_run *r)
+{
+  arena_reset(r->file_arena);
+  r->reader = NULL;
+  r->last_indexed = r->steps[r->indexed++];
+}
+
+static int open_step(struct watch_run *r, struct error *err)
+{
+  char name[48], *path;
+  snprintf(name, sizeof name, "%06" PRId64 ".jsonl.zst", r->steps[r->indexed]);
+  TRY(watch_run_file(r, r->file_arena, "rollouts", name, &path, err));
+  if (!path) FAIL(err, ERROR_INPUT, "rollouts/%s is gone", name);
+  return line_reader_open(r->file_arena, path, &r->reader, err);
+}
+
+/* One line of the step at `indexed`; *ended: there was none. */
+static int read_line(struct watch_run *r, bool *ended, struct error *err)
+{
+  char *line;
+  size_t n;
+  int number;
+  *ended = false;
+  if (!r->reader) TRY(open_step(r, err));
+  TRY(line_reader_next(r->reader, &line, &n, &number, err));
+  *ended = !line;
+  if (!line) return 0;
+  struct error failure = {0};
+  struct arena_mark mark = arena_mark(r->scratch);
+  int rc = count_line(r, r->steps[r->indexed], line, n, &failure);
+  arena_release(r->scratch, mark);
+  if (rc && rc != ERROR_INPUT) *err = failure;
+  if (rc == ERROR_INPUT) {
+    error_context(&failure, "step %" PRId64 ", line %d", r->steps[r->indexed], number);
+    note(r, &failure);
+    rc = 0;
+  }
+  return rc;
+}
+
+int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err)
+{
+  TRY(list_steps(r, err));
+  if (!r->indexed && r->step_count > WATCH_INDEXED) r->indexed = r->step_count - WATCH_INDEXED;
+  if (!r->reader && r->last_indexed < 0 && r->step_count) {
+    r->index_from = r->steps[r->indexed < r->step_count ? r->indexed : r->step_count - 1];
+    r->last_indexed = r->indexed ? r->steps[r->indexed - 1] : -1;
+  }
+  while (r->indexed < r->step_count && clock_seconds() < until) {
+    struct error failure = {0};
+    bool ended;
+    int rc = read_line(r, &ended, &failure);
+    if (rc && rc != ERROR_INPUT) {
+      *err = failure;
+      return rc;
+    }
+    if (rc) note(r, &failure);
+    if (rc || ended) finish_step(r);
+  }
+  *more = r->indexed < r->step_count;
+  return 0;
+}
