@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev] [--bench]. With --dev also what lint,
-# clang and fuzz builds need, with --bench what bench/kernel compares with. Quick when nothing is missing; says what to
+# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev] [--bench] [--browser]. With --dev
+# also what lint, clang and fuzz builds need, with --bench what bench/kernel compares with, with --browser what
+# tests/e2e/watch.sh drives. Quick when nothing is missing; says what to
 # do when it cannot install.
 set -euo pipefail
 
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
   zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev
-  libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev bubblewrap python3)
+  libjs-chart.js libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev bubblewrap python3)
 packages+=(libflint-dev)
 # FLINT 2, of these releases, keeps Arb in a package of its own.
 case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in debian-1[0-2]* | ubuntu-2[0-3]*) packages+=(libflint-arb-dev) ;; esac
@@ -14,7 +15,8 @@ for flag in "$@"; do
   case $flag in
     --dev) packages+=(clang clang-format-14 libclang-rt-dev pmccabe) ;;
     --bench) packages+=(libopenblas-dev libdnnl-dev) ;;
-    *) echo "deps: found $flag; expected --dev or --bench" >&2; exit 2 ;;
+    --browser) packages+=(chromium chromium-driver) ;;
+    *) echo "deps: found $flag; expected --dev, --bench or --browser" >&2; exit 2 ;;
   esac
 done
 

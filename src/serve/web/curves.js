@@ -77,33 +77,33 @@ function xOf(metrics) {
   return curves.axis === 'time' ? metrics.elapsed.map((s) => s / 60) : metrics.step;
 }
 
-function pointsOf(xs, ys) {
+function pointsOf(xs, ys, positive) {
   const points = [];
-  for (let i = 0; i < xs.length; i++) if (isNumber(ys[i])) points.push({x: xs[i], y: ys[i]});
+  for (let i = 0; i < xs.length; i++) if (isNumber(ys[i]) && (!positive || ys[i] > 0)) points.push({x: xs[i], y: ys[i]});
   return points;
 }
 
 const faint = (colour, share) => colour + Math.round(255 * share).toString(16).padStart(2, '0');
 
-function band(xs, low, high, colour) {
+function band(xs, low, high, colour, positive) {
   const line = {borderWidth: 0, pointRadius: 0, pointHitRadius: 0, band: true};
-  return [{...line, data: pointsOf(xs, low), fill: false}, {...line, data: pointsOf(xs, high), fill: '-1', backgroundColor: faint(colour, 0.16)}];
+  return [{...line, data: pointsOf(xs, low, positive), fill: false}, {...line, data: pointsOf(xs, high, positive), fill: '-1', backgroundColor: faint(colour, 0.16)}];
 }
 
 // The lines of one run in one card; the first of them is the one that the tooltip speaks of.
 function linesOf(run, name) {
   const m = run.metrics, values = m?.series[name];
   if (!values) return [];
-  const xs = xOf(m), colour = runColour(run), points = pointsOf(xs, values), few = points.length < 40;
+  const xs = xOf(m), colour = runColour(run), positive = curves.log.has(name), points = pointsOf(xs, values, positive), few = points.length < 40;
   const main = {label: run.state.name, borderColor: colour, backgroundColor: colour, borderWidth: 2, pointRadius: few ? 2.5 : 0, pointHitRadius: 6, fill: false};
   const test = name.match(/^(eval\/.*)\/accuracy$/);
   if (test) {
     const low = m.series[test[1] + '/low'], high = m.series[test[1] + '/high'];
-    return [{...main, data: points}, ...(low && high ? band(xs, low, high, colour) : [])];
+    return [{...main, data: points}, ...(low && high ? band(xs, low, high, colour, positive) : [])];
   }
-  const ranged = m.low[name] && m.high[name] ? band(xs, m.low[name], m.high[name], colour) : [];
+  const ranged = m.low[name] && m.high[name] ? band(xs, m.low[name], m.high[name], colour, positive) : [];
   if (few || !curves.smoothing) return [{...main, data: points}, ...ranged];
-  return [{...main, data: pointsOf(xs, smooth(values, curves.smoothing))}, ...(ranged.length ? ranged : [{...main, data: points, label: '', borderColor: faint(colour, 0.28), borderWidth: 1, pointRadius: 0, band: true}])];
+  return [{...main, data: pointsOf(xs, smooth(values, curves.smoothing), positive)}, ...(ranged.length ? ranged : [{...main, data: points, label: '', borderColor: faint(colour, 0.28), borderWidth: 1, pointRadius: 0, band: true}])];
 }
 
 function chartOptions(name) {
@@ -226,27 +226,42 @@ function metricNames() {
   return [...names];
 }
 
-function tiles() {
-  const run = shownRuns()[0];
-  if (!run || !run.metrics) return [];
-  const s = run.state, tile = (label, value, note, good) =>
-    el('div', {class: 'tile' + (good === true ? ' good' : good === false ? ' bad' : '')}, el('dt', {}, label), el('dd', {}, value, note ? el('small', {}, note) : null));
+// Where a run stands: [label, value, note, good or bad] each.
+function standing(run) {
+  const s = run.state, list = [], add = (label, pair, good) => { if (pair) list.push([label, ...pair, good]); };
   const fromTo = (name, say) => {
     const e = ends(run, name);
     return e ? [say(e[1]), 'from ' + say(e[0])] : null;
   };
-  const test = metricNames().find((n) => /^eval\/.*\/accuracy$/.test(n)), list = [];
-  const add = (label, pair) => { if (pair) list.push(tile(label, ...pair)); };
+  const test = Object.keys(run.metrics.series).find((n) => /^eval\/.*\/accuracy$/.test(n)), memory = ends(run, 'memory/peak_mib');
   if (test) add('Held out', fromTo(test, percent));
   if (s.sft) add('Loss', fromTo('loss', short)); else add('Solved while training', fromTo('solved', percent));
   add('Entropy', fromTo('entropy', short));
   add('Length', fromTo('length/mean', short));
-  if (s.mismatch_of) list.push(tile('Mismatch', whole(s.mismatch), 'of ' + whole(s.mismatch_of) + ' tokens', s.mismatch === 0));
+  if (s.mismatch_of) add('Mismatch', [whole(s.mismatch), 'of ' + whole(s.mismatch_of) + ' tokens'], s.mismatch === 0);
   add('Tokens a second', fromTo('tok_s/generate', whole) || fromTo('tok_s/train', whole));
-  const memory = ends(run, 'memory/peak_mib');
-  if (memory) list.push(tile('Memory', whole(memory[1]) + ' MiB', 'at the peak'));
-  list.push(tile('Time', duration(s.elapsed), plural(Math.max(0, s.step), 'step')));
+  if (memory) add('Memory', [whole(memory[1]) + ' MiB', 'at the peak']);
+  add('Time', [duration(s.elapsed), plural(Math.max(0, s.step), 'step')]);
   return list;
+}
+
+const goodness = (good) => good === true ? ' good' : good === false ? ' bad' : '';
+
+// One run: tiles. Several: a table of them.
+function overview() {
+  const some = shownRuns().filter((r) => r.metrics);
+  if (!some.length) return '';
+  if (runs.length === 1) {
+    return el('dl', {class: 'tiles'}, standing(some[0]).map(([label, value, note, good]) =>
+      el('div', {class: 'tile' + goodness(good)}, el('dt', {}, label), el('dd', {}, value, el('small', {}, note)))));
+  }
+  const all = some.map((r) => new Map(standing(r).map((x) => [x[0], x]))), labels = [...new Set(all.flatMap((m) => [...m.keys()]))];
+  return el('div', {class: 'scroll overview', tabindex: 0, role: 'region', 'aria-label': 'Where the runs stand'}, el('table', {},
+    el('thead', {}, el('tr', {}, el('th', {scope: 'col'}, 'Run'), labels.map((l) => el('th', {scope: 'col', class: 'number'}, l)))),
+    el('tbody', {}, some.map((run, i) => el('tr', {}, el('th', {scope: 'row', class: 'run' + run.index % 8}, run.state.name), labels.map((l) => {
+      const x = all[i].get(l);
+      return el('td', {class: 'number' + (x ? goodness(x[3]) : '')}, x ? [el('b', {}, x[1]), el('small', {}, x[2])] : '–');
+    }))))));
 }
 
 function layCards() {
@@ -274,7 +289,7 @@ function layCards() {
 }
 
 function drawCurves() {
-  curves.tiles.replaceChildren(...tiles());
+  curves.tiles.replaceChildren(overview());
   if (curves.names !== metricNames().join('\n')) layCards();
   for (const card of curves.cards.values()) drawCard(card);
 }
@@ -303,7 +318,7 @@ function curvesView(main) {
     layCards();
     drawCurves();
   })});
-  curves.tiles = el('dl', {class: 'tiles'});
+  curves.tiles = el('div', {});
   curves.body = el('div', {});
   main.replaceChildren(el('h1', {class: 'away'}, 'Curves'), curves.tiles,
     el('form', {class: 'tools', 'aria-label': 'How curves are drawn', onsubmit: (e) => e.preventDefault()},

@@ -199,7 +199,7 @@ async function loadGroup(focus) {
   try {
     const group = await ask('group', at);
     const known = exported ? (await ask('problems', {run: at.run})).rows.find((r) => r[0] === at.problem) : (await ask('problem', {run: at.run, problem: at.problem})).row;
-    if (at.key !== undefined || at.step !== rollouts.step || at.problem !== rollouts.key) return; // another was chosen meanwhile
+    if (at.step !== rollouts.step || at.problem !== rollouts.key) return; // another was chosen meanwhile
     group.visits = known && known[5];
     if (exported && group.visits) group.visits = group.visits.filter((v) => exported[address('group', {run: at.run, step: v[1], problem: at.problem})]);
     rollouts.group = group;
@@ -263,7 +263,7 @@ function drawSteps() {
   rollouts.number.max = rollouts.slider.max;
   const steps = exported ? exportedSteps(rollouts.run) : null;
   const before = steps ? steps.filter((x) => x < rollouts.step).pop() ?? null : list?.before ?? null;
-  const behind = steps ? steps.find((x) => x > rollouts.step) ?? null : list?.behind ?? null;
+  const behind = steps ? steps.find((x) => x > rollouts.step) ?? null : list?.behind ?? (s.last_rollouts > rollouts.step ? s.last_rollouts : null);
   rollouts.before.disabled = before === null;
   rollouts.behind.disabled = behind === null;
   rollouts.before.onclick = () => goStep(before);
