@@ -16,7 +16,6 @@ static const char *query_of(const void *arg, const char *name)
 static void put_headers(struct http_exchange *x)
 {
   http_put_header(x, "Content-Security-Policy", watch_policy());
-  http_put_header(x, "X-Content-Type-Options", "nosniff");
   http_put_header(x, "Referrer-Policy", "no-referrer");
   http_put_header(x, "Cross-Origin-Resource-Policy", "same-origin");
   http_put_header(x, "Cache-Control", "no-store");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# assay watch: what the server answers and refuses; in headless Chromium, where it and its driver are installed, every
+# label: long. assay watch: what the server answers and refuses; in headless Chromium, where it and its driver are installed, every
 # view, clicks, keys, a run that is still written, texts that try to be markup, narrow windows, the exported file.
 set -u
 root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}

@@ -251,9 +251,9 @@ static void test_line_skimmed_and_read_say_the_same(void **state)
   CHECK_OK(watch_line_skim(arena, blank, strlen(blank), &l, &err), &err);
   CHECK_INT(l.verdict, -1);
   CHECK_INT(l.tokens, 1);
-  CHECK_ERROR(watch_line_skim(arena, "[1]", 3, &l, &err), &err, ERROR_INPUT, "");
+  CHECK_ERROR(watch_line_skim(arena, "[1]", 3, &l, &err), &err, ERROR_INPUT, "no JSON object");
   error_clear(&err);
-  CHECK_ERROR(watch_line_skim(arena, odd_line, strlen(odd_line) - 2, &l, &err), &err, ERROR_INPUT, "");
+  CHECK_ERROR(watch_line_skim(arena, odd_line, strlen(odd_line) - 2, &l, &err), &err, ERROR_INPUT, "JSON");
 }
 
 /* ---- recipes ----------------------------------------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ function metricTitle(name) {
 }
 
 const curves = {
-  smoothing: store.get('smoothing', 0.8),
+  smoothing: store.get('smoothing', 0.9),
   axis: store.get('axis', 'step'),
   filter: '',
   log: new Set(store.get('log', [])),
@@ -235,7 +235,7 @@ function standing(run) {
   };
   const test = Object.keys(run.metrics.series).find((n) => /^eval\/.*\/accuracy$/.test(n)), memory = ends(run, 'memory/peak_mib');
   if (test) add('Held out', fromTo(test, percent));
-  if (s.sft) add('Loss', fromTo('loss', short)); else add('Solved while training', fromTo('solved', percent));
+  if (s.sft) add('Loss', fromTo('loss', short)); else add('Solved', fromTo('solved', percent));
   add('Entropy', fromTo('entropy', short));
   add('Length', fromTo('length/mean', short));
   if (s.mismatch_of) add('Mismatch', [whole(s.mismatch), 'of ' + whole(s.mismatch_of) + ' tokens'], s.mismatch === 0);

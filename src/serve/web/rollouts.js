@@ -149,7 +149,7 @@ async function loadAlternatives(r, button) {
 function answerNode(r, most) {
   const verdict = verdictOf(r), v = r.verdict || {}, sum = r.logp.filter(isNumber).reduce((a, b) => a + b, 0);
   const advantages = Array.isArray(r.advantage) ? 'by token' : signed(r.advantage);
-  const facts = [['reward', short(r.reward)], ['advantage', advantages], ['tokens', whole(r.tokens)], ['log-probability', short(sum)]];
+  const facts = [['reward', short(r.reward)], ['advantage', advantages], ['tokens', whole(r.tokens)], ['log p', short(sum)]];
   const extra = exported || r.alternatives ? null : el('button', {type: 'button', class: 'quiet small', onclick: (e) => loadAlternatives(r, e.target)}, 'Alternatives');
   return el('article', {class: 'answer ' + verdictWord(verdict), 'aria-label': 'Answer ' + r.rollout + ', ' + verdictWord(verdict)},
     el('header', {}, el('h4', {}, 'Answer ' + r.rollout + (r.attempt ? ', wave ' + r.attempt : '')),
