@@ -38,7 +38,11 @@ function short(x) {
   return Number(x.toPrecision(4)).toString();
 }
 const whole = (x) => isNumber(x) ? Math.round(x).toLocaleString('en') : '–';
-const percent = (x, digits = 1) => isNumber(x) ? (100 * x).toFixed(digits) + ' %' : '–';
+function percent(x, digits = 1) {
+  if (!isNumber(x)) return '–';
+  const least = 10 ** -digits;
+  return x > 0 && 100 * x < least ? '< ' + least.toFixed(digits) + ' %' : (100 * x).toFixed(digits) + ' %';
+}
 const signed = (x) => (x > 0 ? '+' : '') + short(x);
 
 function duration(seconds) {

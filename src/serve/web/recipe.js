@@ -18,12 +18,13 @@ function drawRecipe() {
     if (recipe.kind === 'differ') return new Set(found.map((r) => r ? r[1] : null)).size > 1;
     return true;
   });
-  const cell = (r) => [el('td', {class: 'value'}, r ? el('code', {}, r[1]) : el('span', {class: 'about'}, 'not there')),
-    el('td', {}, r && r[2] ? el('span', {class: 'origin ' + originClass(r[2])}, r[2]) : '')];
-  const head = el('tr', {}, el('th', {scope: 'col'}, 'Key'), runs.flatMap((run) => [el('th', {scope: 'col'}, runs.length > 1 ? run.state.name : 'Value'), el('th', {scope: 'col'}, 'From')]));
+  // roles are written out: narrow windows lay the rows out as blocks
+  const cell = (r, i) => [el('td', {class: 'value', role: 'cell', 'data-run': runs.length > 1 ? runs[i].state.name : null}, r ? el('code', {}, r[1]) : el('span', {class: 'about'}, 'not there')),
+    el('td', {role: 'cell'}, r && r[2] ? el('span', {class: 'origin ' + originClass(r[2])}, r[2]) : '')];
+  const head = el('tr', {role: 'row'}, el('th', {scope: 'col'}, 'Key'), runs.flatMap((run) => [el('th', {scope: 'col'}, runs.length > 1 ? run.state.name : 'Value'), el('th', {scope: 'col'}, 'From')]));
   recipe.note.textContent = plural(kept.length, 'key') + ' of ' + keys.length;
   recipe.body.replaceChildren(kept.length ? el('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Recipe'},
-    el('table', {class: 'recipe'}, el('thead', {}, head), el('tbody', {}, kept.map((key) => el('tr', {}, el('th', {scope: 'row'}, el('code', {}, key)), recipe.rows.flatMap((_, i) => cell(find(i, key)))))))) : empty('No key is like that.'));
+    el('table', {class: 'recipe', role: 'table'}, el('thead', {}, head), el('tbody', {role: 'rowgroup'}, kept.map((key) => el('tr', {role: 'row'}, el('th', {scope: 'row', role: 'rowheader'}, el('code', {}, key)), recipe.rows.flatMap((_, i) => cell(find(i, key), i))))))) : empty('No key is like that.'));
 }
 
 async function recipeView(main) {

@@ -283,7 +283,7 @@ function stepTools() {
   rollouts.behind = arrow('→', 'next step');
   rollouts.slider = el('input', {type: 'range', 'aria-label': 'Step', onchange: () => goStep(wantedStep(rollouts.slider.value)), oninput: () => { rollouts.number.value = rollouts.slider.value; }});
   rollouts.number = el('input', {type: 'number', 'aria-label': 'Step', min: 0, onchange: () => goStep(wantedStep(rollouts.number.value))});
-  return el('div', {class: 'field'}, el('span', {}, 'Step'), el('span', {class: 'steps'}, rollouts.before, rollouts.slider, rollouts.number, rollouts.behind));
+  return el('div', {class: 'field step-field'}, el('span', {}, 'Step'), el('span', {class: 'steps'}, rollouts.before, rollouts.slider, rollouts.number, rollouts.behind));
 }
 
 function layRollouts(main) {
