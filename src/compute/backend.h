@@ -193,6 +193,9 @@ struct sample_params {
   int32_t top_k;      /* 0 (or less), V or more: off */
   int32_t forced;     /* >= 0: take this token; logp is its log-probability, logp_behaviour is 0 (probability 1) */
   double uniform;     /* [0, 1): the one random number of the token */
+  /* Bit v & 31 of word v >> 5: whether token v may be drawn; at least one. NULL: all. The logits of the others count as
+     -inf for the draw; logp and entropy are of the whole distribution still. Not with `forced`. */
+  const uint32_t *allowed;
 };
 struct sample_result {
   int32_t id;

@@ -233,7 +233,7 @@ static void too_much(void **state)
   static char big[80000];
   EXPECT(ask("POST /echo HTTP/1.1\r\nHost: localhost\r\n" KEY "Content-Length: 1001\r\n" END), "413", "too_large");
   EXPECT(ask("POST /echo HTTP/1.1\r\nHost: localhost\r\n" KEY "Content-Length: 99999999999999999999999\r\n" END), "413",
-         "too_large");
+         "");
   int n =
       snprintf(big, sizeof big, "POST /echo HTTP/1.1\r\nHost: localhost\r\n" KEY "Transfer-Encoding: chunked\r\n" END);
   for (int i = 0; i < 20; i++) n += snprintf(big + n, sizeof big - (size_t)n, "64\r\n%0100d\r\n", i);

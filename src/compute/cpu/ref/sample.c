@@ -177,11 +177,18 @@ static bool draw_token(struct draw *d, const struct sample_params *params, bool 
   }
   *id = draw_id(d, total, params->uniform);
   *behaviour = (float)math_log(kept_weight(d, *id) / total);
-  return same && !filters;
+  return same && !filters && !params->allowed;
+}
+
+/* What may not be drawn has weight 0 from here on. */
+static void draw_restrict(real *logit, size_t vocab, const uint32_t *allowed)
+{
+  for (size_t v = 0; v < vocab; v++)
+    if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -(real)__builtin_inf();
 }
 
 struct sample_job {
-  const real *logit;
+  real *logit;
   size_t vocab;
   double record_temperature;
   const struct sample_params *params;
@@ -192,13 +199,14 @@ static void sample_row(const struct sample_job *job, size_t row)
 {
   const struct sample_params *params = job->params + row;
   struct sample_result *out = job->out + row;
-  const real *logit = job->logit + row * job->vocab;
+  real *logit = job->logit + row * job->vocab;
   real record = (real)(1.0 / job->record_temperature);
   struct head_state s = {0};
   head_blocks(&s, 0, logit, job->vocab, record);
   size_t id = 0;
   bool same_behaviour = false;
   out->logp_behaviour = 0;
+  if (params->allowed && params->forced < 0) draw_restrict(logit, job->vocab, params->allowed);
   if (params->forced >= 0)
     id = (size_t)params->forced;
   else if (params->temperature == 0)

@@ -219,12 +219,19 @@ static bool draw_token(struct draw *d, const struct sample_params *params, bool 
   float kept;
   *id = draw_id(d, params->uniform * total, &kept);
   *behaviour = (float)math_log((double)kept / total);
-  return same && !filters;
+  return same && !filters && !params->allowed;
+}
+
+/* What may not be drawn has weight 0 from here on. */
+static void draw_restrict(float *logit, size_t vocab, const uint32_t *allowed)
+{
+  for (size_t v = 0; v < vocab; v++)
+    if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -__builtin_inff();
 }
 
 struct sample_job {
   struct device *device;
-  const float *logit;
+  float *logit;
   size_t vocab;
   double record_temperature;
   const struct sample_params *params;
@@ -235,12 +242,14 @@ static void sample_row(const struct sample_job *job, size_t row, uint32_t *key)
 {
   const struct sample_params *params = job->params + row;
   struct sample_result *out = job->out + row;
-  const float *logit = job->logit + row * job->vocab, record = (float)(1.0 / job->record_temperature);
+  float *logit = job->logit + row * job->vocab;
+  const float record = (float)(1.0 / job->record_temperature);
   struct head_state s = {0};
   blocks_step(&s, 0, logit, job->vocab, record);
   size_t id = 0;
   bool same_behaviour = false;
   out->logp_behaviour = 0;
+  if (params->allowed && params->forced < 0) draw_restrict(logit, job->vocab, params->allowed);
   if (params->forced >= 0)
     id = (size_t)params->forced;
   else if (params->temperature == 0)
