@@ -26,7 +26,7 @@ for target in "${targets[@]}"; do
   rm -rf "build/afl/in/$target"
   mkdir -p "build/afl/in/$target" "$out"
   find "tests/fuzz/corpus/$target" -type f -size -64k -exec cp {} "build/afl/in/$target/" \;
-  timeout $((minutes * 60 / ${#targets[@]} + 30)) nice -n 19 afl-fuzz -i "build/afl/in/$target" -o "$out" -m none -t 5000 \
+  timeout $((minutes * 60 / ${#targets[@]} + 300)) nice -n 19 afl-fuzz -i "build/afl/in/$target" -o "$out" -m none -t 5000 \
     -V $((minutes * 60 / ${#targets[@]})) -- "build/afl/tests/fuzz_$target" >"$out/log" 2>&1 || { tail -5 "$out/log"; found=1; }
   stats=$out/default/fuzzer_stats
   [ -f "$stats" ] || { echo "$target: did not run; see $out/log"; found=1; continue; }

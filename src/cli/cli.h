@@ -19,6 +19,7 @@
 
 #include "compute/backend.h"
 #include "core/json.h"
+#include "model/model.h"
 
 /* The field of `settings` that an option fills: bool, int64_t, double, const char *, uint64_t (bytes: "512M", "4G",
  * "4GiB"), struct option_list (the option may be given several times). */
@@ -69,6 +70,7 @@ struct cli {
   bool seed_given;
   uint64_t memory;      /* bytes; 0: not given */
   const char *compute;  /* "f32", "bf16", or NULL: not given */
+  const char *weights;  /* "full", "keep", "q8_0", "q4_0", or NULL: not given */
   const char *in, *out; /* NULL: stdin, stdout */
 };
 
@@ -81,6 +83,8 @@ const struct command *command_find(const char *name, struct error *err); /* NULL
 int cli_parse(struct cli *c, int argc, char **argv, bool *help, struct error *err) MUST_USE;
 /* What --compute asks for: f32 where it is not given. */
 enum compute_type cli_compute_type(const struct cli *c);
+/* What --weights asks for: MODEL_KEEP_FULL where it is not given. */
+enum model_keep cli_keep(const struct cli *c);
 /* "4G" -> bytes. */
 bool cli_parse_size(const char *text, uint64_t *out);
 

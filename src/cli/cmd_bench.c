@@ -264,6 +264,7 @@ static int run(struct cli *c, struct error *err)
   struct session_options o = {.model = c->arguments[1],
                               .threads = (int)c->threads,
                               .type = cli_compute_type(c),
+                              .keep = cli_keep(c),
                               .trained = !strcmp(work, "gemm") || !strcmp(work, "train") || !strcmp(work, "grpo"),
                               .tokenizer_optional = strcmp(work, "grpo") != 0};
   TRY(session_open(c->arena, &o, &b->bench.session, err));

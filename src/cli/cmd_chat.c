@@ -495,8 +495,10 @@ static int converse(struct chat *c, struct error *err)
 static int open_model(struct chat *c, struct error *err)
 {
   struct session *s = &c->session;
-  struct session_options o = {
-      .model = c->cli->arguments[0], .threads = (int)c->cli->threads, .type = cli_compute_type(c->cli)};
+  struct session_options o = {.model = c->cli->arguments[0],
+                              .threads = (int)c->cli->threads,
+                              .type = cli_compute_type(c->cli),
+                              .keep = cli_keep(c->cli)};
   TRY(session_open(c->cli->arena, &o, s, err));
   c->plain = !s->template;
   c->positions = s->config.max_positions < c->now.context ? s->config.max_positions : (int)c->now.context;

@@ -359,6 +359,7 @@ static int run(struct cli *c, struct error *err)
   struct session_options o = {.model = c->arguments[0],
                               .threads = (int)c->threads,
                               .type = cli_compute_type(c),
+                              .keep = cli_keep(c),
                               .tokenizer_optional = c->argument_count == 1};
   TRY(session_open(c->arena, &o, &g->session, err));
   TRY(session_load(&g->session, 0, err));

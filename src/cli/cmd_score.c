@@ -343,8 +343,11 @@ static int open_score(struct score *s, struct error *err)
                               .max_head_rows = settings_of(s)->top ? TOP_HEAD_ROWS : PASS_ROWS,
                               .max_pairs = PASS_ROWS,
                               .sample = settings_of(s)->top > 0};
-  struct session_options session = {
-      .model = c->arguments[0], .threads = (int)c->threads, .type = cli_compute_type(c), .tokenizer_optional = true};
+  struct session_options session = {.model = c->arguments[0],
+                                    .threads = (int)c->threads,
+                                    .type = cli_compute_type(c),
+                                    .keep = cli_keep(c),
+                                    .tokenizer_optional = true};
   TRY(session_open(c->arena, &session, &s->session, err));
   if (settings_of(s)->top > s->session.config.vocab)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--top", "found --top %lld; expected at most %d, the model's vocabulary",

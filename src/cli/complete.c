@@ -153,6 +153,8 @@ static void add_value(struct completing *c, const struct command *command, const
 {
   if (!strcmp(o->name, "--compute"))
     add_choices(c, "f32 bf16", ' ');
+  else if (!strcmp(o->name, "--weights"))
+    add_choices(c, "full keep q8_0 q4_0", ' ');
   else if (!strcmp(o->name, "--type"))
     add_choices(c, "f32 bf16 f16", ' ');
   else

@@ -70,7 +70,8 @@ int perplexity_open(struct cli *c, const char *model, const struct eval_settings
   p->cli = c;
   *out = p;
   TRY(read_problems(p, settings, err));
-  struct session_options session = {.model = model, .threads = (int)c->threads, .type = cli_compute_type(c)};
+  struct session_options session = {
+      .model = model, .threads = (int)c->threads, .type = cli_compute_type(c), .keep = cli_keep(c)};
   TRY(session_open(c->arena, &session, &p->session, err));
   TRY(session_load(&p->session, 0, err));
   TRY(decoder_create(c->arena, p->session.model, &o, &p->decoder, err));

@@ -18,6 +18,8 @@ static const struct option common[] = {
      "memory limit, like 4G (default: what is free)"},
     {"--compute", "TYPE", OPTION_TEXT, offsetof(struct cli, compute), 0, 0,
      "f32 (default) or bf16: what a model is computed in"},
+    {"--weights", "HOW", OPTION_TEXT, offsetof(struct cli, weights), 0, 0,
+     "full (default), keep (a GGUF file's blocks), q8_0 or q4_0: how matrices that are not trained stay in memory"},
 };
 enum { COMMON_COUNT = sizeof common / sizeof *common, MAX_OPTIONS = 64 };
 
@@ -138,10 +140,20 @@ enum compute_type cli_compute_type(const struct cli *c)
   return c->compute && !strcmp(c->compute, compute_type_name(COMPUTE_BF16)) ? COMPUTE_BF16 : COMPUTE_F32;
 }
 
+enum model_keep cli_keep(const struct cli *c)
+{
+  enum model_keep keep = MODEL_KEEP_FULL;
+  return c->weights && model_keep_find(c->weights, &keep) ? keep : MODEL_KEEP_FULL;
+}
+
 static int check_common(struct cli *c, struct error *err)
 {
   if (c->compute && strcmp(c->compute, "f32") != 0 && strcmp(c->compute, "bf16") != 0)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--compute", "found --compute %s; expected f32 or bf16", c->compute);
+  enum model_keep keep;
+  if (c->weights && !model_keep_find(c->weights, &keep))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--weights", "found --weights %s; expected full, keep, q8_0 or q4_0",
+            c->weights);
   if (c->argument_count < c->command->least || (c->command->most >= 0 && c->argument_count > c->command->most))
     FAIL(err, ERROR_INPUT, "found %d argument%s for assay %s; expected: assay %s%s%s; see assay %s --help",
          c->argument_count, c->argument_count == 1 ? "" : "s", c->command->name, c->command->name,

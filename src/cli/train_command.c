@@ -252,6 +252,7 @@ int train_command(struct cli *c, bool sft, struct error *err)
                           .memory = (int64_t)c->memory,
                           .seed = c->seed_given ? c->seed : -1,
                           .compute = c->compute,
+                          .weights = c->weights,
                           .stop = cli_stopped,
                           .watch = &watch};
   struct run *r;

@@ -107,7 +107,7 @@ int model_load(struct arena *a, struct device *d, const struct model_source *sou
 int model_load_fixed(struct arena *a, struct device *d, const struct model_source *source,
                      const struct model_config *config, int positions, struct model **out, struct error *err) MUST_USE;
 
-enum save_type { SAVE_F32, SAVE_BF16, SAVE_F16 };
+enum save_type { SAVE_F32, SAVE_BF16, SAVE_F16, SAVE_Q8_0 /* GGUF alone */ };
 /* Writes config.json, model.safetensors (sharded above 4 GB with an index), generation_config.json into an existing
    folder; copies tokenizer files of the source folder. (The tokenizer of a GGUF source is written by text/, called from
    above.) Each file is written atomically. */

@@ -17,10 +17,10 @@ int model_end_ids_from_gguf(struct arena *a, const struct gguf *g, int **ids, si
 int model_save_sharded(const struct model *m, const struct model_source *source, const char *folder,
                        enum save_type type, uint64_t limit, struct error *err) MUST_USE;
 
-/* Loads SRC and saves it into the folder DST, which is made. A DST ending in .gguf is refused: writing GGUF is not
-   supported. source, if not NULL, is set to what was opened (in arena a), for whoever writes the tokenizer of a GGUF
-   source. */
+/* Loads SRC and saves it into the folder DST, which is made, in files of at most `limit` bytes (0: 4 GB). source, if
+   not NULL, is set to what was opened (in arena a), for whoever writes the tokenizer of a GGUF source. A GGUF file is
+   written by gguf_write_model. */
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,
-                  struct model_source *source, struct error *err) MUST_USE;
+                  uint64_t limit, struct model_source *source, struct error *err) MUST_USE;
 
 #endif

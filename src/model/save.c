@@ -268,17 +268,14 @@ int model_save(const struct model *m, const struct model_source *source, const c
 }
 
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,
-                  struct model_source *source, struct error *err)
+                  uint64_t limit, struct model_source *source, struct error *err)
 {
   struct model_source opened;
   struct model_config config;
   struct model *m;
-  size_t n = strlen(dst);
-  if (n >= 5 && !strcmp(dst + n - 5, ".gguf"))
-    FAIL_AT(err, ERROR_INPUT, dst, 0, NULL, "writing GGUF is not supported; supported is a folder of safetensors");
   TRY(model_source_open(a, src, &opened, &config, err));
   if (source) *source = opened;
   TRY(model_load(a, d, &opened, &config, 1, &m, err));
   TRY(file_make_folder(dst, err));
-  return model_save(m, &opened, dst, type, err);
+  return model_save_sharded(m, &opened, dst, type, limit ? limit : SHARD_BYTES, err);
 }

@@ -121,6 +121,11 @@ int session_load(struct session *s, int positions, struct error *err)
     FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "vocab_size",
             "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
             tokenizer_vocab_size(s->tokenizer) - 1, s->config.vocab);
+  if (s->trained && s->config.keep != MODEL_KEEP_FULL)
+    FAIL_AT(
+        err, ERROR_INPUT, NULL, 0, "compute.weights",
+        "found compute.weights for a run that trains whole weights; expected full, or a frozen base under an adapter: "
+        "lora: {rank: 16}");
   int length = positions > 0 ? positions : s->config.max_positions;
   if (!s->random)
     return (s->trained ? model_load : model_load_fixed)(s->arena, s->device, &s->source, &s->config, length, &s->model,

@@ -173,6 +173,29 @@ int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool
   return 0;
 }
 
+static bool is_split(const struct pretoken_step *s, const char *pattern)
+{
+  return s->kind == PRETOKEN_SPLIT && s->behavior == PRETOKEN_ISOLATED && !s->literal && !s->invert &&
+         !strcmp(s->pattern, pattern);
+}
+
+static bool is_named(const struct pretoken *p, const struct named *n)
+{
+  size_t at = 0;
+  if (n->each_digit && !(p->count > 0 && p->steps[at].kind == PRETOKEN_DIGITS && p->steps[at].each_digit)) return false;
+  at += n->each_digit;
+  for (int i = 0; i < 3 && n->splits[i]; i++, at++)
+    if (at >= p->count || !is_split(&p->steps[at], n->splits[i])) return false;
+  return at + 1 == p->count && p->steps[at].kind == PRETOKEN_BYTES && p->steps[at].use_regex == !n->splits[0];
+}
+
+const char *pretoken_find_name(const struct pretoken *p, bool nfc, bool ignore_merges)
+{
+  for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+    if (named[i].nfc == nfc && named[i].ignore_merges == ignore_merges && is_named(p, &named[i])) return named[i].name;
+  return NULL;
+}
+
 /* Cutting. */
 
 struct matcher {

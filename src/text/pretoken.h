@@ -49,6 +49,9 @@ int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step,
 int pretoken_by_name(struct arena *a, struct pretoken *p, const char *name, bool prefix_space, bool *nfc,
                      bool *ignore_merges, const char *file, struct error *err) MUST_USE;
 
+/* The other way: GGUF's name of such steps, or NULL. */
+const char *pretoken_find_name(const struct pretoken *p, bool nfc, bool ignore_merges);
+
 struct pretoken_span {
   size_t start, end;
 };

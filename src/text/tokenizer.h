@@ -105,6 +105,12 @@ int32_t tokenizer_pad(const struct tokenizer *t);
 const char *tokenizer_chat_template(const struct tokenizer *t);
 const char *tokenizer_tool_template(const struct tokenizer *t);
 
+/* Appends the metadata that a GGUF file tells of a tokenizer, with `vocab` tokens (those past the tokenizer's own are
+   unused). ERROR_INPUT: not a byte-level BPE, or with a pre-tokeniser that GGUF has no name for. */
+struct gguf_pairs;
+int tokenizer_put_gguf(const struct tokenizer *t, struct arena *a, size_t vocab, struct gguf_pairs *out,
+                       struct error *err) MUST_USE;
+
 /* Writes tokenizer.json and tokenizer_config.json (with bos, eos, pad and the chat template) into a folder, for models
    that came as GGUF: transformers and the tokenizers package load them. */
 int tokenizer_write_json(const struct tokenizer *t, struct arena *a, const char *folder, struct error *err) MUST_USE;

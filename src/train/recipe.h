@@ -80,16 +80,18 @@
   X(train, PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates")                              \
   X(train, REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps")                                                  \
   X(train, REAL, clip_norm, "1.0", 0, 1e30, NULL, "largest global gradient norm; 0: no clipping")
-#define RECIPE_COMPUTE(X)                                                                                       \
-  X(compute, ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live")                                   \
-  X(compute, ENUM, type, "f32", 0, 0, "f32|bf16", "compute type")                                               \
-  X(compute, AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use")                           \
-  X(compute, SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free")                   \
-  X(compute, AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone") \
-  X(compute, SWITCH, recompute, "auto", 0, 0, NULL,                                                             \
-    "keep layer inputs only and compute the rest again; changes memory and time alone")                         \
-  X(compute, AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")  \
-  X(compute, AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                 \
+#define RECIPE_COMPUTE(X)                                                                                        \
+  X(compute, ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live")                                    \
+  X(compute, ENUM, type, "f32", 0, 0, "f32|bf16", "compute type")                                                \
+  X(compute, ENUM, weights, "full", 0, 0, "full|keep|q8_0|q4_0",                                                 \
+    "how a base under an adapter stays in memory: in the compute type, in its file's blocks, rounded to blocks") \
+  X(compute, AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use")                            \
+  X(compute, SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free")                    \
+  X(compute, AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone")  \
+  X(compute, SWITCH, recompute, "auto", 0, 0, NULL,                                                              \
+    "keep layer inputs only and compute the rest again; changes memory and time alone")                          \
+  X(compute, AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")   \
+  X(compute, AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                  \
   X(compute, AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")
 #define RECIPE_SAVE(X)                                                                         \
   X(save, INT, every, "20", 0, 1e9, NULL, "steps between checkpoints; 0: only after the last") \

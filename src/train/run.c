@@ -21,6 +21,8 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
   TRY(recipe_read(r->arena, o->recipe, o->sft ? RECIPE_SFT : RECIPE_TRAIN, o->overrides, o->override_count, &recipe,
                   err));
   if (o->seed >= 0) recipe->top.seed = o->seed;
+  enum model_keep keep;
+  if (o->weights && model_keep_find(o->weights, &keep)) recipe->compute.weights = (int)keep;
   if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
   if (o->resume) {
     struct recipe *saved;
@@ -61,6 +63,7 @@ static int open_session(struct run *r, const struct run_options *o, struct error
   struct session_options s = {.model = model,
                               .threads = threads,
                               .type = recipe->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
+                              .keep = (enum model_keep)recipe->compute.weights,
                               .trained = true,
                               .now = recipe->template.now,
                               .allow_random = true,
@@ -90,8 +93,9 @@ static int make_identity(struct run *r, struct error *err)
     const struct recipe_key *k = recipe_key_at(i);
     bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") ||
                       (!strcmp(k->group, "train") && !strcmp(k->name, "steps")) ||
-                      (!strcmp(k->group, "compute") && strcmp(k->name, "type")) ||  // memory knobs move no bit
-                      (!strcmp(k->group, "template") && !strcmp(k->name, "now"));   // a time
+                      (!strcmp(k->group, "compute") && strcmp(k->name, "type") &&  // memory knobs move no bit
+                       (strcmp(k->name, "weights") || r->recipe->compute.weights < MODEL_KEEP_Q8_0)) ||
+                      (!strcmp(k->group, "template") && !strcmp(k->name, "now"));  // a time
     if (may_change) continue;
     text_printf(&t, "%s.%s=", k->group, k->name);
     recipe_value_text(r->recipe, k, &t);

@@ -110,6 +110,7 @@ static int price(struct arena *a, const struct recipe *r, const struct needs *n,
   const char *model = r->top.model;
   if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
   TRY(model_source_open(a, model, &source, &config, err));
+  config.keep = (enum model_keep)r->compute.weights;
   TRY(run_policy_configs(a, r, n, &reference, &policies, err));
   size_t base = memory_resident_peak();
   struct plan_input in = {.recipe = r,

@@ -38,6 +38,7 @@ struct run_options {
   int64_t memory;         /* --memory in bytes, 0: the recipe's */
   int64_t seed;           /* --seed, -1: the recipe's */
   const char *compute;    /* --compute, NULL: the recipe's */
+  const char *weights;    /* --weights, NULL: the recipe's */
   bool (*stop)(void);
   const struct run_watch *watch; /* NULL: nobody */
   const struct run_hooks *hooks; /* tests; NULL */

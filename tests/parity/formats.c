@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "model/config.h"
+#include "model/gguf_write.h"
 #include "model/safetensors.h"
 
 static json_t *read_json(const char *name)
@@ -287,6 +288,93 @@ static void test_models(void **state)
   }
 }
 
+/* ---- writing GGUF ---------------------------------------------------------------------------------------------- */
+
+static int rows_of_model(void *arg, const struct model_tensor *t, size_t row, size_t count, float *to,
+                         struct error *err)
+{
+  (void)err;
+  weight_read(model_find(arg, t->name), WEIGHT_MASTER, row, count, to, HOST_F32);
+  return 0;
+}
+
+/* Each tensor as llama.cpp's converter wrote it: type, shape and bytes; and each option of the model. */
+static void check_written(const char *family, enum save_type type, const char *want_name)
+{
+  struct error err = {0};
+  struct model_source source;
+  struct model *m;
+  struct gguf *got, *want;
+  struct gguf_pairs pairs = {0};
+  print_message("%s\n", want_name);
+  const char *path = path_join(test_arena, fresh_folder("parity_formats"), "made.gguf", &err);
+  CHECK_OK(load_model(join("models", family, ""), &source, &m, &err), &err);
+  CHECK_OK(gguf_open(test_arena, join("gguf/models", want_name, ".gguf"), &want, &err), &err);
+  gguf_copy_pairs(&pairs, want, "tokenizer.");
+  CHECK_OK(gguf_write_model(test_arena, path, &m->config, type, &pairs, NULL, rows_of_model, m, &err), &err);
+  gguf_pairs_free(&pairs);
+  CHECK_OK(gguf_open(test_arena, path, &got, &err), &err);
+  CHECK_INT(got->tensor_count, want->tensor_count);
+  for (size_t i = 0; i < want->tensor_count; i++) {
+    const struct gguf_tensor *w = &want->tensors[i], *g = gguf_find_tensor(got, w->name);
+    CHECK(g != NULL);
+    CHECK_STR(gguf_tensor_type_name(g->type), gguf_tensor_type_name(w->type));
+    CHECK_BITS(g->dims, w->dims, sizeof g->dims);
+    CHECK_BITS(g->data, w->data, (size_t)w->bytes);
+  }
+  for (size_t i = 0; i < want->pair_count; i++) {
+    const struct gguf_value *w = &want->pairs[i].value, *g = gguf_find(got, want->pairs[i].key);
+    if (!strncmp(want->pairs[i].key, "general.", 8) && strcmp(want->pairs[i].key, "general.architecture") != 0)
+      continue;
+    if (!g) print_message("not written: %s\n", want->pairs[i].key);
+    CHECK(g && g->type == w->type);
+    if (w->type == GGUF_UINT32) CHECK_INT(g->u, w->u);
+    if (w->type == GGUF_FLOAT32) CHECK_BITS(&g->f, &w->f, sizeof w->f);
+  }
+  arena_reset(test_arena);
+}
+
+static void test_gguf_writing(void **state)
+{
+  (void)state;
+  check_written("llama", SAVE_F32, "llama.f32");
+  check_written("llama", SAVE_F16, "llama.f16");
+  check_written("llama", SAVE_Q8_0, "llama.q8_0");
+  check_written("smollm", SAVE_F32, "smollm.f32");
+  check_written("qwen2", SAVE_F32, "qwen2.f32");
+  check_written("qwen3", SAVE_F32, "qwen3.f32");
+}
+
+/* Matrices that stay in the file's blocks make the numbers that the file holds. */
+static void test_kept(void **state)
+{
+  (void)state;
+  static const char *const files[] = {"gguf/models/llama.q8_0.gguf", "gguf/models/llama.f32.gguf"};
+  for (size_t i = 0; i < COUNT(files); i++) {
+    struct error err = {0};
+    struct model_source source;
+    struct model_config config;
+    struct model *m;
+    char full[65], kept[65];
+    CHECK_OK(model_source_open(test_arena, fixture_path(files[i]), &source, &config, &err), &err);
+    CHECK_OK(model_load_fixed(test_arena, test_device, &source, &config, 1, &m, &err), &err);
+    CHECK_OK(model_hash(m, full, &err), &err);
+    size_t before = model_fixed_bytes(&config, COMPUTE_F32);
+    config.keep = MODEL_KEEP_FILE;
+    CHECK_OK(model_load_fixed(test_arena, test_device, &source, &config, 1, &m, &err), &err);
+    CHECK_OK(model_hash(m, kept, &err), &err);
+    CHECK_STR(kept, full);
+    CHECK_INT(weight_quant(m->layer[0].q), i == 0 ? QUANT_Q8_0 : QUANT_NONE);
+    CHECK((model_fixed_bytes(&config, COMPUTE_F32) < before) == (i == 0));
+    config.keep = MODEL_KEEP_Q4_0; /* what the file has in blocks stays so */
+    CHECK_OK(model_load_fixed(test_arena, test_device, &source, &config, 1, &m, &err), &err);
+    CHECK_INT(weight_quant(m->layer[0].q), i == 0 ? QUANT_Q8_0 : QUANT_Q4_0);
+    CHECK_INT(weight_quant(m->embed), QUANT_Q8_0);
+    CHECK_INT(weight_quant(m->layer[0].down), QUANT_NONE); /* rows of 88 */
+    arena_reset(test_arena);
+  }
+}
+
 static void test_spellings(void **state)
 {
   (void)state;
@@ -384,6 +472,7 @@ int main(void)
   if (fixtures_absent("parity_formats")) return 77;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors),      cmocka_unit_test(test_gguf_values),
                                      cmocka_unit_test(test_gguf_types),       cmocka_unit_test(test_gguf_parts),
+                                     cmocka_unit_test(test_gguf_writing),     cmocka_unit_test(test_kept),
                                      cmocka_unit_test(test_models),           cmocka_unit_test(test_spellings),
                                      cmocka_unit_test(test_refused_families), cmocka_unit_test(test_real_model)};
   return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
