@@ -117,7 +117,7 @@ static void bench_head(struct bench *t)
                                         "head_sample 64 rows, top_k 20, top_p 0.8"};
     for (int i = 0; i < rows; i++)
       t->params[i] = (struct sample_params){
-          1, filters == 1 ? 0.9f : filters == 2 ? 0.8f : 1, 0, filters == 2 ? 20 : 0, -1, i / 64.0};
+          1, filters == 1 ? 0.9f : filters == 2 ? 0.8f : 1, 0, filters == 2 ? 20 : 0, -1, i / 64.0, NULL};
     TIME(names[filters], work, "GFLOP/s", t->ops->head_sample(t->d, t->head, 1, rows, t->a, t->e, t->params, out));
   }
 }

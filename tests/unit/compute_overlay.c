@@ -469,14 +469,22 @@ static void case_head_sample(struct device *d, struct source *s, struct result *
          vocab = source_below(s, 4) ? source_size(s, 700) : 2000 + source_below(s, 9000);
   struct sample_params params[20];
   struct sample_result result[20];
+  uint32_t allowed[20][360];  // of up to 11000 tokens, sparse and dense, the last one always in
   for (size_t i = 0; i < count; i++) {
     static const float temperatures[] = {0, 1, 1, 0.7f, 1.5f};
-    params[i] =
-        (struct sample_params){temperatures[source_below(s, 5)], 1, 0, 0, -1, (double)source_below(s, 1000) / 1000};
+    params[i] = (struct sample_params){temperatures[source_below(s, 5)],     1,   0, 0, -1,
+                                       (double)source_below(s, 1000) / 1000, NULL};
     if (source_below(s, 4) == 0) params[i].top_p = 0.3f + 0.1f * (float)source_below(s, 7);
     if (source_below(s, 4) == 0) params[i].min_p = 0.05f;
     if (source_below(s, 4) == 0) params[i].top_k = 1 + (int32_t)source_below(s, vocab + 5);
     if (source_below(s, 8) == 0) params[i].forced = (int32_t)source_below(s, vocab);
+    if (source_below(s, 3)) continue;
+    for (size_t w = 0; w <= (vocab - 1) / 32; w++) {
+      allowed[i][w] = (uint32_t)source_below(s, 65536) << 16 | (uint32_t)source_below(s, 65536);
+      if (i % 2) allowed[i][w] &= allowed[i][w] >> 7 & allowed[i][w] << 9;
+    }
+    allowed[i][(vocab - 1) / 32] |= (uint32_t)1 << ((vocab - 1) % 32);
+    params[i].allowed = allowed[i];
   }
   struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
   struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);

@@ -95,10 +95,11 @@ static int32_t draw_sorted(const struct sorted *kept, size_t n, double uniform, 
 }
 
 static const struct sample_params settings[] = {
-    {1, 1, 0, 0, -1, 0},          {0.7f, 1, 0, 0, -1, 0},    {1, 0.9f, 0, 0, -1, 0},        {1, 1, 0.05f, 0, -1, 0},
-    {1, 1, 0, 5, -1, 0},          {1.3f, 0.8f, 0, 7, -1, 0}, {0.5f, 0.5f, 0.2f, 40, -1, 0}, {1, 0, 0, 0, -1, 0},
-    {2, 0.999f, 0.01f, 0, -1, 0}, {1, 1, 1, 0, -1, 0},       {1, 1, 0, 1, -1, 0},           {0.01f, 0.3f, 0, 3, -1, 0},
-    {1, 2, -1, -3, -1, 0},        {1, 1, 0, 100000, -1, 0},
+    {1, 1, 0, 0, -1, 0, NULL},           {0.7f, 1, 0, 0, -1, 0, NULL},   {1, 0.9f, 0, 0, -1, 0, NULL},
+    {1, 1, 0.05f, 0, -1, 0, NULL},       {1, 1, 0, 5, -1, 0, NULL},      {1.3f, 0.8f, 0, 7, -1, 0, NULL},
+    {0.5f, 0.5f, 0.2f, 40, -1, 0, NULL}, {1, 0, 0, 0, -1, 0, NULL},      {2, 0.999f, 0.01f, 0, -1, 0, NULL},
+    {1, 1, 1, 0, -1, 0, NULL},           {1, 1, 0, 1, -1, 0, NULL},      {0.01f, 0.3f, 0, 3, -1, 0, NULL},
+    {1, 2, -1, -3, -1, 0, NULL},         {1, 1, 0, 100000, -1, 0, NULL},
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -154,9 +155,10 @@ static void test_ties(void **state)
     struct scene s = {.rig = rig, .vocab = 5, .logit = (double[]){1, 2, 2, 2, 0}};
     s.w = rig_weight(&s.rig, 5, 1, s.logit);
     const double end = 1 - 0x1p-53;
-    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0},   {1, 1, 0, 2, -1, end},   {1, 1, 1, 0, -1, 0},
-                                      {1, 1, 1, 0, -1, end}, {0, 1, 0, 0, -1, end},   {1, 0.1f, 0, 0, -1, end},
-                                      {0, 1, 0, 0, 4, 0.5},  {1, 0.5f, 0, 3, -1, end}};
+    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0, NULL},   {1, 1, 0, 2, -1, end, NULL},
+                                      {1, 1, 1, 0, -1, 0, NULL},   {1, 1, 1, 0, -1, end, NULL},
+                                      {0, 1, 0, 0, -1, end, NULL}, {1, 0.1f, 0, 0, -1, end, NULL},
+                                      {0, 1, 0, 0, 4, 0.5, NULL},  {1, 0.5f, 0, 3, -1, end, NULL}};
     const int32_t want[] = {1, 2, 1, 3, 1, 1, 4, 2};
     struct sample_result out[8];
     scene_draw(&s, 1, 8, p, out);
@@ -178,8 +180,10 @@ static void test_zeros(void **state)
     if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
     struct scene s = {.rig = rig, .vocab = 4, .logit = (double[]){-1, -0x1.1p-126, 0, -0x1.1p-126}};
     s.w = rig_weight(&s.rig, 4, 1, s.logit);
-    const struct sample_params p[] = {
-        {0, 1, 0, 0, -1, 0}, {2, 1, 0, 1, -1, 0.9}, {2, 0.1f, 0, 0, -1, 0.9}, {2, 1, 0, 2, -1, 0.9}};
+    const struct sample_params p[] = {{0, 1, 0, 0, -1, 0, NULL},
+                                      {2, 1, 0, 1, -1, 0.9, NULL},
+                                      {2, 0.1f, 0, 0, -1, 0.9, NULL},
+                                      {2, 1, 0, 2, -1, 0.9, NULL}};
     const int32_t want[] = {1, 1, 1, 2};
     struct sample_result out[4];
     scene_draw(&s, 2, 4, p, out);
@@ -205,7 +209,8 @@ static void test_record(void **state)
       struct sample_result out[COUNT], alone;
       int32_t row[COUNT], target[COUNT];
       for (int32_t i = 0; i < COUNT; i++) {
-        params[i] = i < 5 ? (struct sample_params){(float)temperatures[t], 1, 0, 0, -1, 0.1 + 0.17 * i} : settings[i];
+        params[i] =
+            i < 5 ? (struct sample_params){(float)temperatures[t], 1, 0, 0, -1, 0.1 + 0.17 * i, NULL} : settings[i];
         if (i == 8) params[i].forced = 77;
         if (i >= 5) params[i].uniform = 0.4;
       }
@@ -276,6 +281,58 @@ static void test_frequencies(void **state)
   }
 }
 
+/* A mask draws what it would draw were the other logits far below, and the record is still of the whole distribution.
+ */
+static void test_allowed(void **state)
+{
+  static const struct sample_params settings[] = {{.temperature = 0.7f, .top_p = 1},
+                                                  {.temperature = 1, .top_p = 0.8f},
+                                                  {.temperature = 1.3f, .top_p = 1, .top_k = 5},
+                                                  {.temperature = 1, .top_p = 1, .min_p = 0.1f},
+                                                  {.temperature = 0, .top_p = 1}};
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct scene s, low;
+    if (!scene_open(&s, isa_names[isa], 2, 11, 300, 0)) continue;
+    if (!scene_open(&low, isa_names[isa], 2, 11, 300, 0)) continue;
+    uint32_t allowed[10] = {0};
+    for (int v = 0; v < 300; v++) {
+      if (v % 7 == 3)
+        allowed[v / 32] |= (uint32_t)1 << (v % 32);
+      else
+        low.logit[v] = -1e30;
+    }
+    low.w = rig_weight(&low.rig, 300, 1, low.logit);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+      struct sample_params masked[40], plain[40], forced[40];
+      struct sample_result got[40], want[40], whole[40];
+      for (int k = 0; k < 40; k++) {
+        plain[k] = settings[i];
+        plain[k].forced = -1;
+        plain[k].uniform = (k + 0.5) / 40;
+        masked[k] = plain[k];
+        masked[k].allowed = allowed;
+      }
+      scene_draw(&s, 1, 40, masked, got);
+      scene_draw(&low, 1, 40, plain, want);
+      for (int k = 0; k < 40; k++) {
+        CHECK_INT(got[k].id, want[k].id);
+        CHECK_INT(got[k].id % 7, 3);
+        CHECK_BITS(&got[k].logp_behaviour, &want[k].logp_behaviour, sizeof(float));
+        forced[k] = plain[k];
+        forced[k].forced = got[k].id;
+      }
+      scene_draw(&s, 1, 40, forced, whole);
+      for (int k = 0; k < 40; k++) {
+        CHECK_BITS(&got[k].logp, &whole[k].logp, sizeof(float));
+        CHECK_BITS(&got[k].entropy, &whole[k].entropy, sizeof(float));
+      }
+    }
+    rig_close(&s.rig);
+    rig_close(&low.rig);
+  }
+}
+
 /* A NaN among the logits: a token all the same, and NaN in the record, which the caller stops at. */
 static void test_nan(void **state)
 {
@@ -286,7 +343,8 @@ static void test_nan(void **state)
     s.logit[50] = (double)__builtin_nanf("");
     s.logit[11] = 9;
     weight_write(s.w, WEIGHT_MASTER, 0, 70, s.logit, HOST_F64);
-    const struct sample_params p[] = {{1, 1, 0, 0, -1, 0.5}, {1, 0.9f, 0.1f, 4, -1, 0.5}, {0, 1, 0, 0, -1, 0}};
+    const struct sample_params p[] = {
+        {1, 1, 0, 0, -1, 0.5, NULL}, {1, 0.9f, 0.1f, 4, -1, 0.5, NULL}, {0, 1, 0, 0, -1, 0, NULL}};
     struct sample_result out[3];
     scene_draw(&s, 1, 3, p, out);
     for (int i = 0; i < 3; i++) {
@@ -300,8 +358,9 @@ static void test_nan(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted), cmocka_unit_test(test_ties),
-                                     cmocka_unit_test(test_zeros),  cmocka_unit_test(test_record),
-                                     cmocka_unit_test(test_nan),    cmocka_unit_test(test_frequencies)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted),     cmocka_unit_test(test_ties),
+                                     cmocka_unit_test(test_zeros),      cmocka_unit_test(test_record),
+                                     cmocka_unit_test(test_nan),        cmocka_unit_test(test_allowed),
+                                     cmocka_unit_test(test_frequencies)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
