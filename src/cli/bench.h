@@ -38,6 +38,8 @@ struct bench {
   double flop;              /* operations of the matrix products (not attention's) that cannot be saved */
 };
 
+enum { BENCH_KV_BLOCK = 16 }; /* as the planner has it */
+
 typedef int bench_run_fn(struct bench *b, void *state, struct bench_time *out, struct error *err);
 /* Runs once to warm up, then sizes.repeat times; *out is the run of the median time. */
 int bench_repeat(struct bench *b, bench_run_fn *run, void *state, struct bench_time *out, struct error *err) MUST_USE;
@@ -56,9 +58,11 @@ struct bench_halves {
 struct generate_job;
 int bench_generate(struct bench *b, struct generator *g, struct tree *t, struct generate_job *jobs, int32_t count,
                    struct bench_halves *out, struct error *err) MUST_USE;
-/* A generator for `rollouts` at once, in groups of at most `group`, prompts of at most `prompt` tokens. */
+/* A generator for `rollouts` at once, in groups of at most `group`, prompts of at most `prompt` tokens. beside: gets
+ * the room in which a trainer with these options takes turns with it; NULL: no trainer. */
+struct trainer_options;
 int bench_generator(struct bench *b, struct arena *a, int64_t rollouts, int64_t group, int64_t prompt,
-                    struct generator **out, struct error *err) MUST_USE;
+                    struct trainer_options *beside, struct generator **out, struct error *err) MUST_USE;
 
 int bench_decode(struct bench *b, struct arena *a, bool shared, struct bench_time *out, struct error *err) MUST_USE;
 int bench_train(struct bench *b, struct arena *a, bool backward, struct bench_time *out, struct error *err) MUST_USE;

@@ -1,8 +1,9 @@
 #include "cli/bench.h"
 #include "cli/peak.h"
 #include "rollout/generate.h"
+#include "train/trainer.h"
 
-enum { PREFILL_ROWS = 512, KV_BLOCK = 32 };
+enum { PREFILL_ROWS = 512 };
 
 int bench_random_segment(const struct bench *b, struct tree *t, int32_t number, int32_t count, int32_t own,
                          int32_t *segment, struct error *err)
@@ -17,15 +18,23 @@ int bench_random_segment(const struct bench *b, struct tree *t, int32_t number, 
 }
 
 int bench_generator(struct bench *b, struct arena *a, int64_t rollouts, int64_t group, int64_t prompt,
-                    struct generator **out, struct error *err)
+                    struct trainer_options *beside, struct generator **out, struct error *err)
 {
   int fresh = (int)b->sizes.fresh;
   struct generate_options o = {.slots = (int)rollouts,
                                .prefill_rows = PREFILL_ROWS,
                                .max_group = (int)group,
                                .max_path = (int)prompt + fresh,
-                               .kv_block = KV_BLOCK};
-  o.kv_blocks = generate_blocks(&o, (int)prompt, fresh) + (int)(rollouts * ((prompt + KV_BLOCK - 1) / KV_BLOCK));
+                               .kv_block = BENCH_KV_BLOCK};
+  o.kv_blocks = generate_blocks(&o, (int)prompt, fresh);
+  if (beside) {
+    const struct model_config *c = &b->session.config;
+    struct workroom_size own = generator_workroom(c, &o),
+                         other = trainer_workroom(c, beside, device_type(b->session.device));
+    struct workroom_size size = workroom_most(own, other);
+    TRY(workroom_create(a, b->session.model, &size, &o.room, err));
+    beside->room = o.room;
+  }
   return generator_create(a, b->session.model, NULL, NULL, 0, &o, out, err);
 }
 
@@ -91,7 +100,7 @@ static int run(struct bench *b, void *state, struct bench_time *out, struct erro
 int bench_decode(struct bench *b, struct arena *a, bool shared, struct bench_time *out, struct error *err)
 {
   struct decode d = {.shared = shared};
-  TRY(bench_generator(b, a, b->sizes.batch, shared ? b->sizes.batch : 1, b->sizes.prompt, &d.generator, err));
+  TRY(bench_generator(b, a, b->sizes.batch, shared ? b->sizes.batch : 1, b->sizes.prompt, NULL, &d.generator, err));
   // the first token of each comes with its prompt
   b->tokens = (double)(b->sizes.batch * (b->sizes.fresh - 1));
   b->flop = bench_forward_flop(&b->session.config, b->tokens, b->tokens);

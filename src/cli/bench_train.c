@@ -7,23 +7,28 @@
 #include "rollout/generate.h"
 #include "train/trainer.h"
 
-enum { MICRO_ROWS = 2048, KV_BLOCK = 32, VOCAB_CHUNK = 4096 };
+enum { MICRO_ROWS = 2048, VOCAB_CHUNK = 4096 };
 static const struct optimiser optimiser = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip_norm = 1};
 static const double learning_rate = 1e-6;
 
-static int make_trainer(struct bench *b, struct arena *a, int64_t paths, int64_t prompt, bool train,
-                        struct trainer **out, struct error *err)
+/* Knobs as the planner sets them where memory is plenty. */
+static struct trainer_options training_options(const struct bench *b, int64_t paths, int64_t prompt, bool train)
 {
-  struct trainer_options o = {.micro_rows = MICRO_ROWS,
-                              .max_path = (int)(prompt + b->sizes.fresh),
-                              .max_leaves = (int)paths,
-                              .max_prompt = (int)prompt,
-                              .max_new = (int)b->sizes.fresh,
-                              .kv_block = KV_BLOCK,
-                              .vocab_chunk = VOCAB_CHUNK,
-                              .train = train};
-  if (train) TRY(model_make_trainable(b->session.model, err));
-  return trainer_create(a, b->session.model, &o, out, err);
+  return (struct trainer_options){.micro_rows = trainer_enough_rows(&b->session.config, MICRO_ROWS),
+                                  .max_path = (int)(prompt + b->sizes.fresh),
+                                  .max_leaves = (int)paths,
+                                  .max_prompt = (int)prompt,
+                                  .max_new = (int)b->sizes.fresh,
+                                  .kv_block = BENCH_KV_BLOCK,
+                                  .vocab_chunk = VOCAB_CHUNK,
+                                  .train = train};
+}
+
+static int make_trainer(struct bench *b, struct arena *a, const struct trainer_options *o, struct trainer **out,
+                        struct error *err)
+{
+  if (o->train) TRY(model_make_trainable(b->session.model, err));
+  return trainer_create(a, b->session.model, o, out, err);
 }
 
 /* One update from the coefficient of each target. logp: of the targets, as the forward found them. */
@@ -71,7 +76,8 @@ int bench_train(struct bench *b, struct arena *a, bool backward, struct bench_ti
 {
   const struct bench_sizes *s = &b->sizes;
   struct training t = {.backward = backward};
-  TRY(make_trainer(b, a, s->batch, s->prompt, backward, &t.trainer, err));
+  struct trainer_options o = training_options(b, s->batch, s->prompt, backward);
+  TRY(make_trainer(b, a, &o, &t.trainer, err));
   b->tokens = (double)(s->batch * (s->prompt + s->fresh));
   // the last token of a sequence predicts nothing
   b->flop = (backward ? 3 : 1) *
@@ -228,8 +234,9 @@ int bench_grpo(struct bench *b, struct arena *a, struct bench_time *out, struct 
   if (longest + sizes->fresh > c->max_positions)
     FAIL(err, ERROR_INPUT, "a question has %lld tokens and --new is %lld; expected at most %d together",
          (long long)longest, (long long)sizes->fresh, c->max_positions);
-  TRY(bench_generator(b, a, rollouts, sizes->group, longest, &s.generator, err));
-  TRY(make_trainer(b, a, rollouts, longest, true, &s.trainer, err));
+  struct trainer_options o = training_options(b, rollouts, longest, true);
+  TRY(bench_generator(b, a, rollouts, sizes->group, longest, &o, &s.generator, err));
+  TRY(make_trainer(b, a, &o, &s.trainer, err));
   // rows: prompts once a group, and every token but a rollout's last
   double rows = prompt_rows + tokens - (double)rollouts;
   b->tokens = tokens;

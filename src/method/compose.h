@@ -132,6 +132,9 @@ struct composed_loss {
   double clip;                          /* fraction of tokens whose gradient a clip took away */
   double ratio_min, ratio_max, entropy; /* of exp(logp - old); mean entropy, NaN unless given */
 };
+/* Whether all coefficients of an update (NULL: the main one) are the same whatever the current log-probabilities are:
+ * then compose_objective may be asked for them with zeros, and again for its numbers behind the backward. */
+bool compose_coefficients_fixed(const struct composed *set, const struct update *u);
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
                       struct error *err) MUST_USE;
 int compose_evaluate(struct composed *set, struct evaluation *records, struct error *err) MUST_USE;

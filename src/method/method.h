@@ -558,6 +558,7 @@ struct method {
   size_t state_count;
   const struct metric *metrics;
   size_t metric_count;
+  bool fixed_coefficients; /* the objective's coefficients depend on no log-probability: none is scored for them */
 
   /* What it needs under these options; NULL: nothing. Checks that options agree with each other, too. */
   int (*declare)(const void *self, struct needs *out, struct error *err);

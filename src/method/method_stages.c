@@ -431,6 +431,17 @@ static int own_loss(const struct member *who, const struct minibatch *m, struct 
   return rc ? error_context(err, "%s, update '%s'", call.method->name, m->update->name) : 0;
 }
 
+bool compose_coefficients_fixed(const struct composed *set, const struct update *u)
+{
+  if ((u && u->loss) || set->needs.flags || !set->owner[STAGE_objective]->call.method->fixed_coefficients) return false;
+  for (size_t i = 0; i < set->count; i++) {
+    const struct member *who = &set->members[i];
+    if (member_has(who, STAGE_regularise) || member_has(who, STAGE_weight_current) || member_has(who, STAGE_extra))
+      return false;
+  }
+  return true;
+}
+
 int compose_objective(struct composed *set, const struct minibatch *m, struct arena *a, struct composed_loss *out,
                       struct error *err)
 {

@@ -53,4 +53,5 @@ const struct method method_sft = {
     .shape = shape,
     .advantage = advantage,
     .objective = objective,
+    .fixed_coefficients = true,
 };

@@ -98,9 +98,14 @@ static struct decoder_layout lay_out(const struct model_config *c, const struct 
   return at;
 }
 
+size_t decoder_reals(const struct model_config *c, const struct decoder_options *o)
+{
+  return lay_out(c, o).reals;
+}
+
 size_t decoder_bytes(const struct model_config *c, const struct decoder_options *o, size_t real_size)
 {
-  return sizeof(struct decoder) + lay_out(c, o).reals * real_size +
+  return sizeof(struct decoder) + decoder_reals(c, o) * real_size +
          (o->row_block ? (size_t)o->max_pairs * sizeof(int32_t) : 0);
 }
 
@@ -128,10 +133,11 @@ int decoder_create(struct arena *a, const struct model *m, const struct decoder_
   d->at = lay_out(&m->config, o);
   if (o->row_block && !(d->block_pair = ARENA_NEW(a, int32_t, (size_t)o->max_pairs, "decoder", err)))
     return ERROR_RESOURCE;
-  TRY(arena_on_reset(a, decoder_close, d, err));
-  TRY(buffer_create(m->device, d->at.reals, "decoder", &d->buffer, err));
   *out = d;
-  return 0;
+  d->buffer = o->buffer;
+  if (d->buffer) return 0;
+  TRY(arena_on_reset(a, decoder_close, d, err));
+  return buffer_create(m->device, d->at.reals, "decoder", &d->buffer, err);
 }
 
 struct layer_pass layer_pass_at(const struct decoder *d, int layer, bool keep, const struct rows *rows, struct kv *kv)

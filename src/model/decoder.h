@@ -26,8 +26,12 @@ struct decoder_options {
   bool sample;       /* logits scratch of max_head_rows * V for decoder_sample and decoder_top */
   int vocab_chunk;   /* LM head rows held at a time, multiple of 32 (memory knob); 0: 8192 */
   int row_block;     /* whole rows of logits held at a time, for decoder_logits and terms on rows; 0: none */
+  /* where activations lie: at least decoder_reals() reals, which others may use between passes; NULL: its own buffer */
+  struct buffer *buffer;
 };
 
+size_t decoder_reals(const struct model_config *c, const struct decoder_options *o);
+/* With a buffer of its own. */
 size_t decoder_bytes(const struct model_config *c, const struct decoder_options *o, size_t real_size);
 int decoder_create(struct arena *a, const struct model *m, const struct decoder_options *o, struct decoder **out,
                    struct error *err) MUST_USE;

@@ -99,11 +99,17 @@ static struct decoder_options decoder_options(const struct generate_options *o)
                                   .vocab_chunk = o->vocab_chunk};
 }
 
-size_t generator_bytes(const struct model_config *c, const struct generate_options *o, enum compute_type type)
+struct workroom_size generator_workroom(const struct model_config *c, const struct generate_options *o)
 {
   struct decoder_options d = decoder_options(o);
-  struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, o->kv_block, o->kv_blocks};
-  return decoder_bytes(c, &d, sizeof(float)) + kv_block_bytes(&shape, compute_type_size(type)) * (size_t)o->kv_blocks;
+  int blocks = o->kv_blocks ? o->kv_blocks : generate_blocks(o, o->max_path, o->max_path);
+  return (struct workroom_size){decoder_reals(c, &d), o->kv_block, most(blocks, generate_blocks_least(o))};
+}
+
+size_t generator_bytes(const struct model_config *c, const struct generate_options *o, enum compute_type type)
+{
+  struct workroom_size size = generator_workroom(c, o);
+  return workroom_bytes(c, &size, type);
 }
 
 /* ---- making one -------------------------------------------------------------------------------------------------- */
@@ -158,6 +164,7 @@ static int create_slots(struct generator *g, struct arena *a, struct error *err)
 int generator_create(struct arena *a, const struct model *m, const struct tokenizer *tokenizer, const int *end_ids,
                      size_t end_id_count, const struct generate_options *o, struct generator **out, struct error *err)
 {
+  ASSAY_BUG_IF(o->room && o->keep);
   ASSAY_BUG_IF(o->slots < 1 || o->prefill_rows < 1 || o->max_group < 1 || o->max_path < 2);
   struct generator *g = ARENA_NEW(a, struct generator, 1, "generate", err);
   if (!g) return err->code;
@@ -166,15 +173,16 @@ int generator_create(struct arena *a, const struct model *m, const struct tokeni
   g->end_ids = end_ids;
   g->end_id_count = end_id_count;
   g->options = *o;
-  if (!g->options.kv_blocks) g->options.kv_blocks = generate_blocks(o, o->max_path, o->max_path);
-  if (g->options.kv_blocks < generate_blocks_least(o)) g->options.kv_blocks = generate_blocks_least(o);
   g->row_room = most(o->slots, o->prefill_rows);
   g->head_room = most(o->slots, o->max_group);
   g->prompt_room = o->slots + 1;
   struct decoder_options d = decoder_options(o);
+  struct workroom_size size = generator_workroom(&m->config, o);
+  struct workroom *room = o->room;
+  TRY(workroom_take(a, m, &size, &room, err));
+  d.buffer = room->activations;
+  g->kv = room->kv;
   TRY(decoder_create(a, m, &d, &g->decoder, err));
-  struct kv_shape shape = {m->config.layers, m->config.kv_heads, m->config.head_dim, o->kv_block, g->options.kv_blocks};
-  TRY(kv_space_create(a, m->device, &shape, &g->kv, err));
   TRY(create_slots(g, a, err));
   TRY(keep_open(a, g->kv, o->keep, o->max_path, &g->keep, err));
   TRY(create_pass(g, a, err));

@@ -5,7 +5,8 @@
  * together, one row each; a finished rollout's slot is refilled at once. Every token's random number is addressed by
  * (purpose, step, group, attempt, rollout, position), so no slot, order or thread moves a bit (law 2).
  *
- * The generator owns its KV pool and its decoder; both are sized when it is made. The token loop allocates nothing.
+ * KV pool and workspace are a workroom of the generator's own or one that it shares with a trainer; both are sized when
+ * it is made. The token loop allocates nothing.
  *
  * generator_run takes all jobs at once. A server takes them as they come: generator_start, then generator_add at any
  * time between two calls of generator_step. With options.keep the KV of finished rollouts stays while nobody needs its
@@ -15,8 +16,8 @@
 #define ASSAY_ROLLOUT_GENERATE_H
 
 #include "core/rng.h"
-#include "model/decoder.h"
 #include "rollout/tree.h"
+#include "rollout/workroom.h"
 #include "text/tokenizer.h"
 
 enum finish { FINISH_NONE, FINISH_STOP /* an end token or a stop string */, FINISH_LENGTH };
@@ -73,8 +74,9 @@ struct generate_options {
   int max_path;            /* positions of the longest path, prompt and answer */
   int kv_block, kv_blocks; /* storage: positions per block, and how many; 0 blocks: generate_blocks() */
   int vocab_chunk;
-  int keep; /* finished rollouts whose KV is kept; 0: none */
-  int top;  /* largest job.top */
+  int keep;              /* finished rollouts whose KV is kept; 0: none */
+  int top;               /* largest job.top */
+  struct workroom *room; /* shared: then nothing is kept; NULL: its own */
 };
 
 struct generate_counts {
@@ -88,6 +90,9 @@ struct generator;
  * job can run. */
 int generate_blocks(const struct generate_options *o, int max_prompt, int max_new);
 int generate_blocks_least(const struct generate_options *o);
+/* What it needs of a workroom. */
+struct workroom_size generator_workroom(const struct model_config *c, const struct generate_options *o);
+/* With a workroom of its own. */
 size_t generator_bytes(const struct model_config *c, const struct generate_options *o, enum compute_type type);
 /* tokenizer may be NULL where no job has stop strings. end_ids end a rollout. record_temperature: of the records' logp
  * and entropy. */

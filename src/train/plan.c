@@ -102,9 +102,22 @@ static size_t score_bytes(const struct plan_input *in, const struct plan *p)
   return tokens * each;
 }
 
+bool plan_shares_room(const struct model_config *policy, const struct model_config *c)
+{
+  return policy->layers == c->layers && policy->kv_heads == c->kv_heads && policy->head_dim == c->head_dim;
+}
+
+/* What a scorer has beside the policy's room. */
+static size_t scorer_bytes(const struct plan_input *in, const struct plan *p, const struct model_config *c)
+{
+  struct workroom_size room = trainer_workroom(c, &p->score, in->type);
+  return trainer_bytes(c, &p->score, in->type) -
+         (plan_shares_room(in->config, c) ? workroom_bytes(c, &room, in->type) : 0);
+}
+
 static size_t frozen_bytes(const struct plan_input *in, const struct plan *p, const struct model_config *c)
 {
-  return model_fixed_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type);
+  return model_fixed_bytes(c, in->type) + scorer_bytes(in, p, c);
 }
 
 static void add_need(struct plan *p, const char *what, size_t bytes, uint32_t needs)
@@ -146,8 +159,7 @@ static void add_needs(const struct plan_input *in, struct plan *p)
              score_askers(n, "reference", false) | score_askers(n, "reference", true));
   if (n->flags & NEED_EMA)
     add_need(p, "moving average: weights and workspace",
-             model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + trainer_bytes(c, &p->score, in->type),
-             NEED_EMA);
+             model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + scorer_bytes(in, p, c), NEED_EMA);
   size_t named = 0;
   for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++)
     named += frozen_bytes(in, p, in->policies ? &in->policies[i] : c);
@@ -163,6 +175,24 @@ static void add_needs(const struct plan_input *in, struct plan *p)
   p->needs_to = p->count;
 }
 
+static void add_to_room(const struct plan_input *in, struct plan *p, const struct model_config *c)
+{
+  if (plan_shares_room(in->config, c)) p->room = workroom_most(p->room, trainer_workroom(c, &p->score, in->type));
+}
+
+/* Room for whoever takes a turn: sampling, training, and scorers. */
+static void set_room(const struct plan_input *in, struct plan *p)
+{
+  const struct model_config *c = in->config;
+  const struct needs *n = in->needs;
+  p->room = trainer_workroom(c, &p->train, in->type);
+  if (in->generates) p->room = workroom_most(p->room, generator_workroom(c, &p->generate));
+  if (p->reference) add_to_room(in, p, in->reference ? in->reference : c);
+  if (n && n->flags & NEED_EMA) add_to_room(in, p, c);
+  for (int32_t i = 0; n && n->flags & NEED_POLICY && i < n->policy_count; i++)
+    add_to_room(in, p, in->policies ? &in->policies[i] : c);
+}
+
 static void fill(const struct plan_input *in, struct plan *p)
 {
   const struct model_config *c = in->config;
@@ -176,12 +206,15 @@ static void fill(const struct plan_input *in, struct plan *p)
   add(p, "gradients", part);
   add(p, "AdamW moments", 2 * part);
   add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
-  if (in->generates) add(p, "rollout: activations, logits, KV", generator_bytes(c, &p->generate, in->type));
-  add(p, "training: activations, KV, gradients of KV", trainer_bytes(c, &p->train, in->type));
+  set_room(in, p);
+  size_t room = workroom_bytes(c, &p->room, in->type);
+  struct workroom_size own = trainer_workroom(c, &p->train, in->type);
+  add(p, "sampling and training, in turns", room);
+  add(p, "gradients of KV and of embeddings",
+      trainer_bytes(c, &p->train, in->type) - workroom_bytes(c, &own, in->type));
   add_needs(in, p);
-  // a checkpoint is written when the step's records are gone
-  size_t step = step_bytes(in, p), save = (size_t)4 << 20;
-  add(p, "a step's records, or a checkpoint's buffers", step > save ? step : save);
+  // a checkpoint is written beside the next step
+  add(p, "a step's records, and a checkpoint's buffers", step_bytes(in, p) + ((size_t)4 << 20));
 }
 
 /* Rows of the largest pass that can be of any use. */
@@ -206,7 +239,8 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->vocab_chunk = r->compute.vocab_chunk ? (int)r->compute.vocab_chunk
                                           : (int)least(VOCAB_CHUNK, (in->config->vocab + 31) / 32 * 32);
   p->slots = (int)least(rollouts, r->compute.slots ? r->compute.slots : SLOTS);
-  p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch : (int)least(MICRO_ROWS, useful_rows(in));
+  p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch
+                                         : trainer_enough_rows(in->config, (int)least(MICRO_ROWS, useful_rows(in)));
   p->recompute = r->compute.recompute == 1;
   p->reference = in->needs && score_wants(in->needs, "reference");
 }

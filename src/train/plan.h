@@ -23,6 +23,7 @@ struct plan {
   int needs_from, needs_to; /* lines[needs_from .. needs_to - 1]: what methods ask for */
   struct generate_options generate;
   struct trainer_options train, score; /* score: the reference's */
+  struct workroom_size room;           /* in which sampling, training and scorers take turns */
   /* the table, bytes */
   int count;
   struct {
@@ -48,6 +49,8 @@ struct plan_input {
 
 /* ERROR_RESOURCE where even the smallest setting does not fit: says what is needed, what there is, and what to turn. */
 int plan_make(const struct plan_input *in, struct plan *out, struct error *err) MUST_USE;
+/* Whether a scorer with such a model can take its turn in the policy's room: their KV is alike. */
+bool plan_shares_room(const struct model_config *policy, const struct model_config *c);
 /* The table as text, one part a line, with the knobs. */
 void plan_print(const struct plan *p, struct text *out);
 

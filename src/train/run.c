@@ -144,6 +144,8 @@ static int open_engines(struct run *r, struct error *err)
 {
   struct session *s = &r->session;
   TRY(model_make_trainable(s->model, err));
+  TRY(workroom_create(r->arena, s->model, &r->plan.room, &r->room, err));
+  r->plan.generate.room = r->plan.train.room = r->room;
   if (r->recipe->kind == RECIPE_TRAIN) {
     TRY(generator_create(r->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &r->plan.generate,
                          &r->generator, err));
@@ -374,8 +376,9 @@ int run_step_cost(struct run *r, struct cost *out, struct error *err)
                         .fresh = sft ? 0 : (double)recipe->rollout.max_new_tokens,
                         .epochs = (double)recipe->train.epochs,
                         .moves = (double)(recipe->train.epochs * recipe->train.minibatches)};
-  // scoring passes: a move after the first, examples that nobody sampled, the reference
-  w.passes = (w.moves > 1 || sft ? w.epochs : 0) + (r->plan.reference ? 1 : 0);
+  // scoring passes: a move after the first, examples that nobody sampled (unless nothing depends on it), the reference
+  bool scored = (w.moves > 1 || sft) && !compose_coefficients_fixed(r->methods, NULL);
+  w.passes = (scored ? w.epochs : 0) + (r->plan.reference ? 1 : 0);
   TRY(mean_prompt(r, &w.prompt, err));
   TRY(cost_measure(r->session.device, &r->session.config, &r->plan, &pace, err));
   cost_step(&pace, &r->session.config, &r->plan, &w, out);
@@ -404,66 +407,6 @@ const char *run_weights_hash(const struct run *r)
 const char *run_state_hash(const struct run *r)
 {
   return r->state_hash;
-}
-
-/* ---- saving ----------------------------------------------------------------------------------------------------- */
-
-static int save_best_link(struct run *r, struct error *err)
-{
-  if (r->best_step < 0) return 0;
-  char *target = arena_printf(r->step_arena, "run", err, "%06" PRId64, r->best_step);
-  char *full = arena_printf(r->step_arena, "run", err, "%s/checkpoints/%06" PRId64, r->folder->path, r->best_step);
-  char *link = path_join(r->step_arena, r->folder->path, "checkpoints/best", err),
-       *temporary = path_join(r->step_arena, r->folder->path, "checkpoints/.best", err);
-  if (!target || !full || !link || !temporary) return err->code;
-  if (!file_exists(full)) return 0;
-  unlink(temporary);
-  if (symlink(target, temporary))
-    FAIL_AT(err, ERROR_RESOURCE, temporary, 0, NULL,
-            "the link to the best checkpoint could not be made; expected a file system with links");
-  return file_rename(temporary, link, err);
-}
-
-static int save_now(struct run *r, struct error *err)
-{
-  double start = clock_seconds();
-  struct text methods = {0}, history = {0}, value = {0};
-  char best[sizeof(double) + sizeof(int64_t)];
-  memcpy(best, &r->best, sizeof r->best);
-  memcpy(best + sizeof(double), &r->best_step, sizeof r->best_step);
-  int rc = compose_save(r->methods, &methods, err);
-  history_save(r->history, &history);
-  if (!rc) rc = text_finish(&history, err);
-  if (r->policies.value) network_save(r->policies.value->net, &value);
-  if (!rc) rc = text_finish(&value, err);
-  struct checkpoint_blob blobs[] = {{"methods", methods.bytes ? methods.bytes : "", methods.size},
-                                    {"history", history.bytes ? history.bytes : "", history.size},
-                                    {"best", best, sizeof best},
-                                    {"value", value.bytes ? value.bytes : "", value.size}};
-  struct checkpoint c = {.step = r->step,
-                         .updates = r->trainer->updates,
-                         .weight_version = r->trainer->weight_version,
-                         .data_position = (int64_t)stream_position(r->stream),
-                         .blobs = blobs,
-                         .blob_count = r->policies.value ? 4 : 3};
-  if (r->ema) c.weights[c.weights_count++] = (struct checkpoint_weights){"ema", r->ema};
-  if (r->reference_moved) c.weights[c.weights_count++] = (struct checkpoint_weights){"reference", r->reference};
-  memcpy(c.identity, r->identity, sizeof c.identity);
-  static const enum save_type types[] = {[RECIPE_F32] = SAVE_F32, [RECIPE_BF16] = SAVE_BF16, [RECIPE_F16] = SAVE_F16};
-  arena_reset(r->step_arena);
-  if (!rc)
-    rc = checkpoint_save(r->step_arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer, &c,
-                         types[r->recipe->save.type], r->state_hash, err);
-  text_free(&methods);
-  text_free(&history);
-  text_free(&value);
-  TRY(rc);
-  TRY(model_hash(r->session.model, r->weights_hash, err));
-  r->last_saved = r->step;
-  TRY(save_best_link(r, err));
-  TRY(checkpoint_prune(r->step_arena, r->folder->path, (int)r->recipe->save.keep, r->best_step, err));
-  r->save_seconds = clock_seconds() - start;
-  return 0;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -507,7 +450,9 @@ static int stop_orderly(struct run *r, const struct beginning *b, struct error *
     stream_seek(r->stream, (uint64_t)b->position);
     if (b->methods.size) TRY(compose_restore(r->methods, b->methods.bytes, b->methods.size, err));
   }
-  if (r->last_saved != r->step) TRY(save_now(r, err));
+  TRY(run_save_finish(r, err));
+  if (r->last_saved != r->step) TRY(run_save_start(r, err));
+  TRY(run_save_finish(r, err));
   log_info("stopped after step %" PRId64 "; go on with --resume --run %s", r->step, r->folder->path);
   *err = saved;
   return err->code;
@@ -533,7 +478,7 @@ static int one_step(struct run *r, struct error *err)
   if (evaluate) TRY(evaluate_run(r, err));
   TRY(report_write(r, err));
   bool save = due(r->step, r->recipe->save.every, last) || (evaluate && r->best_step == r->step);
-  if (save) TRY(save_now(r, err));
+  if (save) TRY(run_save_start(r, err));
   return evaluate || save ? report_curve(r, err) : 0;
 }
 
@@ -566,7 +511,10 @@ int run_train(struct run *r, struct error *err)
   if (rc == ERROR_STOPPED) rc = stop_orderly(r, &b, err);
   text_free(&b.methods);
   TRY(rc);
-  if (r->last_saved != r->step) TRY(save_now(r, err));
+  if (r->last_saved != r->step) TRY(run_save_start(r, err));
+  double start = clock_seconds();
+  TRY(run_save_finish(r, err));
+  r->save_seconds += clock_seconds() - start;
   if (!r->weights_hash[0]) TRY(hash_what_was_resumed(r, err));
   log_detail(true, "done: %s", r->folder->path);
   log_detail(true, "weights %s state %s", r->weights_hash, r->state_hash);

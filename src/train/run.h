@@ -47,6 +47,7 @@ struct run {
   struct composed *methods;
   struct plan plan;
   struct run_folder *folder;
+  struct workroom *room;       /* in which generator, trainer and scorers take turns */
   struct generator *generator; /* NULL for sft */
   struct trainer *trainer;
   struct policies policies;     /* who is trained, and who only scores */
@@ -74,7 +75,8 @@ struct run {
   struct ledger *ledger;                 /* of all steps */
   const char *events;                    /* file for TensorBoard */
   double said;                           /* when a person last saw a line of a step */
-  double save_seconds;                   /* of the last checkpoint, for the next step's metrics */
+  double save_seconds;                   /* for which the run stood still, for the next step's metrics */
+  struct saving *saving;                 /* the checkpoint that is being written; NULL: none yet */
   bool (*stop)(void);                    /* a signal asked for an orderly end; may be NULL */
   struct run_hooks hooks;                /* tests; zero elsewhere */
   struct run_watch watch;                /* who looks on; zero: nobody */
@@ -121,6 +123,12 @@ int collect_begin_verdicts(struct run *r, int64_t step, bool evaluation, struct 
 /* The response as text: special tokens left out, cut before a stop string. In arena a. */
 int collect_text(const struct run *r, struct arena *a, const struct tree *t, int32_t leaf, char **text, size_t *n,
                  struct error *err) MUST_USE;
+
+/* run_save.c: a checkpoint of the step that is finished, written while the next one samples and differentiates.
+ * Starting waits for the one before. Before anything that is saved moves: run_save_finish, which says how the writing
+ * went. */
+int run_save_start(struct run *r, struct error *err) MUST_USE;
+int run_save_finish(struct run *r, struct error *err) MUST_USE;
 
 /* report.c: metrics and rollouts of a finished step. */
 int report_step(struct run *r, const struct step *s, const struct update_result *u, struct error *err) MUST_USE;

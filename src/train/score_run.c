@@ -26,7 +26,9 @@ int run_policy_configs(struct arena *a, const struct recipe *recipe, const struc
 static int add_frozen(struct run *r, const char *name, struct model *m, struct error *err)
 {
   struct trainer *t;
-  TRY(trainer_create(r->arena, m, &r->plan.score, &t, err));
+  struct trainer_options o = r->plan.score;
+  if (plan_shares_room(&r->session.config, &m->config)) o.room = r->room;
+  TRY(trainer_create(r->arena, m, &o, &t, err));
   policies_add(&r->policies, name, t);
   return 0;
 }

@@ -77,6 +77,12 @@ int run_sample(struct run *r, struct step **out, struct error *err)
   return compose_weight(r->methods, s, err);
 }
 
+/* The checkpoint of the step before is written beside this one, up to here. */
+static int before_move(void *run, struct error *err)
+{
+  return run_save_finish(run, err);
+}
+
 int run_step(struct run *r, struct error *err)
 {
   struct step *s;
@@ -90,10 +96,13 @@ int run_step(struct run *r, struct error *err)
                                                        .beta2 = r->recipe->train.betas.second,
                                                        .eps = r->recipe->train.eps,
                                                        .weight_decay = r->recipe->train.weight_decay,
-                                                       .clip_norm = r->recipe->train.clip_norm}};
+                                                       .clip_norm = r->recipe->train.clip_norm},
+                                         .before_move = before_move,
+                                         .arg = r};
   double train_start = clock_seconds();
   r->trainer->counts = (struct trainer_counts){0};
   TRY(update_step(r->methods, s, &r->policies, &options, &result, err));
+  TRY(run_save_finish(r, err));  // what follows may set moments, averages and references anew
   metrics_set(&r->metrics, "lr", options.lr);
   metrics_set(&r->metrics, "seconds/train", clock_seconds() - train_start);
 

@@ -19,6 +19,16 @@ static int row_block_of(const struct trainer_options *o, enum compute_type type)
   return o->train && type == COMPUTE_BF16 ? BATCH_ROW_BLOCK_BF16 : 1;  // rows are summed over in gradients alone
 }
 
+int trainer_enough_rows(const struct model_config *c, int most)
+{
+  // a product on 512 rows runs at the pace of one on 2048 (docs/performance.md); smaller models also pay for each call
+  const double enough = 256 << 20;
+  double q = (double)c->heads * c->head_dim, kept = 2.0 * c->hidden + 2 * q + 2.0 * c->heads + 2.0 * c->ffn;
+  double rows = enough / (c->layers * kept * sizeof(float));
+  int units = rows < most ? (int)rows / BATCH_UNIT_ROWS : most / BATCH_UNIT_ROWS;
+  return units > 1 ? units * BATCH_UNIT_ROWS : BATCH_UNIT_ROWS;
+}
+
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
                   struct trainer_sizes *out)
 {
@@ -47,14 +57,22 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
   out->embed_slots = smaller(c->vocab, batch_rows);
 }
 
+struct workroom_size trainer_workroom(const struct model_config *c, const struct trainer_options *o,
+                                      enum compute_type type)
+{
+  struct trainer_sizes s;
+  trainer_plan(c, o, type, &s);
+  return (struct workroom_size){decoder_reals(c, &s.decoder), o->kv_block, s.kv_blocks};
+}
+
 size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, enum compute_type type)
 {
   struct trainer_sizes s;
   trainer_plan(c, o, type, &s);
-  struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, o->kv_block, s.kv_blocks};
-  size_t real_size = sizeof(float), kv = kv_block_bytes(&shape, compute_type_size(type)) * (size_t)s.kv_blocks;
-  size_t bytes = decoder_bytes(c, &s.decoder, real_size) + kv;
-  return bytes + (o->train ? decoder_gradients_bytes(c, s.kv_slots, s.embed_slots, real_size) : 0);
+  struct workroom_size room = trainer_workroom(c, o, type);
+  size_t pairs = (size_t)s.decoder.max_pairs * sizeof(int32_t) * (s.decoder.row_block > 0);
+  size_t bytes = workroom_bytes(c, &room, type) + pairs;
+  return bytes + (o->train ? decoder_gradients_bytes(c, s.kv_slots, s.embed_slots, sizeof(float)) : 0);
 }
 
 int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
@@ -67,9 +85,12 @@ int trainer_create(struct arena *a, struct model *m, const struct trainer_option
   t->options = *o;
   t->options.row_block = row_block_of(o, device_type(m->device));
   trainer_plan(&m->config, &t->options, device_type(m->device), &t->sizes);
+  struct workroom_size size = {decoder_reals(&m->config, &t->sizes.decoder), o->kv_block, t->sizes.kv_blocks};
+  struct workroom *room = o->room;
+  TRY(workroom_take(a, m, &size, &room, err));
+  t->kv = room->kv;
+  t->sizes.decoder.buffer = room->activations;
   TRY(decoder_create(a, m, &t->sizes.decoder, &t->decoder, err));
-  struct kv_shape shape = {m->config.layers, m->config.kv_heads, m->config.head_dim, o->kv_block, t->sizes.kv_blocks};
-  TRY(kv_space_create(a, m->device, &shape, &t->kv, err));
   if (o->train) TRY(decoder_gradients_create(a, m, t->sizes.kv_slots, t->sizes.embed_slots, &t->gradients, err));
   *out = t;
   return 0;

@@ -5,13 +5,13 @@
  * and the log-probabilities on the way
  *                     -> trainer_update     global norm, clipping, AdamW; the weights' version moves on
  *
- * The trainer owns its decoder workspace, its KV pool and the gradients that outlive a pass; all are sized when it is
- * made, by trainer_sizes.
+ * Workspace and KV pool are a workroom of the trainer's own or one that it shares with a generator; gradients that
+ * outlive a pass are its own. All are sized when it is made, by trainer_sizes.
  */
 #ifndef ASSAY_TRAIN_TRAINER_H
 #define ASSAY_TRAIN_TRAINER_H
 
-#include "model/decoder.h"
+#include "rollout/workroom.h"
 #include "train/batch.h"
 #include "train/rows.h"
 
@@ -22,9 +22,10 @@ struct trainer_options {
   int max_leaves;          /* most paths of a batch */
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
   int kv_block, vocab_chunk;
-  bool recompute; /* memory knobs */
-  bool train;     /* false: only trainer_score and trainer_read will be called */
-  bool rows;      /* functions of whole rows will be asked for */
+  bool recompute;        /* memory knobs */
+  bool train;            /* false: only trainer_score and trainer_read will be called */
+  bool rows;             /* functions of whole rows will be asked for */
+  struct workroom *room; /* NULL: its own */
 };
 
 struct trainer_sizes {
@@ -55,9 +56,16 @@ struct trainer {
   struct trainer_counts counts; /* since trainer_clear_counts */
 };
 
+/* Rows of a micro-batch, at most `most` and a multiple of BATCH_UNIT_ROWS, beyond which products gain little and
+   activations cost much: what is taken where nobody says otherwise. */
+int trainer_enough_rows(const struct model_config *c, int most);
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
                   struct trainer_sizes *out);
-/* Workspace, KV and gradients that outlive a pass; weights, their gradients and moments are the model's. */
+/* What it needs of a workroom. */
+struct workroom_size trainer_workroom(const struct model_config *c, const struct trainer_options *o,
+                                      enum compute_type type);
+/* With a workroom of its own: workspace, KV and gradients that outlive a pass; weights, their gradients and moments are
+ * the model's. */
 size_t trainer_bytes(const struct model_config *c, const struct trainer_options *o, enum compute_type type);
 int trainer_create(struct arena *a, struct model *m, const struct trainer_options *o, struct trainer **out,
                    struct error *err) MUST_USE;

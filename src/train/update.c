@@ -267,7 +267,7 @@ static int make_gradient(struct work *w, const struct minibatch *m, const struct
   return 0;
 }
 
-static int backward(struct work *w, const struct minibatch *m, struct composed_loss *loss, const struct auxiliary *x,
+static int backward(struct work *w, struct minibatch *m, struct composed_loss *loss, const struct auxiliary *x,
                     const struct term_source *own, bool check, struct arena *a, struct error *err)
 {
   struct token_pass pass = pass_of(w, m);
@@ -287,6 +287,8 @@ static int backward(struct work *w, const struct minibatch *m, struct composed_l
   if (!logp) return err->code;
   TRY(trainer_differentiate(w->policy, a, pass.batch, w->step->temperature, &in, logp, NULL, err));
   if (loss->row_count) TRY(row_terms_finish(&terms, loss, err));
+  for (int32_t i = 0; i < m->count; i++)
+    if (pass.target[i] >= 0) m->logp[i] = logp[pass.target[i]];
   for (int32_t i = 0; check && i < m->rollout_count; i++)
     if (!checked_before(w->step, m->rollouts[i]) && comparable(w, m->rollouts[i]))
       records_compare(w->step, m->rollouts[i], pass.batch, logp, &w->policies->law);
@@ -311,14 +313,20 @@ static int train_minibatch(struct work *w, struct minibatch *m, bool check, stru
   struct term_source own = {0};
   double norm;
   if (compose_has_extra(w->methods, m->update)) TRY(open_extra(w, m, &x, a, err));
-  TRY(current(w, m, &own, a, err));
+  bool fixed = compose_coefficients_fixed(w->methods, m->update) && !records_are_current(w, m);
+  if (fixed)
+    memset(m->logp, 0, (size_t)m->count * sizeof *m->logp);  // the backward's own forward will tell
+  else
+    TRY(current(w, m, &own, a, err));
   TRY(compose_weight_current(w->methods, m, a, err));
   TRY(compose_objective(w->methods, m, a, &loss, err));
   if (x.count) TRY(compose_extra(w->methods, m, &x, err));
   loss.loss += x.loss;
   TRY(backward(w, m, &loss, &x, &own, check, a, err));
+  if (fixed) TRY(compose_objective(w->methods, m, a, &loss, err));
   // weights do not move on gradients that law 1 does not vouch for
   if (w->policies->law.mismatch) return 0;
+  if (w->options->before_move) TRY(w->options->before_move(w->options->arg, err));
   TRY(train_value(w, m, &loss, &own, err));
   TRY(trainer_update(w->policy, &w->options->optimiser, w->options->lr * m->update->lr, &norm, err));
   add_up(w->result, &loss, m, norm);

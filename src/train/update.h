@@ -24,6 +24,8 @@ struct update_result {
 struct update_options {
   struct optimiser optimiser;
   double lr;
+  int (*before_move)(void *arg, struct error *err); /* called before weights or moments change; NULL: nobody waits */
+  void *arg;
 };
 
 /* p->law: what the step's scoring passes saw of law 1 already (score.h). A mismatch is counted, not an error: the
