@@ -285,11 +285,11 @@ static void test_frequencies(void **state)
  */
 static void test_allowed(void **state)
 {
-  static const struct sample_params settings[] = {{.temperature = 0.7f, .top_p = 1},
-                                                  {.temperature = 1, .top_p = 0.8f},
-                                                  {.temperature = 1.3f, .top_p = 1, .top_k = 5},
-                                                  {.temperature = 1, .top_p = 1, .min_p = 0.1f},
-                                                  {.temperature = 0, .top_p = 1}};
+  static const struct sample_params forms[] = {{.temperature = 0.7f, .top_p = 1},
+                                               {.temperature = 1, .top_p = 0.8f},
+                                               {.temperature = 1.3f, .top_p = 1, .top_k = 5},
+                                               {.temperature = 1, .top_p = 1, .min_p = 0.1f},
+                                               {.temperature = 0, .top_p = 1}};
   (void)state;
   for (int isa = 0; isa < ISA_COUNT; isa++) {
     struct scene s, low;
@@ -303,11 +303,11 @@ static void test_allowed(void **state)
         low.logit[v] = -1e30;
     }
     low.w = rig_weight(&low.rig, 300, 1, low.logit);
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
       struct sample_params masked[40], plain[40], forced[40];
       struct sample_result got[40], want[40], whole[40];
       for (int k = 0; k < 40; k++) {
-        plain[k] = settings[i];
+        plain[k] = forms[i];
         plain[k].forced = -1;
         plain[k].uniform = (k + 0.5) / 40;
         masked[k] = plain[k];
