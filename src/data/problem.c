@@ -1,4 +1,5 @@
 #include <string.h>
+#include "data/preference.h"
 #include "data/source.h"
 
 int problem_value_text(struct arena *a, const json_t *v, const char **out, struct error *err)
@@ -215,20 +216,50 @@ static int set_id(struct arena *a, const json_t *object, const char *file, int l
   return out->id ? 0 : err->code;
 }
 
-/* What the model reads: the form that the recipe maps to, or else the first that is there. */
-static int set_text(struct arena *a, const json_t *object, const struct source_options *o, const char *file, int line,
-                    struct problem *out, struct error *err)
+/* The messages with which the two conversations of a preference begin. */
+static int set_common(struct arena *a, const json_t *object, const struct source_options *o, const char *file, int line,
+                      struct problem *out, struct error *err)
 {
-  static const char *const forms[] = {"messages", "prompt", "question"};
+  const json_t *chosen = json_object_get(object, "chosen");
+  size_t n = preference_common(chosen, json_object_get(object, "rejected"));
+  json_t *list;
+  if (!n)
+    FAIL_AT(
+        err, ERROR_INPUT, file, line, "chosen",
+        "found chosen and rejected without a prompt; expected a prompt, a question or messages, or two conversations "
+        "(lists of messages) that begin alike");
+  TRY(new_list(a, &list, err));
+  for (size_t i = 0; i < n; i++)
+    if (json_array_append(list, json_array_get(chosen, i))) return out_of_memory(err);
+  return set_messages(a, list, o, file, line, out, err);
+}
+
+static const char *const forms[] = {"messages", "prompt", "question"};
+
+/* The form that the recipe maps to, or else the first that is there; NULL: none. Two whole conversations are a form of
+ * their own, whatever stands beside them. */
+static const char *form_of(const json_t *object, const struct source_options *o)
+{
   const char *form = NULL;
-  const json_t *value;
   for (size_t i = 0; o && i < o->field_count; i++)
     for (size_t k = 0; k < 3; k++)
       if (!strcmp(o->fields[i].to, forms[k])) form = forms[k];
+  if (!form && preference_common(json_object_get(object, "chosen"), json_object_get(object, "rejected"))) return NULL;
   for (size_t k = 0; k < 3 && !form; k++)
     if (json_object_get(object, forms[k])) form = forms[k];
+  return form;
+}
+
+/* What the model reads. */
+static int set_text(struct arena *a, const json_t *object, const struct source_options *o, const char *file, int line,
+                    struct problem *out, struct error *err)
+{
+  const char *form = form_of(object, o);
+  const json_t *value;
+  if (!form && preference_is(object)) return set_common(a, object, o, file, line, out, err);
   TRY(need_field(object, form ? form : "question", file, line, &value, err));
-  if (form == forms[0]) return set_messages(a, value, o, file, line, out, err);
+  if (form == forms[0] || (form == forms[1] && json_is_array(value)))
+    return set_messages(a, value, o, file, line, out, err);
   if (form == forms[1]) return set_prompt(a, value, o, file, line, out, err);
   return set_question(a, value, o, file, line, out, err);
 }

@@ -1,5 +1,6 @@
-/* dpo: preference losses on pairs that are made from the groups (arXiv 2305.18290): the best response of a group
- * against its worst, the second best against the second worst, while the rewards differ.
+/* dpo: preference losses on pairs (arXiv 2305.18290) that are made from the groups: the best response of a group
+ * against its worst, the second best against the second worst, while the rewards differ; or given (`assay sft`): then a
+ * group is a pair.
  *
  *     c, r = sum_t (logp - reference) of the chosen and of the rejected response
  *     loss = mean over the pairs of the mini-batch of f(beta (c - r));  sigmoid: f(x) = -log(1 / (1 + exp(-x)))
@@ -8,6 +9,7 @@
  */
 #include "method/method.h"
 #include "method/part_pair.h"
+#include "method/part_preferred.h"
 
 #define OPTIONS(X)                                                                                           \
   X(ENUM, loss, PAIR_SIGMOID, 0, 0, PAIR_WORDS, "which loss of a pair")                                      \
@@ -25,7 +27,9 @@ static const struct method_option options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct metric metrics[] = {{"pairs", "pairs", "pairs of the mini-batch"},
                                         {"accuracy", "share", "pairs whose chosen response has the larger log-ratio"},
-                                        {"margin", "nats", "mean of beta times the difference of the log-ratios"}};
+                                        {"margin", "nats", "mean of beta times the difference of the log-ratios"},
+                                        {"chosen", "nats", "mean reward of the chosen: beta times its log-ratio"},
+                                        {"rejected", "nats", "mean reward of the rejected"}};
 
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
@@ -33,51 +37,6 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (o->loss == PAIR_EXO && !(o->smoothing > 0))
     FAIL(err, ERROR_INPUT, "dpo: loss exo_pair divides by smoothing, which is 0; give smoothing a value above 0");
   out->flags |= NEED_REFERENCE_LOGP | NEED_ALWAYS;
-  return 0;
-}
-
-/* Chosen and rejected sequences of the mini-batch. */
-struct chosen {
-  int32_t *better, *worse; /* [count] sequences of the mini-batch */
-  int32_t count;
-};
-
-/* Members of one group, best first; of equal rewards the first stays first. */
-static void sort_members(const struct minibatch *m, int32_t *members, int32_t n)
-{
-  for (int32_t i = 1; i < n; i++) {
-    int32_t held = members[i], at = i;
-    double reward = m->step->reward[m->sequences[held].rollout];
-    for (; at > 0 && m->step->reward[m->sequences[members[at - 1]].rollout] < reward; at--)
-      members[at] = members[at - 1];
-    members[at] = held;
-  }
-}
-
-static void pair_group(const struct minibatch *m, const struct self *o, int32_t *members, int32_t n, struct chosen *out)
-{
-  sort_members(m, members, n);
-  for (int32_t k = 0; k < n / 2 && k < o->pairs; k++) {
-    int32_t best = members[k], worst = members[n - 1 - k];
-    if (!(m->step->reward[m->sequences[best].rollout] > m->step->reward[m->sequences[worst].rollout])) return;
-    out->better[out->count] = best;
-    out->worse[out->count++] = worst;
-  }
-}
-
-static int make_pairs(struct method_call *c, const struct minibatch *m, struct chosen *out, struct error *err)
-{
-  size_t n = (size_t)m->sequence_count;
-  int32_t *members = ARENA_NEW(c->scratch, int32_t, n, "dpo", err);
-  *out = (struct chosen){.better = ARENA_NEW(c->scratch, int32_t, n, "dpo", err),
-                         .worse = ARENA_NEW(c->scratch, int32_t, n, "dpo", err)};
-  if (!members || !out->better || !out->worse) return err->code;
-  for (int32_t first = 0, s = 0; first < m->sequence_count; first = s) {
-    int32_t group = m->step->rollouts[m->sequences[first].rollout].group, count = 0;
-    for (; s < m->sequence_count && m->step->rollouts[m->sequences[s].rollout].group == group; s++)
-      members[count++] = s;
-    pair_group(m, c->self, members, count, out);
-  }
   return 0;
 }
 
@@ -93,7 +52,7 @@ static struct pair_side side(const struct minibatch *m, int32_t sequence)
 }
 
 /* Every pair's share of the loss stands at the first token of its chosen response. */
-static void put(const struct minibatch *m, const struct chosen *p, double loss, const double *by_better,
+static void put(const struct minibatch *m, const struct preferred *p, double loss, const double *by_better,
                 const double *by_worse, struct loss *out)
 {
   for (int32_t k = 0; k < p->count; k++) {
@@ -107,15 +66,20 @@ static void put(const struct minibatch *m, const struct chosen *p, double loss, 
 static void report(struct method_call *c, const struct pair *pairs, int32_t n)
 {
   const struct self *o = c->self;
-  double right = 0, margin = 0;
+  double right = 0, chosen = 0, rejected = 0;
   for (int32_t k = 0; k < n; k++) {
-    double d = pairs[k].chosen.logp - pairs[k].chosen.reference - pairs[k].rejected.logp + pairs[k].rejected.reference;
-    right += d > 0;
-    margin += o->beta * d;
+    double better = pairs[k].chosen.logp - pairs[k].chosen.reference;
+    double worse = pairs[k].rejected.logp - pairs[k].rejected.reference;
+    right += better > worse;
+    chosen += o->beta * better;
+    rejected += o->beta * worse;
   }
+  double of = n ? n : 1;
   method_report(c, "pairs", n);
-  method_report(c, "accuracy", n ? right / n : 0);
-  method_report(c, "margin", n ? margin / n : 0);
+  method_report(c, "accuracy", right / of);
+  method_report(c, "margin", (chosen - rejected) / of);
+  method_report(c, "chosen", chosen / of);
+  method_report(c, "rejected", rejected / of);
 }
 
 static int objective(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
@@ -123,9 +87,9 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
   const struct self *o = c->self;
   const struct pair_options pair = {(enum pair_loss)o->loss, (enum pair_score)o->score, o->beta,
                                     o->loss == PAIR_SFT ? 0 : o->smoothing, o->tau};
-  struct chosen p;
+  struct preferred p;
   double loss;
-  TRY(make_pairs(c, m, &p, err));
+  TRY(preferred_pairs(c->scratch, m, o->pairs, &p, err));
   struct pair *pairs = ARENA_NEW(c->scratch, struct pair, (size_t)p.count, "dpo", err);
   double *by = ARENA_NEW(c->scratch, double, 2 * (size_t)p.count, "dpo", err);
   if (!pairs || !by) return err->code;

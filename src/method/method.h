@@ -132,6 +132,7 @@ struct needs {
   struct value_need {
     double lr, beta1, beta2, eps, weight_decay, clip_norm; /* AdamW of the head; clip_norm 0: off */
     bool backprop;                                         /* its gradient reaches the policy's weights */
+    bool unbiased;                                         /* w . h alone: the bias stays 0 */
   } value;                                                 /* NEED_VALUE */
   int32_t slot_token;                                      /* NEED_SLOT: its id */
   const char *fields[NEEDS_NAMED + 1]; /* NEED_FIELDS: "solution:string"; types: string number array object any */

@@ -1,6 +1,7 @@
 #include "model/config.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -99,7 +100,31 @@ static int size_or(const json_t *o, const char *key, int fallback, int *out, con
   return 0;
 }
 
-static int read_family(const json_t *o, const struct model_family **out, const char *where, struct error *err)
+/* "LlamaForSequenceClassification" beside "LlamaForCausalLM". */
+static bool names_scorer(const char *name, const char *architecture)
+{
+  const char *end = strstr(architecture, "ForCausalLM");
+  size_t n = end ? (size_t)(end - architecture) : 0;
+  return n && !strncmp(name, architecture, n) && !strcmp(name + n, "ForSequenceClassification");
+}
+
+/* A reward model gives one number. */
+static int read_labels(const json_t *o, struct model_config *c, const char *where, struct error *err)
+{
+  const json_t *labels = json_object_get(o, "id2label");
+  int64_t count;
+  if (!c->scores) return 0;
+  TRY(json_int_or(o, "num_labels", 1, 1 << 20, labels ? (int64_t)json_object_size(labels) : 2, &count, where, err));
+  if (count != 1)
+    FAIL_AT(err, ERROR_INPUT, where, 0, "num_labels",
+            "found a classifier of %lld labels; expected a reward model, which has one (id2label: {\"0\": ...})",
+            (long long)count);
+  c->tied = true;  // no head writes text
+  return 0;
+}
+
+static int read_family(const json_t *o, struct model_config *c, const struct model_family **out, const char *where,
+                       struct error *err)
 {
   const char *type;
   TRY(json_need_string(o, "model_type", &type, where, err));
@@ -112,13 +137,32 @@ static int read_family(const json_t *o, const struct model_family **out, const c
     if (!json_is_array(names) || json_array_size(names) != 1 || !json_is_string(name))
       FAIL_AT(err, ERROR_INPUT, where, 0, "architectures", "architectures must be a list of one name, [\"%s\"]",
               f->architecture);
-    if (strcmp(json_string_value(name), f->architecture))
+    c->scores = names_scorer(json_string_value(name), f->architecture);
+    if (strcmp(json_string_value(name), f->architecture) && !c->scores)
       FAIL_AT(err, ERROR_INPUT, where, 0, "architectures",
               "architecture \"%s\" is not supported for model_type \"%s\"; expected \"%s\"", json_string_value(name),
               type, f->architecture);
   }
   *out = f;
   return 0;
+}
+
+/* The name of the family's architecture, with a head that writes text or one that scores. */
+static void set_architecture(struct model_config *c, const struct model_family *f)
+{
+  const char *end = strstr(f->architecture, "ForCausalLM");
+  if (c->scores && end)
+    snprintf(c->architecture, sizeof c->architecture, "%.*sForSequenceClassification", (int)(end - f->architecture),
+             f->architecture);
+  else
+    snprintf(c->architecture, sizeof c->architecture, "%s", f->architecture);
+}
+
+void model_config_make_scorer(struct model_config *c)
+{
+  if (c->scores) return;
+  c->scores = c->scores_new = c->tied = true;
+  set_architecture(c, model_family_find(c->model_type));
 }
 
 static int read_sizes(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
@@ -277,8 +321,8 @@ static int read_object(const json_t *o, struct model_config *c, const char *wher
 {
   const struct model_family *f;
   const char *act;
-  TRY(read_family(o, &f, where, err));
-  strncpy(c->architecture, f->architecture, sizeof c->architecture - 1);
+  TRY(read_family(o, c, &f, where, err));
+  set_architecture(c, f);
   strncpy(c->model_type, f->model_type, sizeof c->model_type - 1);
   TRY(refuse_foreign(o, where, err));
   TRY(json_string_or(o, "hidden_act", "silu", &act, where, err));
@@ -289,6 +333,7 @@ static int read_object(const json_t *o, struct model_config *c, const char *wher
   TRY(read_rope(o, c, where, err));
   TRY(read_biases(o, f, c, where, err));
   TRY(json_bool_or(o, "tie_word_embeddings", false, &c->tied, where, err));
+  TRY(read_labels(o, c, where, err));
   TRY(read_window(o, f, c, where, err));
   TRY(read_layer_types(o, f, c, where, err));
   TRY(read_token_id(o, "bos_token_id", &c->bos, where, err));
@@ -438,7 +483,8 @@ void model_config_put(struct text *t, const struct model_config *c, const int *e
   put_flag(t, "tie_word_embeddings", c->tied);
   put_id(t, "bos_token_id", c->bos);
   put_end_ids(t, c, end_ids, end_id_count);
-  put_id(t, "pad_token_id", c->pad);
+  put_id(t, "pad_token_id", c->scores && c->pad < 0 ? c->eos : c->pad);  // transformers wants one to score a batch
+  if (c->scores) text_puts(t, ",\n  \"id2label\": {\"0\": \"LABEL_0\"},\n  \"label2id\": {\"LABEL_0\": 0}");
   text_printf(t, ",\n  \"torch_dtype\": \"%s\",\n  \"use_cache\": true\n}\n", dtype);
 }
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 enum dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_FFN, DIM_VOCAB };
-enum when { ALWAYS, IF_QKV_BIAS, IF_O_BIAS, IF_MLP_BIAS, IF_QK_NORM, IF_UNTIED };
+enum when { ALWAYS, IF_QKV_BIAS, IF_O_BIAS, IF_MLP_BIAS, IF_QK_NORM, IF_UNTIED, IF_SCORES };
 
 struct entry {
   const char *name, *gguf;
@@ -45,6 +45,9 @@ static const struct entry norm_entry = {
 static const struct entry head_entry = {"lm_head.weight", "output.weight", DIM_VOCAB, DIM_HIDDEN,
                                         IF_UNTIED,        IN_MODEL(head),  false};
 
+static const struct entry score_entry = {"score.weight", "score.weight",  DIM_ONE, DIM_HIDDEN,
+                                         IF_SCORES,      IN_MODEL(score), false};
+
 static bool entry_present(const struct model_config *c, const struct entry *e)
 {
   switch (e->when) {
@@ -60,6 +63,8 @@ static bool entry_present(const struct model_config *c, const struct entry *e)
       return c->qk_norm;
     case IF_UNTIED:
       return !c->tied;
+    case IF_SCORES:
+      return c->scores;
   }
   return false;
 }
@@ -103,7 +108,7 @@ static const struct entry *present_entry(const struct model_config *c, size_t nt
 
 size_t model_tensor_count(const struct model_config *c)
 {
-  return (c->tied ? 2 : 3) + entries_per_layer(c) * (size_t)c->layers;
+  return (c->tied ? 2 : 3) + (size_t)c->scores + entries_per_layer(c) * (size_t)c->layers;
 }
 
 void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor *out)
@@ -118,7 +123,7 @@ void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor
     out->layer = (int)((i - 1) / per_layer);
     e = present_entry(c, (i - 1) % per_layer);
   } else {
-    e = i == in_layers + 1 ? &norm_entry : &head_entry;
+    e = i == in_layers + 1 ? &norm_entry : c->scores ? &score_entry : &head_entry;
   }
   if (out->layer < 0) {
     snprintf(out->name, sizeof out->name, "%s", e->name);

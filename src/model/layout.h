@@ -17,7 +17,7 @@ struct model_tensor {
 };
 
 size_t model_tensor_count(const struct model_config *c);
-/* i < model_tensor_count. The order is fixed: embedding, layers, norm, head. */
+/* i < model_tensor_count. The order is fixed: embedding, layers, norm, head or score. */
 void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor *out);
 
 /* In which blocks the weight stays where it is never trained (config.keep), or QUANT_NONE. */

@@ -216,7 +216,7 @@ static int check_extra(const struct store *s, const struct model_config *c, cons
       FAIL_AT(err, ERROR_INPUT, shard->path, 0, t->name, "the weight \"%.200s\" is here, but %s %s", t->name,
               path_base(s->path), file ? "puts it into another shard" : "does not know it");
   }
-  if (is_harmless(t->name)) return 0;
+  if (is_harmless(t->name) || (c->scores && !strcmp(t->name, "lm_head.weight"))) return 0;
   if (c->tied && !strcmp(t->name, "lm_head.weight")) return check_tied_head(s, t, shard->path, err);
   FAIL_AT(err, ERROR_INPUT, shard->path, 0, t->name,
           "the weight \"%.200s\" has no place in this configuration (model_type \"%s\"); is config.json the right one?",
@@ -248,6 +248,12 @@ static int refuse_unknown(const struct store *s, const struct model_config *c, c
   return 0;
 }
 
+/* The score of a reward model that begins now. */
+static bool is_yet_to_come(const struct model_config *c, const struct model_tensor *t)
+{
+  return c->scores_new && t->slot == offsetof(struct model, score) && t->layer < 0;
+}
+
 /* All weights are there with the right shape, and nothing else is. */
 static int check_store(const struct store *s, const struct model_config *c, struct error *err)
 {
@@ -256,6 +262,7 @@ static int check_store(const struct store *s, const struct model_config *c, stru
   struct stored at;
   for (size_t i = 0; i < count; i++) {
     model_tensor_at(c, i, &t);
+    if (is_yet_to_come(c, &t)) continue;
     TRY(find_weight(s, &t, &at, err));
   }
   const char **names = ARENA_NEW(s->arena, const char *, count, "model.load", err);
@@ -401,6 +408,7 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
     struct model_tensor t;
     struct stored at;
     model_tensor_at(&m->config, i, &t);
+    if (is_yet_to_come(&m->config, &t)) continue;
     TRY(find_weight(s, &t, &at, err));
     struct filling f = {model_find(m, t.name), &t, &at, permute && t.rotary_dim, {0}, errors};
     TRY(fill_weight(pool, &f, err));

@@ -35,7 +35,9 @@ struct model_config {
   bool qkv_bias, o_bias, mlp_bias, qk_norm, tied;
   enum model_keep keep;         /* how the model is used, not of config.json: set it before anything is loaded */
   const struct gguf *keep_from; /* the file for MODEL_KEEP_FILE, by model_source_open; NULL: none */
-  int bos, eos, pad;            /* ids, -1: none */
+  bool scores;     /* a reward model ("LlamaForSequenceClassification"): score.weight stands where a head would; tied */
+  bool scores_new; /* it has no score.weight yet: zeros */
+  int bos, eos, pad; /* ids, -1: none */
 };
 
 struct model_layer {
@@ -48,6 +50,7 @@ struct model {
   struct model_config config;
   struct device *device;
   struct weight *embed, *norm, *head; /* head == embed where tied */
+  struct weight *score;               /* [1, hidden] of a reward model, else NULL */
   struct model_layer *layer;          /* [layers] */
   struct weight **weights;            /* every distinct weight, sorted by name (bytewise) */
   size_t weight_count;
@@ -55,6 +58,9 @@ struct model {
   int rope_positions;
 };
 
+/* The same decoder as a reward model: no head, and a score.weight that is yet to be learnt. One already stays as it is.
+ */
+void model_config_make_scorer(struct model_config *c);
 /* Checks a configuration (sizes positive and bounded, kv_heads | heads, even head_dim): ERROR_INPUT names the key. */
 int model_config_check(const struct model_config *c, const char *file, struct error *err) MUST_USE;
 

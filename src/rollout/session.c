@@ -110,6 +110,12 @@ int session_open(struct arena *a, const struct session_options *o, struct sessio
   *out = (struct session){.arena = a, .trained = o->trained};
   TRY(set_now(out, o->now, err));
   TRY(open_source(out, o, err));
+  if (out->config.scores && !o->may_score)
+    FAIL_AT(
+        err, ERROR_INPUT, out->source.path, 0, "architectures",
+        "found a reward model (%s), which writes no text; expected a causal model; the verifier reward_model scores "
+        "answers with it",
+        out->config.architecture);
   TRY(open_text(out, o, err));
   TRY(collect_end_ids(out, err));
   return o->text_only ? 0 : open_device(out, o, err);
@@ -158,19 +164,45 @@ static json_t *make_variables(const struct session *s, const json_t *messages, c
   return NULL;
 }
 
+/* The template for a call; NULL after failing. */
+static const struct template *template_for(const struct session *s, const json_t *variables, struct error *err)
+{
+  const json_t *tools = json_object_get(variables, "tools");
+  if (s->template) return s->tool_template && tools && !json_is_null(tools) ? s->tool_template : s->template;
+  error_fail(err, ERROR_INPUT, s->source.path, 0, "chat_template",
+             "found no chat template; expected one in tokenizer_config.json or chat_template.jinja; give prompts as "
+             "plain text");
+  return NULL;
+}
+
 int session_render(const struct session *s, const json_t *messages, const json_t *variables, bool add_generation_prompt,
                    struct text *out, bool *raised, struct error *err)
 {
   if (raised) *raised = false;
-  if (!s->template)
-    FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "chat_template",
-            "found no chat template; expected one in tokenizer_config.json or chat_template.jinja; give prompts as "
-            "plain text");
-  const json_t *tools = json_object_get(variables, "tools");
+  const struct template *t = template_for(s, variables, err);
+  if (!t) return err->code;
   json_t *all = make_variables(s, messages, variables, add_generation_prompt);
   if (!all) FAIL(err, ERROR_RESOURCE, "no memory for a template's variables");
-  int rc = template_render(s->tool_template && tools && !json_is_null(tools) ? s->tool_template : s->template, all,
-                           s->now, out, raised, err);
+  int rc = template_render(t, all, s->now, out, raised, err);
+  json_decref(all);
+  return rc;
+}
+
+bool session_marks_generation(const struct session *s, const json_t *variables)
+{
+  const json_t *tools = json_object_get(variables, "tools");
+  const struct template *t = s->tool_template && tools && !json_is_null(tools) ? s->tool_template : s->template;
+  return t && template_has_generation(t);
+}
+
+int session_render_spans(const struct session *s, struct arena *a, const json_t *messages, const json_t *variables,
+                         struct text *out, struct template_spans *spans, struct error *err)
+{
+  const struct template *t = template_for(s, variables, err);
+  if (!t) return err->code;
+  json_t *all = make_variables(s, messages, variables, false);
+  if (!all) FAIL(err, ERROR_RESOURCE, "no memory for a template's variables");
+  int rc = template_render_spans(t, a, all, s->now, out, spans, err);
   json_decref(all);
   return rc;
 }

@@ -16,6 +16,7 @@
 #include "text/tokenizer.h"
 
 struct template;
+struct template_spans;
 
 struct session_options {
   const char *model;       /* MODEL as CONTRACT.md has it */
@@ -25,6 +26,7 @@ struct session_options {
   bool trained;            /* session_load keeps masters; else weights are in the compute type alone */
   bool text_only;          /* no device and no configuration: MODEL may be a folder that holds only tokenizer.json */
   bool tokenizer_optional; /* a missing tokenizer is no error (tokenizer is NULL then) */
+  bool may_score;          /* a reward model, which writes no text, is welcome */
   bool allow_random;       /* "random:FOLDER" is a MODEL too: config.json and tokenizer of it, weights from seed */
   uint64_t seed;
   const char *now; /* strftime_now of templates, "2025-01-15T14:30:05"; NULL: the time of session_open, UTC */
@@ -56,6 +58,11 @@ int session_load(struct session *s, int positions, struct error *err) MUST_USE;
    template itself called raise_exception. No template: ERROR_INPUT. */
 int session_render(const struct session *s, const json_t *messages, const json_t *variables, bool add_generation_prompt,
                    struct text *out, bool *raised, struct error *err) MUST_USE;
+/* Whether the template marks what the model is to write ({% generation %}), with the tools of these variables. */
+bool session_marks_generation(const struct session *s, const json_t *variables);
+/* A whole conversation and the marked bytes of it (text/template.h); spans live in arena a. */
+int session_render_spans(const struct session *s, struct arena *a, const json_t *messages, const json_t *variables,
+                         struct text *out, struct template_spans *spans, struct error *err) MUST_USE;
 /* Appends the ids of a prompt: messages through the template (nothing added), plain text with the post-processor's BOS.
  * One of the two is NULL. */
 int session_prompt_ids(const struct session *s, const char *prompt, const json_t *messages, const json_t *variables,

@@ -36,4 +36,20 @@ int template_parse(struct arena *a, const char *text, size_t n, const char *file
 int template_render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
                     struct error *err) MUST_USE;
 
+/* Bytes begin .. end-1 of a rendering that stand between {% generation %} and {% endgeneration %}: what the model is to
+ * learn to write. */
+struct template_span {
+  size_t begin, end;
+};
+struct template_spans {
+  struct template_span *items; /* [count], ascending, apart; in the arena of the call */
+  size_t count, room;
+};
+/* Whether the text has that tag at all. */
+bool template_has_generation(const struct template *t);
+/* The same rendering with its spans, from arena a; offsets count from where out ended. A span inside of a macro, a
+ * filter block or a captured text has no place in the rendering: ERROR_INPUT. */
+int template_render_spans(const struct template *t, struct arena *a, const json_t *variables, const char *now,
+                          struct text *out, struct template_spans *spans, struct error *err) MUST_USE;
+
 #endif

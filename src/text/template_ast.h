@@ -39,7 +39,7 @@ enum node_kind {
   NODE_CALL_BLOCK,   /* a: the call; b: a MACRO, the caller */
   NODE_FILTER_BLOCK, /* body through the filters of a */
   NODE_WITH,         /* items = values: body */
-  NODE_SCOPE,        /* body in a scope of its own */
+  NODE_SCOPE,        /* body in a scope of its own; flag: what it prints is a generation */
   NODE_BREAK,
   NODE_CONTINUE,
   NODE_REFUSED /* include, import, extends: an error when reached; name */
@@ -69,6 +69,7 @@ struct template
 {
   const char *file;
   struct node_list body;
+  bool generation; /* it has the tag */
 };
 
 /* The parser's state; template_parse.c has the statements, template_expr.c the expressions. */
@@ -80,6 +81,7 @@ struct parser {
   unsigned depth;
   bool without_if;    /* the next expression stops at a word `if`: the items of a for */
   struct node *macro; /* the innermost macro around */
+  bool generation;    /* the tag was seen */
 };
 
 int jinja_parser_fail(struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -245,6 +245,14 @@ static int parse_scope(struct parser *p, const char *end, struct node **out)
   return parse_block(p, end, &n->body);
 }
 
+static int parse_generation(struct parser *p, struct node **out)
+{
+  p->generation = true;
+  TRY(parse_scope(p, "endgeneration", out));
+  (*out)->flag = true;
+  return 0;
+}
+
 static int parse_named_block(struct parser *p, struct node **out)
 {
   TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
@@ -277,12 +285,11 @@ static int parse_tag(struct parser *p, struct node **out)
   static const struct {
     const char *name;
     int (*parse)(struct parser *, struct node **);
-  } tags[] = {{"if", parse_if},       {"for", parse_for},          {"set", parse_set},
-              {"macro", parse_macro}, {"call", parse_call_tag},    {"filter", parse_filter_tag},
-              {"with", parse_with},   {"block", parse_named_block}};
+  } tags[] = {{"if", parse_if},       {"for", parse_for},           {"set", parse_set},
+              {"macro", parse_macro}, {"call", parse_call_tag},     {"filter", parse_filter_tag},
+              {"with", parse_with},   {"block", parse_named_block}, {"generation", parse_generation}};
   for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
     if (!strcmp(name->text, tags[i].name)) return tags[i].parse(p, out);
-  if (!strcmp(name->text, "generation")) return parse_scope(p, "endgeneration", out);
   if (!strcmp(name->text, "break")) return parse_single(p, NODE_BREAK, name->text, out);
   if (!strcmp(name->text, "continue")) return parse_single(p, NODE_CONTINUE, name->text, out);
   for (const char *const *refused = (const char *const[]){"include", "import", "from", "extends", NULL}; *refused;
@@ -347,6 +354,7 @@ int template_parse(struct arena *a, const char *text, size_t n, const char *file
   TRY(template_lex(a, text, n, t->file, &tokens, &count, err));
   struct parser p = {.a = a, .file = t->file, .err = err, .at = tokens};
   TRY(parse_body(&p, NULL, &t->body, NULL));
+  t->generation = p.generation;
   *out = t;
   return 0;
 }

@@ -247,6 +247,34 @@ static int run_with(struct jinja *r, const struct node *n)
   return run_in_scope(r, &n->body, inner);
 }
 
+static int note_span(struct jinja *r, size_t begin)
+{
+  struct template_spans *s = r->spans;
+  if (r->out != r->rendering)
+    return jinja_fail(r,
+                      "found a generation tag inside of a macro, a filter or a captured text; expected it where the "
+                      "template prints itself, so that what it marks has a place");
+  while (s->count && s->items[s->count - 1].begin >= begin) s->count--;  // those within this one
+  if (s->count == s->room) {
+    size_t room = s->room ? 2 * s->room : 16;
+    struct template_span *grown = ARENA_NEW(r->spans_arena, struct template_span, room, "template", r->err);
+    if (!grown) return r->rc = ERROR_RESOURCE;
+    if (s->count) memcpy(grown, s->items, s->count * sizeof *grown);
+    s->items = grown;
+    s->room = room;
+  }
+  s->items[s->count++] = (struct template_span){begin, r->out->size};
+  return r->rc;
+}
+
+static int run_scope(struct jinja *r, const struct node *n)
+{
+  size_t begin = r->out->size;
+  int rc = run_in_scope(r, &n->body, r->scope);
+  if (rc <= 0 && n->flag && r->spans) TRY(note_span(r, begin));  // a break ends it, too
+  return rc;
+}
+
 static int run_print(struct jinja *r, const struct node *n)
 {
   struct value v;
@@ -284,7 +312,7 @@ static int run_statement(struct jinja *r, const struct node *n)
     case NODE_WITH:
       return run_with(r, n);
     case NODE_SCOPE:
-      return run_in_scope(r, &n->body, r->scope);
+      return run_scope(r, n);
     case NODE_BREAK:
       return EXEC_BREAK;
     case NODE_CONTINUE:
@@ -323,16 +351,17 @@ static int load_variables(struct jinja *r, const json_t *variables)
   return 0;
 }
 
-int template_render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
-                    struct error *err)
+static int render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
+                  struct arena *spans_arena, struct template_spans *spans, struct error *err)
 {
   if (raised) *raised = false;
   struct arena *arena = arena_create("template", 0, err);
   if (!arena) return ERROR_RESOURCE;
-  struct jinja r = {.t = t, .arena = arena, .err = err, .now = now};
+  struct jinja r = {.t = t, .arena = arena, .err = err, .now = now, .spans = spans};
   struct scope globals = {0}, top = {.parent = &globals};
   struct jinja_text text = {.r = &r};
-  r.out = &text;
+  r.rendering = r.out = &text;
+  r.spans_arena = spans_arena;
   r.scope = &globals;
   int rc = load_variables(&r, variables);
   r.scope = &top;
@@ -346,4 +375,22 @@ int template_render(const struct template *t, const json_t *variables, const cha
   if (raised) *raised = r.raised;
   arena_destroy(arena);
   return rc;
+}
+
+int template_render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
+                    struct error *err)
+{
+  return render(t, variables, now, out, raised, NULL, NULL, err);
+}
+
+bool template_has_generation(const struct template *t)
+{
+  return t->generation;
+}
+
+int template_render_spans(const struct template *t, struct arena *a, const json_t *variables, const char *now,
+                          struct text *out, struct template_spans *spans, struct error *err)
+{
+  *spans = (struct template_spans){0};
+  return render(t, variables, now, out, NULL, a, spans, err);
 }

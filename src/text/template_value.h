@@ -98,6 +98,9 @@ struct jinja {
   struct variable *free_variables; /* of finished turns of loops */
   size_t macros;                   /* defined so far: each keeps the scope it was defined in */
   struct value block;              /* what a filter block or a filtered set hands to its filters */
+  struct template_spans *spans;    /* generations are noted here, or NULL */
+  struct arena *spans_arena;
+  const struct jinja_text *rendering; /* what the template as a whole prints to */
 };
 
 /* Fails the run with a sentence; returns its code. */

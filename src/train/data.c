@@ -1,4 +1,5 @@
 /* The recipe's data as a stream of problems. */
+#include "train/given.h"
 #include "train/run.h"
 
 #include "core/log.h"
@@ -41,6 +42,12 @@ int64_t run_prompt_room(const struct run *r)
   return r->session.config.max_positions - (r->recipe->kind == RECIPE_SFT ? 0 : r->recipe->rollout.max_new_tokens);
 }
 
+int64_t run_example_room(const struct run *r)
+{
+  int64_t most = r->recipe->train.max_tokens, room = run_prompt_room(r);
+  return most < room ? most : room;
+}
+
 /* "solution:string": the field of a problem that a method reads, and its type. */
 static bool field_is(const json_t *v, const char *type)
 {
@@ -71,31 +78,37 @@ int run_check_fields(const struct run *r, const struct problem *p, struct error 
   return 0;
 }
 
+static int short_example(struct run *r, const struct problem *p, bool *keep, struct error *err)
+{
+  struct arena_mark mark = arena_mark(r->step_arena);
+  struct given g;
+  TRY(given_read(r, r->step_arena, p, &g, err));
+  *keep = given_longest(&g) <= run_example_room(r);
+  arena_release(r->step_arena, mark);
+  return run_check_fields(r, p, err);
+}
+
 /* A problem is used if what the model reads, and for sft writes, is not too long. */
 static int short_enough(void *arg, const struct problem *p, bool *keep, struct error *err)
 {
   struct run *r = arg;
-  struct token_list ids = {0}, loss = {0};
-  bool sft = r->recipe->kind == RECIPE_SFT;
-  int64_t most = sft ? r->recipe->train.max_tokens : r->recipe->rollout.max_prompt_tokens;
-  int rc =
-      sft ? sft_tokens(r, p, &ids, &loss, err) : session_problem_ids(&r->session, p, r->template_variables, &ids, err);
+  struct token_list ids = {0};
+  if (r->recipe->kind == RECIPE_SFT) return short_example(r, p, keep, err);
+  int rc = session_problem_ids(&r->session, p, r->template_variables, &ids, err);
   if (!rc) rc = run_check_fields(r, p, err);
   if (!rc && ids.count == 0)
     rc = error_fail(err, ERROR_INPUT, p->source, p->line, NULL, "the prompt of problem %s has no token; expected text",
                     p->id);
-  *keep = !rc && (int64_t)ids.count <= most && (int64_t)ids.count <= run_prompt_room(r);
+  *keep = !rc && (int64_t)ids.count <= r->recipe->rollout.max_prompt_tokens && (int64_t)ids.count <= run_prompt_room(r);
   token_list_free(&ids);
-  token_list_free(&loss);
   return rc;
 }
 
 int run_open_stream(struct run *r, struct error *err)
 {
-  struct source_list sources;
   struct stream_filter filter = {short_enough, r};
-  TRY(run_open_sources(r, r->recipe->data, r->recipe->data_count, &sources, err));
-  if (stream_open(r->arena, &sources, (uint64_t)r->recipe->top.seed, &filter, &r->stream, err)) {
+  TRY(run_open_sources(r, r->recipe->data, r->recipe->data_count, &r->sources, err));
+  if (stream_open(r->arena, &r->sources, (uint64_t)r->recipe->top.seed, &filter, &r->stream, err)) {
     if (r->recipe->kind == RECIPE_SFT || r->recipe->rollout.max_prompt_tokens <= run_prompt_room(r)) return err->code;
     return error_context(err, "taking data for a model of %d positions with rollout.max_new_tokens %lld",
                          r->session.config.max_positions, (long long)r->recipe->rollout.max_new_tokens);

@@ -1,5 +1,6 @@
 /* Evaluation inside a run: problems that training never sees, answered by the policy as it is. The random numbers are
  * the same each time, so that two evaluations of one run are compared on the same draws. */
+#include "train/evaluate_given.h"
 #include "train/run.h"
 
 #include "core/file.h"
@@ -59,14 +60,13 @@ int evaluate_open(struct run *r, struct error *err)
   struct source_list sources;
   size_t n = r->recipe->eval_data_count;
   if (!n) return 0;
-  if (r->recipe->kind == RECIPE_SFT)
-    FAIL_AT(err, ERROR_INPUT, r->recipe->file, 0, "eval.data",
-            "found evaluation data; assay sft does not evaluate; remove it and use assay eval on the checkpoint");
   TRY(run_open_sources(r, r->recipe->eval_data, n, &sources, err));
   r->eval_sets = ARENA_NEW(r->arena, struct eval_set, n, "evaluation", err);
   if (!r->eval_sets) return err->code;
   r->eval_set_count = n;
-  for (size_t i = 0; i < n; i++) TRY(open_set(r, sources.items[i], r->recipe->eval.problems, &r->eval_sets[i], err));
+  for (size_t i = 0; i < n; i++)
+    TRY((r->recipe->kind == RECIPE_SFT ? evaluate_given_open : open_set)(r, sources.items[i], r->recipe->eval.problems,
+                                                                         &r->eval_sets[i], err));
   return 0;
 }
 
@@ -382,11 +382,15 @@ static int evaluate_sets(struct run *r, struct arena *a, double *mean, struct er
 int evaluate_run(struct run *r, struct error *err)
 {
   double mean = 0, start = clock_seconds();
-  struct arena *a = arena_create("evaluation", 0, err);
-  if (!a) return err->code;
-  int rc = evaluate_sets(r, a, &mean, err);
-  arena_destroy(a);
-  TRY(rc);
+  if (r->recipe->kind == RECIPE_SFT) {
+    TRY(evaluate_given_run(r, &mean, err));
+  } else {
+    struct arena *a = arena_create("evaluation", 0, err);
+    if (!a) return err->code;
+    int rc = evaluate_sets(r, a, &mean, err);
+    arena_destroy(a);
+    TRY(rc);
+  }
   metrics_set(&r->metrics, "seconds/evaluate", clock_seconds() - start);
   if (math_is_nan(r->best) || mean > r->best) {
     r->best = mean;

@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include "compute/backend.h"
+#include "train/given.h"
 #include "train/score.h"
 
 static void add(struct plan *p, const char *what, size_t bytes)
@@ -22,7 +23,7 @@ static int64_t least(int64_t a, int64_t b)
 static int64_t most_rollouts(const struct plan_input *in)
 {
   const struct recipe *r = in->recipe;
-  if (!in->generates) return r->train.batch;
+  if (!in->generates) return r->train.batch * given_sequences(r);
   return r->rollout.problems * r->rollout.max_attempts * (r->rollout.group + (in->needs ? in->needs->probes : 0));
 }
 
@@ -242,7 +243,7 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch
                                          : trainer_enough_rows(in->config, (int)least(MICRO_ROWS, useful_rows(in)));
   p->recompute = r->compute.recompute == 1;
-  p->reference = in->needs && score_wants(in->needs, "reference");
+  p->reference = in->needs && score_wants(in->needs, "reference") && !in->reference_kept;
 }
 
 /* Turns one more knob towards less memory; false where none is left. */

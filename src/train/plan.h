@@ -44,7 +44,8 @@ struct plan_input {
   size_t limit; /* --memory, compute.memory or what is free */
   enum compute_type type;
   int threads;
-  bool generates; /* false for sft */
+  bool generates;      /* false for sft */
+  bool reference_kept; /* its log-probabilities are computed before the training (preference.h) */
 };
 
 /* ERROR_RESOURCE where even the smallest setting does not fit: says what is needed, what there is, and what to turn. */

@@ -30,8 +30,11 @@ const struct recipe_key *recipe_key_at(size_t i)
 
 bool recipe_key_applies(const struct recipe_key *key, enum recipe_kind kind)
 {
+  static const char *const SUPERVISED[] = {"batch", "max_tokens", "passes", "share_prefixes"};
   if (kind == RECIPE_SFT) return strcmp(key->group, "rollout") && strcmp(key->group, "reward");
-  return strcmp(key->group, "train") || (strcmp(key->name, "batch") && strcmp(key->name, "max_tokens"));
+  for (size_t i = 0; i < sizeof SUPERVISED / sizeof SUPERVISED[0] && !strcmp(key->group, "train"); i++)
+    if (!strcmp(key->name, SUPERVISED[i])) return false;
+  return true;
 }
 
 static bool is_top(const struct recipe_key *key)
@@ -394,25 +397,42 @@ static int read_method(const struct yaml_node *n, struct method_choice *out, str
   return 0;
 }
 
+/* A resolved recipe names their base beside them. */
+static int check_supervised(const struct reader *d, const struct yaml_node *n, struct error *err)
+{
+  static const char *const GIVEN[] = {"sft", "dpo", "reward_model"};
+  int found = 0;
+  bool other = false;
+  for (size_t i = 0; i < d->r->method_count; i++) {
+    int is = 0;
+    for (size_t k = 0; k < sizeof GIVEN / sizeof GIVEN[0]; k++) is += !strcmp(d->r->methods[i].name, GIVEN[k]);
+    found += is;
+    other = other || (!is && strcmp(d->r->methods[i].name, "grpo"));
+  }
+  if (found == 1 && !other) return 0;
+  FAIL_AT(
+      err, ERROR_INPUT, n->file, n->line, "methods",
+      "found methods that learn from rollouts, which assay sft does not read: they are for assay train; expected one "
+      "that learns from what is given: [dpo] or [reward_model] from pairs; examples need no methods");
+}
+
 static int read_methods(struct reader *d, struct error *err)
 {
   static const struct method_choice GRPO = {.name = "grpo", .file = "default"},
                                     SFT = {.name = "sft", .file = "default"};
   const struct yaml_node *n = yaml_get(d->root, "methods");
   bool sft = d->r->kind == RECIPE_SFT;
-  if (n && sft) {
-    FAIL_AT(err, ERROR_INPUT, n->file, n->line, "methods",
-            "found methods, which assay sft does not read; it is for assay train; remove it");
-  }
   d->r->method_count = n && n->kind == YAML_LIST ? n->count : 1;
   d->r->methods = ARENA_NEW(d->a, struct method_choice, d->r->method_count, "recipe", err);
   if (!d->r->methods) return err->code;
   if (!n)
     d->r->methods[0] = sft ? SFT : GRPO;
   else if (n->kind != YAML_LIST)
-    return read_method(n, &d->r->methods[0], err);
-  for (size_t i = 0; n && i < n->count; i++) TRY(read_method(n->items[i], &d->r->methods[i], err));
-  return n && d->r->method_count == 0 ? bad_method(n, err) : 0;
+    TRY(read_method(n, &d->r->methods[0], err));
+  for (size_t i = 0; n && n->kind == YAML_LIST && i < n->count; i++)
+    TRY(read_method(n->items[i], &d->r->methods[i], err));
+  if (n && d->r->method_count == 0) return bad_method(n, err);
+  return n && sft ? check_supervised(d, n, err) : 0;
 }
 
 /* ---- overrides -------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
  *     TRY(recipe_read(arena, "recipes/demo.yaml", RECIPE_TRAIN, overrides, n, &r, err));
  *     ... r->rollout.group, r->train.lr, r->methods[0].name ...
  *
- * `assay train` and `assay sft` share the reader: sft has no rollout, reward and methods (its methods list is [sft]).
+ * `assay train` and `assay sft` share the reader: sft has no rollout and reward; its methods are [sft] (not written),
+ * or one that learns from pairs: [dpo], [reward_model].
  */
 #ifndef ASSAY_TRAIN_RECIPE_H
 #define ASSAY_TRAIN_RECIPE_H
@@ -64,21 +65,24 @@
   X(rollout, TEXTS, stop, "[]", 0, 0, NULL, "strings that end an answer")                                          \
   X(rollout, INT, max_attempts, "1", 1, 1000, NULL, "waves of rollouts that methods may ask for in a step")        \
   X(rollout, AUTO, max_tokens, "auto", 1, 1e12, NULL, "tokens that a step may generate; auto: what its waves can need")
-#define RECIPE_TRAIN_KEYS(X)                                                                                    \
-  X(train, INT, steps, "100", 0, 1e9, NULL, "steps of the run")                                                 \
-  X(train, INT, epochs, "1", 1, 1000, NULL, "passes over a step's rollouts")                                    \
-  X(train, INT, minibatches, "1", 1, 1e5, NULL, "optimiser steps in a pass; whole groups each")                 \
-  X(train, INT, batch, "16", 1, 1e6, NULL, "sft: examples a step")                                              \
-  X(train, INT, max_tokens, "2048", 2, 1e7, NULL, "sft: longest example; longer ones are left out and counted") \
-  X(train, REAL_AUTO, temperature, "auto", 1e-3, 100, NULL,                                                     \
-    "of the trained distribution; auto: rollout.temperature, 1 if that is 0")                                   \
-  X(train, REAL, lr, "1.0e-6", 0, 10, NULL, "learning rate at its height")                                      \
-  X(train, ENUM, schedule, "constant", 0, 0, "constant|linear|cosine",                                          \
-    "learning rate after the warm-up; linear and cosine end at 0")                                              \
-  X(train, INT, warmup, "0", 0, 1e9, NULL, "steps over which the learning rate rises from 0")                   \
-  X(train, REAL, weight_decay, "0.0", 0, 10, NULL, "decoupled, AdamW")                                          \
-  X(train, PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates")                              \
-  X(train, REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps")                                                  \
+#define RECIPE_TRAIN_KEYS(X)                                                                                        \
+  X(train, INT, steps, "100", 0, 1e9, NULL, "steps of the run")                                                     \
+  X(train, INT, epochs, "1", 1, 1000, NULL, "passes over a step's rollouts")                                        \
+  X(train, INT, minibatches, "1", 1, 1e5, NULL, "optimiser steps in a pass; whole groups each")                     \
+  X(train, INT, batch, "16", 1, 1e6, NULL, "sft: examples a step")                                                  \
+  X(train, INT, max_tokens, "2048", 2, 1e7, NULL, "sft: longest example; longer ones are left out and counted")     \
+  X(train, REAL, passes, "0", 0, 1e6, NULL, "sft: passes over the data; they set train.steps. 0: train.steps says") \
+  X(train, BOOL, share_prefixes, "true", 0, 0, NULL,                                                                \
+    "sft: tokens without loss with which examples of a step begin alike are computed once")                         \
+  X(train, REAL_AUTO, temperature, "auto", 1e-3, 100, NULL,                                                         \
+    "of the trained distribution; auto: rollout.temperature, 1 if that is 0")                                       \
+  X(train, REAL, lr, "1.0e-6", 0, 10, NULL, "learning rate at its height")                                          \
+  X(train, ENUM, schedule, "constant", 0, 0, "constant|linear|cosine",                                              \
+    "learning rate after the warm-up; linear and cosine end at 0")                                                  \
+  X(train, INT, warmup, "0", 0, 1e9, NULL, "steps over which the learning rate rises from 0")                       \
+  X(train, REAL, weight_decay, "0.0", 0, 10, NULL, "decoupled, AdamW")                                              \
+  X(train, PAIR, betas, "[0.9, 0.999]", 0, 0.9999999, NULL, "AdamW's decay rates")                                  \
+  X(train, REAL, eps, "1.0e-8", 1e-30, 1, NULL, "AdamW's eps")                                                      \
   X(train, REAL, clip_norm, "1.0", 0, 1e30, NULL, "largest global gradient norm; 0: no clipping")
 #define RECIPE_COMPUTE(X)                                                                                        \
   X(compute, ENUM, device, "cpu", 0, 0, "cpu|cuda", "where the weights live")                                    \

@@ -5,6 +5,7 @@
 
 #include "core/cursor.h"
 #include "core/math.h"
+#include "train/given.h"
 #include "train/recipe_parts.h"
 
 /* ---- YAML pieces ------------------------------------------------------------------------------------------------ */
@@ -264,7 +265,8 @@ static int put_group(const struct recipe *r, const struct composed *set, const c
     put_comment(t, r->origins[i].file, r->origins[i].line);
   }
   if (top) put_data(r->data, r->data_count, "", t);
-  if (!strcmp(group, "template") && r->kind == RECIPE_TRAIN) return put_methods(r, set, t, err);
+  if (!strcmp(group, "template") && (r->kind == RECIPE_TRAIN || given_sequences(r) > 1))
+    return put_methods(r, set, t, err);
   return 0;
 }
 
@@ -286,7 +288,7 @@ int recipe_write(const struct recipe *r, const struct composed *set, struct text
 static bool may_change(const struct recipe_key *k)
 {
   if (!strcmp(k->group, "save") || !strcmp(k->group, "eval")) return true;
-  if (!strcmp(k->group, "train")) return !strcmp(k->name, "steps");
+  if (!strcmp(k->group, "train")) return !strcmp(k->name, "steps") || !strcmp(k->name, "passes");
   return !strcmp(k->group, "compute") && (!strcmp(k->name, "threads") || !strcmp(k->name, "memory"));
 }
 
@@ -298,7 +300,8 @@ static int compare(const char *key, const struct text *saved, const struct text 
   const char *a = saved->bytes ? saved->bytes : "", *b = now->bytes ? now->bytes : "";
   if (!strcmp(a, b)) return 0;
   FAIL_AT(err, ERROR_INPUT, file, line, key,
-          "%s is %.200s, but the run began with %.200s; on --resume only train.steps, save, eval, compute.threads and "
+          "%s is %.200s, but the run began with %.200s; on --resume only train.steps (or passes), save, eval, "
+          "compute.threads and "
           "compute.memory may change; "
           "start a new run, or set it back",
           key, b, a);

@@ -1,5 +1,7 @@
 #include "train/run.h"
 #include "train/cost.h"
+#include "train/given.h"
+#include "train/preference.h"
 
 #include "core/file.h"
 #include "core/log.h"
@@ -65,10 +67,12 @@ static int open_session(struct run *r, const struct run_options *o, struct error
                               .type = recipe->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
                               .keep = (enum model_keep)recipe->compute.weights,
                               .trained = true,
+                              .may_score = given_form(recipe) == GIVEN_SCORED,
                               .now = recipe->template.now,
                               .allow_random = true,
                               .seed = (uint64_t)recipe->top.seed};
   TRY(session_open(r->arena, &s, &r->session, err));
+  if (s.may_score) model_config_make_scorer(&r->session.config);
   if (recipe->template.enable_thinking >= 0) {
     r->template_variables = json_pack("{s:b}", "enable_thinking", recipe->template.enable_thinking);
     if (!r->template_variables) FAIL(err, ERROR_RESOURCE, "no memory for template variables");
@@ -92,7 +96,7 @@ static int make_identity(struct run *r, struct error *err)
   for (size_t i = 0; i < recipe_key_count(); i++) {
     const struct recipe_key *k = recipe_key_at(i);
     bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") ||
-                      (!strcmp(k->group, "train") && !strcmp(k->name, "steps")) ||
+                      (!strcmp(k->group, "train") && (!strcmp(k->name, "steps") || !strcmp(k->name, "passes"))) ||
                       (!strcmp(k->group, "compute") && strcmp(k->name, "type") &&  // memory knobs move no bit
                        (strcmp(k->name, "weights") || r->recipe->compute.weights < MODEL_KEEP_Q8_0)) ||
                       (!strcmp(k->group, "template") && !strcmp(k->name, "now"));  // a time
@@ -131,7 +135,8 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .limit = limit ? (size_t)limit : memory_available_bytes() + base,
                           .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
-                          .generates = !o->sft};
+                          .generates = !o->sft,
+                          .reference_kept = r->kept != NULL};
   return plan_make(&in, &r->plan, err);
 }
 
@@ -189,6 +194,7 @@ static int load_weights(struct run *r, const struct run_options *o, struct error
   int64_t step = -1;
   if (o->resume) TRY(checkpoint_last(r->arena, r->folder->path, &folder, &step, err));
   if (o->resume) TRY(run_folder_cut_back(r->folder, folder ? step : -1, err));
+  TRY(preference_score(r, o->resume, err));
   if (!folder) {
     TRY(session_load(&r->session, r->plan.train.max_path, err));
     return open_engines(r, err);
@@ -253,6 +259,21 @@ static void close_log(void *unused)
   if (log_open(NULL, &ignored)) error_clear(&ignored);
 }
 
+/* train.passes says how many steps there are. */
+static int settle_steps(struct run *r, struct error *err)
+{
+  struct recipe *recipe = (struct recipe *)r->recipe;
+  double passes = recipe->train.passes;
+  if (recipe->kind != RECIPE_SFT || !(passes > 0)) return 0;
+  for (size_t i = 0; i < r->sources.count; i++)
+    if (!source_count(r->sources.items[i]))
+      FAIL_AT(err, ERROR_INPUT, recipe->file, 0, "train.passes",
+              "found train.passes with %s, which makes problems without end; expected files; set train.steps",
+              source_name(r->sources.items[i]));
+  recipe->train.steps = -(int64_t)math_floor(-passes * (double)stream_size(r->stream) / (double)recipe->train.batch);
+  return 0;
+}
+
 int run_open(struct arena *a, const struct run_options *o, struct run **out, struct error *err)
 {
   struct run *r = ARENA_NEW(a, struct run, 1, "run", err);
@@ -274,7 +295,9 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(verifier_set_create(a, r->recipe->reward.timeout, &r->verifiers, err));
   answer_open(r);
   TRY(run_open_stream(r, err));
+  TRY(settle_steps(r, err));
   if (!o->replay) TRY(evaluate_open(r, err));
+  TRY(preference_open(r, err));
   TRY(make_plan(r, o, err));
   *out = r;
   if (o->plan_only) return 0;
@@ -291,6 +314,7 @@ int run_open(struct arena *a, const struct run_options *o, struct run **out, str
   TRY(run_open_policies(r, err));
   if (!o->resume) TRY(open_folder(r, o, err));
   if (!o->sft) TRY(collect_open_journal(r, err));
+  TRY(preference_save(r, err));
   TRY(open_ledger(r, o->resume, err));
   return write_recipe(r, err);
 }
@@ -309,7 +333,7 @@ void run_describe_briefly(const struct run *r, struct text *out)
   text_puts(out, "data: ");
   if (stream_size(r->stream)) text_printf(out, "%llu problems; ", (unsigned long long)stream_size(r->stream));
   if (p->kind == RECIPE_SFT)
-    text_printf(out, "%" PRId64 " examples a step\n", p->train.batch);
+    text_printf(out, "%" PRId64 " %s a step\n", p->train.batch, given_sequences(p) > 1 ? "pairs" : "examples");
   else
     text_printf(out, "%" PRId64 " of them x %" PRId64 " answers a step\n", p->rollout.problems, p->rollout.group);
   text_printf(out, "memory: %.0f MiB of %.0f MiB at the peak; %d threads, %s\n", (double)r->plan.total / 1048576,
@@ -350,15 +374,16 @@ static int mean_prompt(struct run *r, double *out, struct error *err)
   double sum = 0;
   for (int i = 0; i < SAMPLE; i++) {
     struct problem p;
-    struct token_list ids = {0}, loss = {0};
+    struct token_list ids = {0};
+    struct given g = {0};
     int rc = stream_next(r->stream, r->step_arena, &p, err);
     if (!rc && r->recipe->kind == RECIPE_SFT)
-      rc = sft_tokens(r, &p, &ids, &loss, err);
+      rc = given_read(r, r->step_arena, &p, &g, err);
     else if (!rc)
       rc = session_problem_ids(&r->session, &p, r->template_variables, &ids, err);
     sum += (double)ids.count;
+    for (int32_t k = 0; k < g.count; k++) sum += g.of[k].count;
     token_list_free(&ids);
-    token_list_free(&loss);
     TRY(rc);
   }
   stream_seek(r->stream, position);
@@ -460,7 +485,7 @@ static int stop_orderly(struct run *r, const struct beginning *b, struct error *
 
 static int first_evaluation(struct run *r, struct error *err)
 {
-  if (r->step > 0 || !r->eval_set_count || r->recipe->kind == RECIPE_SFT) return 0;
+  if (r->step > 0 || !r->eval_set_count) return 0;
   arena_reset(r->step_arena);
   r->metrics.count = 0;
   metrics_set_int(&r->metrics, "step", 0);

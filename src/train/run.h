@@ -24,7 +24,7 @@
 struct eval_set {
   const char *name; /* of the source: metric eval/<name>/accuracy */
   struct problem *problems;
-  int32_t **ids; /* prompts */
+  int32_t **ids; /* prompts; NULL: sft */
   int32_t *id_counts;
   int32_t count;
 };
@@ -61,8 +61,10 @@ struct run {
   struct verifier_set *verifiers;
   struct verifier_config *appeals[RUN_APPEALS]; /* [appeal_count] */
   int appeal_count;
-  struct method_host host; /* what methods get done (answer.c) */
+  struct method_host host;    /* what methods get done (answer.c) */
+  struct source_list sources; /* of data */
   struct stream *stream;
+  struct kept_reference *kept; /* preference.h; NULL: none */
   struct history *history;
   struct eval_set *eval_sets;
   size_t eval_set_count;
@@ -93,12 +95,16 @@ double run_learning_rate(const struct recipe *r, int64_t step);
 
 /* score_run.c: what needs put into a gathered step. */
 int run_score(struct run *r, struct step *s, struct error *err) MUST_USE;
+/* A reward model's head between where it learns (f64) and its weights: score.weight. */
+int run_put_score(const struct run *r, struct error *err) MUST_USE;
 /* After a step's updates: the moving average follows; what observing methods want set anew. */
 int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err) MUST_USE;
 /* Configurations of a reference of its own (NULL: the model's) and of needs.policies. */
 int run_policy_configs(struct arena *a, const struct recipe *recipe, const struct needs *n,
                        const struct model_config **reference, const struct model_config **policies,
                        struct error *err) MUST_USE;
+/* The reference's weights in arena a: the recipe's reference, or the model that the run started from. Fixed. */
+int run_load_reference(const struct run *r, struct arena *a, struct model **out, struct error *err) MUST_USE;
 /* All policies but the trained one, the value head and the readers of rows; r->trainer exists. */
 int run_open_policies(struct run *r, struct error *err) MUST_USE;
 
@@ -144,16 +150,17 @@ int report_curve(struct run *r, struct error *err) MUST_USE; /* curve.svg as it 
 int evaluate_open(struct run *r, struct error *err) MUST_USE;
 int evaluate_run(struct run *r, struct error *err) MUST_USE; /* all sets; metrics eval/<name>/... */
 
-/* sft.c: a step of supervised training on examples of {messages}, {prompt, completion} or a task's {prompt, answer}. */
+/* sft.c: a step of supervised training on examples or pairs (given.h). */
 int sft_collect(struct run *r, struct step *s, struct error *err) MUST_USE;
-/* Tokens of one example: ids, and which of them carry loss. */
-int sft_tokens(const struct run *r, const struct problem *p, struct token_list *ids, struct token_list *loss,
-               struct error *err) MUST_USE;
+/* After its gathering: the reference's log-probabilities, where they are kept. */
+int sft_reference(const struct run *r, struct step *s, struct error *err) MUST_USE;
 
 /* data.c: the recipe's data as streams. */
 int run_open_stream(struct run *r, struct error *err) MUST_USE;
 /* The fields that methods declared. */
 int run_check_fields(const struct run *r, const struct problem *p, struct error *err) MUST_USE;
+/* Tokens of the longest example: train.max_tokens, or what the model allows. */
+int64_t run_example_room(const struct run *r);
 /* Positions that the model has in front of an answer of the longest kind. */
 int64_t run_prompt_room(const struct run *r);
 int run_open_sources(struct run *r, const struct recipe_data *data, size_t count, struct source_list *out,

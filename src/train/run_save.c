@@ -129,6 +129,7 @@ int run_save_start(struct run *r, struct error *err)
   TRY(open_saving(r, err));
   struct saving *s = r->saving;
   free_texts(s);
+  TRY(run_put_score(r, err));
   TRY(take_state(r, s, err));
   if (start_thread(s))
     FAIL(err, ERROR_RESOURCE, "no thread could be started to write a checkpoint; raise the limit on processes");

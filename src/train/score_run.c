@@ -22,6 +22,29 @@ int run_policy_configs(struct arena *a, const struct recipe *recipe, const struc
   return 0;
 }
 
+static int load_fixed(const struct run *r, struct arena *a, const char *name, const char *path, struct model **out,
+                      struct error *err)
+{
+  struct model_source source;
+  struct model_config config;
+  TRY(model_source_open(a, path, &source, &config, err));
+  if (config.vocab != r->session.config.vocab)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the %s has %d tokens; expected %d as the model has", name,
+            config.vocab, r->session.config.vocab);
+  return model_load_fixed(a, r->session.device, &source, &config, r->plan.train.max_path, out, err);
+}
+
+int run_load_reference(const struct run *r, struct arena *a, struct model **out, struct error *err)
+{
+  const struct recipe *recipe = r->recipe;
+  int positions = r->plan.train.max_path;
+  if (recipe->top.reference || !r->session.random)
+    return load_fixed(r, a, "reference", recipe->top.reference ? recipe->top.reference : recipe->top.model, out, err);
+  // a start that was drawn from the seed is drawn again
+  TRY(model_create_fixed(a, r->session.device, &r->session.config, positions, out, err));
+  return model_randomise(*out, r->session.seed, err);
+}
+
 /* Weights that are never trained, and a trainer that scores with them. */
 static int add_frozen(struct run *r, const char *name, struct model *m, struct error *err)
 {
@@ -33,30 +56,11 @@ static int add_frozen(struct run *r, const char *name, struct model *m, struct e
   return 0;
 }
 
-static int load_frozen(struct run *r, const char *name, const char *path, struct model **out, struct error *err)
-{
-  struct model_source source;
-  struct model_config config;
-  TRY(model_source_open(r->arena, path, &source, &config, err));
-  if (config.vocab != r->session.config.vocab)
-    FAIL_AT(err, ERROR_INPUT, path, 0, "vocab_size", "the %s has %d tokens; expected %d as the model has", name,
-            config.vocab, r->session.config.vocab);
-  return model_load_fixed(r->arena, r->session.device, &source, &config, r->plan.train.max_path, out, err);
-}
-
 /* A second copy of weights: the recipe's reference, or the model that the run started from. */
 static int open_reference(struct run *r, struct error *err)
 {
-  const char *path = r->recipe->top.reference ? r->recipe->top.reference : r->recipe->top.model;
   if (!r->plan.reference) return 0;
-  if (!r->recipe->top.reference && r->session.random) {
-    // a start that was drawn from the seed is drawn again
-    TRY(model_create_fixed(r->arena, r->session.device, &r->session.config, r->plan.train.max_path, &r->reference,
-                           err));
-    TRY(model_randomise(r->reference, r->session.seed, err));
-  } else {
-    TRY(load_frozen(r, "reference", path, &r->reference, err));
-  }
+  TRY(run_load_reference(r, r->arena, &r->reference, err));
   if (r->resumed_from)
     TRY(checkpoint_load_weights(r->arena, r->resumed_from, "reference", r->reference, &r->reference_moved, err));
   return add_frozen(r, "reference", r->reference, err);
@@ -72,6 +76,15 @@ static int open_ema(struct run *r, struct error *err)
   return add_frozen(r, "ema", r->ema, err);
 }
 
+/* A reward model that is trained further begins with its own score. */
+static int take_score(struct run *r, struct error *err)
+{
+  struct weight *score = r->session.model->score;
+  if (!score || r->session.config.scores_new) return 0;
+  weight_read(score, WEIGHT_MASTER, 0, 1, r->policies.value->net->w, HOST_F64);
+  return device_sync(r->session.device, err);
+}
+
 int run_open_policies(struct run *r, struct error *err)
 {
   const struct needs *n = compose_needs(r->methods);
@@ -80,12 +93,21 @@ int run_open_policies(struct run *r, struct error *err)
   if (n->flags & NEED_EMA) TRY(open_ema(r, err));
   for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++) {
     struct model *m;
-    TRY(load_frozen(r, n->policies[i].name, n->policies[i].path, &m, err));
+    TRY(load_fixed(r, r->arena, n->policies[i].name, n->policies[i].path, &m, err));
     TRY(add_frozen(r, n->policies[i].name, m, err));
   }
   TRY(policies_open(&r->policies, r->arena, n, err));
-  return r->policies.value && r->value.bytes ? network_load(r->policies.value->net, r->value.bytes, r->value.size, err)
-                                             : 0;
+  if (!r->policies.value) return 0;
+  if (r->value.bytes) return network_load(r->policies.value->net, r->value.bytes, r->value.size, err);
+  return take_score(r, err);
+}
+
+int run_put_score(const struct run *r, struct error *err)
+{
+  struct weight *score = r->session.model->score;
+  if (!score) return 0;
+  weight_write(score, WEIGHT_MASTER, 0, 1, r->policies.value->net->w, HOST_F64);
+  return device_sync(r->session.device, err);
 }
 
 int run_move_policies(struct run *r, const struct observation *seen, bool updated, struct error *err)

@@ -72,6 +72,7 @@ int run_sample(struct run *r, struct step **out, struct error *err)
 
   // what methods need beside the tokens: one scoring pass a policy and context
   TRY(run_score(r, s, err));
+  if (r->recipe->kind == RECIPE_SFT) TRY(sft_reference(r, s, err));
   TRY(compose_shape(r->methods, s, err));
   TRY(compose_advantage(r->methods, s, err));
   return compose_weight(r->methods, s, err);

@@ -16,6 +16,7 @@ int value_create(struct arena *a, const struct value_need *o, int32_t width, str
                                         .eps = o->eps,
                                         .weight_decay = o->weight_decay,
                                         .clip_norm = o->clip_norm};
+  v->unbiased = o->unbiased;
   v->h = ARENA_NEW(a, double, (size_t)width, "value head", err);
   if (!v->h) return err->code;
   TRY(network_create(a, width, 0, 0, &nowhere, &v->net, err));
@@ -41,6 +42,7 @@ void value_add_gradient(struct value_head *v, const float *h, double coef)
 
 int value_update(struct value_head *v, struct error *err)
 {
+  if (v->unbiased) v->net->gradient[v->net->inputs] = 0;
   int rc = network_update(v->net, &v->options, err);
   return rc ? error_context(err, "value head") : 0;
 }

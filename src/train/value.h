@@ -11,6 +11,7 @@ struct value_head {
   struct network_options options;
   struct network *net; /* net->w: [width] and the bias */
   double *h;           /* [width] a state in f64 */
+  bool unbiased;       /* the bias has no gradient */
 };
 
 size_t value_bytes(int32_t width);

@@ -189,6 +189,29 @@ static void pair_row(void)
   for (int i = 0; i < 2; i++) CHECK_CLOSE(loss.coef[1 - i], coef[i], DIGITS, "the table's digits");
 }
 
+/* Scores of a chosen and a rejected response on their last tokens. */
+static void score_row(void)
+{
+  double in[MOST], want[MOST];
+  struct error err = {0};
+  struct composed_loss loss;
+  CHECK_INT(numbers(row.field[2], in, NULL, NULL), 2);
+  CHECK_INT(numbers(row.field[3], want, NULL, NULL), 3);
+  struct composed *set = open_method();
+  struct step *s = responses((const int[]){1, 3}, 2, (const double[]){0, 1});
+  CHECK_OK(compose_shape(set, s, &err), &err);
+  CHECK_OK(compose_advantage(set, s, &err), &err);
+  struct minibatch *m = case_minibatch(set, s, &err);
+  m->value[0] = in[1];
+  m->value[1] = 7; /* not the last token: no score */
+  m->value[2] = in[0];
+  CHECK_OK(compose_objective(set, m, case_arena, &loss, &err), &err);
+  CHECK_CLOSE(loss.loss, want[0], DIGITS, "the table's digits");
+  CHECK_CLOSE(loss.value_coef[2], want[1], DIGITS, "the table's digits");
+  CHECK_CLOSE(loss.value_coef[0], want[2], DIGITS, "the table's digits");
+  CHECK_CLOSE(loss.value_coef[1], 0, 0, "not a last token");
+}
+
 /* The term on one token's row, as the objective or the regulariser hands it to the trainer, over its scale. */
 static void row_row(void)
 {
@@ -223,7 +246,7 @@ static const struct {
   void (*check)(void);
 } KINDS[] = {{"tokens", 6, loss_row},     {"credit", 4, advantage_row}, {"overlong", 5, overlong_row},
              {"entropy", 5, entropy_row}, {"kept", 6, kept_row},        {"pair", 5, pair_row},
-             {"row", 6, row_row}};
+             {"row", 6, row_row},         {"score", 4, score_row}};
 
 static int read_table(void)
 {
@@ -256,9 +279,9 @@ static int read_table(void)
 
 static void test_tables(void **state)
 {
-  static const char *const METHODS[] = {"cispo",         "clip_cov", "dapo",    "dpo",  "dppo", "dr_grpo",
-                                        "entropy_bonus", "full_kl",  "sdpo",    "gmpo", "gspo", "gspo_token",
-                                        "kl_cov",        "luspo",    "psr_nsr", "rft",  "sapo", "vespo"};
+  static const char *const METHODS[] = {
+      "cispo", "clip_cov",   "dapo",   "dpo",   "dppo",    "dr_grpo",      "entropy_bonus", "full_kl", "sdpo", "gmpo",
+      "gspo",  "gspo_token", "kl_cov", "luspo", "psr_nsr", "reward_model", "rft",           "sapo",    "vespo"};
   (void)state;
   for (size_t i = 0; i < sizeof METHODS / sizeof METHODS[0]; i++) {
     method = METHODS[i];

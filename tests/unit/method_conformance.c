@@ -245,6 +245,7 @@ static void test_bad_numbers(void **state)
     open_one(method_at(i), "", 1, &set);
     CHECK_OK(run(set, case_step(STEP, COUNT, &p), &out, &err), &err);
     out.batch->logp[2] = __builtin_nan("");
+    for (int32_t k = 0; out.batch->value && k < out.batch->count; k++) out.batch->value[k] = __builtin_nan("");
     CHECK_ERROR(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err, ERROR_INPUT,
                 "problem p7, rollout ");
     CHECK(strstr(err.message, method_at(i)->name) ||

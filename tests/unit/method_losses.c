@@ -118,6 +118,34 @@ static void test_derivatives(void **state)
   for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) check_derivatives(CASES[i][0], CASES[i][1]);
 }
 
+/* Scores of pairs: dL/dvalue against differences. */
+static void test_score_derivatives(void **state)
+{
+  static const char *const CASES[] = {"", "centre: 0.3", "pairs: 3, centre: 0.01"};
+  const double h = 1e-5;
+  (void)state;
+  for (size_t k = 0; k < sizeof CASES / sizeof CASES[0]; k++) {
+    struct composed *set = open_method("reward_model", CASES[k]);
+    struct minibatch *m = moved(set);
+    double got[64], want[64], size = 0;
+    CHECK(m->count <= 64);
+    for (int32_t i = 0; i < m->count; i++) m->value[i] = 0.4 * ((7 * i) % 5) - 0.7;
+    struct composed_loss loss = loss_of(set, m);
+    for (int32_t i = 0; i < m->count; i++) {
+      double was = m->value[i];
+      m->value[i] = was + h;
+      want[i] = loss_of(set, m).loss;
+      m->value[i] = was - h;
+      want[i] = (want[i] - loss_of(set, m).loss) / (2 * h);
+      m->value[i] = was;
+      size += check_abs(got[i] = loss.value_coef[i]);
+    }
+    CHECK(size > 0.1);
+    /* h^2 of the third derivative is 1e-10; the difference loses 1e-15 / 1e-5. */
+    check_report(check_grad_at(got, want, (size_t)m->count, 1e-6, 1e-8), "reward_model", __FILE__, __LINE__);
+  }
+}
+
 /* Where the ratio is a weight, L = coef * logp with a constant coef: differences of L would move the weight, too. */
 static void test_weights_are_constants(void **state)
 {
@@ -368,13 +396,19 @@ int main(void)
 {
   struct error err = {0};
   case_arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_derivatives),         cmocka_unit_test(test_weights_are_constants),
-      cmocka_unit_test(test_gspo_token_adds_up),  cmocka_unit_test(test_divergences),
-      cmocka_unit_test(test_dynamic_sampling),    cmocka_unit_test(test_dynamic_sampling_ends),
-      cmocka_unit_test(test_far_ratios),          cmocka_unit_test(test_no_numbers),
-      cmocka_unit_test(test_no_denominator),      cmocka_unit_test(test_dpo_pairs),
-      cmocka_unit_test(test_rft_keeps_the_first), cmocka_unit_test(test_entropy_target)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_derivatives),
+                                     cmocka_unit_test(test_score_derivatives),
+                                     cmocka_unit_test(test_weights_are_constants),
+                                     cmocka_unit_test(test_gspo_token_adds_up),
+                                     cmocka_unit_test(test_divergences),
+                                     cmocka_unit_test(test_dynamic_sampling),
+                                     cmocka_unit_test(test_dynamic_sampling_ends),
+                                     cmocka_unit_test(test_far_ratios),
+                                     cmocka_unit_test(test_no_numbers),
+                                     cmocka_unit_test(test_no_denominator),
+                                     cmocka_unit_test(test_dpo_pairs),
+                                     cmocka_unit_test(test_rft_keeps_the_first),
+                                     cmocka_unit_test(test_entropy_target)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
   return failed;
