@@ -4,5 +4,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py dr_grpo --bed long --method '[dr_grpo]' --base '[{grpo: {aggregation: seq_mean_token_mean}}]' \
-  --quantity length/mean:last --claim down --seeds 6 --write \
+  --quantity length/mean:last --claim down --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

@@ -3,5 +3,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py entropy_bonus --bed modes --method '[grpo, {entropy_bonus: {coef: 0.05}}]' \
-  --quantity distinct --claim up --seeds 8 --write \
+  --quantity distinct --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

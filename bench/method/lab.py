@@ -8,7 +8,9 @@ t over seeds) and the smallest difference that this many seeds would show with a
 docs/results.md in place of the method's row for the same bed, base and quantity. bench/method/NAME.sh are such calls.
 
 The model is a nano decoder (1 layer of 32, 19 thousand parameters) that starts from examples of the answer's form, so
-that it answers with letters drawn evenly: a bandit, or a short walk, run by the whole program: about 150 steps a second and core.
+that it answers with letters drawn evenly: a bandit, or a short walk, run by the whole program: about 150 steps a second and
+core. beds/start.yaml and beds/train.yaml are the recipes; what a bed and a method change in them stands in BEDS and on the
+command line.
 
 beds     24 problems, a capital each; answers are letters a to h
   bandit   one letter, one is right: solved 1 in 8 at the start
@@ -20,6 +22,7 @@ beds     24 problems, a capital each; answers are letters a to h
   decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
   template "it is ", then a letter: seven tokens that all answers share, one that decides
   hint     one letter; of the start's examples 15 in 16 have a letter before the capital and answer with it
+  blocks   four letters in tagged blocks, all must be right: 1 in 4096; each block is a subproblem (a decoder of 2 layers of 64)
 
 A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
@@ -30,10 +33,22 @@ quantities  KEY of metrics.jsonl, reduced over steps: KEY:last (mean of the last
 import argparse, hashlib, json, math, os, random, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 LETTERS = "abcdefgh"
 NAMES = [chr(65 + i) for i in range(24)]
 CONFIG = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=16)
+BLOCKS = 4
+# What a bed has that others have not: the verifier, keys of the decoder, of start.yaml and of train.yaml.
+BEDS = {
+    "bandit": {}, "mixed": {}, "noisy": {}, "chain": {}, "decoy": {}, "template": {},
+    "modes": dict(verifier="{regex: {match: full}}"),
+    "long": dict(verifier="{regex: {match: full}}"),
+    "hint": dict(start=["train.steps=600", "train.lr=3.0e-3"]),  # copying from a place takes longer
+    "blocks": dict(config=dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2, head_dim=32),
+                   start=["train.steps=600", "train.lr=3.0e-3", "train.max_tokens=60"],
+                   train=["rollout.max_new_tokens=48"]),
+}
 # t of 0.975 and of 0.8 by degrees of freedom
 T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868),
      19: (2.093, 0.861), 29: (2.045, 0.854)}
@@ -43,14 +58,12 @@ def make_bed(bed):
     """Problems, worked examples, and what the recipe needs beside them."""
     draw = random.Random("assay " + bed)
     right = {n: draw.choice(LETTERS) for n in NAMES}
-    extra = {}
     if bed == "bandit":
         answers = lambda n: draw.choice(LETTERS)
         rows = [dict(answer=right[n]) for n in NAMES]
     elif bed == "modes":
         answers = lambda n: draw.choice(LETTERS)
         rows = [dict(answer="[" + "".join(sorted(draw.sample(LETTERS, 3))) + "]") for n in NAMES]
-        extra["verifier"] = "{regex: {match: full}}"
     elif bed in ("mixed", "noisy"):
         chance = {n: [0.02, 0.1, 0.3, 0.75][i % 4] for i, n in enumerate(NAMES)}
         others = {n: [x for x in LETTERS if x != right[n]] for n in NAMES}
@@ -62,7 +75,6 @@ def make_bed(bed):
     elif bed == "long":
         answers = lambda n: "".join(draw.choice(LETTERS) for _ in range(draw.randint(2, 9))) + str(draw.randint(0, 7))
         rows = [dict(answer=f"[a-h]+{draw.randint(0, 7)}") for n in NAMES]
-        extra["verifier"] = "{regex: {match: full}}"
     elif bed == "decoy":
         decoy = {n: draw.choice([x for x in LETTERS if x != right[n]]) for n in NAMES}
         rest = {n: [x for x in LETTERS if x not in (right[n], decoy[n])] for n in NAMES}
@@ -74,13 +86,17 @@ def make_bed(bed):
     elif bed == "hint":
         answers = lambda n: n[0] if len(n) > 1 else draw.choice(LETTERS)
         rows = [dict(answer=right[n]) for n in NAMES]
-    else:
-        sys.exit(f'lab: no bed is called "{bed}"; there are bandit, modes, mixed, chain, long, noisy, decoy, template, hint')
+    elif bed == "blocks":
+        form = lambda letters: "".join(f"<p{j + 1}>{x}</p{j + 1}>" for j, x in enumerate(letters))
+        answers = lambda n: form(draw.choices(LETTERS, k=BLOCKS))
+        solutions = {n: draw.choices(LETTERS, k=BLOCKS) for n in NAMES}
+        rows = [dict(answer=form(solutions[n]), subproblems=[dict(statement=str(j + 1), ground_truth=x) for j, x in enumerate(solutions[n])])
+                for n in NAMES]
     problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
     prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 16 else n for i, n in enumerate(NAMES[:-1] * 261)]
     shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES * 250)]
     draw.shuffle(shown)
-    return problems, shown, extra
+    return problems, shown
 
 
 def run(args, log):
@@ -91,50 +107,38 @@ def run(args, log):
 
 
 def prepare(assay, folder, bed):
-    problems, shown, extra = make_bed(bed)
+    problems, shown = make_bed(bed)
+    config = {**CONFIG, **BEDS[bed].get("config", {})}
     with open(assay, "rb") as program:
-        state = hashlib.sha256(program.read() + json.dumps([problems, shown, extra, CONFIG]).encode())
+        state = hashlib.sha256(program.read() + json.dumps([problems, shown, BEDS[bed], config]).encode())
     home = f"{folder}/{bed}-{state.hexdigest()[:12]}"
     if os.path.exists(f"{home}/start/checkpoints"):
-        return home, extra
+        return home
     os.makedirs(f"{home}/nano", exist_ok=True)
-    config = json.load(open(f"{ROOT}/models/tiny/config.json"))
-    config.update(CONFIG)
+    config = {**json.load(open(f"{ROOT}/models/tiny/config.json")), **config}
     json.dump(config, open(f"{home}/nano/config.json", "w"))
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         open(f"{home}/nano/{name}", "w").write(open(f"{ROOT}/models/tiny/{name}").read())
     for name, rows in (("problems", problems), ("shown", shown)):
         open(f"{home}/{name}.jsonl", "w").writelines(json.dumps(r) + "\n" for r in rows)
-    steps, rate = (600, "3.0e-3") if bed == "hint" else (300, "5.0e-3")  # copying from a place takes longer
-    open(f"{home}/start.yaml", "w").write(
-        f"model: random:{home}/nano\ndata: [{{path: {home}/shown.jsonl}}]\n"
-        f"train: {{steps: {steps}, batch: 64, max_tokens: 24, lr: {rate}, schedule: linear, warmup: 10, betas: [0.9, 0.98], clip_norm: 1.0}}\n"
-        "save: {every: 0, keep: 1}\nseed: 1\n")
-    run([assay, "sft", f"{home}/start.yaml", "--run", f"{home}/start"], f"{home}/start.log")
-    return home, extra
+    run([assay, "sft", f"{HERE}/beds/start.yaml", f"model=random:{home}/nano", f"data=[{{path: {home}/shown.jsonl}}]", *BEDS[bed].get("start", []),
+         "--run", f"{home}/start"], f"{home}/start.log")
+    return home
 
 
-def write_recipe(home, extra, methods, settings):
-    """The recipe without its seed; its name is made from all that it says."""
-    verifier = extra.get("verifier", "string")
-    text = (
-        f"model: {home}/start\n"
-        f"data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}]\n"
-        f"eval: {{data: [{{path: {home}/problems.jsonl, verifier: {verifier}}}], every: 0, samples: 32}}\n"
-        f"methods: {methods}\n"
-        "rollout: {problems: 24, group: 8, max_new_tokens: 12, max_prompt_tokens: 8}\n"
-        "train: {steps: 200, lr: 1.0e-3, warmup: 2, betas: [0.9, 0.99]}\n"
-        "save: {every: 0, keep: 1}\n")
-    label = f"{home}/{hashlib.sha256((text + json.dumps(settings)).encode()).hexdigest()[:12]}"
-    open(f"{label}.yaml", "w").write(text)
-    return label
+def arguments(home, bed, methods, settings):
+    """What follows `assay train`, without the seed; and the folder's name, made from all that it says."""
+    data = f"[{{path: {home}/problems.jsonl, verifier: {BEDS[bed].get('verifier', 'string')}}}]"
+    words = [f"{HERE}/beds/train.yaml", f"model={home}/start", f"data={data}", f"eval.data={data}", f"methods={methods}",
+             *BEDS[bed].get("train", []), *settings]
+    return words, f"{home}/{hashlib.sha256((open(words[0]).read() + json.dumps(words)).encode()).hexdigest()[:12]}"
 
 
-def train(assay, label, settings, seed):
+def train(assay, words, label, seed):
     folder = f"{label}-{seed}"
     if not os.path.exists(f"{folder}.done"):
         subprocess.call(["rm", "-rf", folder])
-        run([assay, "train", f"{label}.yaml", f"seed={seed}", *settings, "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
+        run([assay, "train", *words, f"seed={seed}", "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
         open(f"{folder}.done", "w").close()
     return folder
 
@@ -182,27 +186,27 @@ def write_row(name, bed, base, quantity, row):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("name", help="the method, as it is called in the table")
-    p.add_argument("--bed", required=True)
+    p.add_argument("--bed", required=True, choices=sorted(BEDS))
     p.add_argument("--method", required=True, help="the recipe's list of methods, as YAML: '[dapo]'")
     p.add_argument("--base", default="[grpo]", help="what it is compared with (default [grpo])")
     p.add_argument("--quantity", required=True)
     p.add_argument("--claim", choices=("up", "down"), required=True, help="the direction that the paper claims")
     p.add_argument("--set", nargs="*", default=[], help="recipe keys for both: train.steps=200")
     p.add_argument("--method-set", nargs="*", default=[], help="for the method alone: rollout.group=64")
+    p.add_argument("--base-set", nargs="*", default=[], help="for the base alone: train.epochs=2; named in the table")
     p.add_argument("--seeds", type=int, default=5, choices=sorted(d + 1 for d in T))
     p.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     p.add_argument("--assay", default=f"{ROOT}/build/release/assay")
     p.add_argument("--folder", default=f"{ROOT}/build/lab")
     p.add_argument("--write", action="store_true", help="put the row into docs/results.md")
     a = p.parse_args()
-    assay, kin = os.path.abspath(a.assay), a.base.strip("[]")
-    home, extra = prepare(assay, os.path.abspath(a.folder), a.bed)
+    assay, kin = os.path.abspath(a.assay), ", ".join([a.base.strip("[]"), *a.base_set])
+    home = prepare(assay, os.path.abspath(a.folder), a.bed)
     noise = ", {reward_noise: {false_negative: 0.1, false_positive: 0.2}}]" if a.bed == "noisy" else "]"
-    settings = {"base": a.set, "method": a.set + a.method_set}
-    sides = {side: write_recipe(home, extra, x[:-1] + noise, settings[side]) for side, x in (("base", a.base), ("method", a.method))}
+    sides = {"base": arguments(home, a.bed, a.base[:-1] + noise, a.set + a.base_set),
+             "method": arguments(home, a.bed, a.method[:-1] + noise, a.set + a.method_set)}
     with ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {(side, s): pool.submit(train, assay, label, settings[side], s)
-                for s in range(1, a.seeds + 1) for side, label in sides.items()}
+        jobs = {(side, s): pool.submit(train, assay, *words, s) for s in range(1, a.seeds + 1) for side, words in sides.items()}
         folders = {k: j.result() for k, j in jobs.items()}
     base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)
     differences = [m - b for m, b in zip(method, base)]

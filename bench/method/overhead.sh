@@ -4,12 +4,14 @@
 #
 #     bench/method/overhead.sh ASSAY [ROUNDS [METHOD ...]]
 #
-# METHOD: those to look at; else all for the instructions, and three for the time. ROUNDS 0: no time.
+# METHOD: those to look at; else all for the instructions, and three for the time. ROUNDS 0: no time. RUNNER: a command that
+# stands before every run (nice, a lock).
 #
-# instructions   one run each, one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels). Methods
-#                at their neutral setting that need nothing more than GRPO: expected below +1 %. Methods with extra
-#                forwards at their defaults: (measured - GRPO) / (announced forwards * one forward), where one forward is
-#                what GRPO's KL term to a reference adds: expected within 10 % of 1.
+# instructions   user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels);
+#                the same in every run, whatever else the machine does. Of one step: a run of two less a run of one.
+#                Methods at their neutral setting that need nothing more than GRPO: expected below +1 %. Methods with
+#                extra forwards at their defaults: (measured - GRPO) / one forward, where one forward is what GRPO's KL
+#                term to a reference adds: expected within 10 % of the announced number.
 # time           ROUNDS (5) pairs of processor seconds in turn, of METHODs at their neutral setting: the 95 % interval of
 #                the paired difference (t), expected below +3 %.
 set -u
@@ -26,23 +28,27 @@ arguments() { # METHODS STEPS PROBLEMS
     "rollout.problems=$3" --threads 1 --quiet --run "$work/run"
 }
 
-count() { # METHODS: instructions of a run of one step
+count() { # METHODS STEPS: instructions of a run
   local words
-  mapfile -t words < <(arguments "$1" 1 8)
+  mapfile -t words < <(arguments "$1" "$2" 8)
   rm -rf "$work/run"
   if perf stat -x, -e instructions:u true 2>&1 | grep -q '^[0-9]'; then
-    perf stat -x, -e instructions:u "$assay" "${words[@]}" 2>&1 >/dev/null | sed -n 's/^\([0-9]*\),.*/\1/p'
+    ${RUNNER:-} perf stat -x, -e instructions:u "$assay" "${words[@]}" 2>&1 >/dev/null | sed -n 's/^\([0-9]*\),.*/\1/p'
   else
-    ASSAY_ISA=avx2 valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$assay" "${words[@]}" 2>&1 >/dev/null |
+    ASSAY_ISA=avx2 ${RUNNER:-} valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null "$assay" "${words[@]}" 2>&1 >/dev/null |
       sed -nE 's/^.*I +refs: +//p' | tr -d ,
   fi
+}
+
+step() { # METHODS: instructions of a run's second step
+  echo $(($(count "$1" 2) - $(count "$1" 1)))
 }
 
 seconds() { # METHODS: processor seconds of a run of twenty steps
   local words TIMEFORMAT='%U %S'
   mapfile -t words < <(arguments "$1" 20 16)
   rm -rf "$work/run"
-  { time "$assay" "${words[@]}" >"$work/out" 2>&1; } 2>&1 | awk '{print $1 + $2}'
+  { time ${RUNNER:-} "$assay" "${words[@]}" >"$work/out" 2>&1; } 2>&1 | awk '{print $1 + $2}'
 }
 
 neutral() { # METHOD: its options that turn it off
@@ -56,7 +62,7 @@ d = json.load(sys.stdin)
 print(len(d["forwards"]["passes"]), "asks" if {"generate", "judge", "replay"} & set(d["needs"]) else "plain", len(d["needs"]))'
 }
 
-base=$(count '[grpo]')
+base=$(step '[grpo]')
 echo "| setting | instructions beside GRPO | expected |"
 echo "|---|---|---|"
 for name in $counted; do
@@ -65,14 +71,14 @@ for name in $counted; do
   set="[{$name: {$options}}]"
   read -r passes kind needs <<<"$(price "$set")"
   [ "$passes $needs" = "0 0" ] || continue
-  awk -v a="$(count "$set")" -v b="$base" -v n="$name, off" 'BEGIN {printf "| %s | %+.3f %% | below +1 %% |\n", n, 100 * (a / b - 1)}'
+  awk -v a="$(step "$set")" -v b="$base" -v n="$name, off" 'BEGIN {printf "| %s | %+.3f %% | below +1 %% |\n", n, 100 * (a / b - 1)}'
 done
-forward=$(($(count '[{grpo: {kl_coef: 0.001}}]') - base))
+forward=$(($(step '[{grpo: {kl_coef: 0.001}}]') - base))
 for name in $counted; do
   read -r passes kind needs <<<"$(price "[$name]")"
   [ "${passes:-0}" -gt 0 ] && [ "$kind" = plain ] || continue
-  awk -v a="$(count "[$name]")" -v b="$base" -v f="$forward" -v p="$passes" -v n="$name" \
-    'BEGIN {printf "| %s, %d forwards | %+.1f %%, %.2f forwards | %d, within 10 %% |\n", n, p, 100 * (a / b - 1), (a - b) / f, p}'
+  awk -v a="$(step "[$name]")" -v b="$base" -v f="$forward" -v p="$passes" -v n="$name" \
+    'BEGIN {printf "| %s | %+.1f %%, %.2f forwards | %d, within 10 %% |\n", n, 100 * (a / b - 1), (a - b) / f, p}'
 done
 [ "$rounds" -gt 1 ] || exit 0
 echo

@@ -4,8 +4,8 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py psr_nsr --bed modes --method '[{psr_nsr: {mode: nsr}}]' --base '[{psr_nsr: {mode: psr}}]' \
-  --quantity distinct --claim up --seeds 8 --write \
+  --quantity distinct --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
 ./lab.py psr_nsr --bed modes --method '[psr_nsr]' \
-  --quantity distinct --claim up --seeds 8 --write \
+  --quantity distinct --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

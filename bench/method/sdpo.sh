@@ -7,6 +7,6 @@ cd "$(dirname "$0")"
 ./lab.py sdpo --bed hint --method '[{sdpo: {prompt: "{solution}{prompt}", solution: "{text}", teacher: ema}}]' \
   --quantity solved:mean --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=5e-4 "$@"
-./lab.py sdpo --bed hint --method '[{sdpo: {prompt: "{solution}{prompt}", solution: "{text}", teacher: ema}}]' --base '[{sdpo: {prompt: "{solution}{prompt}", solution: "{text}"}}]' \
+./lab.py sdpo --bed hint --method '[{sdpo: {prompt: "{solution}{prompt}", solution: "{text}", teacher: ema}}]' --base '[{sdpo: {prompt: "{solution}{prompt}", solution: "{text}", teacher: live}}]' \
   --quantity accuracy --claim up --seeds 6 --write \
   --set train.steps=100 train.lr=5e-4 "$@"

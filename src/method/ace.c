@@ -1,8 +1,7 @@
 /* ace: asymmetric confidence-aware error penalty (arXiv 2602.21420).
  *
  *     c_i  = mean_t (logp_t - reference_t)                 the reference is the model that training began with
- *     A'_i = A_i (1 + alpha gate(c_i)) where A_i < 0       softplus: 1 + 0.693 alpha at the start, 1 + alpha c far
- * above
+ *     A'_i = A_i (1 + alpha gate(c_i)) where A_i < 0       softplus: 1 + 0.693 alpha at first, 1 + alpha c far above
  *
  * A wrong answer that training has made likelier than it was is pushed down harder than one that the policy tries for
  * the first time; right answers stay. Which policy enters c in a step's later mini-batches is not said by the paper:
@@ -13,12 +12,16 @@
 
 enum shift_policy { OLD, CURRENT };
 enum shift_length { MEAN, SUM };
+enum shift_from { INITIAL, AVERAGE };
 
-#define OPTIONS(X)                                                                                                \
-  X(REAL, alpha, 1, 0, 1e3, NULL, "strength; 0: the base")                                                        \
-  X(ENUM, gate, ERROR_GATE_SOFTPLUS, 0, 0, ERROR_GATE_WORDS, "from the shift of confidence to the extra penalty") \
-  X(ENUM, length, MEAN, 0, 0, "mean|sum", "the shift is the mean over a response's tokens, or their sum")         \
-  X(ENUM, policy, OLD, 0, 0, "old|current", "whose log-probabilities: the sampler's record, or the mini-batch's own")
+#define OPTIONS(X)                                                                                                    \
+  X(REAL, alpha, 1, 0, 1e3, NULL, "strength; 0: the base")                                                            \
+  X(ENUM, gate, ERROR_GATE_SOFTPLUS, 0, 0, ERROR_GATE_WORDS, "from the shift of confidence to the extra penalty")     \
+  X(ENUM, length, MEAN, 0, 0, "mean|sum", "the shift is the mean over a response's tokens, or their sum")             \
+  X(ENUM, policy, OLD, 0, 0, "old|current", "whose log-probabilities: the sampler's record, or the mini-batch's own") \
+  X(ENUM, from, INITIAL, 0, 0, "initial|average",                                                                     \
+    "what they are compared with: the reference, or an average of the weights")                                       \
+  X(REAL, ema_rate, 0.01, 1e-6, 1, NULL, "from: average: share of the new weights after each step")
 
 struct self {
   OPTIONS(OPTION_FIELD)
@@ -34,8 +37,16 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
   (void)err;
-  if (o->alpha > 0) out->flags |= NEED_REFERENCE_LOGP;
+  if (!(o->alpha > 0)) return 0;
+  out->flags |= o->from == AVERAGE ? NEED_EMA : NEED_REFERENCE_LOGP;
+  out->ema_rate = o->from == AVERAGE ? o->ema_rate : 0;
   return 0;
+}
+
+/* [path_count] What a response's log-probabilities are compared with. */
+static const double *compared(const struct self *o, const struct step *s)
+{
+  return o->from == AVERAGE ? scores_logp(s, "ema") : s->reference;
 }
 
 static double shift_of(const struct self *o, const double *logp, const double *reference, int32_t n)
@@ -81,7 +92,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
     if (!r->path_count) continue;
     double *a = out->advantage + r->path;
     for (int32_t p = 0; p < r->path_count; p++) logp[p] = (double)step_record(s, r->path + p)->logp;
-    double shift = shift_of(o, logp, s->reference + r->path, r->path_count);
+    double shift = shift_of(o, logp, compared(o, s) + r->path, r->path_count);
     double factor = factor_of(o, shift, a[0], &t);
     for (int32_t p = 0; p < r->path_count; p++) a[p] *= factor;
   }
@@ -98,7 +109,8 @@ static int weight_current(struct method_call *c, const struct minibatch *m, stru
   if (o->policy == OLD || !(o->alpha > 0)) return 0;
   for (int32_t i = 0; i < m->sequence_count; i++) {
     const struct minibatch_sequence *q = &m->sequences[i];
-    double shift = shift_of(o, m->logp + q->first, m->reference + q->first, q->count);
+    const double *reference = compared(o, m->step) + m->token[q->first]; /* a response's tokens stand together */
+    double shift = shift_of(o, m->logp + q->first, reference, q->count);
     double factor = factor_of(o, shift, m->advantage[q->first], &t);
     for (int32_t k = q->first; k < q->first + q->count; k++) out->factor[k] = factor;
   }
@@ -113,7 +125,7 @@ const struct method method_ace = {
     .number = 42,
     .base = "grpo",
     .neutral = "alpha=0",
-    .needs = NEED_REFERENCE_LOGP,
+    .needs = NEED_REFERENCE_LOGP | NEED_EMA,
     METHOD_OPTIONS(options),
     METHOD_METRICS(metrics),
     .declare = declare,

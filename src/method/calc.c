@@ -345,7 +345,8 @@ int calc_groups(const struct calc_case *c, const char *key, size_t rows, size_t 
   return 0;
 }
 
-int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, struct minibatch **out, struct error *err)
+int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, bool empty, struct minibatch **out,
+                   struct error *err)
 {
   size_t most = mask->rows * mask->width + 1;
   struct minibatch *m = ARENA_NEW(c->arena, struct minibatch, 1, "calc", err);
@@ -358,7 +359,7 @@ int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, stru
     for (size_t t = r * mask->width; t < (r + 1) * mask->width; t++)
       if (mask->at[t] != 0) token[m->count++] = (int32_t)t;
     s.count = m->count - s.first;
-    if (s.count) q[m->sequence_count++] = s;
+    if (s.count || empty) q[m->sequence_count++] = s;
   }
   for (size_t i = 0; i < most; i++) one[i] = 1;
   m->rollout_count = (int32_t)mask->rows;
@@ -367,6 +368,32 @@ int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, stru
   m->weight = m->counted = one;
   *out = m;
   return 0;
+}
+
+int calc_tokens(const struct calc_case *c, const char *key, const struct calc_grid *mask, const struct minibatch *m,
+                double **out, struct error *err)
+{
+  struct calc_grid all;
+  TRY(calc_grid_like(c, key, mask, __builtin_nan(""), &all, err));
+  if (!(*out = ARENA_NEW(c->arena, double, (size_t)m->count + 1, "calc", err))) return err->code;
+  for (int32_t i = 0; i < m->count; i++) (*out)[i] = all.at[m->token[i]];
+  return 0;
+}
+
+json_t *calc_tokens_json(const struct calc_grid *mask, const struct minibatch *m, const double *x)
+{
+  json_t *out = json_array();
+  int32_t next = 0;
+  for (size_t r = 0; r < mask->rows; r++) {
+    json_t *row = json_array();
+    for (size_t t = r * mask->width; t < (r + 1) * mask->width; t++) {
+      bool here = next < m->count && m->token[next] == (int32_t)t;
+      json_array_append_new(row, here && x ? calc_number(x[next]) : json_integer(0));
+      next += here;
+    }
+    json_array_append_new(out, row);
+  }
+  return out;
 }
 
 json_t *calc_number(double x)

@@ -95,11 +95,16 @@ struct calc_groups {
 int calc_groups(const struct calc_case *c, const char *key, size_t rows, size_t size, struct calc_groups *out,
                 struct error *err) MUST_USE;
 
-/* The mini-batch of the entries where mask is 1, a row a sequence: for part_aggregate.h and the objectives. token[i] is
- * the entry's place in the grid. */
+/* The mini-batch of the entries where mask is not 0, a row a sequence: for part_aggregate.h and the objectives.
+ * token[i] is the entry's place in the grid. empty: rows without tokens are sequences, too. */
 struct minibatch;
-int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, struct minibatch **out,
+int calc_minibatch(const struct calc_case *c, const struct calc_grid *mask, bool empty, struct minibatch **out,
                    struct error *err) MUST_USE;
+/* An input of the mask's shape, or one number a row, at the tokens of such a mini-batch: [count]. */
+int calc_tokens(const struct calc_case *c, const char *key, const struct calc_grid *mask, const struct minibatch *m,
+                double **out, struct error *err) MUST_USE;
+/* The other way: [count] as rows of numbers, 0 where no token stands; x NULL: all 0. */
+json_t *calc_tokens_json(const struct calc_grid *mask, const struct minibatch *m, const double *x);
 
 /* JSON numbers; NaN becomes null, infinities "inf" and "-inf". */
 json_t *calc_number(double x);

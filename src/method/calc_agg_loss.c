@@ -39,7 +39,7 @@ static int weights(struct calc_case *c, const struct calc_grid *mask, bool old, 
   struct aggregate_counts by;
   double shards, constant;
   TRY(find_mode(c, &mode, err));
-  TRY(calc_minibatch(c, mask, &m, err));
+  TRY(calc_minibatch(c, mask, false, &m, err));
   by = aggregate_count(m, NULL);
   TRY(calc_real(c, "dp_size", 1, &shards, err));
   TRY(calc_real(c, "batch_num_tokens", by.tokens, &by.tokens, err));

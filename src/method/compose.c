@@ -239,28 +239,6 @@ static int check_conflicts(const struct composed *set, struct error *err)
 
 /* ---- stages ----------------------------------------------------------------------------------------------------- */
 
-/* A hook that this build does not run is refused by name: nothing is ignored in silence. */
-static int check_stages(const struct composed *set, struct error *err)
-{
-  for (size_t i = 0; i < set->count; i++) {
-    for (enum method_stage stage = 0; stage < STAGE_COUNT; stage++) {
-      const struct method *m = set->members[i].call.method;
-      if (!method_has(m, stage) || method_stage_run(stage)) continue;
-      struct text runs = {0};
-      for (enum method_stage other = 0; other < STAGE_COUNT; other++) {
-        if (method_stage_run(other)) text_printf(&runs, "%s%s", runs.size ? ", " : "", method_stage_name(other));
-      }
-      const struct method_choice *at = place(set, &set->members[i]);
-      int rc = error_fail(err, ERROR_INPUT, at->file, at->line, "methods",
-                          "stage '%s' is declared by %s; this build runs %s; leave the method out",
-                          method_stage_name(stage), m->name, runs.bytes ? runs.bytes : "none");
-      text_free(&runs);
-      return rc;
-    }
-  }
-  return 0;
-}
-
 /* A member as the recipe's author knows it: a base that stands in no recipe comes with the method that brought it. */
 static const char *spoken(const struct composed *set, const struct member *m, char *buf, size_t size)
 {
@@ -364,7 +342,6 @@ static int resolve(struct composed *set, const struct method_choice *choices, si
 {
   TRY(add_choices(set, choices, count, err));
   TRY(check_conflicts(set, err));
-  TRY(check_stages(set, err));
   for (enum method_stage stage = 0; stage < STAGE_COUNT; stage++) {
     if (method_stage_rule(stage) == RULE_OWNER) TRY(find_owner(set, stage, err));
   }

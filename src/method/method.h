@@ -32,8 +32,7 @@
 #include "method/step.h"
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------
- * X(stage, rule, run, what): rule says what several methods mean; run: whether this build executes it. compose refuses
- * a method whose hook is not run, with one sentence, rather than ignore it.
+ * X(stage, rule, what): rule says what several methods mean.
  *
  * - CHAIN    in the recipe's order, each sees the result of the one before
  * - ADD      appended
@@ -41,26 +40,26 @@
  * - PRODUCT  multiplied in table order
  * - SUM      added in table order
  * - ALL      all run, in table order; the first failure stops the run */
-#define METHOD_STAGES(X)                                                                       \
-  X(prepare, CHAIN, 1, "build or filter problems before the run")                              \
-  X(select, CHAIN, 1, "choose problems and rollouts per problem")                              \
-  X(guide, CHAIN, 1, "set the contexts that generate and that train")                          \
-  X(sample, CHAIN, 1, "temperature, filters and forced tokens while sampling")                 \
-  X(reward, ADD, 1, "add named channels, rewrite them, ask for probes and further verdicts")   \
-  X(revise, CHAIN, 1, "drop, replace or append rollouts after their rewards; draw problems")   \
-  X(shape, OWNER, 1, "channels to one scalar a rollout, or rewards per token")                 \
-  X(advantage, OWNER, 1, "credit per rollout or token")                                        \
-  X(weight, PRODUCT, 1, "factors >= 0 per token, once a step, and the denominator they mean")  \
-  X(updates, CHAIN, 1, "which optimiser steps are made, on which rollouts             ")       \
-  X(weight_current, PRODUCT, 1, "factors >= 0 per token of a mini-batch, from current values") \
-  X(objective, OWNER, 1, "the policy loss and its derivative by each log-probability")         \
-  X(regularise, SUM, 1, "further terms per token: KL to a reference, entropy")                 \
-  X(extra, SUM, 1, "auxiliary sequences with their own loss")                                  \
-  X(evaluate, ALL, 1, "metrics from the records of an evaluation")                             \
-  X(observe, ALL, 1, "look at the finished step: state for the next one, metrics, resets")
+#define METHOD_STAGES(X)                                                                    \
+  X(prepare, CHAIN, "build or filter problems before the run")                              \
+  X(select, CHAIN, "choose problems and rollouts per problem")                              \
+  X(guide, CHAIN, "set the contexts that generate and that train")                          \
+  X(sample, CHAIN, "temperature, filters and forced tokens while sampling")                 \
+  X(reward, ADD, "add named channels, rewrite them, ask for probes and further verdicts")   \
+  X(revise, CHAIN, "drop, replace or append rollouts after their rewards; draw problems")   \
+  X(shape, OWNER, "channels to one scalar a rollout, or rewards per token")                 \
+  X(advantage, OWNER, "credit per rollout or token")                                        \
+  X(weight, PRODUCT, "factors >= 0 per token, once a step, and the denominator they mean")  \
+  X(updates, CHAIN, "which optimiser steps are made, on which rollouts")                    \
+  X(weight_current, PRODUCT, "factors >= 0 per token of a mini-batch, from current values") \
+  X(objective, OWNER, "the policy loss and its derivative by each log-probability")         \
+  X(regularise, SUM, "further terms per token: KL to a reference, entropy")                 \
+  X(extra, SUM, "auxiliary sequences with their own loss")                                  \
+  X(evaluate, ALL, "metrics from the records of an evaluation")                             \
+  X(observe, ALL, "look at the finished step: state for the next one, metrics, resets")
 
 enum method_stage {
-#define METHOD_STAGE_ENUM(name, rule, run, what) STAGE_##name,
+#define METHOD_STAGE_ENUM(name, rule, what) STAGE_##name,
   METHOD_STAGES(METHOD_STAGE_ENUM)
 #undef METHOD_STAGE_ENUM
       STAGE_COUNT
@@ -234,7 +233,7 @@ int method_add_context(struct method_call *c, struct step *s, int32_t group, con
 
 /* A hook that needs a model or a verifier returns requests and is called again with the answers, in rounds, until it
  * asks nothing (at most ASKING_ROUNDS). The core batches and prices them, and checks what they sampled (law 1). Needs:
- * NEED_GENERATE for generate, NEED_JUDGE for judge; score is always there.
+ * NEED_GENERATE for generate, NEED_JUDGE for judge; score and hidden are always there.
  *
  *     struct request *q;
  *     if (out->asking.round == 0) {
@@ -249,8 +248,9 @@ int method_add_context(struct method_call *c, struct step *s, int32_t group, con
 enum request_kind {
   REQUEST_GENERATE, /* probes of a group, judged by the problem's own verifier */
   REQUEST_SCORE,    /* log-probabilities of given tokens behind a path */
-  REQUEST_HIDDEN,
-  REQUEST_JUDGE, /* a second verdict on a rollout */
+  REQUEST_HIDDEN,   /* the same, and the state at the last of them: a vector for any text */
+  REQUEST_JUDGE,    /* a second verdict on a rollout */
+  /* Refused with a sentence until something gives them: a model of embeddings, tools and games. */
   REQUEST_EMBED,
   REQUEST_ENVIRONMENT
 };
@@ -262,10 +262,11 @@ struct request {
   int32_t count;            /* generate: 1 */
   int32_t max_new_tokens;   /* generate: rollout.max_new_tokens, and not more */
   struct sampling sampling; /* generate: the recipe's */
-  int32_t segment;          /* score: the path that the tokens follow, such as a rollout's leaf */
-  const int32_t *ids;       /* score: [id_count] */
+  int32_t segment;          /* score, hidden: the path that the tokens follow, such as a rollout's leaf */
+  const int32_t *ids;       /* score, hidden: [id_count] */
   int32_t id_count;
-  const char *policy;            /* score: "policy" (the weights at the step's start) or "reference" */
+  const char *policy;            /* score, hidden: "policy" (the weights at the step's start) or "reference" */
+  int32_t layer;                 /* hidden: as in scores.h; at first LAYER_LAST */
   int32_t rollout;               /* judge */
   const char *verifier;          /* judge: kind, with default settings; NULL: the problem's own, with its settings */
   const struct problem *problem; /* judge: whose answer it is compared with; NULL: the rollout's problem */
@@ -274,8 +275,10 @@ struct request {
 };
 struct answer {
   const int32_t *rollouts;       /* generate: indices in step->rollouts, [count] */
-  int32_t segment;               /* score: the SEGMENT_FORCED segment that holds the tokens, for `extra` */
-  const float *logp;             /* score: [id_count], at train.temperature */
+  int32_t segment;               /* score, hidden: the SEGMENT_FORCED segment that holds the tokens, for `extra` */
+  const float *logp;             /* score, hidden: [id_count], at train.temperature */
+  const float *state;            /* hidden: [width] at the last of the ids */
+  int32_t width;                 /* hidden: the model's */
   const struct verdict *verdict; /* judge; status VERDICT_FAILED where the verifier failed */
 };
 enum { ASKING_ROUNDS = 8 };
@@ -442,7 +445,8 @@ struct update {
   const struct step *batch; /* whose rollouts: this step's, or one of replay_take */
   const bool *rollouts;     /* [batch->rollout_count] only these take part, in loss and denominators; NULL: all */
   enum old_source old;
-  /* Whose loss: NULL: the owner's objective. Else this function, called with `objective` (options, state). */
+  /* Whose loss: NULL: the owner's objective. Else this function, called with `objective` (options, state): list->call.
+   */
   int (*loss)(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err);
   const struct method_call *objective;
   double factor;               /* on the policy loss */
@@ -599,7 +603,6 @@ const struct method *method_find(const char *name); /* NULL: none */
 bool method_has(const struct method *m, enum method_stage stage);
 const char *method_stage_name(enum method_stage stage);
 enum method_rule method_stage_rule(enum method_stage stage);
-bool method_stage_run(enum method_stage stage);         /* this build executes it */
 const char *method_stage_what(enum method_stage stage); /* one line */
 const char *method_rule_name(enum method_rule rule);
 

@@ -84,6 +84,7 @@ int ask(struct asking *a, enum request_kind kind, const char *purpose, struct re
   (*out)->kind = kind;
   (*out)->purpose = purpose;
   (*out)->context = (*out)->rollout = (*out)->segment = -1;
+  (*out)->layer = LAYER_LAST;
   (*out)->count = 1;
   if (!(*out)->policy) (*out)->policy = "policy";
   return 0;
@@ -96,11 +97,10 @@ static int answer(struct step *s, const struct member *m, struct asking *a, stru
   const char *name = m->call.method->name;
   for (int32_t i = 0; i < a->request_count; i++) {
     enum request_kind kind = a->requests[i].kind;
-    if (kind == REQUEST_GENERATE || kind == REQUEST_SCORE || kind == REQUEST_JUDGE) continue;
+    if (kind != REQUEST_EMBED && kind != REQUEST_ENVIRONMENT) continue;
     FAIL(err, ERROR_INPUT,
-         "%s asks for hidden states, embeddings or an environment; this build answers generate, "
-         "score and judge; leave the method out",
-         name);
+         "%s asks for %s, which nothing here gives; what is answered: generate, score, hidden, judge; leave it out",
+         name, kind == REQUEST_EMBED ? "an embedding" : "an environment");
   }
   if (!host || !host->answer)
     FAIL(err, ERROR_INPUT, "%s asks for %" PRId32 " things; nobody answers requests here; it needs a training run",

@@ -4,8 +4,8 @@
 bool method_has(const struct method *m, enum method_stage stage)
 {
   switch (stage) {
-#define X(name, rule, run, what) \
-  case STAGE_##name:             \
+#define X(name, rule, what) \
+  case STAGE_##name:        \
     return m->name != NULL;
     METHOD_STAGES(X)
 #undef X
@@ -18,10 +18,9 @@ bool method_has(const struct method *m, enum method_stage stage)
 static const struct {
   const char *name;
   enum method_rule rule;
-  bool run;
   const char *what;
 } STAGES[] = {
-#define X(name, rule, run, what) {#name, RULE_##rule, run, what},
+#define X(name, rule, what) {#name, RULE_##rule, what},
     METHOD_STAGES(X)
 #undef X
 };
@@ -34,11 +33,6 @@ const char *method_stage_name(enum method_stage stage)
 enum method_rule method_stage_rule(enum method_stage stage)
 {
   return STAGES[stage].rule;
-}
-
-bool method_stage_run(enum method_stage stage)
-{
-  return STAGES[stage].run;
 }
 
 const char *method_stage_what(enum method_stage stage)

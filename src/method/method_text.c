@@ -165,16 +165,21 @@ int method_markdown(struct text *out, struct error *err)
   text_puts(out,
             "# Methods\n\nMade by `assay methods --markdown`. Number 0 is a baseline; the others are the rows of the "
             "list of methods.\n\n"
-            "| number | method | title | base | file | recipe | test |\n|---|---|---|---|---|---|---|\n");
+            "| number | method | title | stages | base | file | recipe | test | evidence "
+            "|\n|---|---|---|---|---|---|---|---|---|\n");
   for (size_t i = 0; i < method_count(); i++) {
     const struct method *m = method_at(i);
-    text_printf(out, "| %02d | [%s](#%s) | %s | %s | src/method/%s.c | recipes/%s.yaml | tests/golden/%s.tsv |\n",
-                m->number, m->name, m->name, m->title, m->base ? m->base : "", m->name, m->name, m->name);
+    text_printf(out, "| %02d | [%s](#%s) | %s | ", m->number, m->name, m->name, m->title);
+    put_stages(m, ", ", out);
+    text_printf(out,
+                " | %s | src/method/%s.c | recipes/%s.yaml | tests/golden/%s.tsv | [page](method/%s.md), "
+                "bench/method/%s.sh |\n",
+                m->base ? m->base : "", m->name, m->name, m->name, m->name, m->name);
   }
-  text_puts(out, "\n## Stages\n\n| stage | several methods | this build | what |\n|---|---|---|---|\n");
+  text_puts(out, "\n## Stages\n\n| stage | several methods | what |\n|---|---|---|\n");
   for (enum method_stage s = 0; s < STAGE_COUNT; s++) {
-    text_printf(out, "| %s | %s | %s | %s |\n", method_stage_name(s), method_rule_name(method_stage_rule(s)),
-                method_stage_run(s) ? "runs it" : "refuses it", method_stage_what(s));
+    text_printf(out, "| %s | %s | %s |\n", method_stage_name(s), method_rule_name(method_stage_rule(s)),
+                method_stage_what(s));
   }
   for (size_t i = 0; i < method_count(); i++) markdown_method(method_at(i), out);
   return text_finish(out, err);

@@ -22,7 +22,8 @@ struct grid_names {
 struct grid {
   struct minibatch batch; /* weight 1 where none is given; counted 1; reference and entropy NULL where not given */
   double *sampler;        /* [count] or NULL */
-  size_t rows, width;
+  struct calc_grid mask;
+  size_t rows, width; /* of it */
   int32_t filled;     /* rows with tokens */
   int32_t *row, *col; /* [count] */
   double *scale;      /* [count] for the caller */

@@ -20,78 +20,50 @@ static const char *group_text(struct calc_case *c, const json_t *v, struct error
   return arena_strndup(c->arena, text, strlen(text), "calc", err);
 }
 
-/* Groups in order of first appearance. */
-static int name_groups(struct calc_case *c, struct calc_rows *b, struct error *err)
-{
-  const json_t *group = json_object_get(c->inputs, "group");
-  if (group && json_array_size(group) != (size_t)b->rows) return wrong_shape(c, "group", err);
-  for (int32_t i = 0; i < b->rows; i++) {
-    const char *key = group ? group_text(c, json_array_get(group, (size_t)i), err) : "0";
-    if (!key) return err->code;
-    int32_t g = 0;
-    while (g < b->group_count && strcmp(b->group_key[g], key)) g++;
-    if (g == b->group_count) b->group_key[b->group_count++] = key;
-    b->group[i] = g;
-  }
-  return 0;
-}
-
 static int read_groups(struct calc_case *c, struct calc_rows *b, struct error *err)
 {
   size_t n = (size_t)b->rows;
+  struct calc_groups g;
+  TRY(calc_groups(c, "group", n, 0, &g, err));
   b->group = ARENA_NEW(c->arena, int32_t, n, "calc", err);
   b->group_key = ARENA_NEW(c->arena, const char *, n + 1, "calc", err);
   b->member = ARENA_NEW(c->arena, int32_t, n, "calc", err);
   b->group_first = ARENA_NEW(c->arena, int32_t, n + 1, "calc", err);
   if (!b->group || !b->group_key || !b->member || !b->group_first) return err->code;
-  TRY(name_groups(c, b, err));
-  int32_t at = 0;
-  for (int32_t g = 0; g < b->group_count; g++) {
-    b->group_first[g] = at;
-    for (int32_t i = 0; i < b->rows; i++)
-      if (b->group[i] == g) b->member[at++] = i;
+  b->group_count = (int32_t)g.count;
+  for (size_t k = 0; k < g.count; k++) {
+    const json_t *label = json_array_get(json_object_get(c->inputs, "group"), g.member[g.first[k]]);
+    if (!(b->group_key[k] = group_text(c, label, err))) return err->code;
+    b->group_first[k + 1] = (int32_t)g.first[k + 1];
+    for (size_t i = g.first[k]; i < g.first[k + 1]; i++) {
+      b->member[i] = (int32_t)g.member[i];
+      b->group[g.member[i]] = (int32_t)k;
+    }
   }
-  b->group_first[b->group_count] = at;
   return 0;
 }
 
 static int read_mask(struct calc_case *c, struct calc_rows *b, struct error *err)
 {
-  struct calc_matrix mask;
-  TRY(calc_matrix(c, calc_need(c, "response_mask", err), &mask, err));
-  b->rows = (int32_t)mask.row_count;
-  b->width = (int32_t)mask.rows[0].count;
-  size_t cells = (size_t)b->rows * (size_t)b->width;
+  struct minibatch *m;
+  TRY(calc_grid(c, "response_mask", &b->mask, err));
+  TRY(calc_minibatch(c, &b->mask, false, &m, err));
+  b->batch = *m;
+  b->rows = (int32_t)b->mask.rows;
+  b->width = (int32_t)b->mask.width;
+  b->count = m->count;
   b->first = ARENA_NEW(c->arena, int32_t, (size_t)b->rows + 1, "calc", err);
-  b->row = ARENA_NEW(c->arena, int32_t, cells, "calc", err);
-  b->at = ARENA_NEW(c->arena, int32_t, cells, "calc", err);
-  if (!b->first || !b->row || !b->at) return err->code;
-  for (int32_t i = 0; i < b->rows; i++) {
-    if (mask.rows[i].count != (size_t)b->width) return wrong_shape(c, "response_mask", err);
-    b->first[i] = b->count;
-    for (int32_t t = 0; t < b->width; t++) {
-      if (!(mask.rows[i].at[t] > 0)) continue;
-      b->row[b->count] = i;
-      b->at[b->count++] = t;
-    }
+  b->row = ARENA_NEW(c->arena, int32_t, (size_t)b->count + 1, "calc", err);
+  b->at = ARENA_NEW(c->arena, int32_t, (size_t)b->count + 1, "calc", err);
+  b->step.rollouts = ARENA_NEW(c->arena, struct rollout, (size_t)b->rows, "calc", err);
+  if (!b->first || !b->row || !b->at || !b->step.rollouts) return err->code;
+  for (int32_t i = 0; i < b->count; i++) {
+    b->row[i] = m->token[i] / b->width;
+    b->at[i] = m->token[i] % b->width;
+    b->first[b->row[i] + 1] = i + 1;
   }
-  b->first[b->rows] = b->count;
-  return 0;
-}
-
-/* The mini-batch of all rows: what aggregation reads of it. */
-static int make_batch(struct calc_case *c, struct calc_rows *b, struct error *err)
-{
-  size_t n = (size_t)b->rows;
-  b->step.rollouts = ARENA_NEW(c->arena, struct rollout, n, "calc", err);
-  struct minibatch_sequence *s = ARENA_NEW(c->arena, struct minibatch_sequence, n, "calc", err);
-  if (!b->step.rollouts || !s) return err->code;
-  b->batch = (struct minibatch){.step = &b->step, .count = b->count, .sequences = s};
-  for (int32_t i = 0; i < b->rows; i++) {
-    b->step.rollouts[i].group = b->group[i];
-    int32_t tokens = b->first[i + 1] - b->first[i];
-    if (tokens) s[b->batch.sequence_count++] = (struct minibatch_sequence){i, b->first[i], tokens};
-  }
+  for (int32_t i = 0; i < b->rows; i++)
+    if (b->first[i + 1] < b->first[i]) b->first[i + 1] = b->first[i]; /* no tokens */
   return 0;
 }
 
@@ -100,6 +72,8 @@ int calc_rows_open(struct calc_case *c, struct calc_rows *out, struct error *err
   memset(out, 0, sizeof *out);
   TRY(read_mask(c, out, err));
   TRY(read_groups(c, out, err));
+  out->batch.step = &out->step;
+  for (int32_t i = 0; i < out->rows; i++) out->step.rollouts[i].group = out->group[i];
   out->reward = ARENA_NEW(c->arena, double, (size_t)out->rows, "calc", err);
   if (!out->reward) return err->code;
   const json_t *rewards = json_object_get(c->inputs, "rewards");
@@ -111,20 +85,12 @@ int calc_rows_open(struct calc_case *c, struct calc_rows *out, struct error *err
   }
   if (json_object_get(c->inputs, "old_log_prob")) TRY(calc_rows_tokens(c, out, "old_log_prob", &out->old, err));
   if (json_object_get(c->inputs, "log_prob")) TRY(calc_rows_tokens(c, out, "log_prob", &out->logp, err));
-  return make_batch(c, out, err);
+  return 0;
 }
 
 int calc_rows_tokens(struct calc_case *c, const struct calc_rows *b, const char *key, double **out, struct error *err)
 {
-  struct calc_matrix m;
-  TRY(calc_matrix(c, calc_need(c, key, err), &m, err));
-  if (!(*out = ARENA_NEW(c->arena, double, (size_t)b->count + 1, "calc", err))) return err->code;
-  if (m.row_count != (size_t)b->rows) return wrong_shape(c, key, err);
-  for (int32_t i = 0; i < b->count; i++) {
-    if (m.rows[b->row[i]].count <= (size_t)b->at[i]) return wrong_shape(c, key, err);
-    (*out)[i] = m.rows[b->row[i]].at[b->at[i]];
-  }
-  return 0;
+  return calc_tokens(c, key, &b->mask, &b->batch, out, err);
 }
 
 int calc_rows_vectors(struct calc_case *c, const struct calc_rows *b, const char *key, double **out, int32_t *depth,
@@ -150,18 +116,7 @@ int calc_rows_vectors(struct calc_case *c, const struct calc_rows *b, const char
 
 json_t *calc_rows_matrix(const struct calc_rows *b, const double *x)
 {
-  json_t *out = json_array();
-  for (int32_t i = 0; i < b->rows; i++) {
-    json_t *row = json_array();
-    int32_t next = b->first[i];
-    for (int32_t t = 0; t < b->width; t++) {
-      bool here = next < b->first[i + 1] && b->at[next] == t;
-      json_array_append_new(row, here && x ? calc_number(x[next]) : json_integer(0));
-      next += here;
-    }
-    json_array_append_new(out, row);
-  }
-  return out;
+  return calc_tokens_json(&b->mask, &b->batch, x);
 }
 
 json_t *calc_rows_vectors_matrix(const struct calc_rows *b, const double *x, int32_t depth)

@@ -11,6 +11,7 @@
 #include "method/part_clip.h"
 
 struct calc_rows {
+  struct calc_grid mask;
   int32_t rows, width; /* of the matrices */
   int32_t count;       /* tokens with mask 1 */
   int32_t *first;      /* [rows + 1] a row's tokens: first[i] .. first[i + 1] - 1 */

@@ -38,6 +38,17 @@ void sequence_clipped(const struct minibatch *m, const struct sequence_options *
   for (int32_t s = 0; s < m->sequence_count; s++) clip_sequence(m, &m->sequences[s], o, scale, out);
 }
 
+int sequence_objective(struct method_call *c, const struct minibatch *m, const struct sequence_choice *o,
+                       struct loss *out, struct error *err)
+{
+  const struct sequence_options sequence = {.bounds = {.low = o->clip_low, .high = o->clip_high, .dual = OPTION_INF},
+                                            .limit = SEQUENCE_LIMIT};
+  const double *scale = aggregate_scales_empty(c->scratch, m, o->aggregation, 0, o->empty, err);
+  if (!scale) return err->code;
+  sequence_clipped(m, &sequence, scale, out);
+  return 0;
+}
+
 /* A log-ratio held back on the side that the advantage pushes to; open: its gradient passes. Without an advantage a
  * token has no side, and none of this. */
 static double hold(double d, double advantage, const struct geometric_options *o, bool *open)

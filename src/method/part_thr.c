@@ -28,37 +28,68 @@ static bool is_mixed(const struct thr_group *g, int32_t *right)
   return usable && *right < g->responses;
 }
 
-/* Adds one response's share to M. It is summed apart (own: [V*, d]), so that opposite responses cancel exactly. */
-static void add_response(const struct thr_group *g, int32_t response, double by, double *error, double *h, double *own,
-                         double *matrix)
+/* What the loops below work on: tokens side by side, so that the matrix is walked once for many of them. Each number is
+ * still one sum in the order of tokens, of columns or of the width. */
+enum { LANES = 8 };
+struct thr_room {
+  double *error; /* [tokens of the longest response][columns] */
+  double *h;     /* [tokens of the longest response][d]; for scores [d][LANES] */
+  double *own;   /* [d] */
+};
+
+static int open_room(const struct thr_group *g, struct arena *a, struct thr_room *out, struct error *err)
 {
-  int32_t d = g->hidden.width, columns = g->probability.width;
-  int64_t cells = (int64_t)columns * d;
-  memset(own, 0, (size_t)cells * sizeof *own);
-  for (int32_t t = g->first[response]; t < g->first[response + 1]; t++) {
-    error_vector(g, t, error);
-    vector_row(&g->hidden, g->token[t], h);
-    for (int32_t v = 0; v < columns; v++) {
-      double *row = own + (int64_t)v * d;
-      for (int32_t k = 0; k < d; k++) row[k] += error[v] * h[k];
-    }
-  }
-  for (int64_t i = 0; i < cells; i++) matrix[i] += own[i] / by;
+  int32_t most = LANES;
+  for (int32_t i = 0; i < g->responses; i++) most = tokens_of(g, i) > most ? tokens_of(g, i) : most;
+  size_t n = (size_t)most, d = (size_t)g->hidden.width, columns = (size_t)g->probability.width;
+  out->error = ARENA_NEW(a, double, n *columns + 1, "thr", err);
+  out->h = ARENA_NEW(a, double, n *d + 1, "thr", err);
+  out->own = ARENA_NEW(a, double, d + 1, "thr", err);
+  return out->error && out->h && out->own ? 0 : err->code;
 }
 
-static double score_of(const struct thr_group *g, int32_t t, const double *matrix, double *error, double *h)
+/* Adds one response's share to M. It is summed apart, so that opposite responses cancel exactly. */
+static void add_response(const struct thr_group *g, int32_t response, double by, const struct thr_room *r,
+                         double *matrix)
 {
-  int32_t d = g->hidden.width;
-  double score = 0;
-  error_vector(g, t, error);
-  vector_row(&g->hidden, g->token[t], h);
-  for (int32_t v = 0; v < g->probability.width; v++) {
-    const double *row = matrix + (int64_t)v * d;
-    double along = 0;
-    for (int32_t k = 0; k < d; k++) along += row[k] * h[k];
-    score += error[v] * along;
+  int32_t d = g->hidden.width, columns = g->probability.width, n = tokens_of(g, response);
+  for (int32_t t = 0; t < n; t++) {
+    error_vector(g, g->first[response] + t, r->error + (int64_t)t * columns);
+    vector_row(&g->hidden, g->token[g->first[response] + t], r->h + (int64_t)t * d);
   }
-  return score;
+  for (int32_t v = 0; v < columns; v++) {
+    double *row = matrix + (int64_t)v * d;
+    memset(r->own, 0, (size_t)d * sizeof *r->own);
+    for (int32_t t = 0; t < n; t++) {
+      const double *h = r->h + (int64_t)t * d;
+      double error = r->error[(int64_t)t * columns + v];
+      for (int32_t k = 0; k < d; k++) r->own[k] += error * h[k];
+    }
+    for (int32_t k = 0; k < d; k++) row[k] += r->own[k] / by;
+  }
+}
+
+/* g' M h of the tokens t .. t + n - 1, n <= LANES. */
+static void score_tokens(const struct thr_group *g, int32_t t, int32_t n, const double *matrix,
+                         const struct thr_room *r, double *score)
+{
+  int32_t d = g->hidden.width, columns = g->probability.width;
+  double sum[LANES] = {0};
+  memset(r->h, 0, LANES * (size_t)d * sizeof *r->h);
+  memset(r->error, 0, LANES * (size_t)columns * sizeof *r->error);
+  for (int32_t l = 0; l < n; l++) {
+    error_vector(g, t + l, r->error + (int64_t)l * columns);
+    vector_row(&g->hidden, g->token[t + l], r->own);
+    for (int32_t k = 0; k < d; k++) r->h[(int64_t)k * LANES + l] = r->own[k];
+  }
+  for (int32_t v = 0; v < columns; v++) {
+    const double *row = matrix + (int64_t)v * d;
+    double along[LANES] = {0};
+    for (int32_t k = 0; k < d; k++)
+      for (int32_t l = 0; l < LANES; l++) along[l] += row[k] * r->h[(int64_t)k * LANES + l];
+    for (int32_t l = 0; l < LANES; l++) sum[l] += r->error[(int64_t)l * columns + v] * along[l];
+  }
+  memcpy(score + t, sum, (size_t)n * sizeof *score);
 }
 
 static double threshold_of(const struct thr_group *g, const double *score, double beta)
@@ -81,18 +112,17 @@ static double factor_of(const struct thr_rule *rule, const struct thr_result *r,
   return score > 0 ? 1 + rule->p : score < 0 ? 1 - rule->p : 1;
 }
 
-static void set_scores(const struct thr_group *g, const struct thr_rule *rule, struct thr_result *r, double *error,
-                       double *h)
+static void set_scores(const struct thr_group *g, const struct thr_rule *rule, const struct thr_room *room,
+                       struct thr_result *r)
 {
-  int64_t cells = (int64_t)g->probability.width * g->hidden.width;
-  for (int32_t i = 0; i < g->responses; i++) {
-    if (g->right[i] && tokens_of(g, i))
-      add_response(g, i, rule->nthr ? 1 : tokens_of(g, i), error, h, r->matrix + cells, r->matrix);
-  }
-  for (int32_t i = 0; i < g->responses; i++) {
-    double sign = g->right[i] || rule->nthr ? 1 : -1;
-    for (int32_t t = g->first[i]; t < g->first[i + 1]; t++) r->score[t] = sign * score_of(g, t, r->matrix, error, h);
-  }
+  for (int32_t i = 0; i < g->responses; i++)
+    if (g->right[i] && tokens_of(g, i)) add_response(g, i, rule->nthr ? 1 : tokens_of(g, i), room, r->matrix);
+  int32_t count = g->first[g->responses];
+  for (int32_t t = 0; t < count; t += LANES)
+    score_tokens(g, t, count - t < LANES ? count - t : LANES, r->matrix, room, r->score);
+  for (int32_t i = 0; i < g->responses; i++)
+    for (int32_t t = g->first[i]; t < g->first[i + 1]; t++)
+      if (!g->right[i] && !rule->nthr) r->score[t] = -r->score[t];
 }
 
 static void set_factors(const struct thr_group *g, const struct thr_rule *rule, struct thr_result *r)
@@ -118,10 +148,11 @@ int thr_weigh(const struct thr_group *g, const struct thr_rule *rule, struct are
   for (int32_t t = 0; t < n; t++) out->factor[t] = 1;
   out->weighed = is_mixed(g, &right);
   if (!out->weighed) return 0;
-  out->matrix = ARENA_NEW(a, double, 2 * columns * d + 1, "thr", err);
-  double *error = ARENA_NEW(a, double, columns + d + 1, "thr", err);
-  if (!out->matrix || !error) return err->code;
-  set_scores(g, rule, out, error, error + columns);
+  struct thr_room room;
+  out->matrix = ARENA_NEW(a, double, columns *d + 1, "thr", err);
+  if (!out->matrix) return err->code;
+  TRY(open_room(g, a, &room, err));
+  set_scores(g, rule, &room, out);
   out->tau = threshold_of(g, out->score, rule->beta);
   out->eta = 2 * math_abs(0.5 - (double)right / g->responses);
   set_factors(g, rule, out);

@@ -19,7 +19,7 @@
 
 enum teacher { LIVE, EMA, REFERENCE };
 #define OPTIONS(X)                                                                                                 \
-  X(ENUM, teacher, LIVE, 0, 0, "live|ema|reference", "weights of the teacher: those of the policy, their average") \
+  X(ENUM, teacher, EMA, 0, 0, "live|ema|reference", "weights of the teacher: those of the policy, their average") \
   X(REAL, ema_rate, 0.05, 1e-6, 1, NULL, "teacher: ema: share of the new weights after each step")                 \
   X(REAL, alpha, 1, 0, 1, NULL, "1: KL(policy || teacher), 0: KL(teacher || policy), else between")                \
   X(INT, top, 0, 0, 1e6, NULL, "divergence on so many likeliest tokens of the policy; 0: the vocabulary")          \

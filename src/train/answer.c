@@ -2,6 +2,7 @@
 #include "train/wave.h"
 
 #include "core/log.h"
+#include "train/score.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -98,11 +99,12 @@ static int generate(struct run *r, struct step *s, const struct method_call *who
   return s->rollout_count > before ? step_arrange(s, err) : 0;
 }
 
-/* ---- scores ----------------------------------------------------------------------------------------------------- */
+/* ---- scores and states
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool is_score(const struct request *q, const char *policy)
 {
-  return q->kind == REQUEST_SCORE && !strcmp(q->policy, policy);
+  return (q->kind == REQUEST_SCORE || q->kind == REQUEST_HIDDEN) && !strcmp(q->policy, policy);
 }
 
 /* The tokens behind their paths; they stay in the tree, for `extra`. */
@@ -125,9 +127,59 @@ static int add_scored(struct run *r, struct step *s, const struct trainer *t, co
     TRY(tree_add_segment(s->tree, q->segment, SEGMENT_FORCED, q->id_count, &answers[i].segment, err));
     TRY(tree_append_ids(s->tree, answers[i].segment, q->ids, q->id_count, TOKEN_FORCED | TOKEN_SCORED, err));
     if (t == r->trainer) s->tree->segments[answers[i].segment].weight_version = s->weight_version;
-    paths[(*n)++].leaf = answers[i].segment;
+    paths[(*n)++] = (struct batch_path){answers[i].segment, q->kind == REQUEST_HIDDEN};
   }
   return 0;
+}
+
+/* Distinct layers of the requests for states, in the decoder's order. */
+static int want_layers(const struct run *r, struct step *s, const char *policy, const struct request *requests,
+                       int32_t count, struct trainer_reading *out, struct error *err)
+{
+  struct needs n = {0};
+  int32_t *layers = ARENA_NEW(s->arena, int32_t, NEEDS_NAMED + 1, "states", err);
+  if (!layers) return err->code;
+  for (int32_t i = 0; i < count; i++) {
+    int32_t at = 0;
+    if (!is_score(&requests[i], policy) || requests[i].kind != REQUEST_HIDDEN) continue;
+    while (at < n.hidden_count && n.hidden_layers[at] != requests[i].layer) at++;
+    if (at == NEEDS_NAMED)
+      FAIL(err, ERROR_INPUT, "found requests for the states of more than %d layers at once; ask in several rounds",
+           NEEDS_NAMED);
+    n.hidden_layers[at] = requests[i].layer;
+    n.hidden_count += at == n.hidden_count;
+  }
+  out->layers = layers;
+  return score_layers(&n, r->session.model->config.layers, false, layers, &out->layer_count, err);
+}
+
+/* A place for the state of each request for one. */
+static int want_states(const struct run *r, struct step *s, const struct batch *b, const char *policy,
+                       const struct request *requests, int32_t count, const struct answer *answers,
+                       struct trainer_reading *out, struct error *err)
+{
+  TRY(want_layers(r, s, policy, requests, count, out, err));
+  int32_t *place = ARENA_NEW(s->arena, int32_t, (size_t)b->target_count, "states", err);
+  if (!place) return err->code;
+  for (int32_t t = 0; t < b->target_count; t++) place[t] = -1;
+  for (int32_t i = 0; i < count; i++)
+    if (is_score(&requests[i], policy) && requests[i].kind == REQUEST_HIDDEN)
+      place[batch_target(b, answers[i].segment, requests[i].id_count - 1)] = out->state_count++;
+  out->state = place;
+  size_t cells = (size_t)out->layer_count * (size_t)out->state_count * (size_t)r->session.model->config.hidden;
+  out->states = ARENA_NEW(s->arena, float, cells + 1, "states", err);
+  return out->states ? 0 : err->code;
+}
+
+static void take_state(const struct run *r, const struct trainer_reading *from, const struct request *q, int32_t place,
+                       struct answer *out)
+{
+  const struct model_config *c = &r->session.model->config;
+  int32_t layer, at = 0;
+  ASSAY_BUG_IF(!scores_resolve_layer(c->layers, q->layer, &layer));
+  while (from->layers[at] != layer) at++;
+  out->width = c->hidden;
+  out->state = from->states + ((size_t)at * (size_t)from->state_count + (size_t)place) * (size_t)c->hidden;
 }
 
 /* All requests of one policy in one pass. */
@@ -145,7 +197,9 @@ static int score(struct run *r, struct step *s, const char *policy, const struct
   TRY(trainer_batch(t, s->arena, s->tree, paths, n, &b, err));
   double *logp = ARENA_NEW(s->arena, double, (size_t)b->target_count, "scores", err);
   if (!logp) return err->code;
-  TRY(trainer_score(t, s->arena, b, s->temperature, logp, NULL, err));
+  struct trainer_reading reading = {.logp = logp};
+  TRY(want_states(r, s, b, policy, requests, count, answers, &reading, err));
+  TRY(trainer_read(t, s->arena, b, s->temperature, &reading, err));
   for (int32_t i = 0; i < count; i++) {
     const struct request *q = &requests[i];
     if (!is_score(q, policy)) continue;
@@ -156,6 +210,8 @@ static int score(struct run *r, struct step *s, const char *policy, const struct
       s->tree->segments[answers[i].segment].tokens[k].logp = out[k];
     }
     answers[i].logp = out;
+    if (q->kind == REQUEST_HIDDEN)
+      take_state(r, &reading, q, reading.state[batch_target(b, answers[i].segment, q->id_count - 1)], &answers[i]);
   }
   return 0;
 }

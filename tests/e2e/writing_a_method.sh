@@ -46,7 +46,7 @@ for name in part_median mad calc_mad; do compile "src/method/$name.c" "$name.o" 
 for name in table calc; do compile "$root/src/method/$name.c" "$name.o" & done
 compile "$root/src/cli/main.c" main.o &
 suites=()
-for path in tests/unit/method_conformance*.c; do
+for path in tests/unit/method_{conformance,gradients}.c; do
   suites+=("$(basename "$path" .c)")
   compile "$path" "${suites[-1]}.o" &
 done

@@ -1,17 +1,11 @@
 /* links: train. Whole runs of test methods that use every stage: waves, guided contexts, sampling, probes, further
    verdicts, forced segments with a loss of their own, masks, replay, resets, evaluations. Law 1 is checked in each run,
    laws 2 and 3 by hashes: no knob moves a bit, and a stop and a resume change nothing. */
-#include "check.h"
+#include "law/run_case.h"
 
-#include "core/file.h"
-#include "core/log.h"
 #include "core/math.h"
 #include "method/method_replay.h"
 #include "method/part_span.h"
-#include "tiny_model.h"
-#include "train/run.h"
-
-#include <stdlib.h>
 
 /* ---- the methods --------------------------------------------------------------------------------------------------
  */
@@ -279,8 +273,6 @@ const struct method *method_find(const char *name)
 /* ---- runs ---------------------------------------------------------------------------------------------------------
  */
 
-static char folder[64];
-
 static const char RECIPE[] =
     "data: [{task: addition, digits: 1, format: plain, held_out: 0.2}]\n"
     "rollout: {problems: 4, group: 8, max_new_tokens: 20, max_prompt_tokens: 16, max_attempts: 3}\n"
@@ -288,42 +280,18 @@ static const char RECIPE[] =
     "save: {every: 2, keep: 2}\n"
     "seed: 5\n";
 
-struct result {
-  int rc;
-  struct error err;
-  char weights[65], state[65];
-};
-
 static struct result run_it(const char *name, const char *methods, const char *const *overrides, size_t count,
                             int threads, bool resume, bool (*stop)(void))
 {
-  struct result out = {0};
-  struct arena *a = arena_create("run", 0, &out.err);
-  char recipe[128], run[128];
-  struct file_writer *w;
-  struct run *r;
-  snprintf(recipe, sizeof recipe, "%s/recipe.yaml", folder);
-  snprintf(run, sizeof run, "%s/%s", folder, name);
-  CHECK_OK(file_writer_open(a, recipe, &w, &out.err), &out.err);
-  CHECK_OK(file_writer_printf(w, &out.err, "model: random:%s/model\nmethods: %s\n%s", folder, methods, RECIPE),
-           &out.err);
-  CHECK_OK(file_writer_commit(w, &out.err), &out.err);
-  struct run_options o = {.recipe = recipe,
-                          .overrides = overrides,
-                          .override_count = count,
-                          .folder = run,
-                          .resume = resume,
-                          .threads = threads,
-                          .seed = -1,
-                          .stop = stop};
-  out.rc = run_open(a, &o, &r, &out.err);
-  if (!out.rc) out.rc = run_train(r, &out.err);
-  if (!out.rc) {
-    memcpy(out.weights, run_weights_hash(r), 65);
-    memcpy(out.state, run_state_hash(r), 65);
-  }
-  arena_destroy(a);
-  return out;
+  const struct run_case c = {.name = name,
+                             .methods = methods,
+                             .recipe = RECIPE,
+                             .overrides = overrides,
+                             .count = count,
+                             .threads = threads,
+                             .resume = resume,
+                             .stop = stop};
+  return run_case(&c);
 }
 
 static int stop_after;
@@ -446,24 +414,6 @@ static void test_refusals(void **state)
   CHECK_OK(r.rc, &r.err);
   CHECK_STR(r.weights, plain); /* the only wave is the last: nothing was dropped */
   CHECK_INT(seen.dropped, 0);
-}
-
-static int make_folder(void **state)
-{
-  char model[80];
-  (void)state;
-  snprintf(folder, sizeof folder, "/tmp/assay-flow-XXXXXX");
-  log_set_quiet(true);
-  if (!mkdtemp(folder)) return -1;
-  snprintf(model, sizeof model, "%s/model", folder);
-  return tiny_model_write(model);
-}
-
-static int remove_folder(void **state)
-{
-  (void)state;
-  struct error err = {0};
-  return file_remove_tree(folder, &err);
 }
 
 int main(void)

@@ -1,16 +1,10 @@
 /* links: train. What needs give, through a method of the test's own (its registry takes the place of
    src/method/table.c) that declares all of them: numbers that must agree with each other do, and no memory knob or
    thread moves a bit. */
-#include "check.h"
+#include "law/run_case.h"
 
-#include "core/file.h"
 #include "core/math.h"
 #include "method/part_divergence.h"
-#include "tiny_model.h"
-#include "train/run.h"
-
-#include <stdlib.h>
-#include <unistd.h>
 
 extern const struct method method_grpo;
 
@@ -238,8 +232,6 @@ const struct method *method_find(const char *name)
 
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
 
-static char folder[64];
-
 static const char RECIPE[] =
     "data: [{task: addition, digits: 1, format: plain}]\n"
     "rollout: {problems: 3, group: 6, max_new_tokens: 12, max_prompt_tokens: 16}\n"
@@ -247,41 +239,17 @@ static const char RECIPE[] =
     "save: {every: 1, keep: 2}\n"
     "seed: 5\n";
 
-struct result {
-  int rc;
-  struct error err;
-  char weights[65], state[65];
-};
-
 static struct result run_it(const char *name, const char *methods, const char *const *overrides, size_t count,
                             int threads, bool resume)
 {
-  struct result out = {0};
-  struct arena *a = arena_create("run", 0, &out.err);
-  char recipe[128], path[128];
-  struct file_writer *w;
-  struct run *r;
-  snprintf(recipe, sizeof recipe, "%s/recipe.yaml", folder);
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  CHECK_OK(file_writer_open(a, recipe, &w, &out.err), &out.err);
-  CHECK_OK(file_writer_printf(w, &out.err, "model: random:%s/model\nmethods: %s\n%s", folder, methods, RECIPE),
-           &out.err);
-  CHECK_OK(file_writer_commit(w, &out.err), &out.err);
-  struct run_options o = {.recipe = recipe,
-                          .overrides = overrides,
-                          .override_count = count,
-                          .folder = path,
-                          .resume = resume,
-                          .threads = threads,
-                          .seed = -1};
-  out.rc = run_open(a, &o, &r, &out.err);
-  if (!out.rc) out.rc = run_train(r, &out.err);
-  if (!out.rc) {
-    memcpy(out.weights, run_weights_hash(r), 65);
-    memcpy(out.state, run_state_hash(r), 65);
-  }
-  arena_destroy(a);
-  return out;
+  const struct run_case c = {.name = name,
+                             .methods = methods,
+                             .recipe = RECIPE,
+                             .overrides = overrides,
+                             .count = count,
+                             .threads = threads,
+                             .resume = resume};
+  return run_case(&c);
 }
 
 static void test_no_knob_moves_a_bit(void **state)
@@ -429,19 +397,11 @@ static void test_price(void **state)
 
 int main(void)
 {
-  snprintf(folder, sizeof folder, "/tmp/assay-needs-XXXXXX");
-  if (!mkdtemp(folder)) return 1;
-  char model[128];
-  snprintf(model, sizeof model, "%s/model", folder);
-  if (tiny_model_write(model)) return 1;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit),
                                      cmocka_unit_test(test_nor_in_bf16),
                                      cmocka_unit_test(test_parts_matter),
                                      cmocka_unit_test(test_resume),
                                      cmocka_unit_test(test_refusals),
                                      cmocka_unit_test(test_price)};
-  int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  struct error err = {0};
-  if (file_remove_tree(folder, &err)) error_clear(&err);
-  return rc;
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,18 +1,12 @@
 /* links: train. Law 2 and 3 on whole runs: the same two hashes whatever the threads, micro-batch, recomputation,
    chunks, blocks, slots and verifiers' delays, in f32 and in bf16; a stop and a resume change nothing; a weight that
    moves between sampling and training ends the run with exit 4. */
-#include "check.h"
+#include "law/run_case.h"
 
-#include "core/file.h"
-#include "core/log.h"
 #include "core/rng.h"
-#include "tiny_model.h"
-#include "train/run.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
-static char folder[64];
 static bool supervised;        /* runs are `assay sft` */
 static enum compute_type type; /* of all runs */
 
@@ -30,50 +24,20 @@ static const char SFT_RECIPE[] =
     "save: {every: 2, keep: 2}\n"
     "seed: 5\n";
 
-static void setup(struct arena *a, const char *name, char recipe[128], char run[128])
-{
-  struct error err = {0};
-  struct file_writer *w;
-  snprintf(recipe, 128, "%s/recipe.yaml", folder);
-  snprintf(run, 128, "%s/%s", folder, name);
-  CHECK_OK(file_writer_open(a, recipe, &w, &err), &err);
-  CHECK_OK(file_writer_printf(w, &err, "model: random:%s/model\n%s", folder, supervised ? SFT_RECIPE : RECIPE), &err);
-  CHECK_OK(file_writer_commit(w, &err), &err);
-}
-
-struct result {
-  int rc;
-  struct error err;
-  char weights[65], state[65];
-};
-
 static struct result run_it(const char *name, const char *const *overrides, size_t count, int threads, bool resume,
                             bool (*stop)(void), const struct run_hooks *hooks)
 {
-  struct result out = {0};
-  struct arena *a = arena_create("run", 0, &out.err);
-  char recipe[128], run[128];
-  struct run *r;
-  setup(a, name, recipe, run);
-  struct run_options o = {.recipe = recipe,
-                          .sft = supervised,
-                          .overrides = overrides,
-                          .override_count = count,
-                          .folder = run,
-                          .resume = resume,
-                          .threads = threads,
-                          .seed = -1,
-                          .compute = compute_type_name(type),
-                          .stop = stop,
-                          .hooks = hooks};
-  out.rc = run_open(a, &o, &r, &out.err);
-  if (!out.rc) out.rc = run_train(r, &out.err);
-  if (!out.rc) {
-    memcpy(out.weights, run_weights_hash(r), 65);
-    memcpy(out.state, run_state_hash(r), 65);
-  }
-  arena_destroy(a);
-  return out;
+  const struct run_case c = {.name = name,
+                             .recipe = supervised ? SFT_RECIPE : RECIPE,
+                             .overrides = overrides,
+                             .count = count,
+                             .threads = threads,
+                             .resume = resume,
+                             .sft = supervised,
+                             .compute = compute_type_name(type),
+                             .stop = stop,
+                             .hooks = hooks};
+  return run_case(&c);
 }
 
 static void delay(void *arg, size_t slot)
@@ -253,24 +217,6 @@ static void test_types_are_different_runs(void **state)
   type = COMPUTE_F32;
   struct result r = run_it("bf16", NULL, 0, 2, true, NULL, NULL);
   CHECK_ERROR(r.rc, &r.err, ERROR_INPUT, "compute.type");
-}
-
-static int make_folder(void **state)
-{
-  char model[80];
-  (void)state;
-  snprintf(folder, sizeof folder, "/tmp/assay-law-XXXXXX");
-  log_set_quiet(true);
-  if (!mkdtemp(folder)) return -1;
-  snprintf(model, sizeof model, "%s/model", folder);
-  return tiny_model_write(model);
-}
-
-static int remove_folder(void **state)
-{
-  (void)state;
-  struct error err = {0};
-  return file_remove_tree(folder, &err);
 }
 
 int main(void)

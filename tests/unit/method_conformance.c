@@ -1,65 +1,8 @@
-/* Every method of the registry, without knowing any: what DESIGN.md asks of all of them. */
-#include "unit/method_case.h"
+/* Every method of the registry, without knowing any: what DESIGN.md asks of all of them. Its gradients are those
+   of method_gradients.c. */
+#include "unit/method_outcome.h"
 
 #include "method/method_set.h"
-
-static const struct case_rollout STEP[] = {{0, 0, 1, 3}, {0, 1, 0, 2},   {0, 2, 0.25, 4}, {1, 0, 0, 1},  {1, 1, 1, 5},
-                                           {1, 2, 1, 2}, {2, 0, 0.5, 2}, {2, 1, 0.5, 3},  {2, 2, 0.5, 1}};
-enum { COUNT = sizeof STEP / sizeof STEP[0], GROUPS = 3 };
-
-static void open_one(const struct method *m, const char *options, int32_t minibatches, struct composed **out)
-{
-  char text[512];
-  struct error err = {0};
-  snprintf(text, sizeof text, "[{%s: {%s}}]", m->name, options);
-  CHECK_OK(case_open(text, minibatches, out, &err), &err);
-}
-
-/* What the trainer writes: every current log-probability a little off the record. */
-static void move(struct minibatch *m)
-{
-  for (int32_t i = 0; i < m->count; i++) {
-    m->logp[i] = m->old[i] + 0.05 * ((i * 7) % 5 - 2);
-    if (m->entropy) m->entropy[i] = 1 + 0.1 * i;
-    if (m->reference) m->reference[i] = m->old[i] - 0.03 * ((i * 3) % 7 - 3);
-    if (m->value) m->value[i] = m->value_old[i] + 0.07 * ((i * 5) % 6 - 2);
-    if (m->second_logp) m->second_logp[i] = m->second_old[i] + 0.06 * ((i * 11) % 7 - 3);
-  }
-  for (int32_t i = 0; m->slot_logp && i < m->rollout_count; i++) m->slot_logp[i] += 0.4 * ((i * 5) % 3 - 1);
-}
-
-struct outcome {
-  struct step *step;
-  struct composed_loss loss;
-  struct minibatch *batch;
-};
-
-static int run(struct composed *set, struct step *s, struct outcome *out, struct error *err)
-{
-  out->step = s;
-  TRY(compose_reward(set, s, err));
-  TRY(step_gather(s, err));
-  case_score(set, s);
-  TRY(compose_shape(set, s, err));
-  TRY(compose_advantage(set, s, err));
-  TRY(compose_weight(set, s, err));
-  struct update_list list;
-  TRY(compose_updates(set, s, &list, err));
-  TRY(compose_minibatch(set, s, &list.items[0], 0, 0, case_arena, &out->batch, err));
-  move(out->batch);
-  case_current(set, out->batch);
-  TRY(compose_weight_current(set, out->batch, case_arena, err));
-  return compose_objective(set, out->batch, case_arena, &out->loss, err);
-}
-
-static void run_default(const struct method *m, const char *options, const struct case_rollout *rollouts, size_t count,
-                        struct outcome *out)
-{
-  struct composed *set;
-  struct error err = {0};
-  open_one(m, options, 1, &set);
-  CHECK_OK(run(set, case_step(rollouts, count, NULL), out, &err), &err);
-}
 
 static void same(const struct outcome *a, const struct outcome *b)
 {
@@ -313,92 +256,6 @@ static void test_minibatches(void **state)
   }
 }
 
-/* dL/dlogp and dL/dentropy against central differences, advantages and old log-probabilities held fast. */
-static double loss_at(struct composed *set, const struct minibatch *m)
-{
-  struct composed_loss l;
-  struct error err = {0};
-  CHECK_OK(compose_objective(set, m, case_arena, &l, &err), &err);
-  return l.loss;
-}
-
-static void check_gradient(const struct method *m, const char *options)
-{
-  struct composed *set;
-  struct outcome out;
-  struct error err = {0};
-  double got[64], want[64];
-  const double h = 1e-5;
-  open_one(m, options, 1, &set);
-  CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
-  int32_t n = out.batch->count;
-  CHECK(n <= 64);
-  double *const moved[] = {out.batch->logp, out.batch->entropy, out.batch->value, out.batch->second_logp};
-  double *const coefs[] = {out.loss.coef, out.loss.entropy_coef, out.loss.value_coef, out.loss.second_coef};
-  for (int which = 0; which < 4; which++) {
-    double *x = moved[which];
-    const double *coef = coefs[which];
-    if (!x) continue;
-    for (int32_t i = 0; i < n; i++) {
-      double was = x[i];
-      x[i] = was + h;
-      double up = loss_at(set, out.batch);
-      x[i] = was - h;
-      double down = loss_at(set, out.batch);
-      x[i] = was;
-      want[i] = (up - down) / (2 * h);
-      got[i] = coef[i];
-    }
-    /* h^2 of the third derivative is 1e-10; the loss of order 1 loses 1e-16 / 1e-5. */
-    check_report(check_grad_at(got, want, (size_t)n, 1e-7, 1e-9), options, __FILE__, __LINE__);
-  }
-}
-
-static void test_gradients(void **state)
-{
-  (void)state;
-  static const char *const GRPO[] = {
-      "",
-      "aggregation: seq_mean_token_mean",
-      "aggregation: seq_mean_token_sum, dialect: rloo",
-      "aggregation: constant, dialect: dr_grpo",
-      "clip_low: 0.07, clip_high: 0.03, clip_dual: 1.02",
-      "clip_low: .inf, clip_high: .inf, clip_dual: .inf",
-      "kl_coef: 0.5, kl_type: k1",
-      "kl_coef: 0.5, kl_type: k2, aggregation: seq_mean_token_mean",
-      "kl_coef: 0.5, kl_type: k3, kl_clamp: false",
-      "kl_coef: 2, kl_type: k3, entropy_coef: 0.3",
-  };
-  for (size_t i = 0; i < sizeof GRPO / sizeof GRPO[0]; i++) check_gradient(method_find("grpo"), GRPO[i]);
-  check_gradient(method_find("beyond_8020"), "rho: 0.5, entropy: sampler, denominator: kept");
-  check_gradient(method_find("delta"), "normaliser: minibatch");
-  check_gradient(method_find("lp_reg"), "rho: 0.5");
-  check_gradient(method_find("lp_reg"), "rho: 0.5, population: all, clip: plain, ratio_max: 1.02");
-  check_gradient(method_find("lp_reg"), "rho: 0.5, need_below: false, log_ratio_max: 0.07");
-  check_gradient(method_find("prerl_dsrl"), "coef: 1, warmup_only: false");
-  check_gradient(method_find("prerl_dsrl"), "coef: 1, warmup_only: false, positive_pretrain: true, pre_clip_dual: 1.1");
-  check_gradient(
-      method_find("prerl_dsrl"),
-      "coef: 1, warmup_only: false, pre_max_length: 2, positive_rl: false, pre_aggregation: seq_mean_token_mean");
-  check_gradient(method_find("laser"), "warm_loss: 0, warm_mix: 0");
-  check_gradient(method_find("progrpo"), "alpha: 1");
-  check_gradient(method_find("resrl"), "rank: 1");
-  check_gradient(method_find("thr"), "denominator: kept");
-  check_gradient(method_find("gpg"), "aggregation: seq_mean_token_mean");
-  check_gradient(method_find("kl_reward"), "");
-  check_gradient(method_find("optimal_token_baseline"), "");
-  check_gradient(method_find("ppo"), "");
-  check_gradient(method_find("ppo"), "value_clip: 0.05, value_aggregation: seq_mean_token_mean");
-  check_gradient(method_find("reinforce"), "gamma: 0.9, aggregation: token_sum");
-  check_gradient(method_find("reinforce_pp"), "");
-  check_gradient(method_find("remax"), "");
-  check_gradient(method_find("rloo"), "dialect: trl");
-  check_gradient(method_find("rloo"), "dialect: trl, clip_low: 0.02, clip_high: 0.02");
-  check_gradient(method_find("rollout_correction"), "level: sequence");
-  check_gradient(method_find("sft"), "");
-  check_gradient(method_find("sft"), "aggregation: constant, constant: 3");
-}
-
 /* "a=1 b=2" as options of a recipe. */
 static void neutral_options(const char *neutral, char *out, size_t size)
 {
@@ -511,106 +368,6 @@ static void test_extreme_probabilities(void **state)
       for (int32_t k = 0; k < out.batch->count; k++) CHECK(math_is_finite(out.loss.coef[k]));
       arena_release(case_arena, mark);
     }
-  }
-}
-
-/* ---- every loss against differences ----------------------------------------------------------------------------- */
-
-/* Whose coefficient is not the derivative of the loss that is reported, by intention: something in the loss is a frozen
- * copy of a current number. */
-static const struct {
-  const char *method, *reason;
-} DETACHED[] = {{"cispo", "the clipped weight is a constant beside logp: the paper's stop-gradient"},
-                {"dispo", "the weight of each sign is a constant beside logp, as cispo's"},
-                {"dppo", "the truncated ratio is a constant beside logp"},
-                {"vespo", "the weight of the whole response is a constant beside logp"}};
-
-static const char *detached(const struct method *m)
-{
-  for (size_t i = 0; i < sizeof DETACHED / sizeof DETACHED[0]; i++)
-    if (!strcmp(DETACHED[i].method, m->name)) return DETACHED[i].reason;
-  return NULL;
-}
-
-/* Numbers in (-1, 1). */
-static double random_number(uint32_t tensor, uint32_t what, int32_t i)
-{
-  const struct rng_at at = {.purpose = RNG_TEST, .step = tensor, .group = what, .position = (uint32_t)i};
-  return 2 * rng_uniform(7, &at) - 1;
-}
-
-static void randomise(struct minibatch *m, uint32_t tensor)
-{
-  for (int32_t i = 0; i < m->count; i++) {
-    m->old[i] = -1.5 + random_number(tensor, 0, i);
-    m->logp[i] = m->old[i] + 0.4 * random_number(tensor, 1, i);
-    if (m->entropy) m->entropy[i] = 1 + 0.8 * random_number(tensor, 2, i);
-    if (m->reference) m->reference[i] = m->old[i] + 0.5 * random_number(tensor, 3, i);
-    if (m->value) m->value[i] = random_number(tensor, 4, i);
-    if (m->second_logp) m->second_logp[i] = -1.5 + random_number(tensor, 5, i);
-  }
-  for (int32_t i = 0; m->slot_logp && i < m->rollout_count; i++) m->slot_logp[i] = -2 + random_number(tensor, 6, i);
-}
-
-/* The largest difference between a coefficient and the central difference of the loss. */
-static double gradient_error(struct composed *set, const struct outcome *out)
-{
-  const struct minibatch *m = out->batch;
-  const struct composed_loss *l = &out->loss;
-  struct {
-    double *x;
-    const double *coef;
-    int32_t n;
-  } parts[] = {{m->logp, l->coef, m->count},
-               {m->entropy, l->entropy_coef, m->count},
-               {m->value, l->value_coef, m->count},
-               {m->second_logp, l->second_coef, m->count},
-               {m->slot_logp, l->slot_coef, m->rollout_count}};
-  const double h = 1e-6;
-  double worst = 0;
-  for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
-    for (int32_t i = 0; parts[k].x && i < parts[k].n; i++) {
-      double was = parts[k].x[i], up, down;
-      parts[k].x[i] = was + h;
-      up = loss_at(set, m);
-      parts[k].x[i] = was - h;
-      down = loss_at(set, m);
-      parts[k].x[i] = was;
-      double e = math_abs((up - down) / (2 * h) - parts[k].coef[i]) / (1 + math_abs(parts[k].coef[i]));
-      if (!(e <= worst)) worst = e;
-    }
-  }
-  return worst;
-}
-
-/* A kink of a clip within h of a random number has a chance of 1e-6 a token; h^2 of a third derivative is 1e-12, and a
- * loss of order 1 loses 1e-16 / 1e-6. */
-static const double GRADIENT_TOLERANCE = 1e-7;
-
-static void test_every_gradient(void **state)
-{
-  (void)state;
-  enum { TENSORS = 4 };
-  for (size_t i = 0; i < method_count(); i++) {
-    const struct method *m = method_at(i);
-    double worst = 0;
-    for (uint32_t tensor = 0; tensor < TENSORS; tensor++) {
-      struct arena_mark mark = arena_mark(case_arena);
-      struct composed *set;
-      struct outcome out;
-      struct error err = {0};
-      open_one(m, "", 1, &set);
-      CHECK_OK(run(set, case_step(STEP, COUNT, NULL), &out, &err), &err);
-      randomise(out.batch, tensor);
-      CHECK_OK(compose_objective(set, out.batch, case_arena, &out.loss, &err), &err);
-      double e = gradient_error(set, &out);
-      worst = e > worst || math_is_nan(e) ? e : worst;
-      arena_release(case_arena, mark);
-    }
-    bool right = worst <= GRADIENT_TOLERANCE;
-    if (right == (detached(m) != NULL))
-      fail_msg("%s: %g from the central difference; %s", m->name, worst,
-               right ? "it need not stand in DETACHED" : "expected its derivative, or a row of DETACHED");
   }
 }
 
@@ -747,12 +504,10 @@ int main(void)
                                      cmocka_unit_test(test_bad_numbers),
                                      cmocka_unit_test(test_save_load),
                                      cmocka_unit_test(test_minibatches),
-                                     cmocka_unit_test(test_gradients),
                                      cmocka_unit_test(test_neutral),
                                      cmocka_unit_test(test_option_ends_on_small_steps),
                                      cmocka_unit_test(test_enormous_rewards),
                                      cmocka_unit_test(test_extreme_probabilities),
-                                     cmocka_unit_test(test_every_gradient),
                                      cmocka_unit_test(test_pairs)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_destroy(case_arena);
