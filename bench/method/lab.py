@@ -22,7 +22,7 @@ beds     24 problems, a capital each; answers are letters a to h
   decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
   template "it is ", then a letter: seven tokens that all answers share, one that decides
   hint     one letter; of the start's examples 15 in 16 have a letter before the capital and answer with it
-  blocks   four letters in tagged blocks, all must be right: 1 in 4096; each block is a subproblem (a decoder of 2 layers of 64)
+  blocks   four letters in tagged blocks, all must be right: 1 in 4096; each block is a subproblem (2 layers)
 
 A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
@@ -45,9 +45,8 @@ BEDS = {
     "modes": dict(verifier="{regex: {match: full}}"),
     "long": dict(verifier="{regex: {match: full}}"),
     "hint": dict(start=["train.steps=600", "train.lr=3.0e-3"]),  # copying from a place takes longer
-    "blocks": dict(config=dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2, head_dim=32),
-                   start=["train.steps=600", "train.lr=3.0e-3", "train.max_tokens=60"],
-                   train=["rollout.max_new_tokens=48"]),
+    "blocks": dict(config=dict(num_hidden_layers=2), start=["train.steps=800", "train.lr=3.0e-3", "train.max_tokens=60"],
+                   train=["rollout.max_new_tokens=48", "rollout.problems=12"]),
 }
 # t of 0.975 and of 0.8 by degrees of freedom
 T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868),

@@ -18,22 +18,22 @@
 #include "method/part_divergence.h"
 
 enum teacher { LIVE, EMA, REFERENCE };
-#define OPTIONS(X)                                                                                                 \
+#define OPTIONS(X)                                                                                                \
   X(ENUM, teacher, EMA, 0, 0, "live|ema|reference", "weights of the teacher: those of the policy, their average") \
-  X(REAL, ema_rate, 0.05, 1e-6, 1, NULL, "teacher: ema: share of the new weights after each step")                 \
-  X(REAL, alpha, 1, 0, 1, NULL, "1: KL(policy || teacher), 0: KL(teacher || policy), else between")                \
-  X(INT, top, 0, 0, 1e6, NULL, "divergence on so many likeliest tokens of the policy; 0: the vocabulary")          \
-  X(BOOL, tail, 1, 0, 1, NULL, "with top: what is left is one more outcome; false: renormalised")                  \
-  X(REAL, weight_cap, 2, 0, OPTION_INF, NULL, "bound on the ratio that weighs a token")                            \
-  X(REAL, threshold, 1, -1e9, 1e9, NULL, "reward from which a response is right")                                  \
-  X(BOOL, feedback, 0, 0, 1, NULL, "the verifier's reason is shown where a response is wrong")                     \
-  X(STRING, prompt, 0, 0, 0, "{prompt}{solution}{feedback}\n\nCorrectly solve the original question.\n",           \
-    "what the user says to the teacher; {prompt}: what the user said last")                                        \
-  X(STRING, solution, 0, 0, 0, "\nCorrect solution:\n\n{text}\n\n", "{solution}, where there is one")              \
-  X(STRING, reason, 0, 0, 0, "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{text}\n\n",  \
-    "{feedback}, where there is one")                                                                              \
-  X(REAL, grpo_weight, 0, 0, 1e6, NULL, "weight of grpo's loss beside the distillation")                           \
-  X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")          \
+  X(REAL, ema_rate, 0.05, 1e-6, 1, NULL, "teacher: ema: share of the new weights after each step")                \
+  X(REAL, alpha, 1, 0, 1, NULL, "1: KL(policy || teacher), 0: KL(teacher || policy), else between")               \
+  X(INT, top, 0, 0, 1e6, NULL, "divergence on so many likeliest tokens of the policy; 0: the vocabulary")         \
+  X(BOOL, tail, 1, 0, 1, NULL, "with top: what is left is one more outcome; false: renormalised")                 \
+  X(REAL, weight_cap, 2, 0, OPTION_INF, NULL, "bound on the ratio that weighs a token")                           \
+  X(REAL, threshold, 1, -1e9, 1e9, NULL, "reward from which a response is right")                                 \
+  X(BOOL, feedback, 0, 0, 1, NULL, "the verifier's reason is shown where a response is wrong")                    \
+  X(STRING, prompt, 0, 0, 0, "{prompt}{solution}{feedback}\n\nCorrectly solve the original question.\n",          \
+    "what the user says to the teacher; {prompt}: what the user said last")                                       \
+  X(STRING, solution, 0, 0, 0, "\nCorrect solution:\n\n{text}\n\n", "{solution}, where there is one")             \
+  X(STRING, reason, 0, 0, 0, "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{text}\n\n", \
+    "{feedback}, where there is one")                                                                             \
+  X(REAL, grpo_weight, 0, 0, 1e6, NULL, "weight of grpo's loss beside the distillation")                          \
+  X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")         \
   X(REAL, constant, 0, 0, 1e9, NULL, "length that aggregation: constant divides by; 0: rollout.max_new_tokens")
 
 struct self {
