@@ -18,17 +18,16 @@ static const struct option options[] = {
      "writes one file that shows the runs without a server, and ends"},
 };
 
-/* Where the page is, for people on stderr, for programs on stdout. */
-static int tell(struct cli *c, const char *url, struct error *err)
+/* Where the page or the file is: the result, so on stdout. */
+static int tell(struct cli *c, const char *key, const char *place, struct error *err)
 {
   struct text t = {0};
-  log_info("watching %d run%s at %s (Ctrl-C ends it)", c->argument_count, c->argument_count == 1 ? "" : "s", url);
   if (c->json) {
-    text_puts(&t, "{\"url\": ");
-    json_put_string(&t, url, strlen(url));
+    text_printf(&t, "{\"%s\": ", key);
+    json_put_string(&t, place, strlen(place));
     text_puts(&t, "}\n");
   } else {
-    text_printf(&t, "%s\n", url);
+    text_printf(&t, "%s\n", place);
   }
   int rc = print_text(c, &t, err);
   text_free(&t);
@@ -45,11 +44,11 @@ static int run(struct cli *c, struct error *err)
     log_warn("Chart.js is not installed, so numbers stand in tables; for curves: apt install libjs-chart.js");
   if (s->export) {
     TRY(watch_export(w, s->export, EXPORT_LIMIT, err));
-    log_info("wrote %s", s->export);
-    return 0;
+    return tell(c, "file", s->export, err);
   }
   TRY(watch_http_start(c->arena, w, (int)s->port, &server, err));
-  TRY(tell(c, http_url(server), err));
+  TRY(tell(c, "url", http_url(server), err));
+  log_info("Ctrl-C ends it");
   cli_catch_signals();
   while (!cli_stopped()) nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
   http_stop(server);

@@ -165,10 +165,10 @@ static int read_pieces(struct watch_run *r, int fd, const char *path, int64_t si
     if (!piece) return err->code;
     TRY(read_at(fd, path, piece, room, r->metrics_read, &got, err));
     TRY(add_lines(r, piece, got, until, &used, err));
-    bool cut = got == room && !memchr(piece, '\n', got);
+    bool whole = memchr(piece, '\n', got) != NULL, cut = !whole && got == room;
     arena_release(r->scratch, mark);
-    *more = r->metrics_read < size && (used || cut);
-    if (!used && cut) room *= 2;
+    *more = r->metrics_read < size && (whole || cut); // else the last line is still being written
+    if (cut) room *= 2;
     if (room > LONGEST) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "holds a line of more than 8 MiB; expected metrics");
   }
   return 0;

@@ -344,6 +344,9 @@ static void test_run_grows_and_is_cut_back(void **state)
   const char *path = make_run("run");
   CHECK_OK(watch_run_open(arena, path, &r, &err), &err);
   CHECK_STR(r->name, "run");
+  bool more;
+  CHECK_OK(watch_run_poll(r, 0, &more, &err), &err); /* no time at all: nothing is read, and it is said */
+  CHECK(more && r->series->rows == 0);
   poll(r);
   CHECK_INT(r->series->rows, 2);
   CHECK_INT(r->step_goal, 9);

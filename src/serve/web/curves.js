@@ -31,8 +31,8 @@ const metricTexts = {
 };
 
 const sections = [
-  ['Learning', [/^solved$/, /^reward\/mean$/, /^eval\/.*\/accuracy$/, /^eval\/.*\/pass@k$/, /^groups\/mixed$/]],
-  ['Answers', [/^entropy$/, /^length\/mean$/, /^finish\/length$/, /^length\/max$/, /^finish\/stop$/]],
+  ['Learning', [/^solved$/, /^reward\/mean$/, /^eval\/.*\/accuracy$/, /^entropy$/, /^length\/mean$/, /^groups\/mixed$/]],
+  ['Answers', [/^eval\/.*\/pass@k$/, /^groups\/all_right$/, /^groups\/all_wrong$/, /^finish\/length$/, /^finish\/stop$/, /^length\/max$/]],
   ['Update', [/^loss$/, /^kl$/, /^grad_norm$/, /^clip$/, /^ratio\/max$/, /^ratio\/min$/, /^lr$/]],
   ['Law 1: sampler and trainer agree', [/^mismatch$/]],
   ['Speed and memory', [/^tok_s\//, /^memory\//, /^time_s$/, /^seconds\//, /^tokens\//]],
@@ -108,12 +108,12 @@ function linesOf(run, name) {
 
 function chartOptions(name) {
   const ink = css('--muted'), grid = css('--line'), share = metricTitle(name)[2] === '%';
-  const axis = {grid: {color: grid, drawBorder: false, tickLength: 4}, ticks: {color: ink, font: {size: 11}, maxTicksLimit: 6}};
+  const axis = {grid: {color: grid, drawBorder: false, tickLength: 4}, ticks: {color: ink, font: {size: 11}, maxTicksLimit: 6}}, steps = curves.axis === 'step' ? {precision: 0} : {};
   return {
     animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
     interaction: {mode: 'nearest', axis: 'x', intersect: false},
     scales: {
-      x: {type: 'linear', ...axis, grid: {display: false}, title: {display: true, text: curves.axis === 'time' ? 'minutes' : 'step', color: ink, font: {size: 11}, padding: 0}},
+      x: {type: 'linear', ...axis, ticks: {...axis.ticks, ...steps}, grid: {display: false}, title: {display: true, text: curves.axis === 'time' ? 'minutes' : 'step', color: ink, font: {size: 11}, padding: 0}},
       y: {type: curves.log.has(name) ? 'logarithmic' : 'linear', ...axis, grace: '4%', ticks: {...axis.ticks, callback: (v) => share ? Math.round(1000 * v) / 10 + ' %' : short(v)}},
     },
     plugins: {
@@ -238,7 +238,7 @@ function standing(run) {
   if (s.sft) add('Loss', fromTo('loss', short)); else add('Solved', fromTo('solved', percent));
   add('Entropy', fromTo('entropy', short));
   add('Length', fromTo('length/mean', short));
-  if (s.mismatch_of) add('Mismatch', [whole(s.mismatch), 'of ' + whole(s.mismatch_of) + ' tokens'], s.mismatch === 0);
+  if (s.mismatch_of) add('Mismatch', [whole(s.mismatch), 'of ' + whole(s.mismatch_of)], s.mismatch === 0);
   add('Tokens a second', fromTo('tok_s/generate', whole) || fromTo('tok_s/train', whole));
   if (memory) add('Memory', [whole(memory[1]) + ' MiB', 'at the peak']);
   add('Time', [duration(s.elapsed), plural(Math.max(0, s.step), 'step')]);
