@@ -78,22 +78,50 @@ static int list_steps(struct watch_run *r, struct error *err)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* What a chat template writes around a message and is no text of it: the name of who speaks, the opening of a thought.
+ * Returns where the message begins; everything may be gone. */
+static struct token_text without_role(struct token_text s)
+{
+  static const char *const roles[] = {"system", "user", "assistant", "model", "developer", "tool", "<think>"};
+  while (s.size && (*s.bytes == ' ' || *s.bytes == '\n')) s.bytes++, s.size--;
+  while (s.size && (s.bytes[s.size - 1] == ' ' || s.bytes[s.size - 1] == '\n')) s.size--;
+  for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+    size_t n = strlen(roles[i]);
+    if (s.size < n || memcmp(s.bytes, roles[i], n) || (s.size > n && s.bytes[n] != '\n')) continue;
+    return without_role((struct token_text){s.bytes + n, s.size - n});
+  }
+  return s;
+}
+
+/* The end of the text, with "..." where it is cut. */
+static void put_end(struct token_text s, struct text *out)
+{
+  size_t from = 0;
+  if (s.size > PROBLEM_TEXT) {
+    from = s.size - (PROBLEM_TEXT - 3);
+    while (from < s.size && ((unsigned char)s.bytes[from] & 0xc0) == 0x80) from++;
+    text_puts(out, "...");
+  }
+  text_add(out, s.bytes + from, s.size - from);
+}
+
+/* Special tokens part the messages; the last one that says something is the question. */
 void watch_prompt_text(const struct watch_run *r, const struct watch_line *l, struct text *out)
 {
   int32_t ids[PROMPT_TOKENS];
-  struct text whole = {0};
+  struct text piece = {0};
   if (!r->tokenizer) return;
-  size_t count = watch_line_prompt(l, ids, PROMPT_TOKENS);
-  tokenizer_decode(r->tokenizer, ids, count, true, &whole);
-  size_t from = 0, n = whole.size;
-  while (n && (whole.bytes[n - 1] == '\n' || whole.bytes[n - 1] == ' ')) n--;
-  if (n > PROBLEM_TEXT) {
-    from = n - (PROBLEM_TEXT - 3);
-    while (from < n && ((unsigned char)whole.bytes[from] & 0xc0) == 0x80) from++;
-    text_puts(out, "...");
+  size_t end = watch_line_prompt(l, ids, PROMPT_TOKENS);
+  while (end && !out->size) {
+    size_t begin = end;
+    while (begin && !tokenizer_is_special(r->tokenizer, ids[begin - 1])) begin--;
+    text_clear(&piece);
+    tokenizer_decode(r->tokenizer, ids + begin, end - begin, true, &piece);
+    struct token_text said = without_role((struct token_text){piece.size ? piece.bytes : "", piece.size});
+    if (said.size) put_end(said, out);
+    end = begin ? begin - 1 : 0;
   }
-  if (n > from) text_add(out, whole.bytes + from, n - from);
-  text_free(&whole);
+  text_free(&piece);
 }
 
 static int count_line(struct watch_run *r, int64_t step, const char *line, size_t n, struct error *err)

@@ -10,8 +10,8 @@
  */
 int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err) MUST_USE;
 
-/* The end of a rollout's prompt as text without special tokens, at most PROBLEM_TEXT bytes with "..." in front where it
-   is cut; "" without a tokenizer. */
+/* The question of a rollout's prompt: its last message, or all of it where no special tokens part it, at most
+   PROBLEM_TEXT bytes of its end with "..." in front where it is cut; "" without a tokenizer. */
 void watch_prompt_text(const struct watch_run *r, const struct watch_line *l, struct text *out);
 
 #endif

@@ -167,7 +167,7 @@ static int read_pieces(struct watch_run *r, int fd, const char *path, int64_t si
     TRY(add_lines(r, piece, got, until, &used, err));
     bool whole = memchr(piece, '\n', got) != NULL, cut = !whole && got == room;
     arena_release(r->scratch, mark);
-    *more = r->metrics_read < size && (whole || cut); // else the last line is still being written
+    *more = r->metrics_read < size && (whole || cut);  // else the last line is still being written
     if (cut) room *= 2;
     if (room > LONGEST) FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "holds a line of more than 8 MiB; expected metrics");
   }

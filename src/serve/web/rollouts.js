@@ -70,7 +70,7 @@ function row(term, value) {
 
 function alternativesOf(r, i) {
   const list = r.alternatives?.tokens[i];
-  if (!list) return el('p', {class: 'about'}, r.alternatives ? 'no alternatives for this token' : exported ? 'alternatives are not recorded in rollouts' : 'alternatives: press the button above the answer');
+  if (!list) return el('p', {class: 'about'}, r.alternatives ? 'no alternatives for this token' : exported ? 'alternatives are not recorded in rollouts' : 'alternatives: press the button below the answer');
   return el('table', {class: 'alternatives'}, el('caption', {}, 'most likely, ' + r.alternatives.from),
     el('tbody', {}, list.map(([piece, id, logp]) => el('tr', {class: id === r.ids[i] ? 'chosen' : null}, el('td', {}, el('code', {}, visible(pieceText(piece)))), el('td', {class: 'number'}, percent(Math.exp(logp)))))));
 }
