@@ -77,7 +77,8 @@ enum compute_type { COMPUTE_F32, COMPUTE_BF16 }; /* what products are made of */
 /* ---- the device ---- */
 
 struct device_options {
-  const char *kind; /* "cpu"; "reference64": plain C in float64, for gradient tests only; "cuda" when its issue comes */
+  const char *kind; /* "cpu"; "cuda" where the build has it; for tests only "reference64": plain C in float64, and
+                       "cuda-emulated": the kernels of cuda/ in plain C, with the bits of "cpu" */
   const char *isa;  /* cpu: "ref", "avx2", "avx512", "amx"; NULL, "auto": ASSAY_ISA where it is set, else the best here
                        but amx */
   int threads;      /* 0: as many as there are cores for this process */

@@ -1,5 +1,5 @@
 /* compute/device: which kinds of device there are, and what is the same for all of them. */
-#include "compute/cpu/cpu.h"
+#include "compute/device.h"
 
 #include <string.h>
 #include "core/arena.h"
@@ -13,9 +13,14 @@ int device_open(const struct device_options *options, struct device **out, struc
             "found %d threads; expected 1 to 4096, or 0 for all cores of this process", options->threads);
   if (!strcmp(kind, "cpu")) return cpu_device_open(options, false, out, err);
   if (!strcmp(kind, "reference64")) return cpu_device_open(options, true, out, err);
+  if (!strcmp(kind, "cuda-emulated")) return cuda_device_open_emulated(options, out, err);
+#if defined(ASSAY_CUDA)
+  if (!strcmp(kind, "cuda")) return cuda_device_open(options, out, err);
+#endif
   if (!strcmp(kind, "cuda"))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "device",
-            "found device cuda, which this build does not have; write device: cpu");
+            "found device cuda, which this build does not have; write device: cpu, or build with cmake "
+            "--preset cuda where NVIDIA's nvcc is");
   FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device \"%s\"; expected cpu (or reference64 in gradient tests)",
           kind);
 }
@@ -23,8 +28,8 @@ int device_open(const struct device_options *options, struct device **out, struc
 void device_close(struct device *d)
 {
   if (!d) return;
+  d->memory->close(d);
   pool_destroy(d->pool);
-  memory_free(d->scratch);
   memory_free(d);
 }
 
@@ -75,6 +80,7 @@ size_t device_scratch_bytes(const struct device *d)
 
 int device_sync(struct device *d, struct error *err)
 {
+  d->memory->sync(d);
   if (!d->failed.code) return 0;
   return error_fail(err, d->failed.code, NULL, 0, d->failed.key, "%s", d->failed.message);
 }

@@ -14,14 +14,22 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint32_t math_bits_from_f32(float x)
+#ifdef __CUDACC__ /* compute/cuda compiles the same steps for a GPU */
+#define MATH_STEP          static __device__ __forceinline__
+#define MATH_FMAF(a, b, c) __fmaf_rn(a, b, c)
+#else
+#define MATH_STEP          static inline
+#define MATH_FMAF(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+
+MATH_STEP uint32_t math_bits_from_f32(float x)
 {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
 
-static inline float math_f32_from_bits(uint32_t bits)
+MATH_STEP float math_f32_from_bits(uint32_t bits)
 {
   float x;
   memcpy(&x, &bits, sizeof x);
@@ -42,31 +50,31 @@ static inline float math_f32_from_bits(uint32_t bits)
 #define MATH_EXP_C3 0x1.123a6ap-7f
 #define MATH_EXP_C4 0x1.6a2368p-10f
 
-static inline float math_exp_steps(float x)
+MATH_STEP float math_exp_steps(float x)
 {
   /* 1. Clamp; NaN passes. */
   float c = MATH_EXP_HIGH < x ? MATH_EXP_HIGH : x;
   c = MATH_EXP_LOW > c ? MATH_EXP_LOW : c;
   /* 2. n = round(c / ln 2), as a float in k and as an integer in the bits of t. */
-  float t = __builtin_fmaf(c, MATH_LOG2E, MATH_ROUND);
+  float t = MATH_FMAF(c, MATH_LOG2E, MATH_ROUND);
   float k = t - MATH_ROUND;
   uint32_t n = math_bits_from_f32(t) - 0x4b400000u;
   /* 3. r = c - n ln 2; the first step is exact. */
-  float r = __builtin_fmaf(k, -MATH_LN2_HIGH, c);
-  r = __builtin_fmaf(k, -MATH_LN2_LOW, r);
+  float r = MATH_FMAF(k, -MATH_LN2_HIGH, c);
+  r = MATH_FMAF(k, -MATH_LN2_LOW, r);
   /* 4. y = exp(r), by Horner. */
-  float p = __builtin_fmaf(MATH_EXP_C4, r, MATH_EXP_C3);
-  p = __builtin_fmaf(p, r, MATH_EXP_C2);
-  p = __builtin_fmaf(p, r, MATH_EXP_C1);
-  p = __builtin_fmaf(p, r, MATH_EXP_C0);
-  float y = __builtin_fmaf(p, r * r, r) + 1.0f;
+  float p = MATH_FMAF(MATH_EXP_C4, r, MATH_EXP_C3);
+  p = MATH_FMAF(p, r, MATH_EXP_C2);
+  p = MATH_FMAF(p, r, MATH_EXP_C1);
+  p = MATH_FMAF(p, r, MATH_EXP_C0);
+  float y = MATH_FMAF(p, r * r, r) + 1.0f;
   /* 5. y 2^n in two exact steps (2^128 is no float): half = n >> 1, arithmetic. */
   uint32_t half = (uint32_t)((int32_t)n >> 1);
   y *= math_f32_from_bits((half + 127u) << 23);
   y *= math_f32_from_bits((n - half + 127u) << 23);
   /* 6. The ends. */
   y = x < MATH_EXP_LOW ? 0.0f : y;
-  return x > MATH_EXP_HIGH ? __builtin_inff() : y;
+  return x > MATH_EXP_HIGH ? math_f32_from_bits(0x7f800000u) : y;
 }
 
 /* log(1 + f) = f - f^2/2 + f^3 (L0 + L1 f + ... + L8 f^8) on sqrt(1/2) - 1 <= f < sqrt(2) - 1, absolute error 7.3e-10
@@ -82,7 +90,7 @@ static inline float math_exp_steps(float x)
 #define MATH_LOG_L7        -0x1.e2e8ecp-4f
 #define MATH_LOG_L8        0x1.1b4126p-4f
 
-static inline float math_log_steps(float x)
+MATH_STEP float math_log_steps(float x)
 {
   /* 1. x = m 2^e with sqrt(1/2) <= m < sqrt(2); the shift is arithmetic. */
   uint32_t bits = math_bits_from_f32(x);
@@ -90,23 +98,23 @@ static inline float math_log_steps(float x)
   float f = math_f32_from_bits(bits - ((uint32_t)e << 23)) - 1.0f;
   float k = (float)e;
   /* 2. log(1 + f), by Horner. */
-  float p = __builtin_fmaf(MATH_LOG_L8, f, MATH_LOG_L7);
-  p = __builtin_fmaf(p, f, MATH_LOG_L6);
-  p = __builtin_fmaf(p, f, MATH_LOG_L5);
-  p = __builtin_fmaf(p, f, MATH_LOG_L4);
-  p = __builtin_fmaf(p, f, MATH_LOG_L3);
-  p = __builtin_fmaf(p, f, MATH_LOG_L2);
-  p = __builtin_fmaf(p, f, MATH_LOG_L1);
-  p = __builtin_fmaf(p, f, MATH_LOG_L0);
-  p = __builtin_fmaf(p, f, -0.5f);
-  float y = __builtin_fmaf(p, f * f, f);
+  float p = MATH_FMAF(MATH_LOG_L8, f, MATH_LOG_L7);
+  p = MATH_FMAF(p, f, MATH_LOG_L6);
+  p = MATH_FMAF(p, f, MATH_LOG_L5);
+  p = MATH_FMAF(p, f, MATH_LOG_L4);
+  p = MATH_FMAF(p, f, MATH_LOG_L3);
+  p = MATH_FMAF(p, f, MATH_LOG_L2);
+  p = MATH_FMAF(p, f, MATH_LOG_L1);
+  p = MATH_FMAF(p, f, MATH_LOG_L0);
+  p = MATH_FMAF(p, f, -0.5f);
+  float y = MATH_FMAF(p, f * f, f);
   /* 3. + e ln 2 */
-  y = __builtin_fmaf(k, MATH_LN2_HIGH, y);
+  y = MATH_FMAF(k, MATH_LN2_HIGH, y);
   /* 4. The ends: negative, zero or denormal, infinite, NaN. `magnitude` is |x| by clearing the sign bit. */
   float magnitude = math_f32_from_bits(bits & 0x7fffffffu);
-  y = x < 0.0f ? __builtin_nanf("") : y;
-  y = magnitude < 0x1p-126f ? -__builtin_inff() : y;
-  y = x == __builtin_inff() ? x : y;
+  y = x < 0.0f ? math_f32_from_bits(0x7fc00000u) : y;
+  y = magnitude < 0x1p-126f ? -math_f32_from_bits(0x7f800000u) : y;
+  y = x == math_f32_from_bits(0x7f800000u) ? x : y;
   return x != x ? x : y;
 }
 

@@ -7,7 +7,7 @@
 #include "compute/cpu/cpu.h"
 #include "core/arena.h"
 
-enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
+enum { OUT_MAX = 1 << 22, CASES_EACH = 48, CASES_GPU = 16 };
 
 /* ---- random inputs ---- */
 
@@ -115,7 +115,8 @@ static void take_weight(struct weight *w, struct result *r)
 {
   size_t n = w->padded * w->k; /* as it lies in memory: the padding must stay 0 */
   CHECK(r->n + 4 * n <= OUT_MAX);
-  for (int part = 0; part < 4; part++, r->n += n) memcpy(r->out + r->n, w->part[part], n * sizeof(float));
+  for (int part = 0; part < 4; part++, r->n += n)
+    w->device->memory->get(w->device, r->out + r->n, w->part[part], n * sizeof(float));
   for (size_t i = 0; w->copy && i < w->padded * block_round(w->k) / 2; i++) {
     CHECK(r->n + 2 <= OUT_MAX);
     r->out[r->n++] = (float)(w->copy[i] & 0xffff); /* integers: NaN has one form here */
@@ -555,6 +556,17 @@ static struct device *open_device(const char *isa, int threads, enum compute_typ
   return d;
 }
 
+/* NULL where the build or this machine lacks it. */
+static struct device *open_gpu(const char *kind)
+{
+  const struct device_options options = {.kind = kind, .threads = 1, .type = COMPUTE_F32};
+  struct device *d = NULL;
+  struct error err = {0};
+  int rc = device_open(&options, &d, &err);
+  CHECK(rc == 0 || rc == ERROR_RESOURCE || (rc == ERROR_INPUT && !strcmp(kind, "cuda")));
+  return d;
+}
+
 static void compare_case(struct device *reference, struct device *d, size_t i, uint64_t seed, float *want, float *got)
 {
   const uint64_t state = seed * 1000 + i;
@@ -644,10 +656,43 @@ static void test_amx_model(void **state)
   memory_free(hand);
 }
 
+/* The kernels of cuda/: in f32 they have the CPU's bits, on the emulated device and on a GPU. */
+static void compare_gpu(const char *kind)
+{
+  struct device *reference = open_device("ref", 1, COMPUTE_F32), *d = open_gpu(kind);
+  float *want = allocate(OUT_MAX), *got = allocate(OUT_MAX);
+  struct error err = {0};
+  hand = allocate(OUT_MAX);
+  for (size_t i = 0; d && i < sizeof cases / sizeof cases[0]; i++)
+    for (uint64_t seed = 0; seed < CASES_GPU; seed++) compare_case(reference, d, i, seed, want, got);
+  if (d)
+    CHECK_OK(device_sync(d, &err), &err);
+  else
+    print_message("%s: not in this build or on this machine, nothing compared\n", kind);
+  device_close(d);
+  device_close(reference);
+  memory_free(want);
+  memory_free(got);
+  memory_free(hand);
+}
+
+static void test_cuda_emulated(void **state)
+{
+  (void)state;
+  compare_gpu("cuda-emulated");
+}
+
+static void test_cuda(void **state)
+{
+  (void)state;
+  compare_gpu("cuda");
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2),
-                                     cmocka_unit_test(test_avx512), cmocka_unit_test(test_amx),
-                                     cmocka_unit_test(test_amx_model)};
+                                     cmocka_unit_test(test_avx512),      cmocka_unit_test(test_amx),
+                                     cmocka_unit_test(test_amx_model),   cmocka_unit_test(test_cuda_emulated),
+                                     cmocka_unit_test(test_cuda)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,17 +3,10 @@
  * The reference (ref/<op>.c, plain C, one source with `real`) fills every slot; avx2/ and avx512/ overwrite the slots
  * they have. With compute type bf16 the slots of bf16/ (plain C, the definition) and then the bf16 slots of avx2/,
  * avx512/ and amx/ come over those. An overlay must give the same bits as the reference (memcmp, NaN = NaN):
- * tests/unit/compute_overlay.c compares every slot. Only this folder and ../device.c include this header.
+ * tests/unit/compute_overlay.c compares every slot. Only this folder includes this header.
  *
- * Layouts
- *   buffer   one 64-byte aligned array of reals.
- *   matrix   [N, K] in panels of PANEL = 16 outputs: element (n, k) at ((n / 16) * K + k) * 16 + n % 16; N is padded to
- *            a multiple of 16, the padding is 0 in every part and stays 0. The same for master, gradient and moments,
- *            so AdamW is elementwise. No second resident layout: gemm streams panels as they are (lanes run across N),
- *            gemm_dx packs transposed tiles as it goes, gemm_dw writes gradient panels. Rows from a multiple of 16 on
- *            are a matrix of their own: the LM head takes its weight in such slices.
- *   vector   [N], padded to 16.
- *   KV       per layer: block b, KV head h: K as [D][block] (lanes run across positions), V as [block][D].
+ * Layouts are those of compute/device.h. No second resident one: gemm streams panels as they are (lanes run across N),
+ * gemm_dx packs transposed tiles as it goes, gemm_dw writes gradient panels.
  *
  * Layouts of bf16: pairs of neighbouring terms of a sum stand in one 32-bit word, the even one in the low half, so that
  * a vector of words is widened by one shift (even) or one mask (odd), and sixteen words of sixteen lanes are one AMX
@@ -25,8 +18,7 @@
 #ifndef ASSAY_COMPUTE_CPU_CPU_H
 #define ASSAY_COMPUTE_CPU_CPU_H
 
-#include "compute/backend.h"
-#include "core/pool.h"
+#include "compute/device.h"
 
 #ifdef ASSAY_REAL64
 typedef double real;
@@ -35,45 +27,6 @@ typedef double real;
 typedef float real;
 #define REAL_NAME(name) name##_ref
 #endif
-
-enum { PANEL = 16, KEY_BLOCK = 32, VOCAB_BLOCK = 32, TERM_BLOCK = 32 /* of a sum in bf16 */ };
-
-struct buffer {
-  struct device *device;
-  void *reals;
-  size_t count;
-};
-
-struct weight {
-  struct device *device;
-  enum weight_kind kind;
-  size_t n, k, padded; /* padded = N up to a multiple of 16 */
-  void *part[4];       /* by enum weight_part, padded * K reals each, NULL where absent */
-  uint32_t *copy;      /* bf16: padded * block_round(K) / 2 words; NULL where there is none */
-  enum quant_type quant_type;
-  uint8_t *quant;     /* cpu/quant.h: a matrix in blocks, which has no part and no copy; else NULL */
-  size_t quant_panel; /* bytes of one of its panels */
-  char name[128];
-};
-
-struct kv {
-  struct device *device;
-  struct kv_shape shape;
-  size_t block_reals;  /* of one layer's K (or V) block: heads * D * block */
-  void *keys, *values; /* [layers][blocks][heads][D][block] and [layers][blocks][heads][block][D]; bf16: words, above */
-};
-
-struct device {
-  struct backend_ops ops;
-  struct pool *pool;
-  const char *isa;
-  enum compute_type type;
-  void (*adamw_f32)(struct device *, struct weight *, const struct adamw_params *); /* that of bf16 begins with it */
-  size_t real_size;
-  void *scratch; /* threads * scratch_each bytes, 64-byte aligned: packing space of gemm and attention */
-  size_t scratch_each;
-  struct error failed; /* first failure, reported by device_sync */
-};
 
 /* Address of a view or a weight's part in reals. */
 static inline real *view_reals(struct view v)
@@ -84,20 +37,6 @@ static inline real *weight_reals(const struct weight *w, enum weight_part part)
 {
   return (real *)w->part[part];
 }
-static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
-{
-  return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
-}
-
-/* Up to whole blocks of terms of a sum in bf16. */
-static inline size_t block_round(size_t n)
-{
-  return (n + TERM_BLOCK - 1) / TERM_BLOCK * TERM_BLOCK;
-}
-
-/* table.c: opens a device of this folder, float64 reference where real64. device.c calls it by kind. */
-int cpu_device_open(const struct device_options *options, bool real64, struct device **out, struct error *err) MUST_USE;
-
 /* Items of `reals` numbers each that one thread takes at least: to wake another costs as much as some thousands. */
 static inline size_t grain_of(size_t reals)
 {

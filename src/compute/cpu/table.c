@@ -1,6 +1,6 @@
 /* cpu/table: the instruction sets, and the table of operations that the one in force gives. The reference fills every
  * slot; each set up to the one in force lays its own over it. */
-#include "compute/cpu/cpu.h"
+#include "compute/cpu/quant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +78,50 @@ static void ops_fill(struct device *d, bool real64, int chosen)
   for (int i = 0; d->type == COMPUTE_BF16 && i <= chosen; i++) isas[i].fill[COMPUTE_BF16](&d->ops);
 }
 
+/* ---- memory: the host's ---- */
+
+static void *host_take(struct device *d, size_t count, size_t size, const char *tag, struct error *err)
+{
+  (void)d;
+  return memory_alloc(count, size, tag, err);
+}
+
+static void host_give(struct device *d, void *p)
+{
+  (void)d;
+  memory_free(p);
+}
+
+static void host_put(struct device *d, void *to, const void *from, size_t bytes)
+{
+  (void)d;
+  memcpy(to, from, bytes);
+}
+
+static void host_sync(struct device *d)
+{
+  (void)d;
+}
+
+static void host_close(struct device *d)
+{
+  memory_free(d->scratch);
+}
+
+static const struct device_memory host_memory = {
+    .host = true,
+    .take = host_take,
+    .give = host_give,
+    .put = host_put,
+    .get = host_put,
+    .sync = host_sync,
+    .round_row = weight_round_row,
+    .widen_row = weight_widen_row,
+    .pack = quant_pack,
+    .unpack = quant_row,
+    .close = host_close,
+};
+
 static int device_fill(struct device *d, int threads, struct error *err)
 {
   TRY(pool_create(threads ? threads : cores_available(), &d->pool, err));
@@ -101,6 +145,7 @@ int cpu_device_open(const struct device_options *options, bool real64, struct de
   if (fault_hit(FAULT_DEVICE)) FAIL(err, ERROR_RESOURCE, "the device could not be opened; this is an injected fault");
   struct device *d = memory_alloc(1, sizeof *d, "device", err);
   if (!d) return ERROR_RESOURCE;
+  d->memory = &host_memory;
   d->isa = isas[chosen].name;
   d->type = options->type;
   d->real_size = real64 ? sizeof(double) : sizeof(float);

@@ -1,6 +1,7 @@
-/* cpu/memory: buffers, weights and KV: arrays of reals, and the way between a host's logical order and the panels
- * (cpu.h: Layouts). */
-#include "compute/cpu/quant.h"
+/* compute/memory: buffers, weights and KV of any device: arrays of reals that its memory keeps, and the way between a
+ * host's logical order and the panels (device.h: Layouts). Where the device has memory of its own, whole panels come to
+ * the host, are filled or read there, and go back. */
+#include "compute/device.h"
 
 #include <string.h>
 #include "core/arena.h"
@@ -42,6 +43,15 @@ static void reals_move(void *to, size_t to_size, size_t to_step, const void *fro
   for (size_t i = 0; i < n; i++) real_set(to, to_size, i * to_step, real_get(from, from_size, i * from_step));
 }
 
+/* Room on the host for numbers on their way; a lack of it is the device's failure. */
+static void *stage(struct device *d, size_t bytes)
+{
+  struct error err = {0};
+  void *p = memory_alloc(bytes, 1, "transfer", &err);
+  if (!p && !d->failed.code) d->failed = err;
+  return p;
+}
+
 static int create_check(const char *what, struct error *err)
 {
   if (fault_hit(FAULT_DEVICE))
@@ -59,7 +69,7 @@ int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer
   if (!b) return ERROR_RESOURCE;
   b->device = d;
   b->count = reals;
-  b->reals = memory_alloc(reals, d->real_size, tag, err);
+  b->reals = d->memory->take(d, reals, d->real_size, tag, err);
   if (!b->reals) {
     memory_free(b);
     return ERROR_RESOURCE;
@@ -71,7 +81,7 @@ int buffer_create(struct device *d, size_t reals, const char *tag, struct buffer
 void buffer_destroy(struct buffer *b)
 {
   if (!b) return;
-  memory_free(b->reals);
+  b->device->memory->give(b->device, b->reals);
   memory_free(b);
 }
 
@@ -79,14 +89,32 @@ void buffer_write(struct device *d, struct view to, const void *from, enum host_
 {
   if (!n) return;
   ASSAY_BUG_IF(to.at > to.buffer->count || n > to.buffer->count - to.at);
-  reals_move((char *)to.buffer->reals + to.at * d->real_size, d->real_size, 1, from, host_size(type), 1, n);
+  char *reals = (char *)to.buffer->reals + to.at * d->real_size;
+  if (d->memory->host) {
+    reals_move(reals, d->real_size, 1, from, host_size(type), 1, n);
+    return;
+  }
+  void *staged = stage(d, n * d->real_size);
+  if (!staged) return;
+  reals_move(staged, d->real_size, 1, from, host_size(type), 1, n);
+  d->memory->put(d, reals, staged, n * d->real_size);
+  memory_free(staged);
 }
 
 void buffer_read(struct device *d, struct view from, void *to, enum host_type type, size_t n)
 {
   if (!n) return;
   ASSAY_BUG_IF(from.at > from.buffer->count || n > from.buffer->count - from.at);
-  reals_move(to, host_size(type), 1, (const char *)from.buffer->reals + from.at * d->real_size, d->real_size, 1, n);
+  const char *reals = (const char *)from.buffer->reals + from.at * d->real_size;
+  if (d->memory->host) {
+    reals_move(to, host_size(type), 1, reals, d->real_size, 1, n);
+    return;
+  }
+  void *staged = stage(d, n * d->real_size);
+  if (!staged) return;
+  d->memory->get(d, staged, reals, n * d->real_size);
+  reals_move(to, host_size(type), 1, staged, d->real_size, 1, n);
+  memory_free(staged);
 }
 
 /* ---- weights ---- */
@@ -123,17 +151,17 @@ static int weight_reals_count(const char *name, size_t n, size_t cols, uint64_t 
 static int weight_fill(struct weight *w, bool master, uint64_t reals, struct error *err)
 {
   if (w->quant_type) {
-    w->quant_panel = quant_panel_bytes(&quant_forms[w->quant_type], w->k);
-    w->quant = memory_alloc(w->padded / PANEL, w->quant_panel, "weights in blocks", err);
+    w->quant_panel = quant_matrix_bytes(w->quant_type, PANEL, w->k);
+    w->quant = w->device->memory->take(w->device, w->padded / PANEL, w->quant_panel, "weights in blocks", err);
     return w->quant ? 0 : ERROR_RESOURCE;
   }
   const size_t copy = weight_copy_bytes(w->kind, w->n, w->k, w->device->type);
   if (copy) {
-    w->copy = memory_alloc(copy / sizeof *w->copy, sizeof *w->copy, "weights bf16", err);
+    w->copy = w->device->memory->take(w->device, copy / sizeof *w->copy, sizeof *w->copy, "weights bf16", err);
     if (!w->copy) return ERROR_RESOURCE;
   }
   if (!master && copy) return 0;
-  w->part[WEIGHT_MASTER] = memory_alloc(reals, w->device->real_size, "weights", err);
+  w->part[WEIGHT_MASTER] = w->device->memory->take(w->device, reals, w->device->real_size, "weights", err);
   return w->part[WEIGHT_MASTER] ? 0 : ERROR_RESOURCE;
 }
 
@@ -182,6 +210,10 @@ int weight_create_quantised(struct device *d, enum quant_type type, size_t n, si
 {
   ASSAY_BUG_IF(!quant_known(type) || d->real_size != sizeof(float));
   *out = NULL;
+  if (!d->memory->pack)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
+            "found a weight in blocks for device %s, which has none; write device: cpu, or take the weights as f32",
+            d->isa);
   if (k % quant_block(type))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, name,
             "found a weight with rows of %zu; expected a multiple of %zu, a block's size", k, quant_block(type));
@@ -192,7 +224,7 @@ static int part_create(struct weight *w, enum weight_part part, const char *tag,
 {
   if (w->part[part]) return 0;
   TRY(create_check(w->name, err));
-  w->part[part] = memory_alloc(w->padded * w->k, w->device->real_size, tag, err);
+  w->part[part] = w->device->memory->take(w->device, w->padded * w->k, w->device->real_size, tag, err);
   return w->part[part] ? 0 : ERROR_RESOURCE;
 }
 
@@ -212,9 +244,9 @@ int weight_make_trainable(struct weight *w, struct error *err)
 void weight_destroy(struct weight *w)
 {
   if (!w) return;
-  for (int i = 0; i < 4; i++) memory_free(w->part[i]);
-  memory_free(w->copy);
-  memory_free(w->quant);
+  for (int i = 0; i < 4; i++) w->device->memory->give(w->device, w->part[i]);
+  w->device->memory->give(w->device, w->copy);
+  w->device->memory->give(w->device, w->quant);
   memory_free(w);
 }
 
@@ -247,7 +279,7 @@ void weight_write_blocks(struct weight *w, size_t row, size_t count, const uint8
 {
   ASSAY_BUG_IF(!w->quant || row > w->n || count > w->n - row);
   const size_t step = w->k / quant_block(w->quant_type) * quant_block_bytes(w->quant_type);
-  for (size_t i = 0; i < count; i++) quant_pack(w, row + i, 0, w->k, blocks + i * step);
+  for (size_t i = 0; i < count; i++) w->device->memory->pack(w, row + i, 0, w->k, blocks + i * step);
 }
 
 /* Through a piece of a row: 256 values are whole blocks of every type. */
@@ -261,21 +293,8 @@ static void weight_write_rounded(struct weight *w, size_t row, const void *from,
     uint8_t blocks[MOST_BYTES];
     reals_move(values, sizeof(float), 1, (const char *)from + k * host_size(type), host_size(type), 1, n);
     quant_write(w->quant_type, values, n, blocks);
-    quant_pack(w, row, k, n, blocks);
+    w->device->memory->pack(w, row, k, n, blocks);
   }
-}
-
-void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
-                  enum host_type type)
-{
-  const size_t size = w->device->real_size, step = w->k * host_size(type);
-  ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
-  for (size_t i = 0; i < count && w->part[part]; i++)
-    reals_move((char *)w->part[part] + panel_at(w, row + i, 0) * size, size, PANEL, (const char *)from + i * step,
-               host_size(type), 1, w->k);
-  for (size_t i = 0; i < count && part == WEIGHT_MASTER && w->copy; i++)
-    weight_round_row(w, row + i, (const char *)from + i * step, type);
-  for (size_t i = 0; i < count && w->quant; i++) weight_write_rounded(w, row + i, (const char *)from + i * step, type);
 }
 
 static void weight_read_made(const struct weight *w, size_t row, void *to, enum host_type type)
@@ -284,21 +303,82 @@ static void weight_read_made(const struct weight *w, size_t row, void *to, enum 
   for (size_t k = 0; k < w->k; k += PIECE) {
     const size_t n = w->k - k < PIECE ? w->k - k : PIECE;
     float values[PIECE];
-    quant_row(w, row, k, n, values);
+    w->device->memory->unpack(w, row, k, n, values);
     reals_move((char *)to + k * host_size(type), host_size(type), 1, values, sizeof(float), 1, n);
   }
 }
 
-void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
+/* Rows row .. row+count-1 of one panel, between the host's rows and the panel (which begins at logical row `first`). */
+static void panel_fill(const struct weight *w, void *panel, size_t first, size_t row, size_t count, const void *from,
+                       enum host_type type)
 {
   const size_t size = w->device->real_size, step = w->k * host_size(type);
+  for (size_t i = 0; i < count; i++)
+    reals_move((char *)panel + (row - first + i) * size, size, PANEL, (const char *)from + i * step, host_size(type), 1,
+               w->k);
+}
+static void panel_empty(const struct weight *w, const void *panel, size_t first, size_t row, size_t count, void *to,
+                        enum host_type type)
+{
+  const size_t size = w->device->real_size, step = w->k * host_size(type);
+  for (size_t i = 0; i < count; i++)
+    reals_move((char *)to + i * step, host_size(type), 1, (const char *)panel + (row - first + i) * size, size, PANEL,
+               w->k);
+}
+
+/* One panel's share of a transfer: on the host in place, else through `staged`. */
+static void panel_move(const struct weight *w, enum weight_part part, void *staged, size_t row, size_t count,
+                       const void *from, void *to, enum host_type type)
+{
+  struct device *d = w->device;
+  const size_t first = row / PANEL * PANEL, bytes = PANEL * w->k * d->real_size;
+  char *place = (char *)w->part[part] + first * w->k * d->real_size;
+  void *panel = d->memory->host ? place : staged;
+  if (!d->memory->host) d->memory->get(d, staged, place, bytes);
+  if (to) {
+    panel_empty(w, panel, first, row, count, to, type);
+    return;
+  }
+  panel_fill(w, panel, first, row, count, from, type);
+  if (!d->memory->host) d->memory->put(d, place, staged, bytes);
+}
+
+/* The rows panel by panel, from `from` or to `to`. */
+static void part_move(const struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
+                      void *to, enum host_type type)
+{
+  struct device *d = w->device;
+  const size_t step = w->k * host_size(type);
+  void *staged = d->memory->host ? NULL : stage(d, PANEL * w->k * d->real_size);
+  if (!d->memory->host && !staged) return;
+  for (size_t i = 0, n; i < count; i += n) {
+    n = PANEL - (row + i) % PANEL;
+    if (n > count - i) n = count - i;
+    panel_move(w, part, staged, row + i, n, from ? (const char *)from + i * step : NULL,
+               to ? (char *)to + i * step : NULL, type);
+  }
+  memory_free(staged);
+}
+
+void weight_write(struct weight *w, enum weight_part part, size_t row, size_t count, const void *from,
+                  enum host_type type)
+{
   ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
-  for (size_t i = 0; i < count && w->part[part]; i++)
-    reals_move((char *)to + i * step, host_size(type), 1, (const char *)w->part[part] + panel_at(w, row + i, 0) * size,
-               size, PANEL, w->k);
-  for (size_t i = 0; i < count && w->quant; i++) weight_read_made(w, row + i, (char *)to + i * step, type);
+  if (w->part[part]) part_move(w, part, row, count, from, NULL, type);
+  for (size_t i = 0; i < count && part == WEIGHT_MASTER && w->copy; i++)
+    w->device->memory->round_row(w, row + i, (const char *)from + i * w->k * host_size(type), type);
+  for (size_t i = 0; i < count && w->quant; i++)
+    weight_write_rounded(w, row + i, (const char *)from + i * w->k * host_size(type), type);
+}
+
+void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
+{
+  ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
+  if (w->part[part]) part_move(w, part, row, count, NULL, to, type);
+  for (size_t i = 0; i < count && w->quant; i++)
+    weight_read_made(w, row + i, (char *)to + i * w->k * host_size(type), type);
   for (size_t i = 0; i < count && !w->part[part] && !w->quant; i++)
-    weight_widen_row(w, row + i, (char *)to + i * step, type);
+    w->device->memory->widen_row(w, row + i, (char *)to + i * w->k * host_size(type), type);
 }
 
 /* ---- KV ---- */
@@ -345,15 +425,17 @@ int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, s
   const size_t positions = (size_t)shape->heads * (size_t)shape->block * (size_t)shape->layers * (size_t)shape->blocks;
   const size_t key_bytes = positions * kv_width(shape, true, size) * size,
                value_bytes = positions * kv_width(shape, false, size) * size;
-  kv->keys = memory_alloc(key_bytes, 1, "kv", err);
-  kv->values = kv->keys ? memory_alloc(value_bytes, 1, "kv", err) : NULL;
+  kv->keys = d->memory->take(d, key_bytes, 1, "kv", err);
+  kv->values = kv->keys ? d->memory->take(d, value_bytes, 1, "kv", err) : NULL;
   if (!kv->values) {
     kv_destroy(kv);
     return ERROR_RESOURCE;
   }
   // the pages are taken now: how much of a pool is used depends on what is generated, and memory must not run out then
-  memset(kv->keys, 0, key_bytes);
-  memset(kv->values, 0, value_bytes);
+  if (d->memory->host) {
+    memset(kv->keys, 0, key_bytes);
+    memset(kv->values, 0, value_bytes);
+  }
   *out = kv;
   return 0;
 }
@@ -361,8 +443,8 @@ int kv_create(struct device *d, const struct kv_shape *shape, struct kv **out, s
 void kv_destroy(struct kv *kv)
 {
   if (!kv) return;
-  memory_free(kv->keys);
-  memory_free(kv->values);
+  kv->device->memory->give(kv->device, kv->keys);
+  kv->device->memory->give(kv->device, kv->values);
   memory_free(kv);
 }
 

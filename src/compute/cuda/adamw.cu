@@ -1,0 +1,106 @@
+/* cuda/adamw: decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), a thread an element of the panels; and
+ * numbers of a whole weight in logical order. */
+#include "compute/cuda/cuda.h"
+
+struct adamw_args {
+  real *master, *grad, *moment1, *moment2;
+  size_t n, k, count;
+  real b1, not_b1, b2, not_b2, c1, c2, lr, decay, eps, grad_scale;
+};
+
+/* m1 = b1 m1 + (1-b1) g;  m2 = b2 m2 + (1-b2) g^2;  w -= lr wd w;  w -= lr (m1 / c1) / (sqrt(m2 / c2) + eps) */
+KERNEL(adamw_elements, struct adamw_args)
+{
+  size_t i = index_here();
+  if (i >= a.count || i / PANEL / a.k * PANEL + i % PANEL >= a.n) return; /* the padding stays 0 */
+  real g = a.grad[i] * a.grad_scale, w = a.master[i];
+  real m1 = real_fma(a.b1, a.moment1[i], a.not_b1 * g);
+  real m2 = real_fma(a.b2, a.moment2[i], a.not_b2 * (g * g));
+  w = real_fma(a.decay, w, w);
+  a.master[i] = w - a.lr * real_divide(real_divide(m1, a.c1), real_sqrt(real_divide(m2, a.c2)) + a.eps);
+  a.moment1[i] = m1;
+  a.moment2[i] = m2;
+  a.grad[i] = 0;
+}
+
+void CUDA_NAME(adamw)(struct device *d, struct weight *w, const struct adamw_params *p)
+{
+  ASSAY_BUG_IF(!w->part[WEIGHT_GRAD] || !w->part[WEIGHT_MOMENT1] || !w->part[WEIGHT_MOMENT2]);
+  struct adamw_args a = {weight_reals(w, WEIGHT_MASTER),
+                         weight_reals(w, WEIGHT_GRAD),
+                         weight_reals(w, WEIGHT_MOMENT1),
+                         weight_reals(w, WEIGHT_MOMENT2),
+                         w->n,
+                         w->k,
+                         w->padded * w->k,
+                         (real)p->beta1,
+                         (real)(1.0 - p->beta1),
+                         (real)p->beta2,
+                         (real)(1.0 - p->beta2),
+                         (real)p->correction1,
+                         (real)p->correction2,
+                         (real)p->lr,
+                         (real)(-(p->lr * p->weight_decay)),
+                         (real)p->eps,
+                         (real)p->grad_scale};
+  LAUNCH(d, adamw_elements, blocks_for(a.count), 1, TEAM, a);
+}
+
+/* ---- reductions: a thread a logical row; rows are joined on the host ---- */
+
+enum { ROW_BATCH = 4096 };
+
+struct reduce_args {
+  const real *part;
+  size_t first, rows, k;
+  double *sum;
+  int64_t *bad;
+};
+
+/* Per row a chain over K of fma(x, x, acc) in f64. */
+KERNEL(square_rows, struct reduce_args)
+{
+  size_t row = index_here();
+  if (row >= a.rows) return;
+  const real *x = a.part + panel_here(a.k, a.first + row, 0);
+  double sum = 0;
+  for (size_t k = 0; k < a.k; k++) sum = double_fma((double)x[k * PANEL], (double)x[k * PANEL], sum);
+  a.sum[row] = sum;
+}
+
+double CUDA_NAME(sum_squares)(struct device *d, const struct weight *w, enum weight_part part)
+{
+  double total = 0, sum[ROW_BATCH];
+  struct reduce_args a = {weight_reals(w, part), 0, 0, w->k, (double *)CUDA_NAME(cuda_room)(d, sizeof sum), NULL};
+  for (; a.sum && a.first < w->n; a.first += ROW_BATCH) {
+    a.rows = size_min(ROW_BATCH, w->n - a.first);
+    LAUNCH(d, square_rows, blocks_for(a.rows), 1, TEAM, a);
+    cuda_fetch(d, sum, a.sum, a.rows * sizeof *sum);
+    for (size_t i = 0; i < a.rows; i++) total += sum[i];
+  }
+  return total;
+}
+
+KERNEL(finite_rows, struct reduce_args)
+{
+  size_t row = index_here();
+  if (row >= a.rows) return;
+  const real *x = a.part + panel_here(a.k, a.first + row, 0);
+  a.bad[row] = -1;
+  for (size_t k = 0; k < a.k && a.bad[row] < 0; k++)
+    if ((bits_of(x[k * PANEL]) & 0x7f800000u) == 0x7f800000u) a.bad[row] = (int64_t)k;
+}
+
+int64_t CUDA_NAME(find_not_finite)(struct device *d, const struct weight *w, enum weight_part part)
+{
+  int64_t bad[ROW_BATCH];
+  struct reduce_args a = {weight_reals(w, part), 0, 0, w->k, NULL, (int64_t *)CUDA_NAME(cuda_room)(d, sizeof bad)};
+  for (; a.bad && a.first < w->n; a.first += ROW_BATCH) {
+    a.rows = size_min(ROW_BATCH, w->n - a.first);
+    LAUNCH(d, finite_rows, blocks_for(a.rows), 1, TEAM, a);
+    cuda_fetch(d, bad, a.bad, a.rows * sizeof *bad);
+    for (size_t i = 0; i < a.rows; i++)
+      if (bad[i] >= 0) return (int64_t)((a.first + i) * w->k) + bad[i];
+  }
+  return -1;
+}

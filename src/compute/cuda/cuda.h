@@ -1,0 +1,81 @@
+/* cuda/cuda: what the CUDA backend is inside. A GPU keeps numbers in the layouts of compute/device.h, in its own
+ * memory; operations are launches on one stream, in the order of the calls. Host arrays (tokens, runs, pairs) are
+ * copied at the call, so that they need not live longer.
+ *
+ * Only this folder includes this header. It is compiled as C++ by nvcc and as C for the emulated device (kernel.h).
+ */
+#ifndef ASSAY_COMPUTE_CUDA_CUDA_H
+#define ASSAY_COMPUTE_CUDA_CUDA_H
+
+#include "compute/cuda/kernel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#include "compute/device.h"
+#include "core/arena.h"
+#include "core/math.h"
+#ifdef __cplusplus
+}
+#endif
+
+/* Every slot of struct backend_ops; CUDA_NAME(slot) is its function. */
+/* clang-format off */
+#define CUDA_SLOTS(X)                                                                                           \
+  X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope) \
+  X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(add) X(copy) X(zero) \
+  X(gather) X(scatter) X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw) X(weight_zero_grad)   \
+  X(sum_squares) X(find_not_finite)
+/* clang-format on */
+#define CUDA_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot);
+CUDA_SLOTS(CUDA_DECLARE)
+
+#ifdef __CUDACC__
+cudaStream_t cuda_stream(struct device *d);
+/* After a launch: the first failure is remembered in device.failed with the kernel's name. */
+void cuda_launched(struct device *d, const char *kernel);
+#endif
+
+/* A copy of a host array on the device, alive until the operations launched before the next cuda_upload_end are over.
+   NULL where n is 0 or the device has failed. */
+#define CUDA_UPLOAD(d, from, n) ((__typeof__(from))CUDA_NAME(cuda_upload)((d), (from), (n) * sizeof *(from)))
+const void *CUDA_NAME(cuda_upload)(struct device *d, const void *from, size_t bytes);
+/* Room on the device for an operation's own results, alive as long as an upload; not zeroed. */
+void *CUDA_NAME(cuda_room)(struct device *d, size_t bytes);
+/* From the device to the host when all before it is done. */
+static inline void cuda_fetch(struct device *d, void *to, const void *from, size_t bytes)
+{
+  d->memory->get(d, to, from, bytes);
+}
+
+static inline real *view_reals(struct view v)
+{
+  return (real *)v.buffer->reals + v.at;
+}
+static inline real *weight_reals(const struct weight *w, enum weight_part part)
+{
+  return (real *)w->part[part];
+}
+static inline size_t size_min(size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
+
+/* Rows first .. first+count-1 of a matrix as a weight of its own (device.h). first: a multiple of PANEL. */
+static inline struct weight weight_slice(const struct weight *w, size_t first, size_t count)
+{
+  struct weight slice = *w;
+  slice.n = count;
+  slice.padded = (count + PANEL - 1) / PANEL * PANEL;
+  for (int i = 0; i < 4; i++)
+    if (slice.part[i]) slice.part[i] = (real *)slice.part[i] + first * w->k;
+  return slice;
+}
+
+/* Element (n, k) of a matrix in panels, as kernels find it. */
+HERE size_t panel_here(size_t columns, size_t n, size_t k)
+{
+  return ((n / PANEL) * columns + k) * PANEL + n % PANEL;
+}
+
+#endif

@@ -1,0 +1,186 @@
+/* cuda/emulate: threads of a team as contexts of <ucontext.h>, each with a stack of its own that is kept. A context
+ * runs until it waits or returns; when all lanes of a warp (all warps of a team) wait for each other, they go on. Once
+ * begun a context is entered and left by _setjmp and _longjmp, which ask nothing of the kernel. */
+#include "compute/cuda/emulate.h"
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include "compute/cuda/kernel.h"
+#include "core/error.h"
+#include "core/pool.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { MOST = 1024, STACK = 64 << 10 };
+
+enum wait { WAIT_NONE, WAIT_LANES, WAIT_TEAM, WAIT_OVER };
+
+static _Thread_local struct team {
+  ucontext_t outside, context[MOST];
+  jmp_buf scheduler, place[MOST];
+  bool made[MOST];
+  char *stacks;
+  enum wait wait[MOST];
+  float brought[MOST]; /* to lane_read */
+  const char *name;
+  void (*enter)(const void *);
+  const void *args;
+  bool waits;
+  void *scheduler_stack; /* and what it keeps of the scheduler's while a thread runs */
+  const void *home;      /* the scheduler's stack, as the address sanitizer sees it */
+  size_t home_size;
+} team;
+
+_Thread_local struct emulated emulated;
+
+/* ---- changing places ---- */
+
+static void switch_begin(void **kept, const void *stack, size_t size)
+{
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(kept, stack, size);
+#else
+  (void)kept, (void)stack, (void)size;
+#endif
+}
+
+static void switch_end(void *kept, const void **stack, size_t *size)
+{
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(kept, stack, size);
+#else
+  (void)kept, (void)stack, (void)size;
+#endif
+}
+
+/* From a thread of the team to the scheduler, and back when it is called again. */
+static void leave(enum wait why)
+{
+  const int thread = emulated.thread;
+  void *kept = NULL;
+  team.wait[thread] = why;
+  switch_begin(&kept, team.home, team.home_size);
+  if (!_setjmp(team.place[thread])) _longjmp(team.scheduler, 1);
+  switch_end(kept, &team.home, &team.home_size);
+}
+
+static void context_main(void)
+{
+  switch_end(NULL, &team.home, &team.home_size);
+  for (;;) {
+    team.enter(team.args);
+    leave(WAIT_OVER);
+  }
+}
+
+static void context_make(int thread, char *stack)
+{
+  ucontext_t *c = &team.context[thread];
+  ASSAY_BUG_IF(getcontext(c) != 0);
+  c->uc_stack.ss_sp = stack;
+  c->uc_stack.ss_size = STACK;
+  c->uc_link = NULL;
+  makecontext(c, context_main, 0);
+}
+
+/* Runs a thread until it leaves. */
+static void resume(int thread)
+{
+  char *stack = team.stacks + (size_t)thread * STACK;
+  const bool made = team.made[thread];
+  if (!made) context_make(thread, stack);
+  team.made[thread] = true;
+  emulated.thread = thread;
+  team.wait[thread] = WAIT_NONE;
+  switch_begin(&team.scheduler_stack, stack, STACK);
+  if (!_setjmp(team.scheduler)) {
+    if (made) _longjmp(team.place[thread], 1);
+    swapcontext(&team.outside, &team.context[thread]);
+  }
+  switch_end(team.scheduler_stack, NULL, NULL);
+}
+
+/* ---- one team ---- */
+
+/* Runs the lanes of a warp until each has returned or waits for the team. */
+static void warp_run(int first, int end)
+{
+  for (bool again = true; again;) {
+    int at_lanes = 0, at_team = 0;
+    for (int i = first; i < end; i++)
+      if (team.wait[i] == WAIT_NONE) resume(i);
+    for (int i = first; i < end; i++) {
+      at_lanes += team.wait[i] == WAIT_LANES;
+      at_team += team.wait[i] == WAIT_TEAM;
+    }
+    ASSAY_BUG_IF(at_lanes && at_team); /* lanes of one warp went different ways */
+    again = at_lanes > 0;
+    for (int i = first; again && i < end; i++)
+      if (team.wait[i] == WAIT_LANES) team.wait[i] = WAIT_NONE;
+  }
+}
+
+static void team_run(int threads)
+{
+  for (int i = 0; i < threads; i++) team.wait[i] = WAIT_NONE;
+  for (bool again = true; again;) {
+    again = false;
+    for (int first = 0; first < threads; first += WARP)
+      warp_run(first, first + WARP < threads ? first + WARP : threads);
+    for (int i = 0; i < threads; i++) {
+      again = again || team.wait[i] == WAIT_TEAM;
+      if (team.wait[i] == WAIT_TEAM) team.wait[i] = WAIT_NONE;
+    }
+  }
+}
+
+void emulate_launch(const char *name, void (*enter)(const void *), const void *args, size_t blocks_x, size_t blocks_y,
+                    int threads, bool waits)
+{
+  ASSAY_BUG_IF(threads < 1 || threads > MOST || !blocks_x || !blocks_y || blocks_y > 65535 || blocks_x > INT32_MAX);
+  if (waits && !team.stacks) {
+    team.stacks = mmap(NULL, (size_t)MOST * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSAY_BUG_IF(team.stacks == MAP_FAILED);
+  }
+  team.name = name;
+  team.enter = enter;
+  team.args = args;
+  team.waits = waits;
+  struct compute_mode mode = compute_mode_enter();
+  emulated = (struct emulated){.blocks_x = blocks_x, .blocks_y = blocks_y, .threads = threads};
+  for (emulated.block_y = 0; emulated.block_y < blocks_y; emulated.block_y++)
+    for (emulated.block_x = 0; emulated.block_x < blocks_x; emulated.block_x++) {
+      if (waits) team_run(threads);
+      for (emulated.thread = 0; !waits && emulated.thread < threads; emulated.thread++) enter(args);
+    }
+  compute_mode_leave(mode);
+}
+
+/* ---- what a kernel calls ---- */
+
+void emulate_team_wait(void)
+{
+  ASSAY_BUG_IF(!team.waits);
+  leave(WAIT_TEAM);
+}
+
+void emulate_lanes_wait(void)
+{
+  ASSAY_BUG_IF(!team.waits);
+  leave(WAIT_LANES);
+}
+
+float emulate_lane_read(float x, int lane)
+{
+  const int first = emulated.thread / WARP * WARP;
+  team.brought[emulated.thread] = x;
+  emulate_lanes_wait();
+  const float got = team.brought[first + lane];
+  emulate_lanes_wait();
+  return got;
+}

@@ -1,0 +1,231 @@
+/* cuda/kernel: the words that kernels are written in. One source is compiled twice: by nvcc for a GPU, and as C for an
+ * emulated one (emulate.c), on which every test of the operations runs on every machine, under the sanitizers too. So
+ * kernels keep to what C17 and CUDA share, and to the words below.
+ *
+ * A launch is a grid of blocks_x * blocks_y teams of `threads` threads. A kernel takes one struct of arguments by
+ * value. Threads of a team meet at team_wait; the 32 lanes of a warp exchange numbers with lane_*. Every thread of the
+ * team (warp) that has not returned must come to the same call; the emulator stops with a message where one does not.
+ *
+ * ORDER. In f32 each output is one chain in the order of backend.h, by one thread, or 16 lanes and their tree: the same
+ * bits as on a CPU, for any grid. nvcc gets --fmad=false, --ftz=true, and IEEE division and square root; products that
+ * fuse say so (real_fma).
+ */
+#ifndef ASSAY_COMPUTE_CUDA_KERNEL_H
+#define ASSAY_COMPUTE_CUDA_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include "core/math_exp.h"
+
+typedef float real;
+
+enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
+
+#ifdef __CUDACC__
+
+#include <cuda_runtime.h>
+
+#define CUDA_NAME(name)               name##_cuda
+#define HERE                          static __device__ __forceinline__
+#define SHARED                        __shared__
+#define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
+#define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
+#define LAUNCH(d, name, blocks_x, blocks_y, threads, args)                                                    \
+  do {                                                                                                        \
+    name<<<dim3((unsigned)(blocks_x), (unsigned)(blocks_y)), (unsigned)(threads), 0, cuda_stream(d)>>>(args); \
+    cuda_launched(d, #name);                                                                                  \
+  } while (0)
+#define LAUNCH_TEAM LAUNCH
+
+HERE int thread_here(void)
+{
+  return (int)threadIdx.x;
+}
+HERE int threads_here(void)
+{
+  return (int)blockDim.x;
+}
+HERE size_t block_x(void)
+{
+  return blockIdx.x;
+}
+HERE size_t block_y(void)
+{
+  return blockIdx.y;
+}
+HERE size_t blocks_x(void)
+{
+  return gridDim.x;
+}
+HERE void team_wait(void)
+{
+  __syncthreads();
+}
+HERE void lanes_wait(void)
+{
+  __syncwarp();
+}
+HERE real lane_from(real x, int lane)
+{
+  return __shfl_sync(0xffffffffu, x, lane);
+}
+HERE real lane_across(real x, int mask)
+{
+  return __shfl_xor_sync(0xffffffffu, x, mask);
+}
+HERE real real_fma(real a, real b, real c)
+{
+  return __fmaf_rn(a, b, c);
+}
+HERE double double_fma(double a, double b, double c)
+{
+  return __fma_rn(a, b, c);
+}
+HERE real real_sqrt(real x)
+{
+  return __fsqrt_rn(x);
+}
+HERE real real_divide(real a, real b)
+{
+  return __fdiv_rn(a, b);
+}
+
+#else
+
+#include "compute/cuda/emulate.h"
+#include "core/math.h"
+
+#define CUDA_NAME(name) name##_emulated
+#define HERE            static inline
+#define SHARED          static
+#define KERNEL(name, type)                \
+  static void name(const type a);         \
+  static void name##_enter(const void *p) \
+  {                                       \
+    name(*(const type *)p);               \
+  }                                       \
+  static void name(const type a)
+#define KERNEL_TEAM(name, type, most) KERNEL(name, type)
+#define LAUNCH(d, name, blocks_x, blocks_y, threads, args) \
+  ((void)(d),                                              \
+   emulate_launch(#name, name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), false))
+#define LAUNCH_TEAM(d, name, blocks_x, blocks_y, threads, args) \
+  ((void)(d),                                                   \
+   emulate_launch(#name, name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), true))
+
+HERE int thread_here(void)
+{
+  return emulated.thread;
+}
+HERE int threads_here(void)
+{
+  return emulated.threads;
+}
+HERE size_t block_x(void)
+{
+  return emulated.block_x;
+}
+HERE size_t block_y(void)
+{
+  return emulated.block_y;
+}
+HERE size_t blocks_x(void)
+{
+  return emulated.blocks_x;
+}
+HERE void team_wait(void)
+{
+  emulate_team_wait();
+}
+HERE void lanes_wait(void)
+{
+  emulate_lanes_wait();
+}
+HERE real lane_from(real x, int lane)
+{
+  return emulate_lane_read(x, lane);
+}
+HERE real lane_across(real x, int mask)
+{
+  return emulate_lane_read(x, (emulated.thread % WARP) ^ mask);
+}
+HERE real real_fma(real a, real b, real c)
+{
+  return math_fmaf(a, b, c);
+}
+HERE double double_fma(double a, double b, double c)
+{
+  return math_fma(a, b, c);
+}
+HERE real real_sqrt(real x)
+{
+  return math_sqrtf(x);
+}
+HERE real real_divide(real a, real b)
+{
+  return a / b;
+}
+
+#endif
+
+#define REAL_INFINITY real_of(0x7f800000u)
+HERE uint32_t bits_of(real x)
+{
+  return math_bits_from_f32(x);
+}
+HERE real real_of(uint32_t bits)
+{
+  return math_f32_from_bits(bits);
+}
+
+/* The index of this thread among all of a one-dimensional launch, and the blocks that n threads need. */
+HERE size_t index_here(void)
+{
+  return block_x() * (size_t)threads_here() + (size_t)thread_here();
+}
+static inline size_t blocks_for(size_t n)
+{
+  return (n + TEAM - 1) / TEAM;
+}
+
+/* sum16's tree over the lanes of a half warp: lane i of 16 holds its chain; lane 0 gets the sum, and all get it back.
+   Lane i adds lane i + step for i < step; the others add too, and what they get is not used. */
+HERE real half_sum(real lane)
+{
+  for (int step = 8; step; step /= 2) {
+    real other = lane_from(lane, (thread_here() % WARP & 16) + ((thread_here() + step) & 15));
+    lane = lane + other;
+  }
+  return lane_from(lane, thread_here() % WARP & 16);
+}
+
+HERE real real_exp(real x)
+{
+  return math_exp_steps(x);
+}
+HERE real real_log(real x)
+{
+  return math_log_steps(x);
+}
+
+/* The largest of the lanes' numbers and of m, the same for all lanes. Where a NaN is among them: any number. */
+HERE real lanes_max(real x, real m)
+{
+  m = x > m ? x : m;
+  for (int mask = 16; mask; mask /= 2) {
+    real other = lane_across(m, mask);
+    m = other > m ? other : m;
+  }
+  return lane_from(m, 0) + 0; /* -0 becomes +0 */
+}
+
+/* sum16 of 32 terms, one a lane */
+HERE real lanes_sum(real x)
+{
+  const int lane = thread_here() % WARP;
+  real above = lane_from(x, (lane + 16) % WARP);
+  return lane_from(half_sum((0 + x) + above), 0);
+}
+
+#endif

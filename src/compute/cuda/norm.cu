@@ -1,0 +1,76 @@
+/* cuda/norm: root mean square norm and its backward. Sixteen lanes have a row: lane i its chain over the columns i,
+ * i + 16, ..., then their tree (half_sum). */
+#include "compute/cuda/cuda.h"
+
+struct norm_args {
+  const real *x, *w, *dy;
+  real *y, *r, *dx, *dw;
+  size_t m, c;
+  real eps;
+  bool accumulate;
+};
+
+enum { LANES = 16, ROWS_EACH = TEAM / LANES };
+
+HERE size_t norm_row(void)
+{
+  return block_x() * ROWS_EACH + (size_t)(thread_here() / LANES);
+}
+
+/* ---- forward: r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * w ---- */
+
+KERNEL(norm_rows, struct norm_args)
+{
+  size_t row = norm_row(), lane = (size_t)(thread_here() % LANES), at = row < a.m ? row : 0;
+  const real *x = a.x + at * a.c;
+  real sum = 0;
+  for (size_t c = lane; c < a.c; c += LANES) sum = real_fma(x[c], x[c], sum);
+  real r = real_divide(1, real_sqrt(real_divide(half_sum(sum), (real)a.c) + a.eps));
+  if (row >= a.m) return;
+  for (size_t c = lane; c < a.c; c += LANES) a.y[at * a.c + c] = (x[c] * r) * a.w[c];
+  if (!lane) a.r[at] = r;
+}
+
+void CUDA_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, int32_t m, struct view x, struct view y,
+                        struct view r)
+{
+  if (m <= 0) return;
+  struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), NULL, view_reals(y), view_reals(r), NULL, NULL,
+                        (size_t)m, w->n, (real)eps, false};
+  LAUNCH_TEAM(d, norm_rows, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
+}
+
+/* ---- backward: g = dy w; dx = g r - x ((r^3 sum16(g x)) / C); grad(w) = chain_m dy (x r) ---- */
+
+KERNEL(norm_gradients, struct norm_args)
+{
+  size_t row = norm_row(), lane = (size_t)(thread_here() % LANES), at = row < a.m ? row : 0;
+  const real *x = a.x + at * a.c, *dy = a.dy + at * a.c;
+  real sum = 0, r = a.r[at];
+  for (size_t c = lane; c < a.c; c += LANES) sum = real_fma(dy[c] * a.w[c], x[c], sum);
+  real t = real_divide(((r * r) * r) * half_sum(sum), (real)a.c);
+  if (row >= a.m) return;
+  for (size_t c = lane; c < a.c; c += LANES) {
+    real value = real_fma(-x[c], t, (dy[c] * a.w[c]) * r), *dx = a.dx + at * a.c + c;
+    *dx = a.accumulate ? *dx + value : value;
+  }
+}
+
+KERNEL(norm_weights, struct norm_args)
+{
+  size_t c = index_here();
+  if (c >= a.c) return;
+  real sum = a.dw[c];
+  for (size_t m = 0; m < a.m; m++) sum = real_fma(a.dy[m * a.c + c], a.x[m * a.c + c] * a.r[m], sum);
+  a.dw[c] = sum;
+}
+
+void CUDA_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, struct view x, struct view r,
+                                 struct view dy, struct view dx, bool accumulate)
+{
+  if (m <= 0) return;
+  struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), view_reals(dy), NULL, view_reals(r),
+                        view_reals(dx), weight_reals(w, WEIGHT_GRAD), (size_t)m, w->n, 0, accumulate};
+  if (a.dw) LAUNCH(d, norm_weights, blocks_for(a.c), 1, TEAM, a);
+  LAUNCH_TEAM(d, norm_gradients, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
+}

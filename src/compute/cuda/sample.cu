@@ -1,0 +1,436 @@
+/* cuda/sample: one token per row, and the most likely ones. A team has a row. What must be one chain (sums in f64, in
+ * token-id order) one thread adds, from numbers that the team brings 256 at a time; what is a sum of integers all add.
+ * How a draw works is said in cpu/ref/sample.c: filters as a `cut` in the order "s descending, then id ascending", found
+ * by radix selection, then the inverse CDF in token-id order.
+ */
+#include "compute/cuda/head.h"
+
+enum { BINS = 256, BOUNDS = 2048 /* chunks of TEAM logits: up to half a million */ };
+
+/* Integers only: no order of additions can move the sum. */
+#ifdef __CUDACC__
+HERE void count_add(unsigned long long *to, unsigned long long x) { atomicAdd(to, x); }
+#else
+HERE void count_add(unsigned long long *to, unsigned long long x) { *to += x; }
+#endif
+
+struct draw {
+  const real *logit;
+  size_t vocab;
+  real inv, top; /* 1/T of the draw, and the largest s */
+  uint32_t cut;  /* the last key kept, and the last id kept among those of this very key */
+  size_t last;
+  real min_p; /* 0: off */
+};
+
+/* What a team shares. */
+struct draw_shared {
+  real weight[TEAM];       /* of a chunk */
+  uint32_t key[TEAM];      /* of the largest so far, by thread; with its id */
+  size_t id[TEAM];
+  double bound[BOUNDS + 1]; /* the chain's value before each chunk */
+  double total;
+  unsigned long long measure[BINS], filled[BINS], above, same;
+  uint32_t prefix;
+  size_t found;
+  struct head_state state;
+};
+
+/* A key that orders as s does: -0 as +0, NaN below all. */
+HERE uint32_t key_of(real s)
+{
+  if (s != s) return 0;
+  const uint32_t bits = bits_of(s + 0);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+HERE uint32_t draw_key(const struct draw *d, size_t v)
+{
+  return key_of(head_z(d->logit[v], d->inv));
+}
+
+HERE bool in_cut(const struct draw *d, size_t v, uint32_t key)
+{
+  return key > d->cut || (key == d->cut && v <= d->last);
+}
+
+/* e = exp(s - max s), in [0, 1] */
+HERE real draw_weight(const struct draw *d, size_t v)
+{
+  return real_exp(head_z(d->logit[v], d->inv) - d->top);
+}
+
+/* floor(e 2^40): sums of up to 2^24 of them fit */
+HERE unsigned long long draw_mass(const struct draw *d, size_t v)
+{
+  return (unsigned long long)((double)draw_weight(d, v) * 0x1p40);
+}
+
+/* The first id of the largest z. */
+HERE size_t draw_best(struct draw_shared *shared, const real *logit, size_t vocab, real inv)
+{
+  const int thread = thread_here();
+  uint32_t key = 0;
+  size_t best = vocab;
+  for (size_t v = (size_t)thread; v < vocab; v += TEAM) {
+    const uint32_t own = key_of(head_z(logit[v], inv));
+    if (best < vocab && own <= key) continue;
+    key = own;
+    best = v;
+  }
+  shared->key[thread] = key;
+  shared->id[thread] = best;
+  team_wait();
+  for (int step = TEAM / 2; step; step /= 2) {
+    if (thread < step) {
+      const uint32_t other = shared->key[thread + step];
+      const size_t id = shared->id[thread + step];
+      const bool wins = id < vocab && (other > shared->key[thread] || (other == shared->key[thread] && id < shared->id[thread]));
+      if (wins) {
+        shared->key[thread] = other;
+        shared->id[thread] = id;
+      }
+    }
+    team_wait();
+  }
+  best = shared->id[0];
+  team_wait();
+  return best;
+}
+
+/* ---- chains in f64 ---- */
+
+/* e of a kept id, 0 of another. */
+HERE real kept_weight(const struct draw *d, size_t v)
+{
+  const real e = draw_weight(d, v);
+  return in_cut(d, v, draw_key(d, v)) && e >= d->min_p ? e : 0;
+}
+
+/* The chain over the weights of all ids, or of those that are kept, ascending; leaves its value before each chunk of
+   TEAM in shared->bound. */
+HERE double chain_total(struct draw_shared *shared, const struct draw *d, bool all)
+{
+  double sum = 0;
+  for (size_t begin = 0, chunk = 0; begin < d->vocab; begin += TEAM, chunk++) {
+    const size_t v = begin + (size_t)thread_here();
+    shared->weight[thread_here()] = v >= d->vocab ? 0 : all ? draw_weight(d, v) : kept_weight(d, v);
+    team_wait();
+    if (!thread_here()) {
+      shared->bound[chunk] = sum;
+      for (size_t i = 0; i < TEAM && begin + i < d->vocab; i++) sum += (double)shared->weight[i];
+    }
+    team_wait();
+  }
+  if (!thread_here()) shared->total = sum;
+  team_wait();
+  sum = shared->total;
+  team_wait();
+  return sum;
+}
+
+/* The first id whose running sum exceeds `limit`, or the last with a weight: chain_total has left the sums before each
+   chunk, so one chunk is added again. */
+HERE size_t chain_find(struct draw_shared *shared, const struct draw *d, double limit)
+{
+  const size_t chunks = (d->vocab + TEAM - 1) / TEAM;
+  if (!thread_here()) {
+    size_t chunk = chunks - 1; /* the last whose start does not exceed the limit: the id stands in it */
+    while (chunk > 0 && shared->bound[chunk] > limit) chunk--;
+    double sum = shared->bound[chunk];
+    shared->found = d->vocab;
+    for (size_t v = chunk * TEAM; v < d->vocab && v < (chunk + 1) * TEAM && shared->found == d->vocab; v++) {
+      sum += (double)kept_weight(d, v);
+      if (sum > limit) shared->found = v;
+    }
+    for (size_t v = d->vocab; v > 0 && shared->found == d->vocab; v--)
+      if (kept_weight(d, v - 1) > 0) shared->found = v - 1;
+    if (shared->found == d->vocab) shared->found = 0;
+  }
+  team_wait();
+  const size_t found = shared->found;
+  team_wait();
+  return found;
+}
+
+/* ---- filters ---- */
+
+/* One bin deeper: of the kept keys that agree with shared->prefix above `shift`, the bin in which the running measure
+   reaches `need`. shared->same becomes how many keys stand in it. */
+HERE void cut_bin(struct draw_shared *shared, const struct draw *d, bool by_mass, double need, int shift)
+{
+  const uint32_t prefix = shared->prefix, mask = shift + 8 < 32 ? 0xffffffffu << (shift + 8) : 0;
+  for (int i = thread_here(); i < BINS; i += TEAM) shared->measure[i] = shared->filled[i] = 0;
+  team_wait();
+  for (size_t v = (size_t)thread_here(); v < d->vocab; v += TEAM) {
+    const uint32_t key = draw_key(d, v);
+    if ((key & mask) != prefix || !in_cut(d, v, key)) continue;
+    count_add(&shared->filled[key >> shift & (BINS - 1)], 1);
+    count_add(&shared->measure[key >> shift & (BINS - 1)], by_mass ? draw_mass(d, v) : 1);
+  }
+  team_wait();
+  if (!thread_here()) {
+    bool found = false;
+    for (int bin = BINS - 1; bin >= 0 && !found; bin--) {
+      if (!shared->filled[bin]) continue;
+      found = (double)(shared->above + shared->measure[bin]) >= need;
+      if (found) {
+        shared->prefix = prefix | (uint32_t)bin << shift;
+        shared->same = shared->filled[bin];
+      } else {
+        shared->above += shared->measure[bin];
+      }
+    }
+  }
+  team_wait();
+}
+
+/* How many of the ids of the cut's key are kept: the fewest, at least one, that bring the measure to need. All of them
+   have one weight, so one mass. */
+HERE unsigned long long cut_count(const struct draw_shared *shared, double need, unsigned long long each)
+{
+  unsigned long long low = 1, high = shared->same;
+  while (low < high) {
+    const unsigned long long middle = low + (high - low) / 2;
+    if ((double)(shared->above + middle * each) >= need)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
+/* The shortest prefix of the order, at least one id, whose measure reaches need. */
+HERE void cut_find(struct draw_shared *shared, struct draw *d, bool by_mass, double need)
+{
+  if (!thread_here()) {
+    shared->above = 0;
+    shared->prefix = 0;
+  }
+  team_wait();
+  for (int shift = 24; shift >= 0; shift -= 8) cut_bin(shared, d, by_mass, need, shift);
+  if (!thread_here()) {
+    const uint32_t key = shared->prefix;
+    unsigned long long left = 0;
+    for (size_t v = 0; v < d->vocab; v++) {
+      if (draw_key(d, v) != key || !in_cut(d, v, key)) continue;
+      if (!left) left = cut_count(shared, need, by_mass ? draw_mass(d, v) : 1);
+      shared->found = v;
+      if (!--left) break;
+    }
+  }
+  team_wait();
+  d->cut = shared->prefix;
+  d->last = shared->found;
+  team_wait();
+}
+
+/* The mass of all that is kept. */
+HERE double cut_mass(struct draw_shared *shared, const struct draw *d)
+{
+  if (!thread_here()) shared->above = 0;
+  team_wait();
+  for (size_t v = (size_t)thread_here(); v < d->vocab; v += TEAM)
+    if (in_cut(d, v, draw_key(d, v))) count_add(&shared->above, draw_mass(d, v));
+  team_wait();
+  const double mass = (double)shared->above;
+  team_wait();
+  return mass;
+}
+
+HERE bool top_k_on(const struct sample_params *p, size_t vocab)
+{
+  return p->top_k > 0 && (size_t)p->top_k < vocab;
+}
+
+HERE void draw_filter(struct draw_shared *shared, struct draw *d, const struct sample_params *p)
+{
+  if (top_k_on(p, d->vocab)) cut_find(shared, d, false, (double)p->top_k);
+  if (p->top_p < 1) cut_find(shared, d, true, (double)p->top_p * cut_mass(shared, d));
+  d->min_p = p->min_p > 0 ? (real)p->min_p : 0;
+}
+
+/* ---- the draw ---- */
+
+/* What logp_behaviour is; the host takes the logarithm in f64. */
+enum behaviour { BEHAVIOUR_CERTAIN, BEHAVIOUR_LOGP, BEHAVIOUR_RATIO, BEHAVIOUR_NAN };
+
+struct drawn {
+  int32_t id, behaviour;
+  real logp, entropy;
+  double weight, total;
+};
+
+struct sample_args {
+  const real *logit;
+  const struct sample_params *params;
+  struct drawn *out;
+  size_t vocab;
+  real record; /* 1 / record temperature, and the temperature itself */
+  float record_temperature;
+};
+
+HERE void draw_token(struct draw_shared *shared, struct draw *d, const struct sample_params *p, bool same,
+                     struct drawn *out)
+{
+  double total = chain_total(shared, d, true);
+  if (!(total > 0 && total < 1e300)) {
+    out->id = (int32_t)draw_best(shared, d->logit, d->vocab, d->inv);
+    out->behaviour = BEHAVIOUR_NAN;
+    return;
+  }
+  const bool filters = top_k_on(p, d->vocab) || p->top_p < 1 || p->min_p > 0;
+  if (filters) {
+    draw_filter(shared, d, p);
+    total = chain_total(shared, d, false);
+  }
+  const size_t id = chain_find(shared, d, p->uniform * total);
+  out->id = (int32_t)id;
+  out->weight = (double)kept_weight(d, id);
+  out->total = total;
+  out->behaviour = same && !filters ? BEHAVIOUR_LOGP : BEHAVIOUR_RATIO;
+}
+
+/* Where the draw is made: s_v = logit / T, cut open. */
+HERE struct draw draw_begin(struct draw_shared *shared, const struct sample_args *a, const real *logit, real inv)
+{
+  struct draw d = {logit, a->vocab, inv, 0, 0, a->vocab - 1, 0};
+  d.top = head_z(logit[draw_best(shared, logit, a->vocab, inv)], inv);
+  return d;
+}
+
+KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
+{
+  SHARED struct draw_shared shared;
+  const size_t row = block_x();
+  const struct sample_params *p = a.params + row;
+  const real *logit = a.logit + row * a.vocab;
+  if (thread_here() < WARP) {
+    struct head_state s = {0, 0, 0};
+    head_blocks(&s, 0, logit, a.vocab, a.record);
+    if (!thread_here()) shared.state = s;
+  }
+  team_wait();
+  struct drawn out = {0, BEHAVIOUR_CERTAIN, 0, 0, 0, 0};
+  if (p->forced >= 0) {
+    out.id = p->forced;
+  } else if (p->temperature == 0) {
+    out.id = (int32_t)draw_best(&shared, logit, a.vocab, a.record);
+  } else {
+    const bool same = p->temperature == a.record_temperature;
+    struct draw d = draw_begin(&shared, &a, logit, same ? a.record : (real)(1.0 / (double)p->temperature));
+    draw_token(&shared, &d, p, same, &out);
+  }
+  if (thread_here()) return;
+  out.logp = head_logp(&shared.state, head_z(logit[out.id], a.record));
+  out.entropy = head_entropy(&shared.state);
+  a.out[row] = out;
+}
+
+static void sample_finish(const struct drawn *drawn, struct sample_result *out)
+{
+  out->id = drawn->id;
+  out->logp = drawn->logp;
+  out->entropy = drawn->entropy;
+  out->logp_behaviour = 0;
+  if (drawn->behaviour == BEHAVIOUR_LOGP) out->logp_behaviour = drawn->logp;
+  if (drawn->behaviour == BEHAVIOUR_RATIO) out->logp_behaviour = (float)math_log(drawn->weight / drawn->total);
+  if (drawn->behaviour == BEHAVIOUR_NAN) out->logp_behaviour = __builtin_nanf("");
+}
+
+void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                            struct view hidden, struct view scratch, const struct sample_params *params,
+                            struct sample_result *out)
+{
+  if (count <= 0) return;
+  ASSAY_BUG_IF(!(record_temperature > 0) || w->n > (size_t)BOUNDS * TEAM);
+  for (int32_t i = 0; i < count; i++) {
+    ASSAY_BUG_IF(!(params[i].temperature >= 0) || !(params[i].uniform >= 0 && params[i].uniform < 1));
+    ASSAY_BUG_IF(params[i].forced >= 0 && (size_t)params[i].forced >= w->n);
+  }
+  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  struct sample_args a = {view_reals(scratch), CUDA_UPLOAD(d, params, (size_t)count),
+                          (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)), w->n,
+                          (real)(1.0 / record_temperature), (float)record_temperature};
+  if (!a.params || !a.out) return;
+  LAUNCH_TEAM(d, sample_rows, count, 1, TEAM, a);
+  for (int32_t i = 0, n; i < count; i += n) { /* a few at a time, so that nothing is allocated */
+    struct drawn drawn[64];
+    n = count - i < 64 ? count - i : 64;
+    cuda_fetch(d, drawn, a.out + i, (size_t)n * sizeof *drawn);
+    for (int32_t j = 0; j < n; j++) sample_finish(drawn + j, out + i + j);
+  }
+}
+
+/* ---- top: the k most likely tokens ---- */
+
+struct top_args {
+  const real *logit;
+  int32_t *ids;
+  real *logp;
+  size_t vocab, k;
+  real inv_temperature;
+};
+
+/* NaN stands last. */
+HERE real top_z(const struct top_args *a, const real *logit, size_t v)
+{
+  const real z = head_z(logit[v], a->inv_temperature);
+  return z == z ? z : -REAL_INFINITY;
+}
+
+/* Of two ids (vocab: none) the one that stands before in the order "z descending, then id ascending". */
+HERE size_t top_before(const struct top_args *a, const real *logit, size_t one, size_t other)
+{
+  if (one >= a->vocab || other >= a->vocab) return one < other ? one : other;
+  const real x = top_z(a, logit, one), y = top_z(a, logit, other);
+  return x > y || (x == y && one < other) ? one : other;
+}
+
+/* k times the first id behind the last one found. */
+KERNEL_TEAM(top_rows, struct top_args, TEAM)
+{
+  SHARED size_t best[TEAM];
+  SHARED struct head_state state;
+  const int thread = thread_here();
+  const size_t row = block_x();
+  const real *logit = a.logit + row * a.vocab;
+  if (thread < WARP) {
+    struct head_state s = {0, 0, 0};
+    head_blocks(&s, 0, logit, a.vocab, a.inv_temperature);
+    if (!thread) state = s;
+  }
+  size_t last = a.vocab;
+  for (size_t i = 0; i < a.k; i++) {
+    best[thread] = a.vocab;
+    for (size_t v = (size_t)thread; v < a.vocab; v += TEAM)
+      if (last == a.vocab || (v != last && top_before(&a, logit, last, v) == last))
+        best[thread] = top_before(&a, logit, best[thread], v);
+    team_wait();
+    for (int step = TEAM / 2; step; step /= 2) {
+      if (thread < step) best[thread] = top_before(&a, logit, best[thread], best[thread + step]);
+      team_wait();
+    }
+    last = best[0];
+    if (!thread) {
+      a.ids[row * a.k + i] = (int32_t)last;
+      a.logp[row * a.k + i] = head_logp(&state, head_z(logit[last], a.inv_temperature));
+    }
+    team_wait();
+  }
+}
+
+void CUDA_NAME(head_top)(struct device *d, const struct weight *w, double inv_temperature, int32_t count,
+                         struct view hidden, struct view scratch, int32_t k, int32_t *ids, float *logp)
+{
+  if (count <= 0 || k <= 0) return;
+  ASSAY_BUG_IF((size_t)k > w->n);
+  const size_t n = (size_t)count * (size_t)k;
+  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  struct top_args a = {view_reals(scratch), (int32_t *)CUDA_NAME(cuda_room)(d, n * sizeof(int32_t)),
+                       (real *)CUDA_NAME(cuda_room)(d, n * sizeof(real)), w->n, (size_t)k, (real)inv_temperature};
+  if (!a.ids || !a.logp) return;
+  LAUNCH_TEAM(d, top_rows, count, 1, TEAM, a);
+  cuda_fetch(d, ids, a.ids, n * sizeof *ids);
+  cuda_fetch(d, logp, a.logp, n * sizeof *logp);
+}

@@ -1,0 +1,94 @@
+/* compute/device: what every kind of device is inside: numbers in panels, KV in blocks, the table of operations, and
+ * how bytes come and go. cpu/ and cuda/ build on it; nothing above compute/ includes it.
+ *
+ * Layouts, the same wherever the numbers live
+ *   buffer   one 64-byte aligned array of reals.
+ *   matrix   [N, K] in panels of PANEL = 16 outputs: element (n, k) at ((n / 16) * K + k) * 16 + n % 16; N is padded to
+ *            a multiple of 16, the padding is 0 in every part and stays 0. The same for master, gradient and moments,
+ *            so AdamW is elementwise. Rows from a multiple of 16 on are a matrix of their own: the LM head takes its
+ *            weight in such slices.
+ *   vector   [N], padded to 16.
+ *   KV       per layer: block b, KV head h: K as [D][block] (lanes run across positions), V as [block][D].
+ */
+#ifndef ASSAY_COMPUTE_DEVICE_H
+#define ASSAY_COMPUTE_DEVICE_H
+
+#include "compute/backend.h"
+#include "core/pool.h"
+
+enum { PANEL = 16, KEY_BLOCK = 32, VOCAB_BLOCK = 32, TERM_BLOCK = 32 /* of a sum in bf16 */ };
+
+struct buffer {
+  struct device *device;
+  void *reals;
+  size_t count;
+};
+
+struct weight {
+  struct device *device;
+  enum weight_kind kind;
+  size_t n, k, padded; /* padded = N up to a multiple of 16 */
+  void *part[4];       /* by enum weight_part, padded * K reals each, NULL where absent */
+  uint32_t *copy;      /* bf16: padded * block_round(K) / 2 words; NULL where there is none */
+  enum quant_type quant_type;
+  uint8_t *quant;     /* cpu/quant.h: a matrix in blocks, which has no part and no copy; else NULL */
+  size_t quant_panel; /* bytes of one of its panels */
+  char name[128];
+};
+
+struct kv {
+  struct device *device;
+  struct kv_shape shape;
+  size_t block_reals;  /* of one layer's K (or V) block: heads * D * block */
+  void *keys, *values; /* [layers][blocks][heads][D][block] and [layers][blocks][heads][block][D]; bf16: words, above */
+};
+
+/* How a device keeps bytes. put and get are done when they return; they and the operations happen in the order of the
+   calls. A failure of put, get and sync is remembered in device.failed. */
+struct device_memory {
+  bool host; /* the host's own memory */
+  void *(*take)(struct device *, size_t count, size_t size, const char *tag, struct error *err); /* zeroed; or NULL */
+  void (*give)(struct device *, void *);                                                         /* NULL allowed */
+  void (*put)(struct device *, void *to, const void *from, size_t bytes);
+  void (*get)(struct device *, void *to, const void *from, size_t bytes);
+  void (*sync)(struct device *);
+  /* Logical row `row` of the compute copy of a weight, from and to the host. */
+  void (*round_row)(struct weight *w, size_t row, const void *from, enum host_type type);
+  void (*widen_row)(const struct weight *w, size_t row, void *to, enum host_type type);
+  /* n values of logical row `row` from its value k on, in blocks: from ggml's, and made into numbers. NULL: no such
+     weights. */
+  void (*pack)(struct weight *w, size_t row, size_t k, size_t n, const uint8_t *blocks);
+  void (*unpack)(const struct weight *w, size_t row, size_t k, size_t n, float *to);
+  void (*close)(struct device *); /* gives back all of the device but what device_close does */
+};
+
+struct device {
+  struct backend_ops ops;
+  const struct device_memory *memory;
+  struct pool *pool;
+  const char *isa;
+  enum compute_type type;
+  void (*adamw_f32)(struct device *, struct weight *, const struct adamw_params *); /* that of bf16 begins with it */
+  size_t real_size;
+  void *scratch; /* threads * scratch_each bytes, 64-byte aligned: packing space of gemm and attention */
+  size_t scratch_each;
+  struct error failed; /* first failure, reported by device_sync */
+};
+
+static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
+{
+  return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
+}
+
+/* Up to whole blocks of terms of a sum in bf16. */
+static inline size_t block_round(size_t n)
+{
+  return (n + TERM_BLOCK - 1) / TERM_BLOCK * TERM_BLOCK;
+}
+
+/* device.c calls these by kind. cpu: float64 reference where real64. */
+int cpu_device_open(const struct device_options *options, bool real64, struct device **out, struct error *err) MUST_USE;
+int cuda_device_open(const struct device_options *options, struct device **out, struct error *err) MUST_USE;
+int cuda_device_open_emulated(const struct device_options *options, struct device **out, struct error *err) MUST_USE;
+
+#endif
