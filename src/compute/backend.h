@@ -96,6 +96,8 @@ size_t device_real_size(const struct device *d);       /* bytes of one real: 4, 
 int device_threads(const struct device *d);
 struct pool *device_pool(const struct device *d);
 int device_sync(struct device *d, struct error *err) MUST_USE;
+/* Bytes free in memory of its own; 0: it computes in the host's. */
+size_t device_memory_room(const struct device *d);
 size_t device_scratch_bytes(const struct device *d); /* what device_open took for packing: the planner counts it */
 
 /* ---- buffers and views ---- */

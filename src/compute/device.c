@@ -73,6 +73,11 @@ const struct backend_ops *device_ops(const struct device *d)
   return &d->ops;
 }
 
+size_t device_memory_room(const struct device *d)
+{
+  return d->memory->room ? d->memory->room(d) : 0;
+}
+
 size_t device_scratch_bytes(const struct device *d)
 {
   return d->scratch_each * (size_t)pool_threads(d->pool);

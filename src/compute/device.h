@@ -52,6 +52,7 @@ struct device_memory {
   void (*put)(struct device *, void *to, const void *from, size_t bytes);
   void (*get)(struct device *, void *to, const void *from, size_t bytes);
   void (*sync)(struct device *);
+  size_t (*room)(const struct device *); /* free bytes; NULL where it is the host's memory */
   /* Logical row `row` of the compute copy of a weight, from and to the host. */
   void (*round_row)(struct weight *w, size_t row, const void *from, enum host_type type);
   void (*widen_row)(const struct weight *w, size_t row, void *to, enum host_type type);

@@ -1,4 +1,5 @@
 #include "rollout/session.h"
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "core/file.h"
@@ -10,9 +11,16 @@ static void close_device(void *device)
   device_close(device);
 }
 
+/* What the caller names, else what ASSAY_DEVICE does, else the processor. */
+static const char *device_kind(const struct session_options *o)
+{
+  const char *named = o->device ? o->device : getenv("ASSAY_DEVICE");
+  return named && *named ? named : "cpu";
+}
+
 static int open_device(struct session *s, const struct session_options *o, struct error *err)
 {
-  struct device_options options = {.kind = "cpu", .threads = o->threads, .type = o->type};
+  struct device_options options = {.kind = device_kind(o), .threads = o->threads, .type = o->type};
   TRY(device_open(&options, &s->device, err));
   int rc = arena_on_reset(s->arena, close_device, s->device, err);
   if (rc) device_close(s->device);

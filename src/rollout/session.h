@@ -21,6 +21,7 @@ struct template_spans;
 struct session_options {
   const char *model;       /* MODEL as CONTRACT.md has it */
   int threads;             /* 0: the cores this process may use */
+  const char *device;      /* "cpu", "cuda"; NULL: ASSAY_DEVICE where it is set, else cpu */
   enum compute_type type;  /* what the model is computed in */
   enum model_keep keep;    /* how matrices that are not trained stay in memory */
   bool trained;            /* session_load keeps masters; else weights are in the compute type alone */

@@ -46,9 +46,6 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
     recipe->template.now = arena_strdup(r->arena, now, "run", err);
     if (!recipe->template.now) return err->code;
   }
-  if (recipe->compute.device != RECIPE_DEVICE_CPU)
-    FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "compute.device",
-            "compute.device: found cuda; this build computes on: cpu");
   if (!recipe->top.model)
     FAIL_AT(err, ERROR_INPUT, o->recipe, 0, "model",
             "found no model; expected a folder or a GGUF file; write model: PATH, or give model=PATH");
@@ -64,6 +61,7 @@ static int open_session(struct run *r, const struct run_options *o, struct error
   if (o->checkpoint && !file_exists(strncmp(model, "random:", 7) ? model : model + 7)) model = o->checkpoint;
   struct session_options s = {.model = model,
                               .threads = threads,
+                              .device = recipe->compute.device == RECIPE_DEVICE_CUDA ? "cuda" : NULL,
                               .type = recipe->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
                               .keep = (enum model_keep)recipe->compute.weights,
                               .trained = true,
@@ -123,7 +121,7 @@ static int make_identity(struct run *r, struct error *err)
 static int make_plan(struct run *r, const struct run_options *o, struct error *err)
 {
   int64_t limit = o->memory ? o->memory : r->recipe->compute.memory;
-  size_t base = memory_resident_peak();
+  size_t base = memory_resident_peak(), room = device_memory_room(r->session.device);
   const struct model_config *reference, *policies;
   TRY(run_policy_configs(r->arena, r->recipe, compose_needs(r->methods), &reference, &policies, err));
   struct plan_input in = {.recipe = r->recipe,
@@ -132,7 +130,9 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .reference = reference,
                           .policies = policies,
                           .base = base,
-                          .limit = limit ? (size_t)limit : memory_available_bytes() + base,
+                          .limit = limit  ? (size_t)limit
+                                   : room ? room
+                                          : memory_available_bytes() + base,
                           .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
                           .generates = !o->sft,

@@ -67,7 +67,7 @@ printf 'model: [\n' >bad.yaml
 train 2 'bad.yaml:' "a recipe that is no YAML" bad.yaml
 train 2 'absent.yaml' "an absent recipe" absent.yaml
 train 2 'folder' "a folder for a recipe" "$root/models"
-train 2 'this build computes on: cpu' "a device that is not built in" good.yaml compute.device=cuda
+train 2 'device cuda, which this build does not have' "a device that is not built in" good.yaml compute.device=cuda
 train 2 'compute.type' "a type that there is not" good.yaml compute.type=f16
 train 2 'lora' "lora" good.yaml lora.rank=4
 train 2 '--threads 0' "no threads" good.yaml --threads 0

@@ -56,7 +56,7 @@ static inline real *weight_reals(const struct weight *w, enum weight_part part)
 {
   return (real *)w->part[part];
 }
-static inline size_t size_min(size_t a, size_t b)
+EVERYWHERE size_t size_min(size_t a, size_t b)
 {
   return a < b ? a : b;
 }

@@ -94,6 +94,13 @@ static void bytes_wait(struct device *d)
   cuda_ok(d, "an operation", cudaStreamSynchronize(cuda_stream(d)));
 }
 
+static size_t bytes_room(const struct device *d)
+{
+  size_t room = 0, all = 0;
+  (void)d;
+  return cudaMemGetInfo(&room, &all) == cudaSuccess ? room : 0;
+}
+
 static void *pinned_take(size_t bytes)
 {
   void *p = NULL;
@@ -136,6 +143,12 @@ static void bytes_get(struct device *d, void *to, const void *from, size_t n)
 static void bytes_wait(struct device *d)
 {
   (void)d;
+}
+
+static size_t bytes_room(const struct device *d)
+{
+  (void)d;
+  return 0;
 }
 
 static void *pinned_take(size_t bytes)
@@ -210,7 +223,7 @@ static void no_widen(const struct weight *w, size_t row, void *to, enum host_typ
 }
 
 static const struct device_memory cuda_memory = {false,       device_take, device_give, device_put, bytes_get,
-                                                 device_rest, no_round,    no_widen,    NULL, NULL, device_shut};
+                                                 device_rest, bytes_room, no_round,    no_widen,    NULL, NULL, device_shut};
 
 /* ---- the ring ---- */
 

@@ -28,6 +28,7 @@ enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
 
 #define CUDA_NAME(name)               name##_cuda
 #define HERE                          static __device__ __forceinline__
+#define EVERYWHERE                    static __host__ __device__ __forceinline__
 #define SHARED                        __shared__
 #define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
 #define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
@@ -97,7 +98,8 @@ HERE real real_divide(real a, real b)
 #include "core/math.h"
 
 #define CUDA_NAME(name) name##_emulated
-#define HERE            static inline
+#define HERE            static inline /* in kernels */
+#define EVERYWHERE      static inline /* in kernels and around them */
 #define SHARED          static
 #define KERNEL(name, type)                \
   static void name(const type a);         \

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The kernels of cuda/ under whole runs: in f32 a run on a GPU ends with the processor's weights and state, bit for bit,
+# whatever the micro-batch and the KV blocks; what is scored and generated is the same too. On the emulated device, or on
+# a GPU where ASSAY_GPU=cuda names it (bench/gpu.sh).
+set -u
+root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+assay=${ASSAY_BINARY:-$root/build/release/assay}
+gpu=${ASSAY_GPU:-cuda-emulated}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+cat >recipe.yaml <<RECIPE
+model: $root/models/tiny
+data: [{task: addition, format: plain}]
+methods: [{grpo: {kl_coef: 0.1}}, entropy_bonus]
+rollout: {problems: 4, group: 4, max_new_tokens: 6, max_prompt_tokens: 16, top_p: 0.95}
+train: {steps: 2, lr: 1.0e-3, minibatches: 2}
+save: {every: 1}
+RECIPE
+hashes() { "$assay" convert --hash "$1"; }
+
+"$assay" train recipe.yaml --run cpu --threads 1 --quiet || fail "cpu: exit status $?"
+ASSAY_DEVICE=$gpu "$assay" train recipe.yaml --run gpu --threads 1 --quiet || fail "$gpu: exit status $?"
+[ "$(hashes gpu)" = "$(hashes cpu)" ] || fail "$gpu gives other weights or another state than the processor"
+ASSAY_DEVICE=$gpu "$assay" train recipe.yaml compute.micro_batch=512 compute.slots=3 compute.kv_block=4 \
+  compute.vocab_chunk=32 compute.recompute=true --run small --quiet || fail "small passes: exit status $?"
+[ "$(hashes small)" = "$(hashes cpu)" ] || fail "memory knobs move bits on $gpu"
+grep -q '"mismatch":0,' gpu/metrics.jsonl || fail "a mismatch on $gpu"
+
+printf '%s\n' '{"ids":[3,7,11,2,9]}' '{"ids":[5,1,4]}' >in.jsonl
+for device in cpu "$gpu"; do
+  ASSAY_DEVICE=$device "$assay" score "$root/models/tiny" --top 5 --json --in in.jsonl >"score.$device" || fail "score on $device"
+  ASSAY_DEVICE=$device "$assay" generate "$root/models/tiny" "12+7=" --json --seed 3 >"generate.$device" ||
+    fail "generate on $device"
+done
+cmp score.cpu "score.$gpu" || fail "$gpu scores other bits"
+cmp generate.cpu "generate.$gpu" || fail "$gpu generates something else"
+[ -s score.cpu ] && [ -s generate.cpu ] || fail "nothing was scored or generated"
+
+if ! ASSAY_DEVICE=cuda "$assay" score "$root/models/tiny" --in in.jsonl --quiet >/dev/null 2>error; then
+  grep -qE 'device cuda, which this build does not have|NVIDIA GPU|driver' error || fail "no GPU: $(cat error)"
+fi
+ASSAY_DEVICE=$gpu "$assay" train recipe.yaml --compute bf16 --run bf16 --quiet 2>error && fail "bf16 ran on $gpu"
+grep -q 'which has f32' error || fail "bf16: $(cat error)"
+exit $((failures > 0))
