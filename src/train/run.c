@@ -87,18 +87,24 @@ static int open_methods(struct run *r, struct error *err)
   return compose_open(r->arena, recipe->methods, recipe->method_count, &o, &r->methods, err);
 }
 
+/* What a resume may set anew: it moves no bit of what was computed. */
+static bool key_may_change(const struct recipe *recipe, const struct recipe_key *k)
+{
+  if (!strcmp(k->group, "save") || !strcmp(k->group, "eval")) return true;
+  if (!strcmp(k->group, "train")) return !strcmp(k->name, "steps") || !strcmp(k->name, "passes");
+  if (!strcmp(k->group, "template")) return !strcmp(k->name, "now");  // a time
+  if (strcmp(k->group, "compute") != 0) return false;
+  if (!strcmp(k->name, "weights")) return recipe->compute.weights < MODEL_KEEP_Q8_0;
+  return strcmp(k->name, "type") != 0;  // memory knobs move no bit
+}
+
 /* SHA-256 of what may not change on resume, with the names of data and methods. */
 static int make_identity(struct run *r, struct error *err)
 {
   struct text t = {0};
   for (size_t i = 0; i < recipe_key_count(); i++) {
     const struct recipe_key *k = recipe_key_at(i);
-    bool may_change = !strcmp(k->group, "save") || !strcmp(k->group, "eval") ||
-                      (!strcmp(k->group, "train") && (!strcmp(k->name, "steps") || !strcmp(k->name, "passes"))) ||
-                      (!strcmp(k->group, "compute") && strcmp(k->name, "type") &&  // memory knobs move no bit
-                       (strcmp(k->name, "weights") || r->recipe->compute.weights < MODEL_KEEP_Q8_0)) ||
-                      (!strcmp(k->group, "template") && !strcmp(k->name, "now"));  // a time
-    if (may_change) continue;
+    if (key_may_change(r->recipe, k)) continue;
     text_printf(&t, "%s.%s=", k->group, k->name);
     recipe_value_text(r->recipe, k, &t);
     text_puts(&t, "\n");

@@ -1,7 +1,7 @@
 /* cuda/sample: one token per row, and the most likely ones. A team has a row. What must be one chain (sums in f64, in
  * token-id order) one thread adds, from numbers that the team brings 256 at a time; what is a sum of integers all add.
- * How a draw works is said in cpu/ref/sample.c: filters as a `cut` in the order "s descending, then id ascending", found
- * by radix selection, then the inverse CDF in token-id order.
+ * How a draw works is said in cpu/ref/sample.c: filters as a `cut` in the order "s descending, then id ascending",
+ * found by radix selection, then the inverse CDF in token-id order.
  */
 #include "compute/cuda/head.h"
 
@@ -9,9 +9,15 @@ enum { BINS = 256, BOUNDS = 2048 /* chunks of TEAM logits: up to half a million 
 
 /* Integers only: no order of additions can move the sum. */
 #ifdef __CUDACC__
-HERE void count_add(unsigned long long *to, unsigned long long x) { atomicAdd(to, x); }
+HERE void count_add(unsigned long long *to, unsigned long long x)
+{
+  atomicAdd(to, x);
+}
 #else
-HERE void count_add(unsigned long long *to, unsigned long long x) { *to += x; }
+HERE void count_add(unsigned long long *to, unsigned long long x)
+{
+  *to += x;
+}
 #endif
 
 struct draw {
@@ -25,8 +31,8 @@ struct draw {
 
 /* What a team shares. */
 struct draw_shared {
-  real weight[TEAM];       /* of a chunk */
-  uint32_t key[TEAM];      /* of the largest so far, by thread; with its id */
+  real weight[TEAM];  /* of a chunk */
+  uint32_t key[TEAM]; /* of the largest so far, by thread; with its id */
   size_t id[TEAM];
   double bound[BOUNDS + 1]; /* the chain's value before each chunk */
   double total;
@@ -85,7 +91,8 @@ HERE size_t draw_best(struct draw_shared *shared, const real *logit, size_t voca
     if (thread < step) {
       const uint32_t other = shared->key[thread + step];
       const size_t id = shared->id[thread + step];
-      const bool wins = id < vocab && (other > shared->key[thread] || (other == shared->key[thread] && id < shared->id[thread]));
+      const bool wins =
+          id < vocab && (other > shared->key[thread] || (other == shared->key[thread] && id < shared->id[thread]));
       if (wins) {
         shared->key[thread] = other;
         shared->id[thread] = id;
@@ -262,7 +269,7 @@ struct drawn {
 };
 
 struct sample_args {
-  const real *logit;
+  real *logit;
   const struct sample_params *params;
   struct drawn *out;
   size_t vocab;
@@ -288,7 +295,15 @@ HERE void draw_token(struct draw_shared *shared, struct draw *d, const struct sa
   out->id = (int32_t)id;
   out->weight = (double)kept_weight(d, id);
   out->total = total;
-  out->behaviour = same && !filters ? BEHAVIOUR_LOGP : BEHAVIOUR_RATIO;
+  out->behaviour = same && !filters && !p->allowed ? BEHAVIOUR_LOGP : BEHAVIOUR_RATIO;
+}
+
+/* What may not be drawn has weight 0 from here on. */
+HERE void draw_restrict(real *logit, size_t vocab, const uint32_t *allowed)
+{
+  for (size_t v = (size_t)thread_here(); v < vocab; v += TEAM)
+    if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -REAL_INFINITY;
+  team_wait();
 }
 
 /* Where the draw is made: s_v = logit / T, cut open. */
@@ -304,13 +319,14 @@ KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
   SHARED struct draw_shared shared;
   const size_t row = block_x();
   const struct sample_params *p = a.params + row;
-  const real *logit = a.logit + row * a.vocab;
+  real *logit = a.logit + row * a.vocab;
   if (thread_here() < WARP) {
     struct head_state s = {0, 0, 0};
     head_blocks(&s, 0, logit, a.vocab, a.record);
     if (!thread_here()) shared.state = s;
   }
   team_wait();
+  if (p->allowed && p->forced < 0) draw_restrict(logit, a.vocab, p->allowed);
   struct drawn out = {0, BEHAVIOUR_CERTAIN, 0, 0, 0, 0};
   if (p->forced >= 0) {
     out.id = p->forced;
@@ -338,6 +354,25 @@ static void sample_finish(const struct drawn *drawn, struct sample_result *out)
   if (drawn->behaviour == BEHAVIOUR_NAN) out->logp_behaviour = __builtin_nanf("");
 }
 
+/* The parameters on the device, with their masks; NULL where there is no room. */
+static const struct sample_params *params_upload(struct device *d, size_t vocab, size_t count,
+                                                 const struct sample_params *params)
+{
+  struct error err;
+  memset(&err, 0, sizeof err);
+  struct sample_params *own = (struct sample_params *)memory_alloc(count, sizeof *own, "sampling", &err);
+  if (!own) {
+    if (!d->failed.code) d->failed = err;
+    return NULL;
+  }
+  memcpy(own, params, count * sizeof *own);
+  for (size_t i = 0; i < count; i++)
+    if (own[i].allowed) own[i].allowed = CUDA_UPLOAD(d, own[i].allowed, (vocab + 31) / 32);
+  const struct sample_params *there = CUDA_UPLOAD(d, own, count);
+  memory_free(own);
+  return there;
+}
+
 void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
                             struct view hidden, struct view scratch, const struct sample_params *params,
                             struct sample_result *out)
@@ -349,9 +384,12 @@ void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double rec
     ASSAY_BUG_IF(params[i].forced >= 0 && (size_t)params[i].forced >= w->n);
   }
   d->ops.gemm(d, w, NULL, count, hidden, scratch);
-  struct sample_args a = {view_reals(scratch), CUDA_UPLOAD(d, params, (size_t)count),
-                          (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)), w->n,
-                          (real)(1.0 / record_temperature), (float)record_temperature};
+  struct sample_args a = {view_reals(scratch),
+                          CUDA_UPLOAD(d, params, (size_t)count),
+                          (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)),
+                          w->n,
+                          (real)(1.0 / record_temperature),
+                          (float)record_temperature};
   if (!a.params || !a.out) return;
   LAUNCH_TEAM(d, sample_rows, count, 1, TEAM, a);
   for (int32_t i = 0, n; i < count; i += n) { /* a few at a time, so that nothing is allocated */
@@ -427,8 +465,12 @@ void CUDA_NAME(head_top)(struct device *d, const struct weight *w, double inv_te
   ASSAY_BUG_IF((size_t)k > w->n);
   const size_t n = (size_t)count * (size_t)k;
   d->ops.gemm(d, w, NULL, count, hidden, scratch);
-  struct top_args a = {view_reals(scratch), (int32_t *)CUDA_NAME(cuda_room)(d, n * sizeof(int32_t)),
-                       (real *)CUDA_NAME(cuda_room)(d, n * sizeof(real)), w->n, (size_t)k, (real)inv_temperature};
+  struct top_args a = {view_reals(scratch),
+                       (int32_t *)CUDA_NAME(cuda_room)(d, n * sizeof(int32_t)),
+                       (real *)CUDA_NAME(cuda_room)(d, n * sizeof(real)),
+                       w->n,
+                       (size_t)k,
+                       (real)inv_temperature};
   if (!a.ids || !a.logp) return;
   LAUNCH_TEAM(d, top_rows, count, 1, TEAM, a);
   cuda_fetch(d, ids, a.ids, n * sizeof *ids);
