@@ -15,7 +15,7 @@ extern "C" {
 }
 #endif
 
-enum { RING_FIRST = 16 << 20, ALIGN = 256 };
+enum { RING_FIRST = 32 << 20 /* far more than the uploads of one operation */, ALIGN = 256 };
 
 struct ring {
   char *device, *host;
@@ -45,8 +45,9 @@ static bool cuda_ok(struct device *d, const char *what, cudaError_t rc)
 {
   if (rc == cudaSuccess) return true;
   if (!d->failed.code)
-    error_fail(&d->failed, ERROR_RESOURCE, NULL, 0, "device", "the GPU failed in %s: %s (%s); the state saved last is whole",
-               what, cudaGetErrorString(rc), cudaGetErrorName(rc));
+    error_fail(&d->failed, ERROR_RESOURCE, NULL, 0, "device",
+               "the GPU failed in %s: %s (%s); the state saved last is whole", what, cudaGetErrorString(rc),
+               cudaGetErrorName(rc));
   return false;
 }
 
@@ -222,8 +223,9 @@ static void no_widen(const struct weight *w, size_t row, void *to, enum host_typ
   ASSAY_BUG_IF(true);
 }
 
-static const struct device_memory cuda_memory = {false,       device_take, device_give, device_put, bytes_get,
-                                                 device_rest, bytes_room, no_round,    no_widen,    NULL, NULL, device_shut};
+static const struct device_memory cuda_memory = {false,     device_take, device_give, device_put,
+                                                 bytes_get, device_rest, bytes_room,  no_round,
+                                                 no_widen,  NULL,        NULL,        device_shut};
 
 /* ---- the ring ---- */
 
@@ -287,10 +289,11 @@ static int device_find(struct cuda_device *c, struct error *err)
   cudaError_t rc = cudaGetDeviceCount(&count);
   if (rc == cudaErrorInsufficientDriver) {
     (void)cudaDriverGetVersion(&driver);
-    return error_fail(err, ERROR_RESOURCE, NULL, 0, "device",
-                      "found a driver for CUDA %d.%d; this program was built with CUDA %d.%d: update the driver or write "
-                      "device: cpu",
-                      driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    return error_fail(
+        err, ERROR_RESOURCE, NULL, 0, "device",
+        "found a driver for CUDA %d.%d; this program was built with CUDA %d.%d: update the driver or write "
+        "device: cpu",
+        driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
   }
   if (rc != cudaSuccess || !count)
     return error_fail(err, ERROR_RESOURCE, NULL, 0, "device", "found no NVIDIA GPU (%s); write device: cpu",

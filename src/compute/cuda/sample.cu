@@ -385,7 +385,7 @@ void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double rec
   }
   d->ops.gemm(d, w, NULL, count, hidden, scratch);
   struct sample_args a = {view_reals(scratch),
-                          CUDA_UPLOAD(d, params, (size_t)count),
+                          params_upload(d, w->n, (size_t)count, params),
                           (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)),
                           w->n,
                           (real)(1.0 / record_temperature),
