@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -26,6 +27,8 @@ struct chat_lines {
 #ifdef ASSAY_LIBEDIT
   EditLine *edit;
   History *history;
+  char *history_file; /* NULL: there is no place for it */
+  struct text offer;  /* libedit reads from it while the line is typed */
 #endif
 };
 
@@ -96,9 +99,32 @@ static int read_key(EditLine *edit, wchar_t *out)
   return 1;
 }
 
+/* The file for what is typed, in a folder that is made. Where that cannot be, nothing is kept. */
+static char *find_history(struct arena *a)
+{
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+  struct error ignored = {0};
+  char *folder = state && *state == '/' ? arena_printf(a, "chat", &ignored, "%s/assay", state)
+                 : home && *home        ? arena_printf(a, "chat", &ignored, "%s/.local/state/assay", home)
+                                        : NULL;
+  if (!folder || file_make_folder(folder, &ignored)) return NULL;
+  return path_join(a, folder, "chat_history", &ignored);
+}
+
+static void save_history(struct chat_lines *l)
+{
+  HistEvent event;
+  if (!l->history_file || !l->history) return;
+  mode_t before = umask(0077);
+  history(l->history, &event, H_SAVE, l->history_file);
+  umask(before);
+}
+
 static void close_edit(void *arg)
 {
   struct chat_lines *l = arg;
+  save_history(l);
+  text_free(&l->offer);
   if (l->edit) el_end(l->edit);
   if (l->history) history_end(l->history);
 }
@@ -114,6 +140,8 @@ static int open_edit(struct arena *a, struct chat_lines *l, struct error *err)
   if (!l->edit) FAIL(err, ERROR_RESOURCE, "no memory to edit lines");
   history(l->history, &event, H_SETSIZE, HISTORY_LINES);
   history(l->history, &event, H_SETUNIQUE, 1);
+  l->history_file = find_history(a);
+  if (l->history_file) history(l->history, &event, H_LOAD, l->history_file);
   el_set(l->edit, EL_CLIENTDATA, l);
   el_set(l->edit, EL_PROMPT, give_prompt);
   el_set(l->edit, EL_EDITOR, "emacs");
@@ -135,6 +163,16 @@ static const char *read_terminal(struct chat_lines *l, int *count)
 
 bool chat_lines_edits(void)
 {
+  return true;
+}
+
+bool chat_lines_offer(struct chat_lines *l, const char *text)
+{
+  if (!l->terminal) return false;
+  text_clear(&l->offer);
+  for (; *text; text++) text_puts(&l->offer, *text == '\n' ? "\\\n" : (char[]){*text, '\0'});
+  if (l->offer.rc || !l->offer.size) return false;
+  el_push(l->edit, l->offer.bytes);
   return true;
 }
 
@@ -160,6 +198,13 @@ static const char *read_terminal(struct chat_lines *l, int *count)
 
 bool chat_lines_edits(void)
 {
+  return false;
+}
+
+bool chat_lines_offer(struct chat_lines *l, const char *text)
+{
+  (void)l;
+  (void)text;
   return false;
 }
 
@@ -204,21 +249,36 @@ static int read_one(struct chat_lines *l, const char **line, size_t *n, enum cha
   return 0;
 }
 
+/* Adds a line as it was typed; true: the message goes on with the next. */
+static bool add_part(struct chat_lines *l, const char *part, size_t n, bool first, bool *block)
+{
+  bool mark = n == 3 && !memcmp(part, "\"\"\"", 3);
+  if (*block && mark) return false;
+  if (first && mark) return *block = true;
+  if (*block) {
+    if (l->line.size) text_puts(&l->line, "\n");
+    text_add(&l->line, part, n);
+    return true;
+  }
+  bool joins = n && part[n - 1] == '\\';
+  text_add(&l->line, part, n - joins);
+  if (joins) text_puts(&l->line, "\n");
+  return joins;
+}
+
 int chat_lines_next(struct chat_lines *l, const char *prompt, const char **line, enum chat_line_kind *kind,
                     struct error *err)
 {
-  const char *part;
-  size_t n;
+  const char *part = NULL;
+  size_t n = 0;
+  bool block = false, more = true;
   text_clear(&l->line);
   l->prompt = prompt;
-  for (;;) {
+  for (bool first = true; more; first = false) {
     TRY(read_one(l, &part, &n, kind, err));
     if (*kind == CHAT_LINE_END && l->line.size) *kind = CHAT_LINE_TEXT;
     if (!part) break;
-    bool joins = n && part[n - 1] == '\\';
-    text_add(&l->line, part, n - joins);
-    if (!joins) break;
-    text_puts(&l->line, "\n");
+    more = add_part(l, part, n, first, &block);
     l->prompt = "... ";
   }
   *line = l->line.size ? l->line.bytes : "";

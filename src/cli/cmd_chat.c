@@ -1,6 +1,5 @@
-/* A conversation in the terminal. Each answer reads the whole conversation anew: the generator gives the storage of a
- * prompt back when its rollouts end, so nothing of the turn before is reused, and the answer to a conversation is what
- * `assay generate` gives for its messages. */
+/* A conversation in the terminal. The KV of the last turns is kept, so that an answer reads what is new and no more;
+ * the answer is, to the bit, what `assay generate` gives for the conversation's messages. */
 #include "cli/chat_line.h"
 #include "cli/cli.h"
 #include "core/file.h"
@@ -14,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PREFILL_ROWS = 512, KV_BLOCK = 32, CONTEXT = 4096 };
+enum { PREFILL_ROWS = 512, KV_BLOCK = 16, CONTEXT = 4096, KEEP = 2 /* turns whose KV is kept */ };
 
 struct settings {
   const char *system;
@@ -42,10 +41,11 @@ struct chat {
   struct output *output;
   struct arena *arena; /* of one answer */
   bool terminal, colour;
-  bool plain;       /* no chat template: a line is gone on with, nothing is remembered */
-  int positions;    /* of the longest path */
-  json_t *messages; /* plain: {prompt, completion} objects */
-  int64_t retries;  /* of the answer that stands last */
+  bool plain;         /* no chat template: a line is gone on with, nothing is remembered */
+  int positions;      /* of the longest path */
+  json_t *messages;   /* plain: {prompt, completion} objects */
+  int64_t retries;    /* of the answer that stands last */
+  int32_t read, kept; /* tokens of the last prompt, and how many of them were still there */
   bool wrong, over, warned;
   struct token_decoder decoder;
   struct text text; /* what an answer's next characters are */
@@ -201,7 +201,10 @@ static int generate(struct chat *c, const struct token_list *ids, struct tree *t
   TRY(tree_add_segment(t, -1, SEGMENT_PROMPT, (int32_t)ids->count, &job->segment, err));
   TRY(tree_append_ids(t, job->segment, ids->ids, (int32_t)ids->count, 0, err));
   token_decoder_start(&c->decoder, c->session.tokenizer, true);
-  return generator_run(c->generator, t, job, 1, 1, 0, &hooks, NULL, err);
+  int rc = generator_run(c->generator, t, job, 1, 1, 0, &hooks, NULL, err);
+  c->read = (int32_t)ids->count;
+  c->kept = job->kept;
+  return rc;
 }
 
 static int put_json_answer(struct chat *c, const char *text, size_t n, const struct segment *s, const char *finish,
@@ -331,12 +334,15 @@ static int set_number(const char *name, const char *rest, double low, double hig
 
 static int do_temperature(struct chat *c, const char *rest, struct error *err)
 {
-  return set_number("/temperature", rest, 0, 100, false, &c->now.temperature, err);
+  if (!*rest) say_dim(c, "temperature %g", c->now.temperature);
+  return !*rest ? 0 : set_number("/temperature", rest, 0, 100, false, &c->now.temperature, err);
 }
 
 static int do_max(struct chat *c, const char *rest, struct error *err)
 {
   double n;
+  if (!*rest) say_dim(c, "at most %" PRId64 " tokens an answer", c->now.max_new_tokens);
+  if (!*rest) return 0;
   TRY(set_number("/max", rest, 1, 1e6, true, &n, err));
   c->now.max_new_tokens = (int64_t)n;
   return 0;
@@ -345,6 +351,8 @@ static int do_max(struct chat *c, const char *rest, struct error *err)
 static int do_seed(struct chat *c, const char *rest, struct error *err)
 {
   double n;
+  if (!*rest) say_dim(c, "seed %" PRId64, c->seed);
+  if (!*rest) return 0;
   TRY(set_number("/seed", rest, 0, 9e15, true, &n, err));
   c->seed = (int64_t)n;
   return 0;
@@ -374,6 +382,72 @@ static int do_save(struct chat *c, const char *rest, struct error *err)
   return rc;
 }
 
+/* What one line of a saved conversation may be: {role, content}; in plain completion {prompt, completion?}. */
+static bool is_message(const struct chat *c, const json_t *m)
+{
+  const char *first = c->plain ? "prompt" : "role", *second = c->plain ? "completion" : "content";
+  const json_t *text = json_object_get(m, second);
+  return json_is_string(json_object_get(m, first)) && (json_is_string(text) || (c->plain && !text));
+}
+
+/* The conversation that the first line of a file holds; plain: all lines. */
+static int read_conversation(struct chat *c, const char *file, json_t *messages, struct error *err)
+{
+  struct line_reader *r;
+  char *line;
+  size_t n;
+  int number;
+  TRY(line_reader_open(c->arena, file, &r, err));
+  for (;;) {
+    json_t *o;
+    TRY(line_reader_next(r, &line, &n, &number, err));
+    if (!line) return 0;
+    TRY(json_parse(c->arena, line, n, file, number - 1, JSON_READ_PLAIN, &o, err));
+    json_t *list = c->plain ? NULL : json_object_get(o, "messages");
+    size_t count = c->plain ? 1 : json_array_size(list);
+    for (size_t i = 0; i < count; i++) {
+      const json_t *m = c->plain ? o : json_array_get(list, i);
+      if (!is_message(c, m) || json_array_append_new(messages, json_deep_copy(m)))
+        FAIL_AT(err, ERROR_INPUT, file, number, NULL,
+                "found something else than a conversation; expected what /save writes");
+    }
+    if (!count) FAIL_AT(err, ERROR_INPUT, file, number, NULL, "found no messages; expected what /save writes");
+    if (!c->plain) return 0;
+  }
+}
+
+static int do_load(struct chat *c, const char *rest, struct error *err)
+{
+  if (!*rest) FAIL_AT(err, ERROR_INPUT, NULL, 0, "/load", "found /load without a name; expected /load FILE");
+  json_t *messages = json_array();
+  if (!messages) FAIL(err, ERROR_RESOURCE, "no memory for a conversation");
+  arena_reset(c->arena);
+  int rc = read_conversation(c, rest, messages, err);
+  if (rc) {
+    json_decref(messages);
+    return rc;
+  }
+  json_decref(c->messages);
+  c->messages = messages;
+  c->retries = 0;
+  say_dim(c, "%s: %" PRIu32 " turns; the next line goes on from there", rest, turns(c));
+  return 0;
+}
+
+static int do_tokens(struct chat *c, const char *rest, struct error *err)
+{
+  struct token_list ids = {0};
+  struct text t = {0};
+  (void)rest;
+  int rc = c->plain || !turns(c) ? 0 : session_prompt_ids(&c->session, NULL, c->messages, NULL, &ids, err);
+  text_printf(&t, "%zu of %d positions; the last answer read %d tokens, %d of them kept from before\n", ids.count,
+              c->positions, c->read, c->kept);
+  token_list_free(&ids);
+  if (!rc && !c->cli->json) rc = output_put(c->output, &t, err);
+  text_free(&t);
+  return rc;
+}
+
 static int do_undo(struct chat *c, const char *rest, struct error *err)
 {
   (void)rest;
@@ -393,6 +467,23 @@ static int do_retry(struct chat *c, const char *rest, struct error *err)
   return answer_or_complain(c, err);
 }
 
+/* The last message again: with TEXT in its place, or to be edited where it is typed. */
+static int do_edit(struct chat *c, const char *rest, struct error *err)
+{
+  if (!turns(c)) FAIL_AT(err, ERROR_INPUT, NULL, 0, "/edit", "nothing was said yet");
+  size_t last = json_array_size(c->messages) - (last_is(c, "assistant") ? 2 : 1);
+  const json_t *message = json_array_get(c->messages, last);
+  const char *text = json_string_value(json_object_get(message, c->plain ? "prompt" : "content"));
+  if (!*rest && !chat_lines_offer(c->lines, text))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "/edit", "found no terminal to edit in; expected /edit TEXT");
+  if (last_is(c, "assistant")) drop_last(c);
+  drop_last(c);
+  c->retries = 0;
+  if (!*rest) return 0;
+  TRY(add_message(c, "user", rest, strlen(rest), err));
+  return answer_or_complain(c, err);
+}
+
 static int do_quit(struct chat *c, const char *rest, struct error *err)
 {
   (void)rest;
@@ -408,11 +499,14 @@ static const struct {
                 {"/reset", "", "forget the conversation", do_reset},
                 {"/undo", "", "take the last exchange back", do_undo},
                 {"/retry", "", "another answer to the last message", do_retry},
+                {"/edit", "[TEXT]", "the last message again, to be changed, or TEXT in its place", do_edit},
                 {"/system", "TEXT", "set the system prompt; without TEXT: none", do_system},
-                {"/temperature", "T", "0: greedy", do_temperature},
-                {"/max", "N", "longest answer, in tokens", do_max},
-                {"/seed", "N", "of the random numbers", do_seed},
+                {"/temperature", "[T]", "0: greedy; without T: what it is", do_temperature},
+                {"/max", "[N]", "longest answer, in tokens", do_max},
+                {"/seed", "[N]", "of the random numbers", do_seed},
+                {"/tokens", "", "how long the conversation is", do_tokens},
                 {"/save", "FILE", "the conversation as JSON Lines", do_save},
+                {"/load", "FILE", "go on with one that was saved", do_load},
                 {"/quit", "", "leave; Ctrl-D too", do_quit}};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -425,9 +519,10 @@ static int do_help(struct chat *c, const char *rest, struct error *err)
     snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].argument);
     text_printf(&t, "%-16s %s\n", left, commands[i].help);
   }
-  text_puts(&t,
-            "A backslash at the end of a line goes on with the next; // at the start is one /. Ctrl-C stops an "
-            "answer.\n");
+  text_puts(
+      &t,
+      "A backslash at the end of a line goes on with the next, and lines between two of \"\"\" are one message; // at "
+      "the start is one /. Ctrl-C stops an answer.\n");
   int rc = c->cli->json ? 0 : output_put(c->output, &t, err);
   text_free(&t);
   return rc;
@@ -507,8 +602,12 @@ static int open_model(struct chat *c, struct error *err)
             "has no chat template, so it knows no system prompt; expected one in tokenizer_config.json or "
             "chat_template.jinja; leave out --system for plain completion");
   TRY(session_load(s, c->positions, err));
-  struct generate_options g = {
-      .slots = 1, .prefill_rows = PREFILL_ROWS, .max_group = 1, .max_path = c->positions, .kv_block = KV_BLOCK};
+  struct generate_options g = {.slots = 1,
+                               .prefill_rows = PREFILL_ROWS,
+                               .max_group = 1,
+                               .max_path = c->positions,
+                               .kv_block = KV_BLOCK,
+                               .keep = KEEP};
   g.kv_blocks = generate_blocks_least(&g);
   return generator_create(c->cli->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &g, &c->generator, err);
 }
@@ -552,8 +651,9 @@ const struct command command_chat = {
     .about =
         "Answers come as they are written. Ctrl-C stops the answer, not the program; Ctrl-C twice at the prompt, or "
         "Ctrl-D, leaves. /help lists what can be\n"
-        "changed on the way: /reset /undo /retry /system /temperature /max /seed /save. From a pipe each line is a "
-        "message and its answer goes to stdout; with\n"
+        "changed on the way: /reset /undo /retry /edit /system /temperature /max /seed /tokens /save /load. From a "
+        "pipe "
+        "each line is a message and its answer goes to stdout; with\n"
         "--json as {text, ids, finish}, finish one of stop, length, stopped. A model without a chat template is asked "
         "for plain completions: each line by itself.",
     .example = "echo '12+34=' | assay chat models/tiny --temperature 0",

@@ -123,7 +123,7 @@ static int share_memory(struct cli *c, const struct session *s, struct serve_opt
     o->kv_bytes = left > rest ? (left - rest) / 2 : 0;
   } else if (c->memory < rest + kv) {
     FAIL_AT(err, ERROR_RESOURCE, NULL, 0, "--memory",
-            "found %.0f MiB; expected at least %.0f MiB for weights, workspace and one answer of --context %d",
+            "found --memory %.0f MiB; expected at least %.0f MiB for weights, workspace and one answer of --context %d",
             (double)c->memory / (1 << 20), (double)(rest + kv) / (1 << 20), o->context);
   } else {
     o->kv_bytes = c->memory - rest;

@@ -193,8 +193,11 @@ static size_t partial(const char *text, size_t n, const char *word)
 static size_t sendable(const struct call *c, const struct choice *o)
 {
   const char *text = o->text.size ? o->text.bytes + o->start : "";
-  size_t n = o->text.size - o->start, held = 0;
+  size_t n = o->text.size - o->start, sent = o->sent > o->start ? o->sent - o->start : 0;
   if (o->over) return o->text.size;
+  // a stop string that is there begins behind what was sent
+  n = sent + generate_find_stop(text + sent, n - sent, c->request.stop, c->request.stop_count);
+  size_t held = 0;
   for (size_t i = 0; i < c->request.stop_count; i++) {
     size_t k = partial(text, n, c->request.stop[i]);
     if (k > held) held = k;
@@ -203,7 +206,7 @@ static size_t sendable(const struct call *c, const struct choice *o)
     size_t begin = tools_begin(text, n);
     if (n - begin > held) held = n - begin;
   }
-  return o->text.size - held;
+  return o->start + n - held;
 }
 
 static void stream_choice(struct call *c, struct choice *o, bool last)

@@ -51,6 +51,20 @@ holds said.jsonl '{"messages":[{"role":"system","content":"1+"},{"role":"user","
 printf '1\\\n+1\n//x\n/save said.jsonl\n' | chat 0 talker --temperature 0
 holds said.jsonl '"content":"1\n+1"'
 holds said.jsonl '"content":"/x"'
+printf '"""\n1\n+1\n"""\n/save said.jsonl\n' | chat 0 talker --temperature 0
+holds said.jsonl '"content":"1\n+1"'
+# edit, load, tokens
+printf '12+34\n/edit 7+8\n' | chat 0 talker --temperature 0
+printf '7+8\n' | "$assay" chat talker --temperature 0 --quiet | cmp -s - <(sed -n 2p out) || fail "edit leaves something behind: $(cat out)"
+printf '12+34\n7+8\n/save two.jsonl\n1+1\n' | chat 0 talker --temperature 0
+third=$(sed -n 3p out)
+printf '/load two.jsonl\n1+1\n/tokens\n' | chat 0 talker --temperature 0
+[ "$(sed -n 1p out)" = "$third" ] || fail "load: $(cat out), want $third"
+holds out ' of 64 positions; the last answer read '
+printf '/load none.jsonl\n/load two.jsonl\n/load\n/temperature\n' | chat 2 talker
+holds err none.jsonl
+printf '/edit x\n' | chat 2 talker
+holds err 'nothing was said yet'
 
 # What goes wrong is said in its place, and the rest is answered.
 printf '/sytem x\n/temperature hot\n/max 0\n/save\n/save no/such/folder/x\n/undo\n1+1=\n' | chat 2 "$tiny" --temperature 0 --quiet
@@ -86,7 +100,8 @@ python3 strip.py
 cat >terminal.py <<'PYTHON'
 import os, pty, select, signal, sys, time
 binary, model = sys.argv[1:3]
-os.environ.update(TERM="xterm", LANG="C.UTF-8", HOME="/nonexistent")
+os.environ.update(TERM="xterm", LANG="C.UTF-8", HOME="/nonexistent", XDG_STATE_HOME=os.path.abspath("state"))
+os.environ.pop("EDITRC", None)
 pid, fd = pty.fork()
 if pid == 0:
     os.execv(binary, [binary, "chat", model, "--context", "60000", "--max-new-tokens", "50000", "--threads", "1"])
@@ -131,6 +146,22 @@ wait(b"> ")
 os.write(fd, "/sytem ü\n".encode())
 wait(b"did you mean /system?")
 wait(b"> ")
+# the second message finds the first one's KV
+os.write(fd, b"/retry\n")
+wait(b"[3 tokens")
+wait(b"> ")
+os.write(fd, b"/tokens\n")
+wait(b"kept from before")
+wait(b"> ")
+# the last message comes back to be edited
+os.write(fd, b"/edit\n")
+wait(b"1+2=")
+os.write(fd, b"\x7f9=\n")
+wait(b"[3 tokens")
+wait(b"> ")
+os.write(fd, b"/save edited.jsonl\n")
+wait(b"saved to")
+wait(b"> ")
 os.write(fd, b"half a line\x03")  # thrown away, with a hint
 wait(b"Ctrl-C again or Ctrl-D leaves")
 wait(b"> ")
@@ -142,6 +173,21 @@ while status is None and time.time() < end:
     status = code if done else None
 if status != 0:
     print("FAILED: ends with %r, want 0" % status); sys.exit(1)
+said = open("edited.jsonl").read()
+if '"prompt":"1+29="' not in said or '"prompt":"1+2="' in said:
+    print("FAILED: edited: %s" % said); sys.exit(1)
+# what was typed is there in the next conversation, for its owner alone
+history = "state/assay/chat_history"
+if "12+34=" not in open(history).read() or os.stat(history).st_mode & 0o077:
+    print("FAILED: history: %s" % open(history).read()); sys.exit(1)
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(binary, [binary, "chat", model, "--context", "60000", "--threads", "1", "--max-new-tokens", "2"])
+wait(b"> ")
+os.write(fd, b"\x1b[A")  # the key up
+wait(b"edited.jsonl")
+os.write(fd, b"\x15\x04")
+os.waitpid(pid, 0)
 PYTHON
 timeout 90 python3 terminal.py "$assay" endless || failures=$((failures + 1))
 
