@@ -7,6 +7,7 @@
 
 #include "core/math.h"
 #include "core/rng.h"
+#include "model/adapter.h"
 #include "model/decoder.h"
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -33,6 +34,12 @@ static const struct variant {
     {"biases",
      {VARIANT_COMMON, .model_type = "llama", .hidden = 24, .heads = 2, .kv_heads = 2, .head_dim = 10, .qkv_bias = true,
       .o_bias = true, .mlp_bias = true}},
+    {"lora",
+     {VARIANT_COMMON, .model_type = "qwen2", .hidden = 24, .heads = 4, .kv_heads = 2, .head_dim = 6, .qkv_bias = true,
+      .tied = true, .adapter = {.rank = 3, .alpha = 5, .targets = 127}}},
+    {"rslora",
+     {VARIANT_COMMON, .model_type = "qwen3", .hidden = 20, .heads = 4, .kv_heads = 2, .head_dim = 12, .qk_norm = true,
+      .adapter = {.rank = 19, .alpha = 3, .rslora = true, .targets = 1u << ADAPTER_K | 1u << ADAPTER_DOWN}}},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -48,24 +55,30 @@ struct decoder_rig {
   struct model *model;
 };
 
-/* Weights with which every gradient is far from zero: f32 values, matrices Normal(0, 0.3), norms around 1, biases
- * around 0. */
-static CHECK_UNUSED void rig_fill(struct model *m, uint64_t seed)
+static CHECK_UNUSED void rig_fill_weights(struct weight *const *weights, size_t count, double size, uint64_t seed)
 {
   struct error err = {0};
   struct arena *a = arena_create("fill", 0, &err);
-  for (size_t i = 0; i < m->weight_count; i++) {
-    struct weight *w = m->weights[i];
+  for (size_t i = 0; i < count; i++) {
+    struct weight *w = weights[i];
     size_t n = weight_rows(w), k = weight_cols(w);
     float *x = ARENA_NEW(a, float, n *k, "fill", &err);
     CHECK(x != NULL);
     const char *name = weight_name(w);
     bool bias = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".bias");
     for (size_t e = 0; e < n * k; e++)
-      x[e] = (float)((k > 1 || bias ? 0 : 1) + (k > 1 ? 0.3 : 0.2) * noise(seed + i, e));
+      x[e] = (float)((k > 1 || bias ? 0 : 1) + (k > 1 ? size : 0.2) * noise(seed + i, e));
     weight_write(w, WEIGHT_MASTER, 0, n, x, HOST_F32);
   }
   arena_destroy(a);
+}
+
+/* Weights with which every gradient is far from zero: f32 values, matrices Normal(0, 0.3) (of adapters, which stand two
+ * in a row, 0.1), norms around 1, biases around 0. */
+static CHECK_UNUSED void rig_fill(struct model *m, uint64_t seed)
+{
+  rig_fill_weights(m->weights, m->weight_count, 0.3, seed);
+  if (m->adapter) rig_fill_weights(m->trained, m->trained_count, 0.1, seed + 1000);
 }
 
 static enum compute_type rig_type; /* of the devices that rig_open opens */
@@ -97,15 +110,15 @@ static CHECK_UNUSED void rig_close(struct decoder_rig *r)
 static CHECK_UNUSED void rig_gradients(struct model *m)
 {
   struct error err = {0};
-  for (size_t i = 0; i < m->weight_count; i++) CHECK_OK(weight_make_gradient(m->weights[i], &err), &err);
+  for (size_t i = 0; i < m->trained_count; i++) CHECK_OK(weight_make_gradient(m->trained[i], &err), &err);
 }
 
-/* A part of all weights in order of name, one behind the other; NULL to: only the count. */
+/* A part of all weights that train, in order of name, one behind the other; NULL to: only the count. */
 static CHECK_UNUSED size_t rig_read(const struct model *m, enum weight_part part, double *to)
 {
   size_t n = 0;
-  for (size_t i = 0; i < m->weight_count; i++) {
-    const struct weight *w = m->weights[i];
+  for (size_t i = 0; i < m->trained_count; i++) {
+    const struct weight *w = m->trained[i];
     if (to) weight_read(w, part, 0, weight_rows(w), to + n, HOST_F64);
     n += weight_rows(w) * weight_cols(w);
   }

@@ -8,6 +8,7 @@
 
 struct settings {
   struct bench_sizes sizes;
+  int64_t lora;
 };
 static const struct settings defaults = {.sizes = {.fresh = 64, .problems = 8, .group = 8, .repeat = 3}};
 #define SIZE(field) (offsetof(struct settings, sizes) + offsetof(struct bench_sizes, field))
@@ -18,6 +19,8 @@ static const struct option options[] = {
     {"--new", "N", OPTION_INT, SIZE(fresh), 2, 1 << 20, "new tokens of each sequence (default 64)"},
     {"--problems", "Q", OPTION_INT, SIZE(problems), 1, 1024, "questions of a grpo step (default 8)"},
     {"--group", "G", OPTION_INT, SIZE(group), 1, 1024, "rollouts for each question (default 8)"},
+    {"--lora", "R", OPTION_INT, offsetof(struct settings, lora), 1, 4096,
+     "with an adapter of rank R beside each product, which alone is trained"},
     {"--repeat", "R", OPTION_INT, SIZE(repeat), 1, 1000, "timed runs, of which the median counts (default 3)"},
 };
 
@@ -268,6 +271,9 @@ static int run(struct cli *c, struct error *err)
                               .trained = !strcmp(work, "gemm") || !strcmp(work, "train") || !strcmp(work, "grpo"),
                               .tokenizer_optional = strcmp(work, "grpo") != 0};
   TRY(session_open(c->arena, &o, &b->bench.session, err));
+  if (s->lora)
+    b->bench.session.config.adapter = (struct adapter_config){
+        .rank = (int)s->lora, .alpha = 2 * (double)s->lora, .targets = (1u << ADAPTER_TARGETS) - 1};
   b->bench.arena = arena_create("bench", 0, err);
   if (!b->bench.arena) return err->code;
   int rc = run_work(b, work, err);

@@ -16,13 +16,15 @@
 enum { PREFILL_ROWS = 512, KV_BLOCK = 16, CONTEXT = 4096, KEEP = 2 /* turns whose KV is kept */ };
 
 struct settings {
-  const char *system;
+  const char *system, *adapter;
   double temperature, top_p;
   int64_t max_new_tokens, context;
 };
 static const struct settings defaults = {.temperature = 0.7, .top_p = 0.95, .max_new_tokens = 512, .context = CONTEXT};
 static const struct option options[] = {
     {"--system", "TEXT", OPTION_TEXT, offsetof(struct settings, system), 0, 0, "system prompt"},
+    {"--adapter", "DIR", OPTION_TEXT, offsetof(struct settings, adapter), 0, 0,
+     "a PEFT folder or run whose adapter MODEL is used with"},
     {"--temperature", "T", OPTION_REAL, offsetof(struct settings, temperature), 0, 100, "0: greedy (default 0.7)"},
     {"--top-p", "P", OPTION_REAL, offsetof(struct settings, top_p), 0, 1,
      "the fewest tokens with this mass (default 0.95)"},
@@ -593,7 +595,8 @@ static int open_model(struct chat *c, struct error *err)
   struct session_options o = {.model = c->cli->arguments[0],
                               .threads = (int)c->cli->threads,
                               .type = cli_compute_type(c->cli),
-                              .keep = cli_keep(c->cli)};
+                              .keep = cli_keep(c->cli),
+                              .adapter = c->now.adapter};
   TRY(session_open(c->cli->arena, &o, s, err));
   c->plain = !s->template;
   c->positions = s->config.max_positions < c->now.context ? s->config.max_positions : (int)c->now.context;

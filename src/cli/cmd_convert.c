@@ -1,6 +1,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "core/file.h"
+#include "model/adapter.h"
 #include "model/gguf_write.h"
 #include "model/open.h"
 #include "rollout/gguf_tokenizer.h"
@@ -55,9 +56,10 @@ static int print_hashes(struct cli *c, struct error *err)
       err));
   TRY(session_load(&s, 0, err));
   TRY(model_hash(s.model, weights, err));
-  char *file = s.source.folder ? path_join(c->arena, s.source.folder, "state.bin", err) : NULL;
-  if (s.source.folder && !file) return err->code;
-  if (file && file_exists(file)) TRY(checkpoint_state_hash(c->arena, s.source.folder, state, err));
+  const char *folder = s.source.adapter ? s.source.adapter : s.source.folder;
+  char *file = folder ? path_join(c->arena, folder, "state.bin", err) : NULL;
+  if (folder && !file) return err->code;
+  if (file && file_exists(file)) TRY(checkpoint_state_hash(c->arena, folder, state, err));
   if (c->json)
     text_printf(&t, "{\"weights\": \"%s\", \"state\": %s%s%s}\n", weights, *state ? "\"" : "", *state ? state : "null",
                 *state ? "\"" : "");
@@ -134,6 +136,7 @@ static int convert_to_gguf(struct cli *c, const char *to, enum save_type type, s
   TRY(open_device(c, &device, err));
   TRY(model_source_open(c->arena, c->arguments[0], &source, &config, err));
   TRY(model_load_fixed(c->arena, device, &source, &config, 1, &m, err));
+  if (m->adapter) TRY(adapter_fold(c->arena, m, 1, err));
   int rc = put_tokenizer(c, &source, config.vocab, &pairs, err);
   if (!rc) rc = gguf_write_model(c->arena, to, &config, type, &pairs, source.gguf, rows_of_model, m, err);
   gguf_pairs_free(&pairs);

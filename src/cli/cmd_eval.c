@@ -53,6 +53,7 @@ static const struct option options[] = {
      "CoT-Pass@K from a judge's lines {problem, sample, verdicts}, or attempts judged by one; several add up"},
     {"--perplexity", "MODEL", OPTION_TEXT, AT(perplexity), 0, 0,
      "with --from: how likely this model finds the stored answers; needs --data or --recipe as they were"},
+    {"--adapter", "DIR", OPTION_TEXT, AT(adapter), 0, 0, "a PEFT folder or run whose adapter MODEL is used with"},
     {"--svg", "FILE", OPTION_TEXT, AT(svg), 0, 0, "pass@k over k as a picture"},
 };
 

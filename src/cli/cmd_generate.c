@@ -14,7 +14,7 @@ enum {
 struct settings {
   int64_t n, max_new_tokens, top_k, slots;
   double temperature, top_p, min_p;
-  const char *stop, *system;
+  const char *stop, *system, *adapter;
   bool plain;
 };
 static const struct settings defaults = {.n = 1, .max_new_tokens = 256, .slots = 32, .temperature = 1, .top_p = 1};
@@ -30,6 +30,8 @@ static const struct option options[] = {
      "tokens with at least this share of the largest probability (default: off)"},
     {"--stop", "TEXT", OPTION_TEXT, offsetof(struct settings, stop), 0, 0, "end an answer in front of this text"},
     {"--system", "TEXT", OPTION_TEXT, offsetof(struct settings, system), 0, 0, "system prompt, with PROMPT"},
+    {"--adapter", "DIR", OPTION_TEXT, offsetof(struct settings, adapter), 0, 0,
+     "a PEFT folder or run whose adapter MODEL is used with"},
     {"--plain", NULL, OPTION_FLAG, offsetof(struct settings, plain), 0, 0,
      "PROMPT is text to go on with, not a chat message"},
     {"--slots", "N", OPTION_INT, offsetof(struct settings, slots), 1, 4096,
@@ -360,7 +362,8 @@ static int run(struct cli *c, struct error *err)
                               .threads = (int)c->threads,
                               .type = cli_compute_type(c),
                               .keep = cli_keep(c),
-                              .tokenizer_optional = c->argument_count == 1};
+                              .tokenizer_optional = c->argument_count == 1,
+                              .adapter = g->settings->adapter};
   TRY(session_open(c->arena, &o, &g->session, err));
   TRY(session_load(&g->session, 0, err));
   g->arena = arena_create("window", 0, err);

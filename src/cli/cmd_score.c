@@ -16,6 +16,7 @@ enum {
 struct settings {
   int64_t top;
   double temperature;
+  const char *adapter;
 };
 static const struct settings defaults = {.temperature = 1};
 static const struct option options[] = {
@@ -23,6 +24,8 @@ static const struct option options[] = {
      "the K most likely tokens at each place as well"},
     {"--temperature", "T", OPTION_REAL, offsetof(struct settings, temperature), 1e-4, 1e4,
      "of the distribution that is scored (default 1)"},
+    {"--adapter", "DIR", OPTION_TEXT, offsetof(struct settings, adapter), 0, 0,
+     "a PEFT folder or run whose adapter MODEL is used with"},
 };
 
 /* One line's tokens and results. Target i is ids[from + i]. */
@@ -347,7 +350,8 @@ static int open_score(struct score *s, struct error *err)
                                     .threads = (int)c->threads,
                                     .type = cli_compute_type(c),
                                     .keep = cli_keep(c),
-                                    .tokenizer_optional = true};
+                                    .tokenizer_optional = true,
+                                    .adapter = settings_of(s)->adapter};
   TRY(session_open(c->arena, &session, &s->session, err));
   if (settings_of(s)->top > s->session.config.vocab)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--top", "found --top %lld; expected at most %d, the model's vocabulary",

@@ -1,4 +1,5 @@
 #include "cli/eval_generate.h"
+#include "cli/eval_recipe.h"
 
 #include <string.h>
 
@@ -330,8 +331,11 @@ int eval_generate(struct cli *c, const char *model, const struct eval_settings *
                            .answers = (size_t)s->samples + s->greedy};
   TRY(verifier_set_create(c->arena, 0, &e->verifiers, err));
   TRY(open_sources(e, sources, err));
-  struct session_options o = {
-      .model = model, .threads = (int)c->threads, .type = cli_compute_type(c), .keep = cli_keep(c)};
+  struct session_options o = {.model = model,
+                              .threads = (int)c->threads,
+                              .type = cli_compute_type(c),
+                              .keep = cli_keep(c),
+                              .adapter = ((const struct eval_given *)c->settings)->adapter};
   TRY(session_open(c->arena, &o, &e->session, err));
   TRY(session_load(&e->session, 0, err));
   TRY(verify_queue_create(c->arena, &(struct verify_queue_options){.workers = JUDGES}, &e->judges, err));

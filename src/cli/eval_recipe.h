@@ -13,7 +13,7 @@
 /* Options as they were given; negative numbers and NULL: not given. */
 struct eval_given {
   struct option_list data, from, against, cot;
-  const char *recipe, *verifier, *k, *by, *stop, *system, *suffix, *svg, *perplexity;
+  const char *recipe, *verifier, *k, *by, *stop, *system, *suffix, *svg, *perplexity, *adapter;
   int64_t samples, problems, max_new_tokens, slots, top_k;
   double temperature, top_p, min_p;
   bool greedy, rejudge;

@@ -65,7 +65,8 @@ static const char *const LISTS[] = {
     "",
     "Made by `assay train --keys`. A dot stands for a level of the YAML file; on the command line the same names are",
     "given as `key=value`, an entry of a list by its number (`data.0.path=FILE`). A key that is not here is an error.",
-    "`compute.device: cuda` and `lora` have names and are refused by this build, which says so.",
+    "`compute.device: cuda` has a name and is refused by this build, which says so. Without `lora` whole weights "
+    "train.",
     "",
     "- `data`, `eval.data`: entries `{path: FILE}` or `{task: NAME}`, one or a list. Beside it `verifier`, `weight` "
     "(share",

@@ -289,7 +289,8 @@ struct backend_ops {
   void (*swiglu_backward)(struct device *, size_t n, struct view g, struct view u, struct view dy, struct view dg,
                           struct view du);
 
-  void (*add)(struct device *, size_t n, struct view x, struct view y); /* x = x + y */
+  void (*add)(struct device *, size_t n, struct view x, struct view y);   /* x = x + y */
+  void (*scale)(struct device *, size_t n, double factor, struct view x); /* x = x * (real)factor */
   void (*copy)(struct device *, size_t n, struct view to, struct view from);
   void (*zero)(struct device *, size_t n, struct view x);
   /* gather: to[i, :] = from[row[i], :]. scatter, its backward: to[row[i], :] = from[i, :] (rows distinct; the others

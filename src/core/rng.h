@@ -15,6 +15,7 @@ enum rng_purpose {
   RNG_INIT,
   RNG_BENCH,
   RNG_TEST,
+  RNG_MERGE,
   RNG_METHOD = 256
 };
 

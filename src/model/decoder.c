@@ -40,6 +40,7 @@ static void lay_shared(const struct model_config *c, size_t rows, size_t *reals,
   at->r = take(reals, rows);
   at->v = take(reals, rows * key);
   at->act = take(reals, rows * (size_t)c->ffn);
+  at->narrow = take(reals, rows * (size_t)c->adapter.rank);
   at->k_rotated = take(reals, rows * key);
   if (c->qk_norm) {
     at->q_rotated = take(reals, rows * query);
@@ -256,7 +257,7 @@ int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slot
 {
   const struct model_config *c = &m->config;
   *out = NULL;
-  ASSAY_BUG_IF(kv_slots < 1 || embed_slots < 1);
+  ASSAY_BUG_IF(kv_slots < 1 || embed_slots < !m->adapter);
   struct decoder_gradients *g = ARENA_NEW(a, struct decoder_gradients, 1, "decoder gradients", err);
   if (!g) return ERROR_RESOURCE;
   *g = (struct decoder_gradients){.device = m->device,
@@ -297,6 +298,7 @@ void decoder_gradients_clear_slots(struct decoder_gradients *g, int first, int c
 int decoder_gradients_join(struct decoder_gradients *g, struct model *m, const int32_t *token_ids, int count,
                            struct error *err)
 {
+  if (m->adapter) return device_sync(g->device, err);  // the embedding is frozen
   ASSAY_BUG_IF(count < 0 || count > g->embed_slots);
   g->ops->embed_join(g->device, m->embed, count, token_ids, decoder_gradients_embed(g));
   g->ops->zero(g->device, (size_t)count * g->hidden, decoder_gradients_embed(g));  // for the next mini-batch

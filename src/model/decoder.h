@@ -74,7 +74,8 @@ int decoder_hidden(struct decoder *d, int layer, void *to, enum host_type type, 
 /* Where gradients that outlive a pass are gathered: dK and dV of positions by slot, and the embedding's sparse
  * accumulator. One per optimiser step (mini-batch). */
 struct decoder_gradients;
-/* kv_slots: distinct tree positions alive at once. embed_slots: distinct tokens of a mini-batch. All zero at first. */
+/* kv_slots: distinct tree positions alive at once. embed_slots: distinct tokens of a mini-batch; 0 where an adapter is
+   trained, as the embedding is frozen then. All zero at first. */
 int decoder_gradients_create(struct arena *a, const struct model *m, int kv_slots, int embed_slots,
                              struct decoder_gradients **out, struct error *err) MUST_USE;
 size_t decoder_gradients_bytes(const struct model_config *c, int kv_slots, int embed_slots, size_t real_size);

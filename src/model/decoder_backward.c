@@ -40,7 +40,7 @@ static int check_input(const struct decoder *d, const struct rows *rows, const s
   ASSAY_BUG_IF(!(in->temperature > 0) || !in->coef);
   TRY(decoder_check_head(d, d->rows, in->head, err));
   TRY(check_slots(in->kv_slot, rows->count, g->kv_slots, "KV", err));
-  TRY(check_slots(in->embed_slot, rows->count, g->embed_slots, "embedding", err));
+  if (!d->model->adapter) TRY(check_slots(in->embed_slot, rows->count, g->embed_slots, "embedding", err));
   return check_spans(g, rows, err);
 }
 
@@ -60,7 +60,8 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
     layer_mlp_backward(&p);
     layer_attention_backward(&p, in->kv_slot, decoder_gradients_layer(g, layer));
   }
-  d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)d->model->config.hidden,
-                         decoder_view(d, d->at.dx), decoder_gradients_embed(g));
+  if (!d->model->adapter)
+    d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)d->model->config.hidden,
+                           decoder_view(d, d->at.dx), decoder_gradients_embed(g));
   return device_sync(d->device, err);
 }

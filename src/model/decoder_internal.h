@@ -19,6 +19,7 @@ struct decoder_layout {
   size_t h, r;                          /* normed rows [M, C] and their 1/rms [M] */
   size_t q_rotated, k_rotated, r_heads; /* QK-norm: [M, Q], [M, K], [M, heads]; without it q and k themselves */
   size_t v, act;                        /* [M, K]; [M, F] */
+  size_t narrow;                        /* [M, r], with an adapter */
   size_t dx, dh, dout, dq, dk, dv;      /* training: [M, C] twice, [M, Q] twice, [M, K] twice */
   size_t dk_raw;                        /* training with QK-norm: [M, K] */
   size_t head_hidden, head_grad, logits, head_stat, logp, entropy; /* [H, C] twice, [H, chunk or V], [H, 3], [P], [H] */
@@ -62,6 +63,13 @@ static inline struct view decoder_view(const struct decoder *d, size_t at)
 
 /* The views of a layer in a pass that keeps activations, or in one that does not. */
 struct layer_pass layer_pass_at(const struct decoder *d, int layer, bool keep, const struct rows *rows, struct kv *kv);
+
+/* y = x W + b, dx (+)= dy W, and the gradients of what trains: of a product of this layer, its adapter included. The
+   backward's two are called with the same dy; x is that of the forward. */
+void layer_linear(const struct layer_pass *p, enum adapter_target which, struct view x, struct view y);
+void layer_linear_dx(const struct layer_pass *p, enum adapter_target which, struct view dy, struct view dx,
+                     bool accumulate);
+void layer_linear_dw(const struct layer_pass *p, enum adapter_target which, struct view dy, struct view x);
 
 /* mid = x + attention(norm(x)); K and V of the rows go into kv. again: before the backward; kv holds them already. */
 void layer_attention_forward(const struct layer_pass *p, bool again);

@@ -43,9 +43,9 @@ static void project_keys(const struct layer_pass *p, struct view h, bool again)
   const struct decoder *d = p->d;
   struct view v = decoder_view(d, d->at.v);
   if (again && !p->w->k_norm) return;
-  d->ops->gemm(d->device, p->w->k, p->w->k_bias, p->rows->count, h, p->k);
+  layer_linear(p, ADAPTER_K, h, p->k);
   if (again) return;  // QK-norm's backward reads the raw k; K and V themselves are in kv
-  d->ops->gemm(d->device, p->w->v, p->w->v_bias, p->rows->count, h, v);
+  layer_linear(p, ADAPTER_V, h, v);
   struct view k = finish_projection(p, p->w->k_norm, d->model->config.kv_heads, p->k, decoder_view(d, d->at.k_rotated));
   d->ops->kv_write(d->device, p->kv, p->layer, p->rows, k, v);
 }
@@ -59,11 +59,11 @@ void layer_attention_forward(const struct layer_pass *p, bool again)
   struct view h = decoder_view(d, d->at.h);
   d->ops->rmsnorm(d->device, p->w->attn_norm, c->norm_eps, m, p->x, h, decoder_view(d, d->at.r));
   project_keys(p, h, again);
-  d->ops->gemm(d->device, p->w->q, p->w->q_bias, m, h, p->q);
+  layer_linear(p, ADAPTER_Q, h, p->q);
   struct view q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated));
   d->ops->attention(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat);
   // mid = x + o Wo, as o Wo + x: the same bits without a copy
-  d->ops->gemm(d->device, p->w->o, p->w->o_bias, m, p->o, p->mid);
+  layer_linear(p, ADAPTER_O, p->o, p->mid);
   d->ops->add(d->device, (size_t)m * (size_t)c->hidden, p->mid, p->x);
 }
 
@@ -94,7 +94,7 @@ static void attend_backward(const struct layer_pass *p, const int32_t *kv_slot, 
   struct attention_shape shape = shape_of(p);
   struct view q = p->q, dout = decoder_view(d, d->at.dout);
   if (p->w->q_norm) q = finish_projection(p, p->w->q_norm, c->heads, p->q, decoder_view(d, d->at.q_rotated));  // again
-  d->ops->gemm_dx(d->device, p->w->o, m, decoder_view(d, d->at.dx), dout, false);
+  layer_linear_dx(p, ADAPTER_O, decoder_view(d, d->at.dx), dout, false);
   d->ops->attention_backward(d->device, &shape, p->kv, p->layer, p->rows, q, p->o, p->stat, dout,
                              decoder_view(d, d->at.dq), grad);
   d->ops->gather(d->device, m, kv_slot, width, grad.dk, decoder_view(d, d->at.dk));
@@ -109,7 +109,7 @@ void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot
   int32_t m = p->rows->count;
   struct view dx = decoder_view(d, d->at.dx), dh = decoder_view(d, d->at.dh), h = decoder_view(d, d->at.h),
               r = decoder_view(d, d->at.r);
-  d->ops->gemm_dw(d->device, w->o, w->o_bias, m, dx, p->o);
+  layer_linear_dw(p, ADAPTER_O, dx, p->o);
   attend_backward(p, kv_slot, grad);
   struct view dq = unfinish_projection(p, w->q_norm, c->heads, p->q, decoder_view(d, d->at.dq),
                                        decoder_view(d, d->at.dout), decoder_view(d, d->at.q_rotated));
@@ -117,12 +117,12 @@ void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot
                                        decoder_view(d, d->at.dk_raw), decoder_view(d, d->at.k_rotated));
   struct view dv = decoder_view(d, d->at.dv);
   // dh: one chain through q's outputs, then k's, then v's
-  d->ops->gemm_dx(d->device, w->q, m, dq, dh, false);
-  d->ops->gemm_dx(d->device, w->k, m, dk, dh, true);
-  d->ops->gemm_dx(d->device, w->v, m, dv, dh, true);
+  layer_linear_dx(p, ADAPTER_Q, dq, dh, false);
+  layer_linear_dx(p, ADAPTER_K, dk, dh, true);
+  layer_linear_dx(p, ADAPTER_V, dv, dh, true);
   d->ops->rmsnorm(d->device, w->attn_norm, c->norm_eps, m, p->x, h, r);  // again
-  d->ops->gemm_dw(d->device, w->q, w->q_bias, m, dq, h);
-  d->ops->gemm_dw(d->device, w->k, w->k_bias, m, dk, h);
-  d->ops->gemm_dw(d->device, w->v, w->v_bias, m, dv, h);
+  layer_linear_dw(p, ADAPTER_Q, dq, h);
+  layer_linear_dw(p, ADAPTER_K, dk, h);
+  layer_linear_dw(p, ADAPTER_V, dv, h);
   d->ops->rmsnorm_backward(d->device, w->attn_norm, m, p->x, r, dh, dx, true);
 }

@@ -12,11 +12,11 @@ void layer_mlp_forward(const struct layer_pass *p, bool again)
   int32_t m = p->rows->count;
   struct view h = decoder_view(d, d->at.h), act = decoder_view(d, d->at.act);
   d->ops->rmsnorm(d->device, w->mlp_norm, c->norm_eps, m, p->mid, h, decoder_view(d, d->at.r));
-  d->ops->gemm(d->device, w->gate, w->gate_bias, m, h, p->gate);
-  d->ops->gemm(d->device, w->up, w->up_bias, m, h, p->up);
+  layer_linear(p, ADAPTER_GATE, h, p->gate);
+  layer_linear(p, ADAPTER_UP, h, p->up);
   if (again) return;
   d->ops->swiglu(d->device, (size_t)m * (size_t)c->ffn, p->gate, p->up, act);
-  d->ops->gemm(d->device, w->down, w->down_bias, m, act, p->next);
+  layer_linear(p, ADAPTER_DOWN, act, p->next);
   d->ops->add(d->device, (size_t)m * (size_t)c->hidden, p->next, p->mid);
 }
 
@@ -32,14 +32,14 @@ void layer_mlp_backward(const struct layer_pass *p)
   struct view act = decoder_view(d, d->at.act), dact = act, dgate = p->gate,
               dup = p->up;                            // each takes the place of what is read last
   d->ops->swiglu(d->device, n, p->gate, p->up, act);  // again
-  d->ops->gemm_dw(d->device, w->down, w->down_bias, m, dx, act);
-  d->ops->gemm_dx(d->device, w->down, m, dx, dact, false);
+  layer_linear_dw(p, ADAPTER_DOWN, dx, act);
+  layer_linear_dx(p, ADAPTER_DOWN, dx, dact, false);
   d->ops->swiglu_backward(d->device, n, p->gate, p->up, dact, dgate, dup);
   // dh: one chain through the gate's outputs, then up's
-  d->ops->gemm_dx(d->device, w->gate, m, dgate, dh, false);
-  d->ops->gemm_dx(d->device, w->up, m, dup, dh, true);
+  layer_linear_dx(p, ADAPTER_GATE, dgate, dh, false);
+  layer_linear_dx(p, ADAPTER_UP, dup, dh, true);
   d->ops->rmsnorm(d->device, w->mlp_norm, c->norm_eps, m, p->mid, h, r);  // again
-  d->ops->gemm_dw(d->device, w->gate, w->gate_bias, m, dgate, h);
-  d->ops->gemm_dw(d->device, w->up, w->up_bias, m, dup, h);
+  layer_linear_dw(p, ADAPTER_GATE, dgate, h);
+  layer_linear_dw(p, ADAPTER_UP, dup, h);
   d->ops->rmsnorm_backward(d->device, w->mlp_norm, m, p->mid, r, dh, dx, true);
 }

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/pool.h"
+#include "model/adapter.h"
 #include "model/layout.h"
 #include "model/open.h"
 #include "model/safetensors.h"
@@ -418,12 +419,8 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
   return device_sync(m->device, err);
 }
 
-typedef int create_fn(struct arena *a, struct device *d, const struct model_config *c, int positions,
-                      struct model **out, struct error *err);
-
-static int load_from(struct store *s, struct arena *a, struct device *d, const struct model_source *source,
-                     const struct model_config *config, int positions, create_fn *create, struct model **out,
-                     struct error *err)
+static int open_store(struct store *s, const struct model_source *source, const struct model_config *config,
+                      struct error *err)
 {
   if (source->gguf_path) {
     s->gguf = source->gguf;
@@ -431,10 +428,51 @@ static int load_from(struct store *s, struct arena *a, struct device *d, const s
   } else {
     TRY(open_folder(s, source->folder, err));
   }
-  TRY(check_store(s, config, err));
+  return check_store(s, config, err);
+}
+
+/* ---- weights without a model --------------------------------------------------------------------------------- */
+
+struct model_reader {
+  struct store store;
+  bool permute;
+};
+
+int model_reader_open(struct arena *a, const struct model_source *source, const struct model_config *config,
+                      struct model_reader **out, struct error *err)
+{
+  struct model_reader *r = *out = ARENA_NEW(a, struct model_reader, 1, "model.load", err);
+  if (!r) return ERROR_RESOURCE;
+  r->store.arena = a;
+  r->permute = source->gguf_path && !strcmp(config->model_type, "llama");
+  return open_store(&r->store, source, config, err);
+}
+
+int model_reader_rows(const struct model_reader *r, const struct model_tensor *t, size_t row, size_t count, float *to,
+                      struct error *err)
+{
+  struct stored at;
+  float *whole = memory_alloc(t->kind == WEIGHT_VECTOR ? t->n : 1, sizeof *whole, "model.load", err);
+  int rc = whole ? find_weight(&r->store, t, &at, err) : ERROR_RESOURCE;
+  ASSAY_BUG_IF(t->kind == WEIGHT_VECTOR && (row || count != t->n));
+  if (!rc) read_rows(&at, t, r->permute && t->rotary_dim, row, count, whole, to);
+  if (!rc) rc = check_finite(&at, t, to, row * t->k, count * t->k, err);
+  memory_free(whole);
+  return rc;
+}
+
+typedef int create_fn(struct arena *a, struct device *d, const struct model_config *c, int positions,
+                      struct model **out, struct error *err);
+
+static int load_from(struct store *s, struct arena *a, struct device *d, const struct model_source *source,
+                     const struct model_config *config, int positions, create_fn *create, struct model **out,
+                     struct error *err)
+{
+  TRY(open_store(s, source, config, err));
   struct model *m;
   TRY(create(a, d, config, positions, &m, err));
   TRY(fill_model(s, m, err));
+  if (m->adapter && source->adapter) TRY(adapter_load(m, source->adapter, err));
   *out = m;
   return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "core/math.h"
 #include "core/rng.h"
+#include "model/adapter.h"
 #include "model/layout.h"
 
 enum { CHUNK_REALS = 1 << 16 }; /* host numbers held at a time while a weight is filled */
@@ -189,7 +190,10 @@ static int create(struct arena *a, struct device *d, const struct model_config *
   m->weights = ARENA_NEW(a, struct weight *, count, "model", err);
   if (!m->layer || !m->weights) return ERROR_RESOURCE;
   TRY(arena_on_reset(a, model_close, m, err));
-  TRY(create_weights(a, m, count, fixed, err));
+  TRY(create_weights(a, m, count, fixed || c->adapter.rank, err));
+  m->trained = m->weights;
+  m->trained_count = m->weight_count;
+  if (c->adapter.rank) TRY(adapter_create(a, m, err));
   TRY(buffer_create(d, (size_t)positions * (size_t)c->head_dim, "model.rope", &m->rope, err));
   TRY(fill_rope(m, err));
   *out = m;
@@ -208,13 +212,13 @@ int model_create_fixed(struct arena *a, struct device *d, const struct model_con
   return create(a, d, c, positions, true, out, err);
 }
 
-struct weight *model_find(const struct model *m, const char *name)
+static struct weight *find(struct weight *const *weights, size_t count, const char *name)
 {
-  size_t low = 0, high = m->weight_count;
+  size_t low = 0, high = count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    int order = strcmp(name, weight_name(m->weights[middle]));
-    if (order == 0) return m->weights[middle];
+    int order = strcmp(name, weight_name(weights[middle]));
+    if (order == 0) return weights[middle];
     if (order < 0) {
       high = middle;
     } else {
@@ -222,6 +226,12 @@ struct weight *model_find(const struct model *m, const char *name)
     }
   }
   return NULL;
+}
+
+struct weight *model_find(const struct model *m, const char *name)
+{
+  struct weight *w = find(m->weights, m->weight_count, name);
+  return w || !m->adapter ? w : find(m->adapter->weights, m->adapter->count, name);
 }
 
 /* ---- filling ------------------------------------------------------------------------------------------------- */
@@ -267,6 +277,6 @@ int model_randomise(struct model *m, uint64_t seed, struct error *err)
 
 int model_make_trainable(struct model *m, struct error *err)
 {
-  for (size_t i = 0; i < m->weight_count; i++) TRY(weight_make_trainable(m->weights[i], err));
+  for (size_t i = 0; i < m->trained_count; i++) TRY(weight_make_trainable(m->trained[i], err));
   return 0;
 }

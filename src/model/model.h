@@ -20,6 +20,27 @@ enum model_keep {
   MODEL_KEEP_Q4_0  /* ... or to Q4_0, embedding and head to Q8_0: another model, but a small one */
 };
 
+/* Which products an adapter stands beside (model/adapter.h). */
+enum adapter_target {
+  ADAPTER_Q,
+  ADAPTER_K,
+  ADAPTER_V,
+  ADAPTER_O,
+  ADAPTER_GATE,
+  ADAPTER_UP,
+  ADAPTER_DOWN,
+  ADAPTER_TARGETS
+};
+enum adapter_init { ADAPTER_KAIMING, ADAPTER_GAUSSIAN };
+
+struct adapter_config {
+  int rank; /* r; 0: no adapter */
+  double alpha;
+  bool rslora;
+  unsigned targets;       /* bit t: enum adapter_target t */
+  enum adapter_init init; /* of A; B begins at zero */
+};
+
 struct model_config {
   char architecture[64]; /* "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM" */
   char model_type[32];   /* "llama", "mistral", "qwen2", "qwen3" */
@@ -37,7 +58,8 @@ struct model_config {
   const struct gguf *keep_from; /* the file for MODEL_KEEP_FILE, by model_source_open; NULL: none */
   bool scores;     /* a reward model ("LlamaForSequenceClassification"): score.weight stands where a head would; tied */
   bool scores_new; /* it has no score.weight yet: zeros */
-  int bos, eos, pad; /* ids, -1: none */
+  int bos, eos, pad;             /* ids, -1: none */
+  struct adapter_config adapter; /* trained in place of the weights; not of config.json but of how the model is used */
 };
 
 struct model_layer {
@@ -54,6 +76,9 @@ struct model {
   struct model_layer *layer;          /* [layers] */
   struct weight **weights;            /* every distinct weight, sorted by name (bytewise) */
   size_t weight_count;
+  struct adapter *adapter; /* NULL: none */
+  struct weight **trained; /* what an update moves: the adapter's weights, or all; sorted by name */
+  size_t trained_count;
   struct buffer *rope; /* cos, sin: [rope_positions, head_dim/2, 2] */
   int rope_positions;
 };
@@ -64,7 +89,8 @@ void model_config_make_scorer(struct model_config *c);
 /* Checks a configuration (sizes positive and bounded, kv_heads | heads, even head_dim): ERROR_INPUT names the key. */
 int model_config_check(const struct model_config *c, const char *file, struct error *err) MUST_USE;
 
-/* All weights of the configuration, zeroed, on a device; closed when the arena resets. positions: rotary table length
+/* All weights of the configuration, zeroed, on a device (with config.adapter the base's as of model_create_fixed);
+ * closed when the arena resets. positions: rotary table length
  * (<= max_positions). */
 int model_create(struct arena *a, struct device *d, const struct model_config *c, int positions, struct model **out,
                  struct error *err) MUST_USE;
@@ -74,8 +100,9 @@ int model_create_fixed(struct arena *a, struct device *d, const struct model_con
                        struct model **out, struct error *err) MUST_USE;
 /* Normal(0, 0.02) by RNG_INIT keyed by tensor ordinal and element; norms 1, biases 0: models/tiny starts from it. */
 int model_randomise(struct model *m, uint64_t seed, struct error *err) MUST_USE;
-int model_make_trainable(struct model *m, struct error *err) MUST_USE; /* not one that was created fixed */
-struct weight *model_find(const struct model *m, const char *name);    /* NULL if absent */
+/* Its `trained` weights; not of a model that was created fixed and has no adapter. */
+int model_make_trainable(struct model *m, struct error *err) MUST_USE;
+struct weight *model_find(const struct model *m, const char *name); /* the adapter's too; NULL if absent */
 size_t model_parameters(const struct model_config *c);
 /* Bytes of one part of all weights on a device of that real size (padding included). */
 size_t model_part_bytes(const struct model_config *c, size_t real_size);
@@ -86,7 +113,8 @@ bool model_keep_find(const char *word, enum model_keep *out);
 /* Bytes of the weights of a fixed model. */
 size_t model_fixed_bytes(const struct model_config *c, enum compute_type type);
 /* Sets "weights HEX" of CONTRACT.md: SHA-256 over tensors in name order: name, NUL, "F32", NUL, rank u32 LE, dims u64
-   LE, little-endian f32 master bytes. A tied head counts once, under the embedding's name. */
+   LE, little-endian f32 master bytes. A tied head counts once, under the embedding's name. With an adapter: over its
+   tensors alone, in the shapes that files have. */
 int model_hash(const struct model *m, char hex[65], struct error *err) MUST_USE;
 
 /* ---- opening and saving (model/open.c and friends) -------------------------------------------------------------- */
@@ -97,16 +125,20 @@ struct model_source {
   const char *folder;    /* Hugging Face folder, or NULL where the source is a GGUF file */
   const char *gguf_path; /* GGUF file, or NULL */
   struct gguf *gguf;     /* its metadata (model/gguf.h): tokenizer and template come from here */
+  const char *adapter;   /* PEFT folder whose adapter the model is used with, or NULL: then the rest is of its base */
   int *end_ids;          /* end tokens: union of config.json, generation_config.json (GGUF: eos, eot) */
   size_t end_id_count;
 };
 
-/* MODEL is a Hugging Face directory, a GGUF file, a run folder (its last checkpoint) or a checkpoint folder. Reads
- * configuration and metadata only. */
+/* MODEL is a Hugging Face directory, a GGUF file, a run folder (its last checkpoint), a checkpoint folder, or a PEFT
+ * folder, whose adapter_config.json says where its base is. Reads configuration and metadata only. */
 int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config,
                       struct error *err) MUST_USE;
-/* Loads the weights: every tensor present once, of the right shape, finite (a NaN is an error that names the tensor);
- * one tensor in memory at a time. */
+/* Takes the adapter of a PEFT folder to an opened source, in place of its own if it has one. */
+int model_source_adapt(struct arena *a, const char *folder, struct model_source *source, struct model_config *config,
+                       struct error *err) MUST_USE;
+/* Loads the weights (and the source's adapter): every tensor present once, of the right shape, finite (a NaN is an
+ * error that names the tensor); one tensor in memory at a time. */
 int model_load(struct arena *a, struct device *d, const struct model_source *source, const struct model_config *config,
                int positions, struct model **out, struct error *err) MUST_USE;
 /* The same as a model that is never trained. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "model/adapter.h"
 #include "model/config.h"
 
 static bool is_number(const char *name)
@@ -34,7 +35,7 @@ static int last_checkpoint(struct arena *a, const char *run, const char **out, s
     char *config = folder ? path_join(a, folder, "config.json", err) : NULL;
     char *state = folder ? path_join(a, folder, "state.bin", err) : NULL;
     if (!config || !state) return ERROR_RESOURCE;
-    if (!file_exists(config) || !file_exists(state)) continue;
+    if (!(file_exists(config) || adapter_folder_is(a, folder)) || !file_exists(state)) continue;
     best = number_of(names[i]);
     *out = folder;
   }
@@ -63,7 +64,7 @@ static int locate_folder(struct arena *a, const char *path, struct model_source 
 {
   const char *config = path_join(a, path, "config.json", err), *runs = path_join(a, path, "checkpoints", err);
   if (!config || !runs) return ERROR_RESOURCE;
-  if (file_exists(config)) {
+  if (adapter_folder_is(a, path) || file_exists(config)) {
     out->folder = out->path;
     return 0;
   }
@@ -101,10 +102,8 @@ int model_source_locate(struct arena *a, const char *path, struct model_source *
   return 0;
 }
 
-int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config,
-                      struct error *err)
+static int open_base(struct arena *a, struct model_source *out, struct model_config *config, struct error *err)
 {
-  TRY(model_source_locate(a, path, out, err));
   if (out->gguf_path) {
     TRY(gguf_open_parts(a, out->gguf_path, &out->gguf, err));
     TRY(model_config_from_gguf(out->gguf, config, err));
@@ -115,4 +114,58 @@ int model_source_open(struct arena *a, const char *path, struct model_source *ou
   if (!file) return ERROR_RESOURCE;
   TRY(model_config_read(a, file, config, err));
   return model_config_end_ids(a, out->folder, &out->end_ids, &out->end_id_count, err);
+}
+
+/* The base that an adapter names: as it stands, or beside the adapter. */
+static int locate_base(struct arena *a, const char *adapter, const char *name, const char **out, struct error *err)
+{
+  char *beside = path_join(a, adapter, name, err);
+  if (!beside) return ERROR_RESOURCE;
+  *out = *name && name[0] != '/' && !file_exists(name) && file_exists(beside) ? beside : name;
+  if (**out && file_exists(*out)) return 0;
+  FAIL_AT(
+      err, ERROR_INPUT, adapter, 0, "base_model_name_or_path",
+      "the folder holds an adapter whose base is \"%.200s\", and there is no such folder or file here; give the base "
+      "as MODEL and this folder as --adapter (in a recipe model and lora.adapter)",
+      name);
+}
+
+int model_source_adapt(struct arena *a, const char *folder, struct model_source *source, struct model_config *config,
+                       struct error *err)
+{
+  struct model_source run = {0};
+  const char *base;
+  if (!adapter_folder_is(a, folder) && file_is_folder(folder)) {  // a run's last checkpoint
+    TRY(model_source_locate(a, folder, &run, err));
+    folder = run.folder;
+  }
+  if (!adapter_folder_is(a, folder))
+    FAIL_AT(err, ERROR_INPUT, folder, 0, NULL,
+            "holds no adapter; expected a folder with adapter_config.json and adapter_model.safetensors, as PEFT and "
+            "runs with lora write them");
+  TRY(adapter_folder_read(a, folder, &config->adapter, &base, err));
+  source->adapter = arena_strdup(a, folder, "model.source", err);
+  return source->adapter ? 0 : ERROR_RESOURCE;
+}
+
+int model_source_open(struct arena *a, const char *path, struct model_source *out, struct model_config *config,
+                      struct error *err)
+{
+  TRY(model_source_locate(a, path, out, err));
+  if (!out->folder || !adapter_folder_is(a, out->folder)) return open_base(a, out, config, err);
+  struct adapter_config adapter;
+  const char *folder = out->folder, *given = out->path, *base;
+  TRY(adapter_folder_read(a, folder, &adapter, &base, err));
+  TRY(locate_base(a, folder, base, &base, err));
+  TRY(model_source_locate(a, base, out, err));
+  if (out->folder && adapter_folder_is(a, out->folder))
+    FAIL_AT(
+        err, ERROR_INPUT, folder, 0, "base_model_name_or_path",
+        "the base of this adapter, %.200s, is an adapter too; expected a model; fold that one in first: assay merge",
+        base);
+  TRY(open_base(a, out, config, err));
+  config->adapter = adapter;
+  out->path = given;
+  out->adapter = folder;
+  return 0;
 }

@@ -6,11 +6,11 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/math.h"
+#include "model/adapter.h"
 #include "model/config.h"
 #include "model/open.h"
 
 enum { CHUNK_REALS = 1 << 18 };
-#define SHARD_BYTES 4000000000u
 
 static const struct {
   const char *dtype, *torch;
@@ -18,7 +18,7 @@ static const struct {
 } save_types[] = {
     [SAVE_F32] = {"F32", "float32", 4}, [SAVE_BF16] = {"BF16", "bfloat16", 2}, [SAVE_F16] = {"F16", "float16", 2}};
 
-/* Weights first .. first+count-1 (in name order) go into one file. */
+/* Tensors first .. first+count-1 go into one file. */
 struct shard {
   size_t first, count;
   uint64_t bytes;
@@ -27,7 +27,7 @@ struct shard {
 
 struct saving {
   struct arena *arena;
-  const struct model *m;
+  const struct save_tensors *from;
   const char *folder;
   enum save_type type;
   struct shard *shards;
@@ -57,31 +57,31 @@ static bool put_real(uint8_t *to, float x, enum save_type type)
   return (bits & exponent) != exponent;
 }
 
-static int write_rows(struct file_writer *out, const struct weight *w, size_t row, const float *values, uint8_t *bytes,
-                      size_t n, enum save_type type, struct error *err)
+static int write_rows(struct file_writer *out, const struct save_tensor *t, size_t row, const float *values,
+                      uint8_t *bytes, size_t n, enum save_type type, struct error *err)
 {
-  size_t size = save_types[type].size, cols = weight_cols(w);
+  size_t size = save_types[type].size;
   for (size_t i = 0; i < n; i++) {
     if (put_real(bytes + i * size, values[i], type)) continue;
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, weight_name(w),
-            "the weight \"%s\" is %g at [%zu, %zu], which %s cannot hold; %s", weight_name(w), (double)values[i],
-            row + i / cols, i % cols, save_types[type].dtype,
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, t->name, "the weight \"%s\" is %g at [%zu, %zu], which %s cannot hold; %s",
+            t->name, (double)values[i], row + i / t->cols, i % t->cols, save_types[type].dtype,
             math_is_finite((double)values[i]) ? "save as bf16 or f32" : "expected finite numbers");
   }
   return file_writer_write(out, bytes, n * size, err);
 }
 
-static int write_weight(struct file_writer *out, const struct weight *w, enum save_type type, struct error *err)
+static int write_tensor(struct file_writer *out, const struct saving *s, size_t index, struct error *err)
 {
-  size_t rows = weight_rows(w), cols = weight_cols(w), chunk = CHUNK_REALS / cols + 1;
+  const struct save_tensor *t = &s->from->tensors[index];
+  size_t rows = t->rows, cols = t->cols, chunk = s->from->whole ? rows : CHUNK_REALS / cols + 1;
   if (chunk > rows) chunk = rows;
   float *values = memory_alloc(chunk * cols, sizeof *values, "model.save", err);
-  uint8_t *bytes = memory_alloc(chunk * cols, save_types[type].size, "model.save", err);
+  uint8_t *bytes = memory_alloc(chunk * cols, save_types[s->type].size, "model.save", err);
   int rc = values && bytes ? 0 : ERROR_RESOURCE;
   for (size_t row = 0; row < rows && !rc; row += chunk) {
     size_t count = rows - row < chunk ? rows - row : chunk;
-    weight_read(w, WEIGHT_MASTER, row, count, values, HOST_F32);
-    rc = write_rows(out, w, row, values, bytes, count * cols, type, err);
+    rc = s->from->read(s->from->arg, index, row, count, values, err);
+    if (!rc) rc = write_rows(out, t, row, values, bytes, count * cols, s->type, err);
   }
   memory_free(values);
   memory_free(bytes);
@@ -90,18 +90,18 @@ static int write_weight(struct file_writer *out, const struct weight *w, enum sa
 
 /* ---- shards -------------------------------------------------------------------------------------------------- */
 
-static uint64_t weight_bytes(const struct saving *s, size_t i)
+static uint64_t tensor_bytes(const struct saving *s, size_t i)
 {
-  const struct weight *w = s->m->weights[i];
-  return (uint64_t)weight_rows(w) * weight_cols(w) * save_types[s->type].size;
+  const struct save_tensor *t = &s->from->tensors[i];
+  return (uint64_t)t->rows * t->cols * save_types[s->type].size;
 }
 
 static int plan_shards(struct saving *s, uint64_t limit, struct error *err)
 {
-  s->shards = ARENA_NEW(s->arena, struct shard, s->m->weight_count, "model.save", err);
+  s->shards = ARENA_NEW(s->arena, struct shard, s->from->count, "model.save", err);
   if (!s->shards) return ERROR_RESOURCE;
-  for (size_t i = 0; i < s->m->weight_count; i++) {
-    uint64_t bytes = weight_bytes(s, i);
+  for (size_t i = 0; i < s->from->count; i++) {
+    uint64_t bytes = tensor_bytes(s, i);
     struct shard *last = s->shard_count ? &s->shards[s->shard_count - 1] : NULL;
     if (!last || (last->bytes + bytes > limit && last->count)) {
       last = &s->shards[s->shard_count++];
@@ -114,30 +114,29 @@ static int plan_shards(struct saving *s, uint64_t limit, struct error *err)
   for (size_t i = 0; i < s->shard_count; i++) {
     struct shard *shard = &s->shards[i];
     if (s->shard_count == 1) {
-      snprintf(shard->name, sizeof shard->name, "model.safetensors");
+      snprintf(shard->name, sizeof shard->name, "%s.safetensors", s->from->stem);
     } else {
-      snprintf(shard->name, sizeof shard->name, "model-%05zu-of-%05zu.safetensors", i + 1, s->shard_count);
+      snprintf(shard->name, sizeof shard->name, "%s-%05zu-of-%05zu.safetensors", s->from->stem, i + 1, s->shard_count);
     }
   }
   return 0;
 }
 
 /* The header, padded with blanks so that data begins at a multiple of 8. */
-static void put_header(struct text *t, const struct saving *s, const struct shard *shard)
+static void put_header(struct text *out, const struct saving *s, const struct shard *shard)
 {
   uint64_t at = 0;
-  text_puts(t, "{\"__metadata__\":{\"format\":\"pt\"}");
+  text_puts(out, "{\"__metadata__\":{\"format\":\"pt\"}");
   for (size_t i = shard->first; i < shard->first + shard->count; i++) {
-    const struct weight *w = s->m->weights[i];
-    uint64_t end = at + weight_bytes(s, i);
-    text_printf(t, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu", weight_name(w), save_types[s->type].dtype,
-                weight_rows(w));
-    if (weight_cols(w) > 1) text_printf(t, ",%zu", weight_cols(w));
-    text_printf(t, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)end);
+    const struct save_tensor *t = &s->from->tensors[i];
+    uint64_t end = at + tensor_bytes(s, i);
+    text_printf(out, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu", t->name, save_types[s->type].dtype, t->rows);
+    if (t->cols > 1) text_printf(out, ",%zu", t->cols);
+    text_printf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)end);
     at = end;
   }
-  text_puts(t, "}");
-  while (t->size % 8 && !t->rc) text_puts(t, " ");
+  text_puts(out, "}");
+  while (out->size % 8 && !out->rc) text_puts(out, " ");
 }
 
 static int write_shard(const struct saving *s, const struct shard *shard, const struct text *header, struct error *err)
@@ -152,7 +151,7 @@ static int write_shard(const struct saving *s, const struct shard *shard, const 
   TRY(file_writer_write(out, length, sizeof length, err));
   TRY(file_writer_write(out, header->bytes, header->size, err));
   for (size_t i = shard->first; i < shard->first + shard->count; i++)
-    if (write_weight(out, s->m->weights[i], s->type, err)) return error_place(err, path, 0);
+    if (write_tensor(out, s, i, err)) return error_place(err, path, 0);
   return file_writer_commit(out, err);
 }
 
@@ -176,16 +175,17 @@ static int write_index(const struct saving *s, struct error *err)
               (unsigned long long)s->total_bytes);
   for (size_t i = 0; i < s->shard_count; i++)
     for (size_t j = s->shards[i].first; j < s->shards[i].first + s->shards[i].count; j++)
-      text_printf(&t, "%s\n    \"%s\": \"%s\"", j ? "," : "", weight_name(s->m->weights[j]), s->shards[i].name);
+      text_printf(&t, "%s\n    \"%s\": \"%s\"", j ? "," : "", s->from->tensors[j].name, s->shards[i].name);
   text_puts(&t, "\n  }\n}\n");
-  return write_text(s, "model.safetensors.index.json", &t, err);
+  char *name = arena_printf(s->arena, "model.save", err, "%s.safetensors.index.json", s->from->stem);
+  return name ? write_text(s, name, &t, err) : ERROR_RESOURCE;
 }
 
 /* Readers prefer model.safetensors to an index: an old one beside new shards would be read in their place. */
 static int refuse_mixture(const struct saving *s, struct error *err)
 {
-  const char *other = s->shard_count > 1 ? "model.safetensors" : "model.safetensors.index.json";
-  const char *path = path_join(s->arena, s->folder, other, err);
+  const char *path = arena_printf(s->arena, "model.save", err, "%s/%s.safetensors%s", s->folder, s->from->stem,
+                                  s->shard_count > 1 ? "" : ".index.json");
   if (!path) return ERROR_RESOURCE;
   if (file_exists(path))
     FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
@@ -208,63 +208,104 @@ static int write_weights(struct saving *s, uint64_t limit, struct error *err)
   return s->shard_count > 1 ? write_index(s, err) : 0;
 }
 
+int save_tensors(struct arena *a, const struct save_tensors *from, const char *folder, enum save_type type,
+                 uint64_t limit, struct error *err)
+{
+  struct saving s = {.arena = a, .from = from, .folder = folder, .type = type};
+  if (!file_is_folder(folder)) FAIL_AT(err, ERROR_INPUT, folder, 0, NULL, "no such folder; make it first");
+  return write_weights(&s, limit, err);
+}
+
 /* ---- everything beside the weights --------------------------------------------------------------------------- */
 
-static int copy_file(const struct saving *s, const char *from, const char *name, bool *copied, struct error *err)
+static int copy_file(struct arena *a, const char *from, const char *to, const char *name, bool *copied,
+                     struct error *err)
 {
   struct file_map map;
   struct file_writer *out;
-  const char *source = path_join(s->arena, from, name, err), *target = path_join(s->arena, s->folder, name, err);
+  const char *source = path_join(a, from, name, err), *target = path_join(a, to, name, err);
   if (!source || !target) return ERROR_RESOURCE;
   *copied = file_exists(source);
   if (!*copied || !strcmp(source, target)) return 0;
-  TRY(file_map(s->arena, source, &map, err));
-  TRY(file_writer_open(s->arena, target, &out, err));
+  TRY(file_map(a, source, &map, err));
+  TRY(file_writer_open(a, target, &out, err));
   TRY(file_writer_write(out, map.bytes, map.size, err));
   return file_writer_commit(out, err);
 }
 
-static int write_side_files(const struct saving *s, const struct model_source *source, struct error *err)
+int save_tokenizer_files(struct arena *a, const char *from, const char *folder, struct error *err)
 {
   static const char *const names[] = {
       "tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
       "added_tokens.json", "chat_template.jinja",   "vocab.json",
       "merges.txt",        "tokenizer.model",
   };
+  bool copied;
+  for (size_t i = 0; from && i < sizeof names / sizeof names[0]; i++)
+    TRY(copy_file(a, from, folder, names[i], &copied, err));
+  return 0;
+}
+
+int save_side_files(struct arena *a, const struct model_config *c, const struct model_source *source,
+                    const char *folder, enum save_type type, struct error *err)
+{
+  const struct saving s = {.arena = a, .folder = folder};
   const char *from = source ? source->folder : NULL;
   const int *ids = source ? source->end_ids : NULL;
   size_t id_count = source ? source->end_id_count : 0;
   bool copied = false;
-  for (size_t i = 0; from && i < sizeof names / sizeof names[0]; i++) TRY(copy_file(s, from, names[i], &copied, err));
-
-  copied = false;
-  if (from) TRY(copy_file(s, from, "generation_config.json", &copied, err));
+  TRY(save_tokenizer_files(a, from, folder, err));
+  if (from) TRY(copy_file(a, from, folder, "generation_config.json", &copied, err));
   if (!copied) {
     struct text t = {0};
-    model_generation_config_put(&t, &s->m->config, ids, id_count);
-    TRY(write_text(s, "generation_config.json", &t, err));
+    model_generation_config_put(&t, c, ids, id_count);
+    TRY(write_text(&s, "generation_config.json", &t, err));
   }
   struct text t = {0};
-  model_config_put(&t, &s->m->config, ids, id_count, save_types[s->type].torch);
-  return write_text(s, "config.json", &t, err);
+  model_config_put(&t, c, ids, id_count, save_types[type].torch);
+  return write_text(&s, "config.json", &t, err);
+}
+
+/* ---- a model ------------------------------------------------------------------------------------------------- */
+
+static int read_weight(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
+{
+  const struct model *m = arg;
+  (void)err;
+  weight_read(m->weights[index], WEIGHT_MASTER, row, count, to, HOST_F32);
+  return 0;
+}
+
+static int save_weights(struct arena *a, const struct model *m, const char *folder, enum save_type type, uint64_t limit,
+                        struct error *err)
+{
+  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, m->weight_count, "model.save", err);
+  if (!tensors) return ERROR_RESOURCE;
+  for (size_t i = 0; i < m->weight_count; i++)
+    tensors[i] =
+        (struct save_tensor){weight_name(m->weights[i]), weight_rows(m->weights[i]), weight_cols(m->weights[i])};
+  struct save_tensors from = {
+      .stem = "model", .tensors = tensors, .count = m->weight_count, .read = read_weight, .arg = (void *)m};
+  return save_tensors(a, &from, folder, type, limit, err);
 }
 
 int model_save_sharded(const struct model *m, const struct model_source *source, const char *folder,
                        enum save_type type, uint64_t limit, struct error *err)
 {
-  if (!file_is_folder(folder)) FAIL_AT(err, ERROR_INPUT, folder, 0, NULL, "no such folder; make it first");
-  struct saving s = {.arena = arena_create("model.save", 0, err), .m = m, .folder = folder, .type = type};
-  if (!s.arena) return ERROR_RESOURCE;
-  int rc = write_weights(&s, limit, err);
-  if (!rc) rc = write_side_files(&s, source, err); /* config.json last: a folder with it is whole */
-  arena_destroy(s.arena);
+  struct arena *a = arena_create("model.save", 0, err);
+  if (!a) return ERROR_RESOURCE;
+  int rc = save_weights(a, m, folder, type, limit, err);
+  // config.json last: a folder with it is whole
+  if (!rc) rc = save_side_files(a, &m->config, source, folder, type, err);
+  arena_destroy(a);
   return rc;
 }
 
 int model_save(const struct model *m, const struct model_source *source, const char *folder, enum save_type type,
                struct error *err)
 {
-  return model_save_sharded(m, source, folder, type, SHARD_BYTES, err);
+  if (m->adapter) return adapter_save(m, source, folder, type, err);
+  return model_save_sharded(m, source, folder, type, SAVE_SHARD_BYTES, err);
 }
 
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,
@@ -276,6 +317,7 @@ int model_convert(struct arena *a, struct device *d, const char *src, const char
   TRY(model_source_open(a, src, &opened, &config, err));
   if (source) *source = opened;
   TRY(model_load(a, d, &opened, &config, 1, &m, err));
+  if (m->adapter) TRY(adapter_fold(a, m, 1, err));
   TRY(file_make_folder(dst, err));
-  return model_save_sharded(m, &opened, dst, type, limit ? limit : SHARD_BYTES, err);
+  return model_save_sharded(m, &opened, dst, type, limit ? limit : SAVE_SHARD_BYTES, err);
 }

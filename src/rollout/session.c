@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 #include "core/file.h"
+#include "model/adapter.h"
 #include "rollout/gguf_tokenizer.h"
 #include "text/template.h"
 
@@ -110,7 +111,7 @@ static int open_source(struct session *s, const struct session_options *o, struc
   }
   TRY(model_source_open(s->arena, model, &s->source, &s->config, err));
   s->config.keep = o->keep;
-  return 0;
+  return o->adapter ? model_source_adapt(s->arena, o->adapter, &s->source, &s->config, err) : 0;
 }
 
 int session_open(struct arena *a, const struct session_options *o, struct session *out, struct error *err)
@@ -141,11 +142,15 @@ int session_load(struct session *s, int positions, struct error *err)
         "found compute.weights for a run that trains whole weights; expected full, or a frozen base under an adapter: "
         "lora: {rank: 16}");
   int length = positions > 0 ? positions : s->config.max_positions;
-  if (!s->random)
-    return (s->trained ? model_load : model_load_fixed)(s->arena, s->device, &s->source, &s->config, length, &s->model,
-                                                        err);
-  TRY((s->trained ? model_create : model_create_fixed)(s->arena, s->device, &s->config, length, &s->model, err));
-  return model_randomise(s->model, s->seed, err);
+  if (s->random) {
+    TRY((s->trained ? model_create : model_create_fixed)(s->arena, s->device, &s->config, length, &s->model, err));
+    TRY(model_randomise(s->model, s->seed, err));
+    if (s->source.adapter) return adapter_load(s->model, s->source.adapter, err);
+  } else {
+    TRY((s->trained ? model_load : model_load_fixed)(s->arena, s->device, &s->source, &s->config, length, &s->model,
+                                                     err));
+  }
+  return s->model->adapter && !s->source.adapter ? adapter_randomise(s->model, s->seed, err) : 0;
 }
 
 /* ---- prompts ---------------------------------------------------------------------------------------------------- */

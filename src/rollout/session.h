@@ -30,7 +30,8 @@ struct session_options {
   bool may_score;          /* a reward model, which writes no text, is welcome */
   bool allow_random;       /* "random:FOLDER" is a MODEL too: config.json and tokenizer of it, weights from seed */
   uint64_t seed;
-  const char *now; /* strftime_now of templates, "2025-01-15T14:30:05"; NULL: the time of session_open, UTC */
+  const char *adapter; /* PEFT folder, in place of MODEL's own adapter if it has one; NULL: none is named */
+  const char *now;     /* strftime_now of templates, "2025-01-15T14:30:05"; NULL: the time of session_open, UTC */
 };
 
 struct session {
@@ -51,7 +52,8 @@ struct session {
 };
 
 int session_open(struct arena *a, const struct session_options *o, struct session *out, struct error *err) MUST_USE;
-/* Loads the weights. positions: longest path that will be run (rotary table), 0: what the model allows. */
+/* Loads the weights. Where config.adapter is set and no folder names its values, they begin as training does.
+ * positions: longest path that will be run (rotary table), 0: what the model allows. */
 int session_load(struct session *s, int positions, struct error *err) MUST_USE;
 
 /* Appends a conversation's text by the model's own template. variables: a JSON object of further ones (tools,

@@ -80,8 +80,8 @@ static int put_weights(struct arena *a, struct file_writer *w, const struct chec
 {
   char *what = arena_printf(a, "checkpoint", err, "weights %s/", other->name);
   if (!what) return err->code;
-  for (size_t i = 0; i < other->model->weight_count; i++)
-    TRY(put_part(a, w, other->model->weights[i], WEIGHT_MASTER, what, err));
+  for (size_t i = 0; i < other->model->trained_count; i++)
+    TRY(put_part(a, w, other->model->trained[i], WEIGHT_MASTER, what, err));
   return 0;
 }
 
@@ -92,10 +92,10 @@ static int write_state(struct arena *a, const char *path, const struct model *m,
   TRY(file_writer_open(a, path, &w, err));
   TRY(file_writer_write(w, MAGIC, sizeof MAGIC, err));
   TRY(put_meta(w, c, err));
-  for (size_t i = 0; i < m->weight_count; i++) {
-    if (masters) TRY(put_part(a, w, m->weights[i], WEIGHT_MASTER, "master", err));
-    TRY(put_part(a, w, m->weights[i], WEIGHT_MOMENT1, "moment1", err));
-    TRY(put_part(a, w, m->weights[i], WEIGHT_MOMENT2, "moment2", err));
+  for (size_t i = 0; i < m->trained_count; i++) {
+    if (masters) TRY(put_part(a, w, m->trained[i], WEIGHT_MASTER, "master", err));
+    TRY(put_part(a, w, m->trained[i], WEIGHT_MOMENT1, "moment1", err));
+    TRY(put_part(a, w, m->trained[i], WEIGHT_MOMENT2, "moment2", err));
   }
   for (size_t i = 0; i < c->weights_count; i++) TRY(put_weights(a, w, &c->weights[i], err));
   for (size_t i = 0; i < c->blob_count; i++) {
@@ -383,10 +383,10 @@ int checkpoint_load(struct arena *a, const char *folder, const char *identity, s
     else
       TRY(add_blob(a, &s, out, err));
   }
-  if (parts < 2 * m->weight_count)
+  if (parts < 2 * m->trained_count)
     FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
             "found the state of %zu weights; expected %zu; this checkpoint belongs to another model", parts / 2,
-            m->weight_count);
+            m->trained_count);
   if (identity && strcmp(identity, out->identity))
     FAIL_AT(err, ERROR_INPUT, path, 0, NULL,
             "belongs to a run with another recipe (%.12s..., here %.12s...); expected a checkpoint of this run",

@@ -1,6 +1,7 @@
 /* train/checkpoint: a run that is killed at any instant goes on from its last checkpoint with the same bits (law 2).
  *
- * checkpoints/000020/ is a Hugging Face directory (model, tokenizer, template) plus
+ * checkpoints/000020/ is a Hugging Face directory (model, tokenizer, template), or of a run with lora a PEFT folder
+ * (adapter, tokenizer, template; the base is where it was), plus
  *   state.bin      what the weights alone do not say: AdamW's moments, f32 masters where the weights were saved
  * narrower, counters, methods' state. No times: its SHA-256 is the `state` hash of CONTRACT.md. checksums.txt  SHA-256
  * of every other file, as sha256sum writes it. It is written under another name, synced, and renamed when whole.
@@ -43,8 +44,8 @@ int checkpoint_save(struct arena *a, const char *run, const struct model *m, con
 int checkpoint_prune(struct arena *a, const char *run, int keep, int64_t best, struct error *err) MUST_USE;
 /* The newest whole checkpoint of a run: *folder NULL where there is none. */
 int checkpoint_last(struct arena *a, const char *run, const char **folder, int64_t *step, struct error *err) MUST_USE;
-/* Checks checksums.txt, reads state.bin and puts moments (and masters) into a trainable model of the same weights;
-   blobs live in the arena. identity: what the run expects, or NULL. A checkpoint of another model or run is
+/* Checks checksums.txt, reads state.bin and puts moments (and masters) into a trainable model of the same weights that
+   train; blobs live in the arena. identity: what the run expects, or NULL. A checkpoint of another model or run is
    ERROR_INPUT. */
 int checkpoint_load(struct arena *a, const char *folder, const char *identity, struct model *m, struct checkpoint *out,
                     struct error *err) MUST_USE;

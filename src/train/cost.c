@@ -4,6 +4,7 @@
 
 #include "core/log.h"
 #include "core/pool.h"
+#include "model/adapter.h"
 
 enum { MANY_ROWS = 512, MOST_WEIGHTS = 12 << 20, MOST_COUNT = 64, TIMES = 3, WAKES = 200 };
 
@@ -142,11 +143,13 @@ static const double ATTENTION = 1.6;          /* an attended pair's multiply-add
 static const double ATTENTION_BACKWARD = 2.2; /* over the forward */
 static const double ROW_BYTES = 1.0;          /* between the products, over moving each number once in and out */
 static const double DRAW = 1.5e-9;            /* seconds a logit and thread: exponential, sums, the draw */
-enum { LAYER_OPERATIONS = 15, PASS_OPERATIONS = 6 };
+enum { LAYER_OPERATIONS = 15, ADAPTER_OPERATIONS = 14, PASS_OPERATIONS = 6 };
 
 struct sizes {
   double body, head; /* weights of all layers, of the LM head */
   double parameters; /* all that train */
+  double narrow;     /* of an adapter: these stand beside the body in every product, forward and backward */
+  bool frozen;       /* body and head: no gradients of theirs */
   double attended;   /* numbers of Q K and P V for one row and key, all layers */
   double kv;         /* bytes of a position's keys and values, all layers */
   double row;        /* numbers that pass between the products of all layers, a row */
@@ -158,6 +161,9 @@ static void sizes_of(const struct model_config *c, enum compute_type type, struc
   out->body = c->layers * (2 * hidden * q + 2 * hidden * kv + 3 * hidden * c->ffn);
   out->head = hidden * c->vocab;
   out->parameters = out->body + out->head * (c->tied ? 1 : 2);
+  out->frozen = c->adapter.rank > 0;
+  out->narrow = (double)adapter_parameters(c);
+  if (out->frozen) out->parameters = out->narrow;
   out->attended = 2 * c->layers * q;
   out->kv = 2 * c->layers * kv * (type == COMPUTE_BF16 ? 2 : 4);
   out->row = c->layers * (6 * hidden + 3 * q + 2 * kv + 4.0 * c->ffn);
@@ -172,8 +178,8 @@ static double decode_pass(const struct cost_pace *p, const struct model_config *
   double arithmetic = rows * keys * s->attended * ATTENTION * p->forward;
   double bytes = rows * own * s->kv * p->byte + rows * 2 * s->row * sizeof(float) * p->byte * ROW_BYTES;
   double draws = rows * c->vocab * DRAW / plan->threads;
-  return (s->body + s->head) * weight + arithmetic + bytes + draws +
-         (c->layers * LAYER_OPERATIONS + PASS_OPERATIONS) * p->wake;
+  int operations = c->layers * (LAYER_OPERATIONS + (s->frozen ? ADAPTER_OPERATIONS : 0)) + PASS_OPERATIONS;
+  return (s->body + s->narrow + s->head) * weight + arithmetic + bytes + draws + operations * p->wake;
 }
 
 static double generate(const struct cost_pace *p, const struct model_config *c, const struct plan *plan,
@@ -182,7 +188,7 @@ static double generate(const struct cost_pace *p, const struct model_config *c, 
   if (w->rollouts < 1) return 0;
   double slots = plan->slots, full = (double)(int64_t)(w->rollouts / slots), rest = w->rollouts - full * slots;
   double keys = w->prompt + w->fresh / 2, own = w->fresh / 2, prompts = w->groups * w->prompt;
-  double seconds = prompts * (s->body + w->prompt / 2 * s->attended * ATTENTION) * p->forward;
+  double seconds = prompts * (s->body + s->narrow + w->prompt / 2 * s->attended * ATTENTION) * p->forward;
   seconds += (w->fresh - 1) * full * decode_pass(p, c, plan, s, slots, keys, own);
   if (rest > 0) seconds += (w->fresh - 1) * decode_pass(p, c, plan, s, rest, keys, own);
   return seconds;
@@ -198,14 +204,15 @@ void cost_step(const struct cost_pace *p, const struct model_config *c, const st
   double pairs = prompts * w->prompt / 2 + answers * (w->prompt + w->fresh / 2);
   double attention = pairs * s.attended * ATTENTION * p->forward;
   double between = rows * 2 * s.row * sizeof(float) * p->byte * ROW_BYTES;
-  double forward = rows * s.body * p->forward + attention + between;
+  double forward = rows * (s.body + s.narrow) * p->forward + attention + between;
+  double body_dw = s.frozen ? 0 : p->dw, narrow = s.narrow * (p->forward + p->dx + p->dw + p->dw);
   double head = targets * s.head * p->forward;
   out->generate = generate(p, c, plan, &s, w);
   out->score = w->passes * (forward + head);
   // the logits are computed again for the backward, so that they never exist as a whole
   out->train =
-      w->epochs * (forward * (plan->recompute ? 2 : 1) + rows * s.body * (p->dx + p->dw) +
-                   ATTENTION_BACKWARD * attention + 2 * between + 2 * head + targets * s.head * (p->dx + p->dw));
+      w->epochs * (forward * (plan->recompute ? 2 : 1) + rows * (s.body * (p->dx + body_dw) + narrow) +
+                   ATTENTION_BACKWARD * attention + 2 * between + 2 * head + targets * s.head * (p->dx + body_dw));
   // the norm of the gradients reads them once more
   out->update = w->moves * s.parameters * (p->adamw + sizeof(float) * p->byte);
   out->total = out->generate + out->score + out->train + out->update;

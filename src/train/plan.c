@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include "compute/backend.h"
+#include "model/adapter.h"
 #include "train/given.h"
 #include "train/score.h"
 
@@ -121,6 +122,25 @@ static size_t frozen_bytes(const struct plan_input *in, const struct plan *p, co
   return model_fixed_bytes(c, in->type) + scorer_bytes(in, p, c);
 }
 
+/* What an own adapter of a policy beside the trained one takes; the base is one and the same. */
+static size_t own_adapter_bytes(const struct plan_input *in)
+{
+  return adapter_part_bytes(in->config, sizeof(float)) + adapter_copy_bytes(in->config, in->type);
+}
+
+static size_t reference_bytes(const struct plan_input *in, const struct plan *p)
+{
+  if (in->reference) return frozen_bytes(in, p, in->reference);
+  if (!in->config->adapter.rank) return frozen_bytes(in, p, in->config);
+  return own_adapter_bytes(in) + scorer_bytes(in, p, in->config);
+}
+
+static size_t average_bytes(const struct plan_input *in)
+{
+  if (in->config->adapter.rank) return own_adapter_bytes(in);
+  return model_part_bytes(in->config, sizeof(float)) + model_copy_bytes(in->config, in->type);
+}
+
 static void add_need(struct plan *p, const char *what, size_t bytes, uint32_t needs)
 {
   int at = p->count;
@@ -156,11 +176,10 @@ static void add_needs(const struct plan_input *in, struct plan *p)
   if (!n) return;
   p->needs_from = p->count;
   if (p->reference)
-    add_need(p, "reference: weights and workspace", frozen_bytes(in, p, in->reference ? in->reference : c),
+    add_need(p, "reference: weights and workspace", reference_bytes(in, p),
              score_askers(n, "reference", false) | score_askers(n, "reference", true));
   if (n->flags & NEED_EMA)
-    add_need(p, "moving average: weights and workspace",
-             model_part_bytes(c, sizeof(float)) + model_copy_bytes(c, in->type) + scorer_bytes(in, p, c), NEED_EMA);
+    add_need(p, "moving average: weights and workspace", average_bytes(in) + scorer_bytes(in, p, c), NEED_EMA);
   size_t named = 0;
   for (int32_t i = 0; n->flags & NEED_POLICY && i < n->policy_count; i++)
     named += frozen_bytes(in, p, in->policies ? &in->policies[i] : c);
@@ -202,10 +221,16 @@ static void fill(const struct plan_input *in, struct plan *p)
   p->total = 0;
   set_options(in, p);
   add(p, "program, tokenizer, problems", in->base);
-  add(p, "weights", part);
-  add(p, "weights in the compute type", model_copy_bytes(c, in->type));
-  add(p, "gradients", part);
-  add(p, "AdamW moments", 2 * part);
+  if (c->adapter.rank) {
+    add(p, "base, frozen", model_fixed_bytes(c, in->type));
+    add(p, "adapter: weights, gradients, AdamW moments",
+        4 * adapter_part_bytes(c, sizeof(float)) + adapter_copy_bytes(c, in->type));
+  } else {
+    add(p, "weights", part);
+    add(p, "weights in the compute type", model_copy_bytes(c, in->type));
+    add(p, "gradients", part);
+    add(p, "AdamW moments", 2 * part);
+  }
   add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
   set_room(in, p);
   size_t room = workroom_bytes(c, &p->room, in->type);
@@ -304,8 +329,9 @@ int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
   FAIL(err, ERROR_RESOURCE,
        "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower rollout.max_new_tokens, "
        "rollout.group, compute.slots or compute.micro_batch, "
-       "choose a smaller model, or raise compute.memory",
-       mib(out->total), out->lines[largest].what, mib(out->lines[largest].bytes), mib(out->limit));
+       "choose a smaller model, %sor raise compute.memory",
+       mib(out->total), out->lines[largest].what, mib(out->lines[largest].bytes), mib(out->limit),
+       in->config->adapter.rank ? "" : "train an adapter (lora: {rank: 16}), ");
 }
 
 void plan_print(const struct plan *p, struct text *out)

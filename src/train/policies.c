@@ -48,16 +48,16 @@ static int blend_weight(struct arena *a, const struct weight *from, struct weigh
 
 int policies_blend(struct arena *a, const struct model *from, struct model *to, double rate, struct error *err)
 {
-  ASSAY_BUG_IF(from->weight_count != to->weight_count);
-  for (size_t i = 0; i < to->weight_count; i++) TRY(blend_weight(a, from->weights[i], to->weights[i], rate, err));
+  ASSAY_BUG_IF(from->trained_count != to->trained_count);
+  for (size_t i = 0; i < to->trained_count; i++) TRY(blend_weight(a, from->trained[i], to->trained[i], rate, err));
   return 0;
 }
 
 int policies_forget(struct arena *a, struct trainer *t, struct error *err)
 {
-  for (size_t i = 0; i < t->trained->weight_count; i++) {
+  for (size_t i = 0; i < t->trained->trained_count; i++) {
     struct arena_mark mark = arena_mark(a);
-    struct weight *w = t->trained->weights[i];
+    struct weight *w = t->trained->trained[i];
     double *zero = ARENA_NEW(a, double, weight_cols(w), "weights", err);
     if (!zero) return err->code;
     for (size_t r = 0; r < weight_rows(w); r++) {

@@ -42,7 +42,8 @@ struct named_policy *policies_find(struct policies *p, const char *name); /* a n
 
 /* After all policies are there: the value head and the readers that the needs ask for. */
 int policies_open(struct policies *p, struct arena *a, const struct needs *n, struct error *err) MUST_USE;
-/* to = to + rate (from - to), in f64 and rounded once; rate 1 copies. Both of one configuration. */
+/* to = to + rate (from - to), in f64 and rounded once; rate 1 copies. Both of one configuration; of models with
+   adapters these alone, as the base is one and the same. */
 int policies_blend(struct arena *a, const struct model *from, struct model *to, double rate,
                    struct error *err) MUST_USE;
 /* AdamW's moments to zero, its count of updates too. */

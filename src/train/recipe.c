@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/math.h"
+#include "model/adapter.h"
 #include "train/recipe_parts.h"
 
 static const struct recipe_key KEYS[] = {
@@ -16,7 +17,7 @@ static const struct recipe_key KEYS[] = {
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 
 /* Names that stand in the file beside the keys. */
-static const char *const PARTS[] = {"data", "methods", "lora"};
+static const char *const PARTS[] = {"data", "methods"};
 
 size_t recipe_key_count(void)
 {
@@ -471,14 +472,6 @@ static int apply_override(struct reader *d, const char *assignment, struct error
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
-static int refuse_lora(const struct reader *d, struct error *err)
-{
-  const struct yaml_node *lora = yaml_get(d->root, "lora");
-  if (!lora || yaml_is_null(lora)) return 0;
-  FAIL_AT(err, ERROR_INPUT, lora->file, lora->line, "lora",
-          "found lora; this build trains whole weights and no adapters yet; remove the key");
-}
-
 static const struct recipe_origin *origin_of(const struct recipe *r, const char *path)
 {
   for (size_t i = 0; i < KEY_COUNT; i++) {
@@ -504,6 +497,46 @@ static int check_memory_knobs(const struct recipe *r, struct error *err)
     FAIL_AT(err, ERROR_INPUT, o->file, o->line, "compute.kv_block",
             "compute.kv_block is %lld; expected a power of two from 2", (long long)block);
   }
+  return 0;
+}
+
+bool recipe_gives(const struct recipe *r, const char *key)
+{
+  const struct recipe_origin *o = origin_of(r, key);
+  return o && o->file;
+}
+
+struct adapter_config recipe_adapter(const struct recipe *r)
+{
+  struct adapter_config c = {.rank = (int)r->lora.rank,
+                             .alpha = r->lora.alpha,
+                             .rslora = r->lora.rslora,
+                             .init = (enum adapter_init)r->lora.init};
+  for (size_t i = 0; i < r->lora.targets.count; i++) {
+    enum adapter_target t = adapter_target_find(r->lora.targets.items[i]);
+    if (t < ADAPTER_TARGETS) c.targets |= 1u << t;
+  }
+  return c;
+}
+
+/* A `lora` that names no rank has one of 16. */
+static int settle_lora(struct recipe *r, const struct yaml_node *lora, struct error *err)
+{
+  enum { RANK = 16 };
+  const char *names[ADAPTER_TARGETS];
+  for (int t = 0; t < ADAPTER_TARGETS; t++) names[t] = adapter_target_name((enum adapter_target)t);
+  if (lora && !yaml_is_null(lora) && !recipe_gives(r, "lora.rank")) r->lora.rank = RANK;
+  const struct recipe_origin *o = origin_of(r, "lora.targets");
+  for (size_t i = 0; i < r->lora.targets.count; i++) {
+    const char *name = r->lora.targets.items[i], *nearest = name_nearest(name, names, ADAPTER_TARGETS);
+    if (adapter_target_find(name) == ADAPTER_TARGETS)
+      FAIL_AT(err, ERROR_INPUT, o->file, o->line, "lora.targets",
+              "lora.targets: found \"%.80s\"; expected some of q, k, v, o, gate, up, down%s%s%s", name,
+              nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+  }
+  if (r->lora.rank && !r->lora.targets.count)
+    FAIL_AT(err, ERROR_INPUT, o->file, o->line, "lora.targets",
+            "lora.targets is empty; expected at least one of q, k, v, o, gate, up, down; rank 0 turns lora off");
   return 0;
 }
 
@@ -543,11 +576,11 @@ static int read_tree(struct reader *d, const char *const *overrides, size_t over
   }
   for (size_t i = 0; i < override_count; i++) TRY(apply_override(d, overrides[i], err));
   TRY(read_defaults(d, err));
-  TRY(refuse_lora(d, err));
   TRY(read_keys(d, err));
   TRY(read_all_data(d, err));
   TRY(read_methods(d, err));
   TRY(recipe_read_reward(d->a, yaml_get(d->root, "reward"), d->r, err));
+  TRY(settle_lora(d->r, yaml_get(d->root, "lora"), err));
   return settle(d->r, err);
 }
 

@@ -16,6 +16,7 @@
 
 #include "data/source.h"
 #include "method/compose.h"
+#include "model/model.h"
 #include "reward/channel.h"
 #include "reward/combine.h"
 
@@ -97,6 +98,13 @@
   X(compute, AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")   \
   X(compute, AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                  \
   X(compute, AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")
+#define RECIPE_LORA(X)                                                                                              \
+  X(lora, INT, rank, "0", 0, 4096, NULL, "rank of the adapter; 0: whole weights train; 16 where lora names none")   \
+  X(lora, REAL, alpha, "32", 1e-9, 1e9, NULL, "the adapter counts alpha / rank, or alpha / sqrt(rank) with rslora") \
+  X(lora, TEXTS, targets, "[q, k, v, o, gate, up, down]", 0, 0, NULL, "products that get an adapter")               \
+  X(lora, BOOL, rslora, "false", 0, 0, NULL, "alpha / sqrt(rank), so that large ranks count as small ones do")      \
+  X(lora, ENUM, init, "kaiming", 0, 0, "kaiming|gaussian", "how A begins; B begins at zero")                        \
+  X(lora, TEXT, adapter, "null", 0, 0, NULL, "PEFT folder or run to go on from; its rank, alpha, targets count")
 #define RECIPE_SAVE(X)                                                                         \
   X(save, INT, every, "20", 0, 1e9, NULL, "steps between checkpoints; 0: only after the last") \
   X(save, INT, keep, "3", 1, 1e6, NULL, "checkpoints kept, beside the best")                   \
@@ -107,7 +115,8 @@
 #define RECIPE_KEYS(X) \
   RECIPE_TOP(X)        \
   RECIPE_EVAL(X)       \
-  RECIPE_TEMPLATE(X) RECIPE_REWARD(X) RECIPE_ROLLOUT(X) RECIPE_TRAIN_KEYS(X) RECIPE_COMPUTE(X) RECIPE_SAVE(X)
+  RECIPE_TEMPLATE(X)   \
+  RECIPE_REWARD(X) RECIPE_ROLLOUT(X) RECIPE_TRAIN_KEYS(X) RECIPE_COMPUTE(X) RECIPE_LORA(X) RECIPE_SAVE(X)
 
 enum recipe_device { RECIPE_DEVICE_CPU, RECIPE_DEVICE_CUDA };
 enum recipe_type { RECIPE_F32, RECIPE_BF16, RECIPE_F16 };
@@ -176,6 +185,9 @@ struct recipe {
     RECIPE_COMPUTE(RECIPE_FIELD)
   } compute;
   struct {
+    RECIPE_LORA(RECIPE_FIELD)
+  } lora;
+  struct {
     RECIPE_SAVE(RECIPE_FIELD)
   } save;
   struct recipe_data *data, *eval_data;
@@ -207,6 +219,11 @@ int recipe_write(const struct recipe *r, const struct composed *set, struct text
    save, eval, compute.threads and compute.memory alone. Order of the data and of methods counts; a template.now that is
    not given is the saved one's. */
 int recipe_check_resume(const struct recipe *saved, const struct recipe *now, struct error *err) MUST_USE;
+
+/* The key `lora` as the model's configuration has it; rank 0: off. */
+struct adapter_config recipe_adapter(const struct recipe *r);
+/* Whether the recipe itself, not a default, gives the key ("lora.rank"). */
+bool recipe_gives(const struct recipe *r, const char *key);
 
 /* The table of keys: docs, help and the check on resume. */
 enum recipe_value {

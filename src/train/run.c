@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/math.h"
 #include "core/pool.h"
+#include "model/adapter.h"
 #include "train/events.h"
 
 #include <inttypes.h>
@@ -53,6 +54,35 @@ static int read_recipe(struct run *r, const struct run_options *o, struct error 
   return 0;
 }
 
+/* What the folder says and the recipe as well must agree. */
+static int check_given(const struct recipe *r, const struct adapter_config *c, const char *folder, struct error *err)
+{
+  const struct adapter_config said = recipe_adapter(r);
+  const struct {
+    const char *key;
+    bool differs;
+  } keys[] = {{"lora.rank", said.rank != c->rank},
+              {"lora.alpha", said.alpha < c->alpha || said.alpha > c->alpha},
+              {"lora.targets", said.targets != c->targets},
+              {"lora.rslora", said.rslora != c->rslora}};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (keys[i].differs && recipe_gives(r, keys[i].key))
+      FAIL_AT(err, ERROR_INPUT, r->file, 0, keys[i].key,
+              "%s is another one than that of the adapter %s, with which the run begins; leave it out, or begin a new "
+              "adapter",
+              keys[i].key, folder);
+  return 0;
+}
+
+int run_adapter(struct arena *a, const struct recipe *recipe, struct model_source *source, struct model_config *config,
+                struct error *err)
+{
+  if (recipe->lora.adapter) TRY(model_source_adapt(a, recipe->lora.adapter, source, config, err));
+  if (source->adapter) return check_given(recipe, &config->adapter, source->adapter, err);
+  config->adapter = recipe_adapter(recipe);
+  return 0;
+}
+
 static int open_session(struct run *r, const struct run_options *o, struct error *err)
 {
   const struct recipe *recipe = r->recipe;
@@ -71,6 +101,13 @@ static int open_session(struct run *r, const struct run_options *o, struct error
                               .seed = (uint64_t)recipe->top.seed};
   TRY(session_open(r->arena, &s, &r->session, err));
   if (s.may_score) model_config_make_scorer(&r->session.config);
+  TRY(run_adapter(r->arena, recipe, &r->session.source, &r->session.config, err));
+  r->start_adapter = r->session.source.adapter;
+  if (s.may_score && r->session.config.adapter.rank)
+    FAIL_AT(
+        err, ERROR_INPUT, recipe->file, 0, "lora",
+        "found lora and examples of a reward model, whose head trains and stands outside of every adapter; expected "
+        "one of the two; remove lora");
   if (recipe->template.enable_thinking >= 0) {
     r->template_variables = json_pack("{s:b}", "enable_thinking", recipe->template.enable_thinking);
     if (!r->template_variables) FAIL(err, ERROR_RESOURCE, "no memory for template variables");
@@ -193,6 +230,19 @@ static int restore_blobs(struct run *r, const struct checkpoint *c, const char *
   return 0;
 }
 
+/* The weights of a checkpoint; of a run with an adapter these stand beside the start's base. */
+static int load_checkpoint(struct run *r, const char *folder, struct error *err)
+{
+  struct model_source source;
+  struct model_config config;
+  if (r->session.config.adapter.rank) {
+    r->session.source.adapter = folder;
+    return session_load(&r->session, r->plan.train.max_path, err);
+  }
+  TRY(model_source_open(r->arena, folder, &source, &config, err));
+  return model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->session.model, err);
+}
+
 /* Loads the weights: of the start model, or of the run's last checkpoint with everything beside them. */
 static int load_weights(struct run *r, const struct run_options *o, struct error *err)
 {
@@ -205,11 +255,8 @@ static int load_weights(struct run *r, const struct run_options *o, struct error
     TRY(session_load(&r->session, r->plan.train.max_path, err));
     return open_engines(r, err);
   }
-  struct model_source source;
-  struct model_config config;
   struct checkpoint c;
-  TRY(model_source_open(r->arena, folder, &source, &config, err));
-  TRY(model_load(r->arena, r->session.device, &source, &config, r->plan.train.max_path, &r->session.model, err));
+  TRY(load_checkpoint(r, folder, err));
   TRY(open_engines(r, err));
   TRY(checkpoint_load(r->arena, folder, r->identity, r->session.model, &c, err));
   TRY(restore_blobs(r, &c, folder, err));
@@ -330,6 +377,9 @@ static void describe_model(const struct run *r, struct text *out)
   const struct model_config *c = &r->session.config;
   text_printf(out, "model %s: %s, %.1f M parameters, %d layers, vocabulary %d\n", r->recipe->top.model, c->architecture,
               (double)model_parameters(c) / 1e6, c->layers, c->vocab);
+  if (c->adapter.rank)
+    text_printf(out, "adapter: rank %d, %.2f M parameters train, %.2f %% of the model's\n", c->adapter.rank,
+                (double)adapter_parameters(c) / 1e6, 100 * (double)adapter_parameters(c) / (double)model_parameters(c));
 }
 
 void run_describe_briefly(const struct run *r, struct text *out)

@@ -52,6 +52,7 @@ struct run {
   struct trainer *trainer;
   struct policies policies;     /* who is trained, and who only scores */
   struct model *ema;            /* NULL: no method keeps a moving average */
+  const char *start_adapter;    /* folder of the adapter that the run began with; NULL: none, or a new one */
   bool second_warned;           /* that a second context did not fit */
   bool reference_moved;         /* a method set the reference anew: checkpoints have it */
   const char *resumed_from;     /* checkpoint, or NULL */
@@ -105,6 +106,10 @@ int run_policy_configs(struct arena *a, const struct recipe *recipe, const struc
                        struct error *err) MUST_USE;
 /* The reference's weights in arena a: the recipe's reference, or the model that the run started from. Fixed. */
 int run_load_reference(const struct run *r, struct arena *a, struct model **out, struct error *err) MUST_USE;
+/* The adapter of a run: MODEL's own, that of lora.adapter, or a new one as the recipe says; rank 0: whole weights
+   train. */
+int run_adapter(struct arena *a, const struct recipe *recipe, struct model_source *source, struct model_config *config,
+                struct error *err) MUST_USE;
 /* All policies but the trained one, the value head and the readers of rows; r->trainer exists. */
 int run_open_policies(struct run *r, struct error *err) MUST_USE;
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/pool.h"
+#include "model/adapter.h"
 #include "train/run.h"
 #include "train/score.h"
 
@@ -34,14 +35,25 @@ static int load_fixed(const struct run *r, struct arena *a, const char *name, co
   return model_load_fixed(a, r->session.device, &source, &config, r->plan.train.max_path, out, err);
 }
 
+/* With an adapter the start is its base: the same weights, seen without it, or with the adapter that the run began
+   with. A method that sets the reference anew needs one of its own, which begins by counting nothing. */
+static int view_reference(const struct run *r, struct arena *a, struct model **out, struct error *err)
+{
+  const char *start = r->start_adapter;
+  bool own = start || compose_needs(r->methods)->flags & NEED_RESET;
+  TRY(model_view(a, r->session.model, own, out, err));
+  if (!own) return 0;
+  return start ? adapter_load(*out, start, err) : adapter_randomise(*out, r->session.seed, err);
+}
+
 int run_load_reference(const struct run *r, struct arena *a, struct model **out, struct error *err)
 {
   const struct recipe *recipe = r->recipe;
-  int positions = r->plan.train.max_path;
-  if (recipe->top.reference || !r->session.random)
-    return load_fixed(r, a, "reference", recipe->top.reference ? recipe->top.reference : recipe->top.model, out, err);
+  if (recipe->top.reference) return load_fixed(r, a, "reference", recipe->top.reference, out, err);
+  if (r->session.model->adapter) return view_reference(r, a, out, err);
+  if (!r->session.random) return load_fixed(r, a, "reference", recipe->top.model, out, err);
   // a start that was drawn from the seed is drawn again
-  TRY(model_create_fixed(a, r->session.device, &r->session.config, positions, out, err));
+  TRY(model_create_fixed(a, r->session.device, &r->session.config, r->plan.train.max_path, out, err));
   return model_randomise(*out, r->session.seed, err);
 }
 
@@ -56,7 +68,6 @@ static int add_frozen(struct run *r, const char *name, struct model *m, struct e
   return 0;
 }
 
-/* A second copy of weights: the recipe's reference, or the model that the run started from. */
 static int open_reference(struct run *r, struct error *err)
 {
   if (!r->plan.reference) return 0;
@@ -70,7 +81,10 @@ static int open_reference(struct run *r, struct error *err)
 static int open_ema(struct run *r, struct error *err)
 {
   bool found = false;
-  TRY(model_create(r->arena, r->session.device, &r->session.config, r->plan.train.max_path, &r->ema, err));
+  if (r->session.model->adapter)
+    TRY(model_view(r->arena, r->session.model, true, &r->ema, err));
+  else
+    TRY(model_create(r->arena, r->session.device, &r->session.config, r->plan.train.max_path, &r->ema, err));
   if (r->resumed_from) TRY(checkpoint_load_weights(r->arena, r->resumed_from, "ema", r->ema, &found, err));
   if (!found) TRY(policies_blend(r->arena, r->session.model, r->ema, 1, err));
   return add_frozen(r, "ema", r->ema, err);
@@ -135,6 +149,7 @@ static int price(struct arena *a, const struct recipe *r, const struct needs *n,
   if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
   TRY(model_source_open(a, model, &source, &config, err));
   config.keep = (enum model_keep)r->compute.weights;
+  TRY(run_adapter(a, r, &source, &config, err));
   TRY(run_policy_configs(a, r, n, &reference, &policies, err));
   size_t base = memory_resident_peak();
   struct plan_input in = {.recipe = r,

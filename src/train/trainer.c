@@ -54,7 +54,7 @@ void trainer_plan(const struct model_config *c, const struct trainer_options *o,
   out->kv_blocks = (int)(micro / block + 2 * nodes + 2 * (o->max_path / block + 2)) + (row_block > 1);
   out->ahead_slots = (int)ahead;
   out->kv_slots = (int)(micro + ahead);
-  out->embed_slots = smaller(c->vocab, batch_rows);
+  out->embed_slots = c->adapter.rank ? 0 : smaller(c->vocab, batch_rows);  // frozen beside an adapter
 }
 
 struct workroom_size trainer_workroom(const struct model_config *c, const struct trainer_options *o,
@@ -565,7 +565,7 @@ static int run_batch(struct run *r, struct arena *a, struct error *err)
   const struct batch *b = r->b;
   const struct trainer_sizes *s = &r->t->sizes;
   if (b->max_micro_rows > s->decoder.max_rows || b->max_micro_pairs > s->decoder.max_pairs ||
-      b->peak_blocks > s->kv_blocks || b->embed_count > s->embed_slots)
+      b->peak_blocks > s->kv_blocks || (!r->t->model->adapter && b->embed_count > s->embed_slots))
     FAIL(err, ERROR_BUG, "a batch needs %d rows, %d pairs, %d KV blocks; planned were %d, %d, %d", b->max_micro_rows,
          b->max_micro_pairs, b->peak_blocks, s->decoder.max_rows, s->decoder.max_pairs, s->kv_blocks);
   for (int32_t i = 0; i < b->target_count; i++) {
@@ -634,10 +634,11 @@ int trainer_update(struct trainer *t, const struct optimiser *o, double lr, doub
   struct device *d = t->model->device;
   const struct backend_ops *ops = device_ops(d);
   double sum = 0;
-  for (size_t i = 0; i < t->trained->weight_count; i++) sum += ops->sum_squares(d, t->trained->weights[i], WEIGHT_GRAD);
+  for (size_t i = 0; i < t->trained->trained_count; i++)
+    sum += ops->sum_squares(d, t->trained->trained[i], WEIGHT_GRAD);
   *norm = math_sqrt(sum);
   if (!math_is_finite(sum)) {
-    for (size_t i = 0; i < t->trained->weight_count; i++) ops->weight_zero_grad(d, t->trained->weights[i]);
+    for (size_t i = 0; i < t->trained->trained_count; i++) ops->weight_zero_grad(d, t->trained->trained[i]);
     FAIL(err, ERROR_INPUT,
          "the gradient's norm is %g; expected a finite number; lower train.lr or set train.clip_norm, and look at "
          "rewards and weights",
@@ -658,7 +659,7 @@ int trainer_update(struct trainer *t, const struct optimiser *o, double lr, doub
                            .correction1 = 1 - power1,
                            .correction2 = 1 - power2,
                            .grad_scale = o->clip_norm > 0 && *norm > o->clip_norm ? o->clip_norm / *norm : 1};
-  for (size_t i = 0; i < t->trained->weight_count; i++) ops->adamw(d, t->trained->weights[i], &p);
+  for (size_t i = 0; i < t->trained->trained_count; i++) ops->adamw(d, t->trained->trained[i], &p);
   t->weight_version++;
   return device_sync(d, err);
 }

@@ -69,7 +69,8 @@ train 2 'absent.yaml' "an absent recipe" absent.yaml
 train 2 'folder' "a folder for a recipe" "$root/models"
 train 2 'device cuda, which this build does not have' "a device that is not built in" good.yaml compute.device=cuda
 train 2 'compute.type' "a type that there is not" good.yaml compute.type=f16
-train 2 'lora' "lora" good.yaml lora.rank=4
+train 2 'expected some of q, k, v' "an adapter of what there is not" good.yaml 'lora.targets=[head]'
+train 2 'holds no adapter' "a model for an adapter" good.yaml lora.adapter="$root/models/tiny"
 train 2 '--threads 0' "no threads" good.yaml --threads 0
 train 2 'expected a size' "a memory that is no size" good.yaml --memory lots
 train 3 'raise compute.memory' "a memory too small" good.yaml --memory 1M

@@ -76,8 +76,8 @@ static double *gradients(struct decoder_rig *rig, struct forest *f, struct run_o
 {
   struct run r;
   struct error err = {0};
-  for (size_t i = 0; i < rig->model->weight_count; i++)
-    device_ops(rig->device)->weight_zero_grad(rig->device, rig->model->weights[i]);
+  for (size_t i = 0; i < rig->model->trained_count; i++)
+    device_ops(rig->device)->weight_zero_grad(rig->device, rig->model->trained[i]);
   o.train = true;
   run_open(&r, rig, f, o);
   run_all(&r, coef, entropy_coef);
@@ -130,14 +130,14 @@ static void test_central_differences(void **state)
     double *grad = gradients(&s.rig, &s.f, options, s.coef, s.entropy_coef);
     run_open(&r, &s.rig, &s.f, (struct run_options){.temperature = 0.7});
     size_t at = 0;
-    for (size_t i = 0; i < s.rig.model->weight_count; i++) {
-      struct weight *w = s.rig.model->weights[i];
+    for (size_t i = 0; i < s.rig.model->trained_count; i++) {
+      struct weight *w = s.rig.model->trained[i];
       double off = check_weight(&s, &r, w, grad + at);
       worst = off > worst ? off : worst;
       at += weight_rows(w) * weight_cols(w);
     }
     print_message("%s: %d branches, %d tokens, %zu weights, worst relative difference %.1e\n", variants[v].name,
-                  s.f.count, s.f.tokens, s.rig.model->weight_count, worst);
+                  s.f.count, s.f.tokens, s.rig.model->trained_count, worst);
     run_close(&r);
     rig_close(&s.rig);
   }
@@ -157,9 +157,9 @@ static void test_wrong_coefficient_is_seen(void **state)
   s.coef[target] = -s.coef[target];
   run_open(&r, &s.rig, &s.f, (struct run_options){0});
   size_t at = 0;
-  for (size_t i = 0; i < s.rig.model->weight_count;
-       at += weight_rows(s.rig.model->weights[i]) * weight_cols(s.rig.model->weights[i]), i++) {
-    struct weight *w = s.rig.model->weights[i];
+  for (size_t i = 0; i < s.rig.model->trained_count;
+       at += weight_rows(s.rig.model->trained[i]) * weight_cols(s.rig.model->trained[i]), i++) {
+    struct weight *w = s.rig.model->trained[i];
     if (w == s.rig.model->embed) continue;  // a token that is not on this path may have been probed
     for (int k = 0; k < PER_WEIGHT; k++) {
       struct probe p = {w, (size_t)k % weight_rows(w), (size_t)k % weight_cols(w), values};
@@ -206,8 +206,8 @@ static void test_tree_is_sum_of_sequences(void **state)
     double *tree = gradients(&s.rig, &s.f, (struct run_options){.micro_rows = 11}, s.coef, s.entropy_coef);
     double *separate = gradients(&s.rig, &paths, (struct run_options){0}, coef, entropy_coef), worst = 0;
     size_t at = 0;
-    for (size_t i = 0; i < s.rig.model->weight_count; i++) {
-      size_t n = weight_rows(s.rig.model->weights[i]) * weight_cols(s.rig.model->weights[i]);
+    for (size_t i = 0; i < s.rig.model->trained_count; i++) {
+      size_t n = weight_rows(s.rig.model->trained[i]) * weight_cols(s.rig.model->trained[i]);
       double largest = 0;
       for (size_t k = 0; k < n; k++)
         largest = math_abs(separate[at + k]) > largest ? math_abs(separate[at + k]) : largest;

@@ -108,6 +108,14 @@ static void test_plan_is_what_the_kernel_reports(void **state)
                "rollout: {problems: 8, group: 8, max_new_tokens: 16, max_prompt_tokens: 16}\n");
   compare("tiny with a reference", "f32", "micro_batch", "512");
   compare("tiny with a reference", "bf16", "micro_batch", "512");
+  // an adapter: no gradients and moments of the base, which is the reference as well
+  write_recipe("random:" ASSAY_SOURCE_DIR "/models/tiny",
+               "methods: [{grpo: {kl_coef: 0.1}}]\n"
+               "lora: {rank: 8}\n"
+               "data: [{task: addition, format: plain}]\n"
+               "rollout: {problems: 8, group: 8, max_new_tokens: 16, max_prompt_tokens: 16}\n");
+  compare("tiny with an adapter", "f32", "micro_batch", "512");
+  compare("tiny with an adapter", "bf16", "micro_batch", "512");
 }
 
 static void test_a_plan_over_the_limit_is_refused(void **state)
@@ -135,6 +143,12 @@ static void test_smollm2(void **state)
                "rollout: {problems: 12, group: 8, max_new_tokens: 24, max_prompt_tokens: 64}\n");
   compare("SmolLM2", "f32", "recompute", "false");
   compare("SmolLM2", "bf16", "recompute", "false");
+  write_recipe(model,
+               "lora: {rank: 16}\n"
+               "data: [{task: multiplication}]\n"
+               "rollout: {problems: 12, group: 8, max_new_tokens: 24, max_prompt_tokens: 64}\n");
+  compare("SmolLM2 with an adapter", "f32", "recompute", "false");
+  compare("SmolLM2 with an adapter", "bf16", "recompute", "false");
 }
 
 static int make_folder(void **state)

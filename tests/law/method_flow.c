@@ -421,5 +421,7 @@ int main(void)
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_stage),          cmocka_unit_test(test_all_together),
                                      cmocka_unit_test(test_probes_shift_nobody), cmocka_unit_test(test_resets_matter),
                                      cmocka_unit_test(test_evaluations),         cmocka_unit_test(test_refusals)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  int failed = cmocka_run_group_tests(tests, make_folder, remove_folder);
+  lora = LORA;
+  return failed + cmocka_run_group_tests_name("lora", tests, make_folder, remove_folder);
 }

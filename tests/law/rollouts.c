@@ -3,11 +3,13 @@
    what is computed is the distinct tokens that have a successor. */
 #include "check.h"
 
+#include "core/rng.h"
 #include "model/model.h"
 #include "rollout/generate.h"
 #include "train/trainer.h"
 
 static enum compute_type type; /* of all devices */
+static bool lora;              /* an adapter beside the weights */
 
 enum { GROUPS = 3, GROUP = 5, MAX_NEW = 40, MAX_PATH = 128, VOCAB = 70 };
 
@@ -47,6 +49,24 @@ struct world {
   struct error err;
 };
 
+/* Both halves away from zero: a new adapter counts nothing. */
+static void draw_adapter(struct world *w)
+{
+  for (size_t i = 0; i < w->model->trained_count; i++) {
+    struct weight *x = w->model->trained[i];
+    float row[96];
+    CHECK(weight_cols(x) <= 96);
+    for (size_t r = 0; r < weight_rows(x); r++) {
+      for (size_t k = 0; k < weight_cols(x); k++) {
+        const struct rng_at at = {
+            .purpose = RNG_TEST, .group = (uint32_t)i, .rollout = (uint32_t)r, .position = (uint32_t)k};
+        row[k] = (float)(0.2 * rng_normal(3, &at));
+      }
+      weight_write(x, WEIGHT_MASTER, r, 1, row, HOST_F32);
+    }
+  }
+}
+
 static bool open_world(struct world *w, const struct setting *s)
 {
   memset(w, 0, sizeof *w);
@@ -59,8 +79,11 @@ static bool open_world(struct world *w, const struct setting *s)
     return false;
   }
   CHECK_OK(rc, &w->err);
-  CHECK_OK(model_create(w->arena, w->device, &CONFIG, MAX_PATH, &w->model, &w->err), &w->err);
+  struct model_config c = CONFIG;
+  if (lora) c.adapter = (struct adapter_config){.rank = 5, .alpha = 3, .targets = 127};
+  CHECK_OK(model_create(w->arena, w->device, &c, MAX_PATH, &w->model, &w->err), &w->err);
   CHECK_OK(model_randomise(w->model, 7, &w->err), &w->err);
+  if (lora) draw_adapter(w);
   // larger weights make sharper distributions: differences show
   for (size_t i = 0; i < w->model->weight_count; i++) {
     struct weight *x = w->model->weights[i];
@@ -169,8 +192,8 @@ static void train(struct world *w, const struct setting *s, int row_block, float
   }
   CHECK(compared > 100);
   size_t n = 0;
-  for (size_t i = 0; i < w->model->weight_count; i++) {
-    struct weight *x = w->model->weights[i];
+  for (size_t i = 0; i < w->model->trained_count; i++) {
+    struct weight *x = w->model->trained[i];
     CHECK(n + weight_rows(x) * weight_cols(x) <= room);
     weight_read(x, WEIGHT_GRAD, 0, weight_rows(x), gradients + n, HOST_F32);
     n += weight_rows(x) * weight_cols(x);
@@ -311,8 +334,13 @@ int main(void)
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_knob_moves_a_bit),
                                      cmocka_unit_test(test_flipped_bit_is_seen)};
   const struct CMUnitTest f32[] = {cmocka_unit_test(test_padding_adds_nothing)};
-  int failed = cmocka_run_group_tests(f32, NULL, NULL);
-  for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
-    failed += cmocka_run_group_tests_name(compute_type_name(type), tests, NULL, NULL);
+  int failed = 0;
+  for (int adapters = 0; adapters < 2; adapters++) {
+    lora = adapters;
+    type = COMPUTE_F32;
+    failed += cmocka_run_group_tests(f32, NULL, NULL);
+    for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
+      failed += cmocka_run_group_tests_name(compute_type_name(type), tests, NULL, NULL);
+  }
   return failed;
 }

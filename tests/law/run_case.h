@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 static char folder[64];
+static const char *lora = ""; /* of all runs: a line of their recipe */
+static CHECK_UNUSED const char LORA[] = "lora: {rank: 4, alpha: 8}\n";
 
 struct run_case {
   const char *name;    /* the run's folder in `folder` */
@@ -39,7 +41,7 @@ static CHECK_UNUSED void write_recipe(struct arena *a, const char *path, const s
   CHECK_OK(file_writer_open(a, path, &w, &err), &err);
   CHECK_OK(file_writer_printf(w, &err, "model: random:%s/model\n", folder), &err);
   if (c->methods) CHECK_OK(file_writer_printf(w, &err, "methods: %s\n", c->methods), &err);
-  CHECK_OK(file_writer_printf(w, &err, "%s", c->recipe), &err);
+  CHECK_OK(file_writer_printf(w, &err, "%s%s", lora, c->recipe), &err);
   CHECK_OK(file_writer_commit(w, &err), &err);
 }
 

@@ -1,6 +1,6 @@
 /* links: train. Law 2 and 3 on whole runs: the same two hashes whatever the threads, micro-batch, recomputation,
-   chunks, blocks, slots and verifiers' delays, in f32 and in bf16; a stop and a resume change nothing; a weight that
-   moves between sampling and training ends the run with exit 4. */
+   chunks, blocks, slots and verifiers' delays, in f32 and in bf16, of whole weights and of adapters; a stop and a
+   resume change nothing; a weight that moves between sampling and training ends the run with exit 4. */
 #include "law/run_case.h"
 
 #include "core/rng.h"
@@ -227,7 +227,10 @@ int main(void)
       cmocka_unit_test(test_a_moved_weight_is_caught)};
   const struct CMUnitTest both[] = {cmocka_unit_test(test_types_are_different_runs)};
   int failed = 0;
-  for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
-    failed += cmocka_run_group_tests_name(compute_type_name(type), tests, make_folder, remove_folder);
+  for (int adapters = 0; adapters < 2; adapters++) {
+    lora = adapters ? LORA : "";
+    for (type = COMPUTE_F32; type <= COMPUTE_BF16; type++)
+      failed += cmocka_run_group_tests_name(compute_type_name(type), tests, make_folder, remove_folder);
+  }
   return failed + cmocka_run_group_tests(both, make_folder, remove_folder);
 }

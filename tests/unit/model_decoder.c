@@ -269,14 +269,14 @@ static void test_second_minibatch_starts_clean(void **state)
     ones(coef, f.tokens);
     run_all(&r, coef, NULL);
     double *first = all_gradients(&rig);
-    for (size_t i = 0; i < rig.model->weight_count; i++)
-      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
+    for (size_t i = 0; i < rig.model->trained_count; i++)
+      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->trained[i]);
     run_all(&r, coef, NULL);
     size_t n = rig_read(rig.model, WEIGHT_MASTER, NULL);
     CHECK_BITS(all_gradients(&rig), first, n * sizeof(double));
     // without decoder_score in between, in one pass
-    for (size_t i = 0; i < rig.model->weight_count; i++)
-      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->weights[i]);
+    for (size_t i = 0; i < rig.model->trained_count; i++)
+      device_ops(rig.device)->weight_zero_grad(rig.device, rig.model->trained[i]);
     struct piece order[FOREST_BRANCHES];
     pass_build(&f, &r.pass, order, forest_post_order(&f, order));
     CHECK_OK(decoder_forward(r.d, &r.pass.rows, r.kv, &r.pass.head, true, &err), &err);
@@ -302,16 +302,16 @@ static void test_frozen_weights_are_left_out(void **state)
       struct run r;
       struct arena *a = arena_create("test", 0, &err);
       CHECK(rig_open(&rig, "cpu", NULL, 2, &variants[v].config));
-      CHECK(rig.model->weight_count <= 64);
-      for (size_t i = 0; i < rig.model->weight_count; i++)
-        if (!frozen || i % 3 == 1) CHECK_OK(weight_make_gradient(rig.model->weights[i], &err), &err);
+      CHECK(rig.model->trained_count <= 64);
+      for (size_t i = 0; i < rig.model->trained_count; i++)
+        if (!frozen || i % 3 == 1) CHECK_OK(weight_make_gradient(rig.model->trained[i], &err), &err);
       random_forest(&f, rig.arena, 8, variants[v].config.vocab, 2, 9, 3);
       run_open(&r, &rig, &f, (struct run_options){.train = true});
       double *coef = run_reals(&r, (size_t)f.tokens);
       ones(coef, f.tokens);
       run_all(&r, coef, NULL);
-      for (size_t i = 0; i < rig.model->weight_count; i++) {
-        const struct weight *w = rig.model->weights[i];
+      for (size_t i = 0; i < rig.model->trained_count; i++) {
+        const struct weight *w = rig.model->trained[i];
         size_t n = weight_rows(w) * weight_cols(w);
         if (frozen && i % 3 != 1) continue;
         double *g = frozen ? ARENA_NEW(a, double, n, "test", &err) : memory_alloc(n, sizeof(double), "test", &err);

@@ -1,4 +1,4 @@
-/* ref/elementwise: add, copy, zero, and rows gathered and scattered. */
+/* ref/elementwise: add, scale, copy, zero, and rows gathered and scattered. */
 #include "compute/cpu/ref/ref.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@ struct element_job {
   real *to;
   const int32_t *row;
   size_t c;
+  real factor;
 };
 
 static void add_part(void *arg, int thread, size_t begin, size_t end)
@@ -22,6 +23,20 @@ void REAL_NAME(add)(struct device *d, size_t n, struct view x, struct view y)
   if (!n) return;
   struct element_job job = {.from = view_reals(y), .to = view_reals(x)};
   pool_run(d->pool, n, add_part, &job);
+}
+
+static void scale_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i++) job->to[i] *= job->factor;
+}
+
+void REAL_NAME(scale)(struct device *d, size_t n, double factor, struct view x)
+{
+  if (!n) return;
+  struct element_job job = {.to = view_reals(x), .factor = (real)factor};
+  pool_run_grain(d->pool, n, grain_of(1), scale_part, &job);
 }
 
 static void copy_part(void *arg, int thread, size_t begin, size_t end)
@@ -64,7 +79,7 @@ static void gather_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(gather)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)
 {
   if (count <= 0) return;
-  struct element_job job = {view_reals(from), view_reals(to), row, c};
+  struct element_job job = {view_reals(from), view_reals(to), row, c, 0};
   pool_run(d->pool, (size_t)count, gather_part, &job);
 }
 
@@ -80,6 +95,6 @@ static void scatter_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(scatter)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)
 {
   if (count <= 0) return;
-  struct element_job job = {view_reals(from), view_reals(to), row, c};
+  struct element_job job = {view_reals(from), view_reals(to), row, c, 0};
   pool_run(d->pool, (size_t)count, scatter_part, &job);
 }
