@@ -1,4 +1,4 @@
-/* cuda/elementwise: add, copy, zero, rows gathered and scattered, and the gated activation: a thread an element. */
+/* cuda/elementwise: add, scale, copy, zero, rows gathered and scattered, and the gated activation: a thread an element. */
 #include "compute/cuda/cuda.h"
 
 struct elements {
@@ -6,6 +6,12 @@ struct elements {
   real *to, *also;
   const int32_t *row;
   size_t n, c;
+};
+
+struct scaled {
+  real *x;
+  real factor;
+  size_t n;
 };
 
 /* x = x + y */
@@ -19,6 +25,19 @@ void CUDA_NAME(add)(struct device *d, size_t n, struct view x, struct view y)
 {
   struct elements a = {view_reals(y), NULL, NULL, view_reals(x), NULL, NULL, n, 0};
   if (n) LAUNCH(d, add_elements, blocks_for(n), 1, TEAM, a);
+}
+
+/* x = x * factor */
+KERNEL(scale_elements, struct scaled)
+{
+  size_t i = index_here();
+  if (i < a.n) a.x[i] = a.x[i] * a.factor;
+}
+
+void CUDA_NAME(scale)(struct device *d, size_t n, double factor, struct view x)
+{
+  struct scaled a = {view_reals(x), (real)factor, n};
+  if (n) LAUNCH(d, scale_elements, blocks_for(n), 1, TEAM, a);
 }
 
 KERNEL(copy_elements, struct elements)
