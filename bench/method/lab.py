@@ -12,7 +12,7 @@ that it answers with letters drawn evenly: a bandit, or a short walk, run by the
 core. beds/start.yaml and beds/train.yaml are the recipes; what a bed and a method change in them stands in BEDS and on the
 command line.
 
-beds     24 problems, a capital each; answers are letters a to h
+beds     24 problems (blocks: 8), a capital each; answers are letters a to h
   bandit   one letter, one is right: solved 1 in 8 at the start
   modes    one letter, three are right
   mixed    one letter of which the start knows more or less: from 1 in 50 to 3 in 4
@@ -22,13 +22,13 @@ beds     24 problems, a capital each; answers are letters a to h
   decoy    one letter; the start answers with a wrong one in 7 of 10 and with the right one in 3 of 100
   template "it is ", then a letter: seven tokens that all answers share, one that decides
   hint     one letter; of the start's examples 15 in 16 have a letter before the capital and answer with it
-  blocks   four letters in tagged blocks, all must be right: 1 in 4096; each block is a subproblem (2 layers)
+  blocks   four letters in tagged blocks, each right 1 in 5, all must be: 1 in 500; each block is a subproblem (2 layers)
 
 A run whose program, bed, recipe and seed were seen before is not run again (build/lab): a second quantity costs nothing.
 
 quantities  KEY of metrics.jsonl, reduced over steps: KEY:last (mean of the last fifth), KEY:mean, KEY:first (mean of the
             first fifth), KEY:end (the last one); accuracy, pass@K: of an evaluation of 32 samples a problem at the end;
-            distinct: different right answers a problem in it
+            distinct: different right answers a problem in it; prefix: right blocks before the first wrong one (bed blocks)
 """
 import argparse, hashlib, json, math, os, random, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +46,7 @@ BEDS = {
     "long": dict(verifier="{regex: {match: full}}"),
     "hint": dict(start=["train.steps=600", "train.lr=3.0e-3"]),  # copying from a place takes longer
     "blocks": dict(config=dict(num_hidden_layers=2), start=["train.steps=800", "train.lr=3.0e-3", "train.max_tokens=60"],
-                   train=["rollout.max_new_tokens=48", "rollout.problems=12"]),
+                   train=["rollout.max_new_tokens=48", "rollout.problems=8", "rollout.group=16"]),
 }
 # t of 0.975 and of 0.8 by degrees of freedom
 T = {4: (2.776, 0.941), 5: (2.571, 0.920), 6: (2.447, 0.906), 7: (2.365, 0.896), 9: (2.262, 0.883), 11: (2.201, 0.876), 14: (2.145, 0.868),
@@ -87,13 +87,13 @@ def make_bed(bed):
         rows = [dict(answer=right[n]) for n in NAMES]
     elif bed == "blocks":
         form = lambda letters: "".join(f"<p{j + 1}>{x}</p{j + 1}>" for j, x in enumerate(letters))
-        answers = lambda n: form(draw.choices(LETTERS, k=BLOCKS))
         solutions = {n: draw.choices(LETTERS, k=BLOCKS) for n in NAMES}
+        answers = lambda n: form(x if draw.random() < 0.1 else draw.choice(LETTERS) for x in solutions[n])
         rows = [dict(answer=form(solutions[n]), subproblems=[dict(statement=str(j + 1), ground_truth=x) for j, x in enumerate(solutions[n])])
-                for n in NAMES]
+                for n in NAMES][:8]
     problems = [dict(id=n, prompt=n, **r) for n, r in zip(NAMES, rows)]
     prompts = [draw.choice(LETTERS) + n if bed == "hint" and i % 16 else n for i, n in enumerate(NAMES[:-1] * 261)]
-    shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES * 250)]
+    shown = [dict(prompt=n, completion=answers(n)) for n in (prompts if bed == "hint" else NAMES[:8] * 750 if bed == "blocks" else NAMES * 250)]
     draw.shuffle(shown)
     return problems, shown
 
@@ -144,16 +144,19 @@ def train(assay, words, label, seed):
 
 def measure(folder, quantity):
     rows = [json.loads(line) for line in open(f"{folder}/metrics.jsonl")]
-    if quantity == "distinct" or quantity == "accuracy" or quantity.startswith("pass@"):
+    if quantity in ("distinct", "accuracy", "prefix") or quantity.startswith("pass@"):
         names = sorted(os.listdir(f"{folder}/evaluations"))
         text = subprocess.run(["zstd", "-dcq", f"{folder}/evaluations/{names[-1]}"], capture_output=True, text=True, check=True).stdout
+        right = {p["id"]: p["answer"] for p in map(json.loads, open(f"{os.path.dirname(folder)}/problems.jsonl"))}
         problems = {}
         for a in map(json.loads, text.splitlines()):
             problems.setdefault(a["problem"], []).append(a)
         each = []
         for tries in problems.values():
             c, n = sum(a["correct"] for a in tries), len(tries)
-            if quantity == "distinct":
+            if quantity == "prefix":
+                each.append(sum(os.path.commonprefix([a["text"], right[a["problem"]]]).count("</p") for a in tries) / n)
+            elif quantity == "distinct":
                 each.append(len({a["text"] for a in tries if a["correct"]}))
             else:
                 k = int(quantity[5:]) if quantity.startswith("pass@") else 1
