@@ -89,12 +89,23 @@ static int read_run(struct question *q, struct error *err)
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
 
+/* One run that cannot be read is told beside its name; the others go on. */
+static int poll_run(struct watch_run *r, double seconds, bool *more, struct error *err)
+{
+  struct error failure = {0};
+  *more = false;
+  int rc = watch_run_poll(r, seconds, more, &failure);
+  if (rc && rc != ERROR_INPUT) *err = failure;
+  if (rc == ERROR_INPUT && !r->note[0]) error_format(&failure, r->note, sizeof r->note);
+  return rc == ERROR_INPUT ? 0 : rc;
+}
+
 static int answer_state(struct question *q, struct error *err)
 {
   struct watch *w = q->watch;
   bool more = false, one;
   for (int i = 0; i < w->run_count; i++) {
-    TRY(watch_run_poll(w->runs[i], POLL_SECONDS / w->run_count, &one, err));
+    TRY(poll_run(w->runs[i], POLL_SECONDS / w->run_count, &one, err));
     more = more || one;
   }
   text_printf(q->out, "{\"version\":\"%s\",\"chart\":%s,\"more\":%s,\"runs\":[", ASSAY_VERSION,

@@ -47,12 +47,23 @@ static void answer_part(void *arg, struct http_exchange *x)
   http_answer_static(x, 200, part->type, part->bytes, part->size);
 }
 
+/* Browsers say so where another site's page asks: it could not read the answer, but should not cause work either. */
+static bool is_from_elsewhere(const struct http_exchange *x)
+{
+  const char *site = http_header(x, "Sec-Fetch-Site");
+  return site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+}
+
 static void answer_question(void *arg, struct http_exchange *x)
 {
   struct watch_server *s = arg;
   struct watch_reply reply;
   struct error failure = {0};
   put_headers(x);
+  if (is_from_elsewhere(x)) {
+    http_answer_error(x, 403, "invalid_request_error", NULL, NULL, "found a question of another site's page");
+    return;
+  }
   pthread_mutex_lock(&s->lock);
   int rc = watch_answer(s->watch, http_path(x), query_of, x, &reply, &failure);
   pthread_mutex_unlock(&s->lock);

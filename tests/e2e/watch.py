@@ -101,10 +101,27 @@ def test_server(run):
         check(request(url, '/api/state', 'POST')[0] in (404, 405), 'POST is refused')
         for path in ('/recipe.yaml', '/../recipe.yaml', '/%2e%2e/recipe.yaml', '/api/../recipe.yaml', '/api/', '/api/recipe?run=..', '/api/log?run=0/..', '/watch.jsx'):
             check(request(url, path)[0] in (400, 404), 'refused: ' + path)
+        for site, status in (('cross-site', 403), ('same-site', 403), ('same-origin', 200), ('none', 200)):
+            check(request(url, '/api/state', headers={'Sec-Fetch-Site': site})[0] == status, 'a question from ' + site)
         state = json.loads(request(url, '/api/state')[2])
         check(state['runs'][0]['step'] == 3, 'state: %s' % state)
         check(b'rollout.problems' in request(url, '/api/recipe?run=0')[2], 'recipe')
         check(len(json.loads(request(url, '/api/metrics?run=0')[2])['step']) == 4, 'metrics')
+        test_alternatives(lambda path: json.loads(request(url, '/api/' + path)[2]))
+
+
+def test_alternatives(get):
+    """By the very checkpoint that sampled, the drawn token has the recorded probability, to the last bit."""
+    key = get('rollouts?run=0&step=3')['lines'][0][0]
+    group = get('group?run=0&step=3&problem=' + key)
+    for rollout in group['rollouts'][:3]:
+        found = get('alternatives?run=0&step=3&problem=%s&attempt=0&rollout=%d' % (key, rollout['rollout']))
+        check(found['exact'] and len(found['tokens']) == rollout['tokens'], 'alternatives by checkpoint 2: %s' % str(found)[:200])
+        for token, logp, others in zip(rollout['ids'], rollout['logp'], found['tokens']):
+            check([x[2] for x in others] == sorted((x[2] for x in others), reverse=True), 'likeliest first')
+            check(all(x[2] == logp for x in others if x[1] == token), 'alternatives differ from the record: %s %s' % (logp, others))
+    first = get('rollouts?run=0&step=1')['lines'][0]
+    check(not get('alternatives?run=0&step=1&problem=%s&attempt=0&rollout=0' % first[0])['exact'], 'step 1 was sampled by no checkpoint')
 
 
 # ---- a browser ------------------------------------------------------------------------------------------------------
@@ -389,7 +406,7 @@ def main():
     chart = os.path.exists('/usr/share/javascript/chart.js/chart.min.js')
     browser = None
     try:
-        train(work + '/one', 'train.steps=3')
+        train(work + '/one', 'train.steps=3', 'save.every=1', 'save.keep=3')
         test_server(work + '/one')
         if not (chromium and driver and chart):
             print('skipped: the browser part; it needs chromium, chromium-driver and libjs-chart.js', flush=True)

@@ -510,6 +510,15 @@ static void test_answers(void **state)
   CHECK(json_is_array(get(ASK(w, "/api/problem", 200, "run", "0", "problem", key), "row")));
 }
 
+static void test_a_run_that_cannot_be_read_is_told(void **state)
+{
+  (void)state;
+  struct watch *w = open_one();
+  CHECK(unlink(at("run/metrics.jsonl")) == 0 && symlink("recipe.yaml", at("run/metrics.jsonl")) == 0);
+  const json_t *s = json_array_get(get(ASK(w, "/api/state", 200, NULL), "runs"), 0);
+  CHECK(strstr(json_string_value(get(s, "note")), "links are not followed") != NULL);
+}
+
 static void test_wrong_questions(void **state)
 {
   (void)state;
@@ -594,6 +603,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_run_reads_nothing_outside, setup, teardown),
       cmocka_unit_test_setup_teardown(test_run_knows_its_writer, setup, teardown),
       cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_a_run_that_cannot_be_read_is_told, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_questions, setup, teardown),
       cmocka_unit_test_setup_teardown(test_tokens_as_pieces, setup, teardown),
       cmocka_unit_test_setup_teardown(test_export_holds_everything_as_data, setup, teardown),

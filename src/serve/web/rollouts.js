@@ -1,7 +1,7 @@
 'use strict';
 // Rollouts: the answers of a step, and those to one problem side by side, token by token.
 
-const rollouts = {run: 0, step: null, key: null, list: null, group: null, filter: '', kind: 'all', sort: 'rollout', colour: store.get('colour', 'probability'), follow: true};
+const rollouts = {run: 0, step: null, key: null, list: null, group: null, filter: '', kind: 'all', sort: 'rollout', colour: store.get('colour', 'probability'), follow: false};
 
 // lines are [key, group, attempt, rollout, reward, verdict, tokens, finish, text, counts]
 function groupsOf(list) {
@@ -286,6 +286,12 @@ function stepTools() {
   return el('div', {class: 'field step-field'}, el('span', {}, 'Step'), el('span', {class: 'steps'}, rollouts.before, rollouts.slider, rollouts.number, rollouts.behind));
 }
 
+function followTool() {
+  if (!runs[rollouts.run].state.running) return null;
+  const box = el('input', {type: 'checkbox', checked: rollouts.follow, onchange: () => { rollouts.follow = box.checked; updateRollouts(); }});
+  return el('label', {class: 'check'}, box, 'Follow the newest step');
+}
+
 function layRollouts(main) {
   const search = el('input', {type: 'search', value: rollouts.filter, placeholder: 'problem or answer', oninput: later(120, () => { rollouts.filter = search.value.trim(); if (rollouts.list) drawList(); })});
   rollouts.listNode = el('ul', {class: 'groups'});
@@ -295,7 +301,7 @@ function layRollouts(main) {
   main.replaceChildren(el('h1', {class: 'away'}, 'Rollouts'),
     el('form', {class: 'tools', 'aria-label': 'Which answers', onsubmit: (e) => e.preventDefault()},
       runChoice(rollouts.run, (v) => { location.hash = '#/rollouts/' + v; }),
-      stepTools(), field('Search', search),
+      stepTools(), followTool(), field('Search', search),
       field('Show', choice(groupKinds.map((k) => [k[0], k[1]]), rollouts.kind, (v) => { rollouts.kind = v; if (rollouts.list) drawList(); })),
       field('Order', choice(answerSorts.map((k) => [k[0], k[1]]), rollouts.sort, (v) => { rollouts.sort = v; drawGroup(); })),
       field('Colour by', choice(Object.keys(tokenColours).map((k) => [k, tokenColours[k].name]), rollouts.colour, (v) => {
@@ -312,6 +318,7 @@ function rolloutsView(main, parts, again) {
   const run = Math.min(runs.length - 1, Number(parts[0]) || 0), step = (rollouts.run = run, wantedStep(parts[1])), key = parts[2] || null;
   if (!again) layRollouts(main);
   if (step < 0) {
+    rollouts.step = step;
     rollouts.detail.replaceChildren(empty(runs[run].state.sft ? 'assay sft makes no rollouts.' : 'No rollouts are kept, or none are written yet.'));
     return;
   }
@@ -324,6 +331,9 @@ function rolloutsView(main, parts, again) {
   if (key) loadGroup(again);
 }
 
+// A run that goes on: with "follow" its newest step is shown as it comes.
 function updateRollouts() {
-  if (rollouts.slider) drawSteps();
+  const newest = runs[rollouts.run].state.last_rollouts;
+  if (rollouts.step < 0 || (rollouts.follow && newest > rollouts.step)) location.replace(problemHref(rollouts.run, newest, null));
+  else drawSteps();
 }
