@@ -171,7 +171,7 @@ static struct generate_options generate_options(const struct session *s, const s
                                .top = API_TOP};
   const struct model_config *c = &s->config;
   struct kv_shape shape = {c->layers, c->kv_heads, c->head_dim, KV_BLOCK, 1};
-  uint64_t all = (uint64_t)(o->slots + o->keep) * (uint64_t)((o->context + KV_BLOCK - 1) / KV_BLOCK + 1);
+  uint64_t all = (uint64_t)(o->slots + 1) * (uint64_t)((o->context + KV_BLOCK - 1) / KV_BLOCK + 1);
   uint64_t fit = o->kv_bytes / kv_block_bytes(&shape, compute_type_size(device_type(s->device)));
   int least = generate_blocks_least(&g);
   if (fit < all) all = fit;
