@@ -11,7 +11,7 @@
 enum { KEYS = 64, CONTEXT = 4096, SLOTS = 32 };
 
 struct settings {
-  const char *host, *key_file, *name;
+  const char *host, *key_file, *name, *adapter;
   int64_t port, slots, queue, context, max_tokens, connections, keep;
   uint64_t body;
   double time_limit, grace;
@@ -35,6 +35,8 @@ static const struct option options[] = {
      "keys, one a line; clients send Authorization: Bearer KEY (default: the variable ASSAY_API_KEY, else none)"},
     {"--name", "NAME", OPTION_TEXT, offsetof(struct settings, name), 0, 0,
      "of the model, in requests and answers (default: the last part of MODEL)"},
+    {"--adapter", "DIR", OPTION_TEXT, offsetof(struct settings, adapter), 0, 0,
+     "a PEFT folder or run whose adapter MODEL is used with"},
     {"--slots", "N", OPTION_INT, offsetof(struct settings, slots), 1, 1024,
      "answers that are written together; moves no bit (default 32)"},
     {"--queue", "N", OPTION_INT, offsetof(struct settings, queue), 1, 1e6,
@@ -141,7 +143,8 @@ static int run(struct cli *c, struct error *err)
   struct keys *keys = session ? ARENA_NEW(c->arena, struct keys, 1, "serve", err) : NULL;
   if (!keys) return err->code;
   TRY(read_keys(c, s->key_file, keys, err));
-  struct session_options open = {.model = c->arguments[0], .threads = (int)c->threads, .type = cli_compute_type(c)};
+  struct session_options open = {
+      .model = c->arguments[0], .threads = (int)c->threads, .type = cli_compute_type(c), .adapter = s->adapter};
   TRY(session_open(c->arena, &open, session, err));
   int most = session->config.max_positions;
   struct serve_options o = {.host = s->host,
