@@ -7,7 +7,12 @@
 #include "compute/cpu/cpu.h"
 #include "core/arena.h"
 
-enum { OUT_MAX = 1 << 22, CASES_EACH = 48, CASES_GPU = 16 };
+#if defined(__SANITIZE_ADDRESS__)
+#define CASES_GPU 3 /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
+#else
+#define CASES_GPU 16
+#endif
+enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
 
 /* ---- random inputs ---- */
 
@@ -664,7 +669,7 @@ static void compare_gpu(const char *kind)
   struct error err = {0};
   hand = allocate(OUT_MAX);
   for (size_t i = 0; d && i < sizeof cases / sizeof cases[0]; i++)
-    for (uint64_t seed = 0; seed < CASES_GPU; seed++) compare_case(reference, d, i, seed, want, got);
+    for (uint64_t seed = 0; seed < CASES_GPU * 3; seed += 3) compare_case(reference, d, i, seed, want, got);
   if (d)
     CHECK_OK(device_sync(d, &err), &err);
   else
