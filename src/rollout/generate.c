@@ -56,6 +56,7 @@ struct generator {
   // one run
   struct tree *tree;
   struct generate_job *first, **last; /* jobs that wait for their prompt's turn; *last is where the next is linked */
+  bool short_of_storage;              /* the first has a slot and no blocks */
   double record_temperature;
   int64_t weight_version;
   struct generate_hooks hooks;
@@ -554,6 +555,7 @@ static int admit(struct generator *g, struct error *err)
     TRY(admit_job(g, &taken, err));
     room -= taken;
   }
+  g->short_of_storage = room > 0 && g->first;
   return 0;
 }
 
@@ -634,6 +636,7 @@ void generator_start(struct generator *g, struct tree *t, double record_temperat
   g->tree = t;
   g->first = NULL;
   g->last = &g->first;
+  g->short_of_storage = false;
   g->record_temperature = record_temperature > 0 ? record_temperature : 1;
   g->weight_version = weight_version;
   g->hooks = hooks ? *hooks : (struct generate_hooks){0};
@@ -671,6 +674,7 @@ void generator_cancel(struct generator *g, struct generate_job *job)
     if (*at != job) continue;
     *at = job->next;
     if (!*at) g->last = at;
+    g->short_of_storage = false;
     return;
   }
   for (int i = 0; i < g->options.slots; i++) {
@@ -685,7 +689,9 @@ void generator_cancel(struct generator *g, struct generate_job *job)
 
 int generator_room(const struct generator *g)
 {
-  return g->first ? 0 : free_slots(g);
+  int room = g->short_of_storage ? 0 : free_slots(g);
+  for (const struct generate_job *j = g->first; j && room > 0; j = j->next) room -= j->count;
+  return room > 0 ? room : 0;
 }
 
 void generator_kv(const struct generator *g, int *used, int *kept, int *all)

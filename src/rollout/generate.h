@@ -119,7 +119,7 @@ int generator_add(struct generator *g, struct generate_job *job, struct error *e
 int generator_step(struct generator *g, bool *idle, struct error *err) MUST_USE;
 /* Between two steps: the job's rollouts that have not finished end here, with FINISH_NONE. */
 void generator_cancel(struct generator *g, struct generate_job *job);
-/* Slots that no live or waiting rollout will take; 0 while a queued job waits for storage. */
+/* Slots that no live, waiting or queued rollout will take; 0 while a queued job waits for storage. */
 int generator_room(const struct generator *g);
 /* Blocks in use, by live rollouts and by what is kept, of all. */
 void generator_kv(const struct generator *g, int *used, int *kept, int *all);
