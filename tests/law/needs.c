@@ -257,6 +257,7 @@ static void test_no_knob_moves_a_bit(void **state)
   (void)state;
   static const char *const overrides[] = {"compute.micro_batch=512", "compute.vocab_chunk=32", "compute.slots=2",
                                           "compute.kv_block=4", "compute.recompute=true"};
+  seen_updates = seen_moved = seen_slots = 0;
   struct result a = run_it("a", "[probe]", NULL, 0, 2, false);
   CHECK_OK(a.rc, &a.err);
   CHECK(seen_updates == 4 && seen_moved > 0 && seen_slots > 0);
