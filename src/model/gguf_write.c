@@ -80,6 +80,12 @@ void gguf_put_ints(struct gguf_pairs *p, const char *key, const int32_t *x, size
   for (size_t i = 0; i < n; i++) put_bits(&p->bytes, (uint32_t)x[i], 4);
 }
 
+void gguf_put_reals(struct gguf_pairs *p, const char *key, const float *x, size_t n)
+{
+  begin_array(p, key, GGUF_FLOAT32, n);
+  for (size_t i = 0; i < n; i++) put_bits(&p->bytes, bits_of(x[i]), 4);
+}
+
 void gguf_put_strings(struct gguf_pairs *p, const char *key, size_t count)
 {
   begin_array(p, key, GGUF_STRING, count);

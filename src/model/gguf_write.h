@@ -20,6 +20,7 @@ void gguf_put_u32(struct gguf_pairs *p, const char *key, uint32_t x);
 void gguf_put_f32(struct gguf_pairs *p, const char *key, float x);
 void gguf_put_bool(struct gguf_pairs *p, const char *key, bool x);
 void gguf_put_string(struct gguf_pairs *p, const char *key, const char *bytes, size_t n);
+void gguf_put_reals(struct gguf_pairs *p, const char *key, const float *x, size_t n);
 void gguf_put_ints(struct gguf_pairs *p, const char *key, const int32_t *x, size_t n);
 /* An array of strings: so many calls of gguf_put_item have to follow. */
 void gguf_put_strings(struct gguf_pairs *p, const char *key, size_t count);

@@ -2,6 +2,7 @@
 
 #include "core/cursor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The alphabet of GPT-2: bytes that print stand for themselves, the other 68 for U+0100 and on, in order. */
@@ -60,10 +61,17 @@ static uint64_t mix(uint64_t h)
   return h;
 }
 
+#define HASH_START 0xcbf29ce484222325ull
+
+static uint64_t hash_byte(uint64_t h, uint8_t byte)
+{
+  return (h ^ byte) * 0x100000001b3ull;
+}
+
 static uint64_t hash_bytes(const char *bytes, size_t n, bool mapped)
 {
-  uint64_t h = 0xcbf29ce484222325ull + mapped;
-  for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)bytes[i]) * 0x100000001b3ull;
+  uint64_t h = HASH_START + mapped;
+  for (size_t i = 0; i < n; i++) h = hash_byte(h, (uint8_t)bytes[i]);
   return mix(h);
 }
 
@@ -84,19 +92,40 @@ int bpe_create(struct arena *a, struct bpe *b, size_t count, size_t merges, stru
   b->slot_mask = slots - 1;
   b->merge_mask = pairs - 1;
   for (size_t i = 0; i < pairs; i++) b->merges[i].left = -1;
-  for (int i = 0; i < 256; i++) b->byte_ids[i] = -1;
+  for (int i = 0; i < 256; i++) b->byte_ids[i] = b->fallback[i] = -1;
   return 0;
 }
 
-/* The slot of a token, or the empty slot where it belongs. */
-static size_t find_slot(const struct bpe *b, const char *bytes, size_t n, bool mapped)
+/* The slot of a token with this hash, or the empty slot where it belongs. */
+static size_t find_slot_at(const struct bpe *b, uint64_t hash, const char *bytes, size_t n, bool mapped)
 {
-  size_t at = hash_bytes(bytes, n, mapped) & b->slot_mask;
+  size_t at = hash & b->slot_mask;
   for (; b->slots[at]; at = (at + 1) & b->slot_mask) {
     const struct bpe_token *t = &b->tokens[b->slots[at] - 1];
     if (t->size == n && t->mapped == mapped && !memcmp(t->bytes, bytes, n)) break;
   }
   return at;
+}
+
+static size_t find_slot(const struct bpe *b, const char *bytes, size_t n, bool mapped)
+{
+  return find_slot_at(b, hash_bytes(bytes, n, mapped), bytes, n, mapped);
+}
+
+void bpe_prefix_start(struct bpe_prefix *p)
+{
+  p->hash = HASH_START;
+}
+
+void bpe_prefix_add(struct bpe_prefix *p, uint8_t byte)
+{
+  p->hash = hash_byte(p->hash, byte);
+}
+
+int32_t bpe_prefix_find(const struct bpe *b, const struct bpe_prefix *p, const char *bytes, size_t n)
+{
+  int32_t id = (int32_t)b->slots[find_slot_at(b, mix(p->hash), bytes, n, false)] - 1;
+  return id >= 0 && !b->tokens[id].added ? id : -1;
 }
 
 int32_t bpe_find_bytes(const struct bpe *b, const char *bytes, size_t n, bool mapped)
@@ -109,7 +138,7 @@ int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n)
   char bytes[BPE_TOKEN_BYTES];
   size_t size;
   if (n > sizeof bytes) return -1;
-  if (map_spelling(spelling, n, bytes, &size)) return bpe_find_bytes(b, bytes, size, true);
+  if (!b->plain && map_spelling(spelling, n, bytes, &size)) return bpe_find_bytes(b, bytes, size, true);
   return bpe_find_bytes(b, spelling, n, false);
 }
 
@@ -125,7 +154,7 @@ int bpe_add_token(struct arena *a, struct bpe *b, const char *spelling, size_t n
   char *bytes = arena_push(a, n + 1, 1, "tokenizer", err);
   if (!bytes) return ERROR_RESOURCE;
   size_t size = n;
-  bool mapped = map_spelling(spelling, n, bytes, &size);
+  bool mapped = !b->plain && map_spelling(spelling, n, bytes, &size);
   if (!mapped) memcpy(bytes, spelling, n);
   bytes[size] = 0;
   size_t slot = find_slot(b, bytes, size, mapped);
@@ -169,6 +198,13 @@ int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char 
   return 0;
 }
 
+void bpe_add_ranked_merge(struct bpe *b, int32_t left, int32_t right, int32_t made, uint32_t rank)
+{
+  struct bpe_merge m = {left, right, made, rank};
+  b->ranks[b->merge_count++] = m;
+  *find_merge(b, left, right) = m;
+}
+
 int bpe_add_merge_line(struct bpe *b, const char *line, size_t n, const char *file, struct error *err)
 {
   const char *space = n ? memchr(line, ' ', n) : NULL;
@@ -183,8 +219,10 @@ int bpe_add_merge_line(struct bpe *b, const char *line, size_t n, const char *fi
 void bpe_finish(struct bpe *b)
 {
   for (int i = 0; i < 256; i++) {
-    char byte = (char)i;
-    b->byte_ids[i] = bpe_find_bytes(b, &byte, 1, true);
+    char byte = (char)i, name[8];
+    snprintf(name, sizeof name, "<0x%02X>", (unsigned)i);
+    b->byte_ids[i] = i < 128 || !b->plain ? bpe_find_bytes(b, &byte, 1, !b->plain) : -1;
+    b->fallback[i] = b->plain ? bpe_find_bytes(b, name, 6, false) : -1;
   }
 }
 
@@ -222,14 +260,39 @@ void bpe_scratch_free(struct bpe_scratch *s)
   *s = (struct bpe_scratch){0};
 }
 
-/* The next symbol of a word: the token of a byte, or the unknown token (one for a run with fuse_unk). False: it is
- * dropped. */
-static bool byte_symbol(const struct bpe *b, uint8_t byte, bool after_unknown, int32_t *id, bool *unknown)
+enum { CHARACTER_MOST = 4 };
+
+/* A character's own token, or -1. */
+static int32_t character_token(const struct bpe *b, const uint8_t *at, size_t n)
 {
-  *id = b->byte_ids[byte];
-  *unknown = *id < 0;
-  if (!*unknown) return true;
-  *id = b->unk;
+  int32_t id = n == 1 ? b->byte_ids[*at] : bpe_find_bytes(b, (const char *)at, n, false);
+  return id >= 0 && !b->tokens[id].added ? id : -1;
+}
+
+/* The first symbols of a word, from *at on, which is moved: the token of a byte, or in a plain vocabulary of a
+ * character or else its bytes; or the unknown token (one for a run with fuse_unk). How many: 0 where it is dropped. */
+static size_t next_symbols(const struct bpe *b, const uint8_t *word, size_t n, size_t *at, bool *unknown,
+                           int32_t ids[CHARACTER_MOST])
+{
+  const uint8_t *from = word + *at;
+  bool after_unknown = *unknown;
+  size_t step = 1;
+  if (b->plain && *from >= 0x80) {
+    step = *from < 0xe0 ? 2 : *from < 0xf0 ? 3 : 4;
+    if (step > n - *at) step = n - *at;
+  }
+  *at += step;
+  *ids = b->plain ? character_token(b, from, step) : b->byte_ids[*from];
+  *unknown = *ids < 0;
+  if (!*unknown) return 1;
+  bool bytes = b->byte_fallback;
+  for (size_t i = 0; i < step && bytes; i++) bytes = b->fallback[from[i]] >= 0;
+  if (bytes) {
+    for (size_t i = 0; i < step; i++) ids[i] = b->fallback[from[i]];
+    *unknown = false;
+    return step;
+  }
+  *ids = b->unk;
   return b->unk >= 0 && !(after_unknown && b->fuse_unk);
 }
 
@@ -244,12 +307,11 @@ static uint32_t merge_rank(const struct bpe *b, int32_t left, int32_t right, int
 /* Short words, nearly all there are: arrays on the stack, the best pair by a linear look. */
 static int encode_small(const struct bpe *b, const uint8_t *word, size_t n, struct token_list *out, struct error *err)
 {
-  int32_t ids[SMALL_WORD], made[SMALL_WORD];
+  int32_t ids[SMALL_WORD + CHARACTER_MOST], made[SMALL_WORD];
   uint32_t rank[SMALL_WORD];
   size_t count = 0;
   bool unknown = false;
-  for (size_t i = 0; i < n; i++)
-    if (byte_symbol(b, word[i], unknown, &ids[count], &unknown)) count++;
+  for (size_t i = 0; i < n;) count += next_symbols(b, word, n, &i, &unknown, &ids[count]);
   for (size_t i = 0; i + 1 < count; i++) rank[i] = merge_rank(b, ids[i], ids[i + 1], &made[i]);
   while (count > 1) {
     size_t best = 0;
@@ -329,11 +391,11 @@ static int encode_long(const struct bpe *b, const uint8_t *word, size_t n, struc
   uint32_t count = 0;
   size_t waiting = 0;
   bool unknown = false;
-  for (size_t i = 0; i < n; i++) {
-    if (!byte_symbol(b, word[i], unknown, &symbols[count].id, &unknown)) continue;
-    symbols[count].prev = count ? count - 1 : NO_SYMBOL;
-    symbols[count].next = count + 1;
-    count++;
+  for (size_t i = 0; i < n;) {
+    int32_t ids[CHARACTER_MOST];
+    size_t found = next_symbols(b, word, n, &i, &unknown, ids);
+    for (size_t k = 0; k < found; k++, count++)
+      symbols[count] = (struct bpe_symbol){ids[k], count ? count - 1 : NO_SYMBOL, count + 1};
   }
   if (!count) return 0;
   symbols[count - 1].next = NO_SYMBOL;
@@ -360,7 +422,7 @@ int bpe_encode(const struct bpe *b, const uint8_t *word, size_t n, struct bpe_sc
                struct error *err)
 {
   if (b->ignore_merges) {
-    int32_t id = bpe_find_bytes(b, (const char *)word, n, true);
+    int32_t id = bpe_find_bytes(b, (const char *)word, n, !b->plain);
     if (id >= 0 && !b->tokens[id].added) return token_list_push(out, id, err);
   }
   if (n <= SMALL_WORD) return encode_small(b, word, n, out, err);

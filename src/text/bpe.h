@@ -32,10 +32,13 @@ struct bpe {
   size_t merge_mask;
   struct bpe_merge *ranks; /* by rank */
   size_t merge_count;
-  int32_t byte_ids[256];
-  int32_t unk;        /* for bytes that have no token; -1: they are dropped */
-  bool fuse_unk;      /* a run of unknown bytes is one token */
-  bool ignore_merges; /* a word that is a token is that token, whatever the merges say */
+  bool plain;            /* tokens are text, and the first symbols characters, not bytes */
+  bool byte_fallback;    /* plain: a character that is no token is its bytes' tokens, "<0x0A>" */
+  int32_t byte_ids[256]; /* plain: of the ASCII characters */
+  int32_t fallback[256]; /* plain: of the tokens "<0x00>" to "<0xFF>"; -1: none */
+  int32_t unk;           /* for bytes that have no token; -1: they are dropped */
+  bool fuse_unk;         /* a run of unknown bytes is one token */
+  bool ignore_merges;    /* a word that is a token is that token, whatever the merges say */
 };
 
 /* Room for ids below `count` and for `merges` merges. */
@@ -48,11 +51,22 @@ int bpe_add_merge(struct bpe *b, const char *left, size_t left_size, const char 
                   const char *file, struct error *err) MUST_USE;
 /* "left right" in one string. */
 int bpe_add_merge_line(struct bpe *b, const char *line, size_t n, const char *file, struct error *err) MUST_USE;
+/* The same of given tokens, with a rank that several merges may share. */
+void bpe_add_ranked_merge(struct bpe *b, int32_t left, int32_t right, int32_t made, uint32_t rank);
 void bpe_finish(struct bpe *b); /* after all tokens: fills byte_ids */
 
 int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n); /* as in the file; -1: none */
 int32_t bpe_find_bytes(const struct bpe *b, const char *bytes, size_t n, bool mapped);
 void bpe_put_spelling(const struct bpe *b, int32_t id, struct text *out); /* as in the file */
+
+/* Tokens that begin somewhere in a text, by growing prefixes: start, then add a byte, and ask as often as wanted. */
+struct bpe_prefix {
+  uint64_t hash;
+};
+void bpe_prefix_start(struct bpe_prefix *p);
+void bpe_prefix_add(struct bpe_prefix *p, uint8_t byte);
+/* bytes, n: the prefix again. Tokens of plain vocabularies, but added ones; -1: none. */
+int32_t bpe_prefix_find(const struct bpe *b, const struct bpe_prefix *p, const char *bytes, size_t n);
 
 /* Buffers of one encoding call. */
 struct bpe_symbol;

@@ -67,7 +67,8 @@ static pcre2_code *compile_text(const struct text *pattern, bool literal, int *c
   return compiled;
 }
 
-static int compile(struct arena *a, const char *pattern, bool literal, void **out, const char *file, struct error *err)
+int pretoken_compile(struct arena *a, const char *pattern, bool literal, void **out, const char *part, const char *file,
+                     struct error *err)
 {
   struct text translated = {0};
   if (literal)
@@ -81,10 +82,9 @@ static int compile(struct arena *a, const char *pattern, bool literal, void **ou
   if (!compiled && code != PCRE2_ERROR_NOMEMORY) {
     PCRE2_UCHAR why[200];
     pcre2_get_error_message(code, why, sizeof why);
-    FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer", "the pattern \"%.200s\" cannot be used: %s", pattern,
-            (const char *)why);
+    FAIL_AT(err, ERROR_INPUT, file, 0, part, "the pattern \"%.200s\" cannot be used: %s", pattern, (const char *)why);
   }
-  if (!compiled) FAIL_AT(err, ERROR_RESOURCE, file, 0, "pre_tokenizer", "no memory for a regular expression");
+  if (!compiled) FAIL_AT(err, ERROR_RESOURCE, file, 0, part, "no memory for a regular expression");
   /* Without a just-in-time compiler (or with a pattern that it lacks) PCRE2 interprets: slower, the same matches. */
   (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
   rc = arena_on_reset(a, free_code, compiled, err);
@@ -101,10 +101,12 @@ int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step,
   if (p->count && p->steps[p->count - 1].kind == PRETOKEN_BYTES)
     FAIL_AT(err, ERROR_INPUT, file, 0, "pre_tokenizer",
             "found a pre-tokeniser behind ByteLevel; expected ByteLevel to be the last");
-  if (step.kind == PRETOKEN_SPLIT) TRY(compile(a, step.pattern, step.literal, &step.code, file, err));
+  if (step.kind == PRETOKEN_SPLIT)
+    TRY(pretoken_compile(a, step.pattern, step.literal, &step.code, "pre_tokenizer", file, err));
   if (step.kind == PRETOKEN_DIGITS)
-    TRY(compile(a, step.each_digit ? "\\p{N}" : "\\p{N}+", false, &step.code, file, err));
-  if (step.kind == PRETOKEN_BYTES && step.use_regex) TRY(compile(a, gpt2_pattern, false, &step.code, file, err));
+    TRY(pretoken_compile(a, step.each_digit ? "\\p{N}" : "\\p{N}+", false, &step.code, "pre_tokenizer", file, err));
+  if (step.kind == PRETOKEN_BYTES && step.use_regex)
+    TRY(pretoken_compile(a, gpt2_pattern, false, &step.code, "pre_tokenizer", file, err));
   p->steps[p->count++] = step;
   return 0;
 }

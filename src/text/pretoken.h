@@ -41,6 +41,9 @@ struct pretoken {
   struct pretoken_step steps[PRETOKEN_STEPS];
   size_t count;
 };
+/* A pattern of tokenizer.json as PCRE2's code, freed when the arena resets. part: for messages. */
+int pretoken_compile(struct arena *a, const char *pattern, bool literal, void **out, const char *part, const char *file,
+                     struct error *err) MUST_USE;
 /* Compiles the step's pattern and appends it. The compiled form is freed when the arena resets. */
 int pretoken_add(struct arena *a, struct pretoken *p, struct pretoken_step step, const char *file,
                  struct error *err) MUST_USE;

@@ -332,6 +332,7 @@ static void pair_attribute(const struct value_list *pair, const char *name, stru
 static void plain_attribute(const struct value *v, const char *name, struct value *out)
 {
   if (v->kind == VALUE_LOOP) loop_attribute(v->as.loop, name, out);
+  if (v->kind == VALUE_MACRO && !strcmp(name, "name")) *out = value_text(v->as.macro->node->name);
   if (v->kind == VALUE_NAMESPACE) {
     const struct value *have = value_dict_text(v->as.dict, name, strlen(name));
     if (have) *out = *have;

@@ -195,9 +195,9 @@ static int filter_round(struct filter_call *c)
   } else if (!math_is_finite(x)) {
     *c->out = value_float(x);
   } else if (ceil) {
-    *c->out = value_float(-math_floor(-x * scale) / scale);
+    *c->out = value_float((0 - math_floor(-x * scale)) / scale);
   } else if (floor) {
-    *c->out = value_float(math_floor(x * scale) / scale);
+    *c->out = value_float((math_floor(x * scale) + 0) / scale);
   } else if (precision < 0) {
     double unit = math_pow(10, (double)-precision);
     *c->out = value_float(math_round(x / unit) * unit);
@@ -253,19 +253,42 @@ static int filter_striptags(struct filter_call *c)
   return jinja_take(&b, c->out);
 }
 
-static int filter_urlencode(struct filter_call *c)
+/* Percent signs for what an address cannot hold; in a query a slash too, and a plus for a space. */
+static int put_quoted(struct jinja_text *b, const struct value *v, bool query)
 {
   struct value s;
-  struct jinja_text b = {.r = c->r};
-  if (c->v->kind == VALUE_DICT || c->v->kind == VALUE_LIST)
-    return jinja_fail(c->r, "urlencode is supported for strings only");
-  TRY(as_string(c, &s));
+  TRY(value_to_string(b->r, v, &s));
   for (size_t i = 0; i < s.as.string.size; i++) {
     unsigned char x = (unsigned char)s.as.string.bytes[i];
     char text[8];
-    bool plain = (x >= '0' && x <= '9') || ((x | 0x20) >= 'a' && (x | 0x20) <= 'z') || (x && strchr("_.-~/", x));
-    snprintf(text, sizeof text, plain ? "%c" : "%%%02X", x);
-    jinja_puts(&b, text);
+    bool plain = (x >= '0' && x <= '9') || ((x | 0x20) >= 'a' && (x | 0x20) <= 'z') || (x && strchr("_.-~", x));
+    plain = plain || (x == '/' && !query);
+    snprintf(text, sizeof text, plain ? "%c" : query && x == ' ' ? "+" : "%%%02X", x);
+    jinja_puts(b, text);
+  }
+  return b->r->rc;
+}
+
+/* A string; or a mapping or pairs: a query. */
+static int filter_urlencode(struct filter_call *c)
+{
+  struct value pairs = *c->v;
+  struct value_list items, pair;
+  struct jinja_text b = {.r = c->r};
+  if (pairs.kind == VALUE_DICT) TRY(value_dict_view(c->r, c->v->as.dict, "items", VALUE_LIST, &pairs));
+  bool query = pairs.kind == VALUE_LIST || pairs.kind == VALUE_TUPLE || pairs.kind == VALUE_ITERATOR;
+  if (!query) {
+    TRY(put_quoted(&b, c->v, false));
+    return jinja_take(&b, c->out);
+  }
+  TRY(value_iterate(c->r, &pairs, &items));
+  for (size_t i = 0; i < items.count; i++) {
+    TRY(value_iterate(c->r, &items.items[i], &pair));
+    if (pair.count != 2) return jinja_fail(c->r, "found %zu values to unpack; expected 2", pair.count);
+    if (i) jinja_puts(&b, "&");
+    TRY(put_quoted(&b, &pair.items[0], true));
+    jinja_puts(&b, "=");
+    TRY(put_quoted(&b, &pair.items[1], true));
   }
   return jinja_take(&b, c->out);
 }

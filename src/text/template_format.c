@@ -155,24 +155,44 @@ static int put_percent_text(struct jinja_text *b, struct spec *s, const struct v
   return put_text(b, s, &text, s->align == '<' ? '<' : '>');
 }
 
-static int put_percent(struct jinja_text *b, struct spec *s, const struct value *v)
+static int put_percent_code(struct jinja_text *b, struct spec *s, wide code)
 {
-  struct jinja *r = b->r;
-  if (one_of("sra", s->type) || (s->type == 'c' && v->kind == VALUE_STRING)) return put_percent_text(b, s, v);
-  if (!one_of("diuxXoeEfFgG", s->type))
-    return jinja_fail(r, "unsupported format character '%c'", s->type ? s->type : '?');
-  if (!value_is_number(v)) return jinja_fail(r, "%%%c format: a number is required, not %s", s->type, value_type(v));
+  struct jinja_text one = {.r = b->r};
+  struct value text;
+  if (code < 0 || code > 0x10ffff) return jinja_fail(b->r, "%%c arg not in range(0x110000)");
+  jinja_put_code(&one, (uint32_t)code);
+  TRY(jinja_take(&one, &text));
+  return put_percent_text(b, s, &text);
+}
+
+static int put_percent_number(struct jinja_text *b, struct spec *s, const struct value *v)
+{
   struct value number = *v;
   if (one_of("diu", s->type)) {
     s->type = 'd';
     s->precision = -1;
     if (v->kind == VALUE_FLOAT) {
-      if (!(math_abs(v->as.real) < 1e18)) return jinja_fail(r, "a float is too large for %%d");
+      if (!(math_abs(v->as.real) < 1e18)) return jinja_fail(b->r, "a float is too large for %%d");
       number = value_int((wide)v->as.real);
     }
   }
   if (s->fill == '0' && s->align != '<') s->align = '=';
   return put_number(b, s, &number);
+}
+
+static int put_percent(struct jinja_text *b, struct spec *s, const struct value *v)
+{
+  struct jinja *r = b->r;
+  if (s->type == 'c' && value_is_integer(v)) return put_percent_code(b, s, value_as_integer(v));
+  if (s->type == 'c' && (v->kind != VALUE_STRING || string_length(v) != 1))
+    return jinja_fail(r, "%%c requires int or char");
+  if (one_of("srac", s->type)) return put_percent_text(b, s, v);
+  if (!one_of("diuxXoeEfFgG", s->type))
+    return jinja_fail(r, "unsupported format character '%c'", s->type ? s->type : '?');
+  if (!value_is_number(v)) return jinja_fail(r, "%%%c format: a number is required, not %s", s->type, value_type(v));
+  if (v->kind == VALUE_FLOAT && one_of("xXo", s->type))
+    return jinja_fail(r, "%%%c format: an integer is required, not float", s->type);
+  return put_percent_number(b, s, v);
 }
 
 /* The flags, width, precision and type behind a '%'; a name in brackets goes to *name. */
@@ -283,14 +303,37 @@ static int read_spec(struct jinja *r, const char *f, size_t n, struct spec *s)
   return jinja_step(r, (size_t)s->width);
 }
 
+/* What Python refuses of a format for a number. */
+static int check_number_format(struct jinja *r, const struct spec *s, const struct value *v, size_t n)
+{
+  if (v->kind == VALUE_FLOAT && one_of("dxXob", s->type))
+    return jinja_fail(r, "Unknown format code '%c' for object of type 'float'", s->type);
+  if (value_is_integer(v) && n && s->precision >= 0 && !one_of("eEfFgG%", s->type))
+    return jinja_fail(r, "Precision not allowed in integer format specifier");
+  return 0;
+}
+
+/* What Python refuses of a format for text. */
+static int check_text_format(struct jinja *r, const struct spec *s, const struct value *v)
+{
+  if (s->comma) return jinja_fail(r, "Cannot specify ',' with 's'.");
+  if (s->sign || s->alternate || s->align == '=')
+    return jinja_fail(r, "a sign, '#' or '=' is not allowed in the format of a string");
+  if (s->type && (s->type != 's' || value_is_number(v)))
+    return jinja_fail(r, "Unknown format code '%c' for object of type '%s'", s->type, value_type(v));
+  return 0;
+}
+
 static int put_formatted(struct jinja_text *b, const struct value *v, const char *spec, size_t n)
 {
   struct spec s;
   struct value text;
   TRY(read_spec(b->r, spec, n, &s));
-  if (value_is_number(v) && v->kind != VALUE_BOOL && s.type != 's') return put_number(b, &s, v);
-  if (s.type && s.type != 's')
-    return jinja_fail(b->r, "Unknown format code '%c' for object of type '%s'", s.type, value_type(v));
+  TRY(check_number_format(b->r, &s, v, n));
+  if (value_is_number(v) && (n || v->kind != VALUE_BOOL) && s.type != 's') return put_number(b, &s, v);
+  if (n && v->kind != VALUE_STRING && !value_is_number(v))
+    return jinja_fail(b->r, "unsupported format string passed to %s.__format__", value_type(v));
+  TRY(check_text_format(b->r, &s, v));
   TRY(value_to_string(b->r, v, &text));
   return put_text(b, &s, &text, s.align && s.align != '=' ? s.align : '<');
 }

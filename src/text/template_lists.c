@@ -133,6 +133,7 @@ static int filter_unique(struct filter_call *c)
   TRY(item_keys(c, &items, jinja_argument(c->args, 1, "attribute"),
                 !jinja_argument_truth(c->args, 0, "case_sensitive", false), &keys));
   for (size_t i = 0; i < items.count; i++) {
+    TRY(value_check_hashable(c->r, &keys[i]));
     size_t k = 0;
     while (k < seen && !value_equal(c->r, &keys[k], &keys[i])) k++;
     TRY(jinja_step(c->r, k / 4));
@@ -300,10 +301,12 @@ static int filter_groupby(struct filter_call *c)
   struct value_list items;
   struct value *keys;
   struct value_grow groups = {0};
-  const struct value *path = jinja_argument(c->args, 0, "attribute");
+  const struct value *path = jinja_argument(c->args, 0, "attribute"), *fallback = jinja_argument(c->args, 1, "default");
   if (!path) return jinja_fail(c->r, "groupby lacks its attribute");
   TRY(copy_items(c, &items));
   TRY(item_keys(c, &items, path, !jinja_argument_truth(c->args, 2, "case_sensitive", false), &keys));
+  for (size_t i = 0; i < items.count && fallback; i++)
+    if (keys[i].kind == VALUE_UNDEFINED) keys[i] = *fallback;
   TRY(value_sort(c->r, keys, items.items, items.count, false));
   for (size_t i = 0, end; i < items.count; i = end) {
     for (end = i + 1; end < items.count && value_equal(c->r, &keys[i], &keys[end]);) end++;
@@ -311,6 +314,7 @@ static int filter_groupby(struct filter_call *c)
     struct value_grow members = {items.items + i, end - i, end - i};
     TRY(value_list_from(c->r, VALUE_LIST, &members, &list));
     TRY(item_key(c, &items.items[i], path, false, &grouper));
+    if (fallback && grouper.kind == VALUE_UNDEFINED) grouper = *fallback;
     TRY(value_pair(c->r, grouper, list, &pair));
     TRY(value_grow_add(c->r, &groups, pair));
   }

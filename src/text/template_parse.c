@@ -102,6 +102,7 @@ static int parse_if(struct parser *p, struct node **out)
   if (!n) return ERROR_RESOURCE;
   const char *end = "elif";
   while (!strcmp(end, "elif")) {
+    p->without_if = true;
     TRY(jinja_parse_tuple(p, false, false, false, &n->a));
     TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
     TRY(parse_body(p, ends, &n->body, &end));
@@ -260,6 +261,7 @@ static int parse_named_block(struct parser *p, struct node **out)
   if (!n) return ERROR_RESOURCE;
   static const char *const ends[] = {"endblock", NULL};
   const char *end;
+  while (jinja_parser_skip(p, LEX_NAME, "scoped") || jinja_parser_skip(p, LEX_NAME, "required")) continue;
   TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
   TRY(parse_body(p, ends, &n->body, &end));
   jinja_parser_skip(p, LEX_NAME, NULL); /* the name may be repeated */

@@ -1,5 +1,5 @@
 /* How values print: str() and repr() of Python, and the growing texts of a run. */
-#include "text/template_value.h"
+#include "text/template_run.h"
 #include "text/unicode.h"
 
 #include "core/cursor.h"
@@ -159,8 +159,19 @@ static void put_range(struct jinja_text *b, const struct value_range *range)
   jinja_puts(b, ")");
 }
 
+/* The caller of a call block has no name of its own. */
+static void put_macro(struct jinja_text *b, const char *name)
+{
+  bool anonymous = !strcmp(name, "caller");
+  jinja_puts(b, anonymous ? "<Macro anonymous>" : "<Macro '");
+  if (anonymous) return;
+  jinja_puts(b, name);
+  jinja_puts(b, "'>");
+}
+
 int value_put_str(struct jinja_text *b, const struct value *v)
 {
+  if (v->kind == VALUE_UNDEFINED) return b->r->rc; /* prints as nothing, and in a list as "Undefined" */
   if (v->kind != VALUE_STRING) return value_put_repr(b, v);
   jinja_add(b, v->as.string.bytes, v->as.string.size);
   return b->r->rc;
@@ -170,6 +181,17 @@ int value_put_repr(struct jinja_text *b, const struct value *v)
 {
   switch (v->kind) {
     case VALUE_UNDEFINED:
+      jinja_puts(b, "Undefined");
+      break;
+    case VALUE_MACRO:
+      put_macro(b, v->as.macro->node->name);
+      break;
+    case VALUE_LOOP:
+      jinja_puts(b, "<LoopContext ");
+      value_put_int(b, (wide)v->as.loop->index + 1);
+      jinja_puts(b, "/");
+      value_put_int(b, (wide)v->as.loop->items.count);
+      jinja_puts(b, ">");
       break;
     case VALUE_NONE:
       jinja_puts(b, "None");

@@ -165,6 +165,7 @@ int jinja_loop(struct jinja *r, const struct node *n, const struct value *over, 
   TRY(value_iterate(r, over, &loop->items));
   struct scope *outer = r->scope, *turn = NULL;
   size_t macros = r->macros;
+  bool whole = false; /* a turn came to its end: without one the loop's else runs, even after break or continue */
   int rc = 0;
   r->scope = scope;
   if (n->c) rc = filter_items(r, n, &loop->items);
@@ -173,11 +174,12 @@ int jinja_loop(struct jinja *r, const struct node *n, const struct value *over, 
     macros = r->macros;
     r->scope = turn;
     rc = turn ? run_turn(r, loop) : r->rc;
+    whole = whole || !rc;
     if (rc == EXEC_CONTINUE) rc = 0;
   }
   r->scope = outer;
   if (rc == EXEC_BREAK) rc = 0;
-  if (!rc && !loop->items.count && n->other.count) rc = run_in_scope(r, &n->other, scope);
+  if (!rc && !whole && n->other.count) rc = run_in_scope(r, &n->other, scope);
   return rc;
 }
 
@@ -282,6 +284,16 @@ static int run_print(struct jinja *r, const struct node *n)
   return value_put_str(r->out, &v);
 }
 
+/* What the filters of a filter block give is joined as it is, so it must be text. */
+static int run_filter_block(struct jinja *r, const struct node *n)
+{
+  struct value v;
+  TRY(jinja_capture(r, &n->body, r->scope, &r->block));
+  TRY(jinja_eval(r, n->a, &v));
+  if (v.kind != VALUE_STRING) return jinja_fail(r, "a filter block gives '%s'; expected str", value_type(&v));
+  return value_put_str(r->out, &v);
+}
+
 static int run_statement(struct jinja *r, const struct node *n)
 {
   struct value v;
@@ -307,8 +319,7 @@ static int run_statement(struct jinja *r, const struct node *n)
     case NODE_CALL_BLOCK:
       return run_call_block(r, n);
     case NODE_FILTER_BLOCK:
-      TRY(jinja_capture(r, &n->body, r->scope, &r->block));
-      return run_print(r, n->a);
+      return run_filter_block(r, n);
     case NODE_WITH:
       return run_with(r, n);
     case NODE_SCOPE:

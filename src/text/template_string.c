@@ -461,6 +461,55 @@ static int do_is(struct string_call *c)
   return 0;
 }
 
+/* A word has one capital, in front. */
+static int do_is_title(struct string_call *c)
+{
+  bool inside = false, some = false, good = true;
+  uint32_t x;
+  for (struct walk w = walk_over(c->s); walk_next(&w, &x); inside = is_cased(x)) {
+    if (!is_cased(x)) continue;
+    good = good && is_upper(x) != inside;
+    some = true;
+  }
+  *c->out = value_bool(some && good);
+  return 0;
+}
+
+static int do_is_identifier(struct string_call *c)
+{
+  bool good = c->s->as.string.size > 0, first = true;
+  uint32_t x;
+  for (struct walk w = walk_over(c->s); walk_next(&w, &x); first = false)
+    good = good && (x == '_' || unicode_is_alpha(x) || (!first && unicode_is_digit(x)));
+  *c->out = value_bool(good);
+  return 0;
+}
+
+static int do_is_printable(struct string_call *c)
+{
+  bool good = true;
+  uint32_t x;
+  for (struct walk w = walk_over(c->s); walk_next(&w, &x);) good = good && unicode_prints(x);
+  *c->out = value_bool(good);
+  return 0;
+}
+
+static int do_expand_tabs(struct string_call *c)
+{
+  struct jinja_text b = {.r = c->r};
+  long size, column = 0;
+  uint32_t x;
+  TRY(jinja_argument_integer(c->r, c->args, 0, "tabsize", 8, &size));
+  for (struct walk w = walk_over(c->s); walk_next(&w, &x);) {
+    long spaces = x == '\t' && size > 0 ? size - column % size : 0;
+    if (spaces > TEMPLATE_RANGE) return jinja_fail(c->r, "a tab of %ld columns is too wide", spaces);
+    for (long i = 0; i < spaces; i++) jinja_puts(&b, " ");
+    if (x != '\t') jinja_put_code(&b, x);
+    column = x == '\n' || x == '\r' ? 0 : column + (x == '\t' ? spaces : 1);
+  }
+  return jinja_take(&b, c->out);
+}
+
 static int do_format(struct string_call *c)
 {
   return jinja_format_braces(c->r, c->s, c->args, c->out);
@@ -507,6 +556,10 @@ static const struct {
                {"isupper", do_is},
                {"islower", do_is},
                {"isascii", do_is},
+               {"istitle", do_is_title},
+               {"isidentifier", do_is_identifier},
+               {"isprintable", do_is_printable},
+               {"expandtabs", do_expand_tabs},
                {"format", do_format}};
 
 bool jinja_string_method_exists(const char *name)

@@ -14,7 +14,7 @@ struct test_call {
 
 static bool is_callable(const struct value *v)
 {
-  return v->kind >= VALUE_FUNCTION && v->kind <= VALUE_JOINER;
+  return (v->kind >= VALUE_FUNCTION && v->kind <= VALUE_JOINER) || v->kind == VALUE_UNDEFINED; /* as in Jinja */
 }
 
 static bool is_sequence(const struct value *v)

@@ -112,9 +112,19 @@ struct value *value_dict_text(const struct value_dict *d, const char *key, size_
   return NULL;
 }
 
+int value_check_hashable(struct jinja *r, const struct value *v)
+{
+  if (v->kind == VALUE_LIST || v->kind == VALUE_DICT) return jinja_fail(r, "unhashable type: '%s'", value_type(v));
+  if (v->kind != VALUE_TUPLE) return 0;
+  TRY(jinja_enter(r));
+  for (size_t i = 0; i < v->as.list->count; i++) TRY(value_check_hashable(r, &v->as.list->items[i]));
+  jinja_leave(r);
+  return 0;
+}
+
 int value_dict_set(struct jinja *r, struct value_dict *d, struct value key, struct value v)
 {
-  if (key.kind == VALUE_LIST || key.kind == VALUE_DICT) return jinja_fail(r, "unhashable type: '%s'", value_type(&key));
+  TRY(value_check_hashable(r, &key));
   TRY(jinja_step(r, 1 + d->count / 4));
   struct value *have = value_dict_get(r, d, &key);
   if (have) {

@@ -161,6 +161,8 @@ bool value_truth(const struct value *v);
 /* == of Python; never fails but by depth (the run's rc). */
 bool value_equal(struct jinja *r, const struct value *a, const struct value *b);
 /* *order < 0, 0, > 0; fails where Python's < does. */
+/* Fails where Python's hash does: lists, dicts, and tuples that hold one. */
+int value_check_hashable(struct jinja *r, const struct value *v) MUST_USE;
 int value_compare(struct jinja *r, const struct value *a, const struct value *b, int *order) MUST_USE;
 /* The items of anything that can be walked over; an iterator is used up. */
 int value_iterate(struct jinja *r, const struct value *v, struct value_list *out) MUST_USE;

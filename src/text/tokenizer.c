@@ -1,8 +1,12 @@
+#define _GNU_SOURCE /* memmem */
 #include "text/tokenizer_state.h"
 
 #include "core/cursor.h"
 
 #include <string.h>
+
+#define SPACE_SIGN "\xe2\x96\x81" /* U+2581 */
+enum { SPACE_SIZE = 3 };
 
 int token_list_push(struct token_list *l, int32_t id, struct error *err)
 {
@@ -31,10 +35,10 @@ void token_list_free(struct token_list *l)
 int tokenizer_normalize(const struct tokenizer *t, const char *text, size_t n, struct text buffers[2], const char **out,
                         size_t *out_size, struct error *err)
 {
-  for (size_t i = 0; i < t->form_count; i++) {
+  for (size_t i = 0; i < t->normal_count; i++) {
     struct text *to = &buffers[i & 1];
     text_clear(to);
-    TRY(unicode_normalize(t->forms[i], text, n, to, err));
+    TRY(normal_run(&t->normal[i], text, n, to, err));
     TRY(text_finish(to, err));
     text = to->size ? to->bytes : "";
     n = to->size;
@@ -44,20 +48,38 @@ int tokenizer_normalize(const struct tokenizer *t, const char *text, size_t n, s
   return 0;
 }
 
+/* Whether merges never cross the beginning of a U+2581 that follows another character. */
+static bool words_end_at_spaces(const struct tokenizer *t)
+{
+  const struct bpe *b = &t->bpe;
+  if (!b->plain || b->ignore_merges || t->unigram.scores || bpe_find(b, SPACE_SIGN, SPACE_SIZE) < 0) return false;
+  for (size_t i = 0; i < b->count; i++) {
+    const struct bpe_token *token = &b->tokens[i];
+    size_t lead = 0;
+    if (!token->bytes || token->added) continue;
+    while (lead + SPACE_SIZE <= token->size && !memcmp(token->bytes + lead, SPACE_SIGN, SPACE_SIZE)) lead += SPACE_SIZE;
+    if (memmem(token->bytes + lead, token->size - lead, SPACE_SIGN, SPACE_SIZE)) return false;
+  }
+  return true;
+}
+
 int tokenizer_finish(struct arena *a, struct tokenizer *t, struct error *err)
 {
   t->special = ARENA_NEW(a, bool, t->bpe.count, "tokenizer", err);
   if (!t->special) return ERROR_RESOURCE;
+  t->cut_at_spaces = words_end_at_spaces(t);
   struct text buffers[2] = {{0}, {0}};
   int rc = 0;
   for (size_t i = 0; i < t->added_count && !rc; i++) {
     struct added_token *token = &t->added[i];
-    if (token->special) t->special[token->id] = true;
+    t->special[token->id] = t->special[token->id] || token->special;
     if (!token->normalized) continue;
-    const char *text = NULL;
-    size_t n = 0;
+    const char *text = NULL, *given = token->text;
+    size_t n = 0, given_size = token->size;
     rc = tokenizer_normalize(t, token->text, token->size, buffers, &text, &n, err);
     if (!rc && !(token->text = arena_strndup(a, text, n, "tokenizer", err))) rc = ERROR_RESOURCE;
+    // as in the tokenizers package, where a special token is known by its text
+    if (!rc && (n != given_size || memcmp(text, given, n) != 0)) t->special[token->id] = false;
     token->size = n;
   }
   text_free(&buffers[0]);
@@ -76,17 +98,72 @@ struct encoding {
   struct text valid, normal[2];
   struct pretoken_cuts cuts;
   struct bpe_scratch scratch;
+  struct unigram_scratch lattice;
+  struct text spaced;
+  bool at_start; /* nothing of the text has been encoded yet */
 };
+
+/* One piece: as it is, or in words that merges never leave. */
+static int encode_piece(struct encoding *e, const char *piece, size_t n, struct error *err)
+{
+  const struct tokenizer *t = e->t;
+  if (t->unigram.scores) return unigram_encode(&t->unigram, &t->bpe, piece, n, &e->lattice, e->out, err);
+  size_t from = 0;
+  while (t->cut_at_spaces && from < n) {
+    size_t end = from;
+    while (end + SPACE_SIZE <= n && !memcmp(piece + end, SPACE_SIGN, SPACE_SIZE)) end += SPACE_SIZE;
+    const char *next = end < n ? memmem(piece + end, n - end, SPACE_SIGN, SPACE_SIZE) : NULL;
+    if (!next) break;
+    size_t stop = (size_t)(next - piece);
+    TRY(bpe_encode(&t->bpe, (const uint8_t *)piece + from, stop - from, &e->scratch, e->out, err));
+    from = stop;
+  }
+  return from < n ? bpe_encode(&t->bpe, (const uint8_t *)piece + from, n - from, &e->scratch, e->out, err) : 0;
+}
+
+static int encode_cuts(struct encoding *e, const char *text, size_t n, struct error *err)
+{
+  TRY(pretoken_run(&e->t->pretoken, text, n, &e->cuts, err));
+  for (size_t i = 0; i < e->cuts.spans.count; i++) {
+    struct pretoken_span span = e->cuts.spans.items[i];
+    TRY(encode_piece(e, e->cuts.bytes + span.start, span.end - span.start, err));
+  }
+  return 0;
+}
+
+/* Spaces written out, and pieces from one to the next where they are split. */
+static int encode_spaced(struct encoding *e, const char *text, size_t n, struct error *err)
+{
+  static const struct normal_step signs = {
+      .kind = NORMAL_REPLACE, .literal = true, .pattern = " ", .content = SPACE_SIGN};
+  const struct metaspace *m = &e->t->metaspace;
+  bool in_front = m->prepend == PREPEND_ALWAYS || (m->prepend == PREPEND_FIRST && e->at_start);
+  text_clear(&e->spaced);
+  if (in_front && n && *text != ' ' && (n < SPACE_SIZE || memcmp(text, SPACE_SIGN, SPACE_SIZE) != 0))
+    text_puts(&e->spaced, SPACE_SIGN);
+  TRY(normal_run(&signs, text, n, &e->spaced, err));
+  TRY(text_finish(&e->spaced, err));
+  text = e->spaced.bytes;
+  n = e->spaced.size;
+  for (size_t from = 0, stop; from < n; from = stop) {
+    const char *next = m->split && from + 1 < n ? memmem(text + from + 1, n - from - 1, SPACE_SIGN, SPACE_SIZE) : NULL;
+    stop = next ? (size_t)(next - text) : n;
+    TRY(encode_piece(e, text + from, stop - from, err));
+  }
+  return 0;
+}
 
 static int encode_pieces(struct encoding *e, const char *text, size_t n, struct error *err)
 {
-  TRY(pretoken_run(&e->t->pretoken, text, n, &e->cuts, err));
-  const uint8_t *bytes = (const uint8_t *)e->cuts.bytes;
-  for (size_t i = 0; i < e->cuts.spans.count; i++) {
-    struct pretoken_span span = e->cuts.spans.items[i];
-    TRY(bpe_encode(&e->t->bpe, bytes + span.start, span.end - span.start, &e->scratch, e->out, err));
-  }
-  return 0;
+  int rc;
+  if (e->t->metaspace.on)
+    rc = encode_spaced(e, text, n, err);
+  else if (e->t->pretoken.count)
+    rc = encode_cuts(e, text, n, err);
+  else
+    rc = encode_piece(e, text, n, err);
+  e->at_start = false;
+  return rc;
 }
 
 static int encode_between(struct encoding *e, const struct added_set *set, const char *text, size_t n,
@@ -109,6 +186,7 @@ static int encode_between(struct encoding *e, const struct added_set *set, const
   for (const struct added_token *token; (token = added_next(&walk, &start, &stop));) {
     if (done < start) TRY(deeper(e, text + done, start - done, err));
     TRY(token_list_push(e->out, token->id, err));
+    e->at_start = false;
     done = stop;
   }
   return done < n ? deeper(e, text + done, n - done, err) : 0;
@@ -121,6 +199,8 @@ static void encoding_free(struct encoding *e)
   text_free(&e->normal[1]);
   pretoken_cuts_free(&e->cuts);
   bpe_scratch_free(&e->scratch);
+  unigram_scratch_free(&e->lattice);
+  text_free(&e->spaced);
 }
 
 /* Makes the text valid UTF-8 if it is not. */
@@ -143,7 +223,7 @@ static int push_all(struct token_list *out, const int32_t *ids, size_t count, st
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int flags, struct token_list *out,
                      struct error *err)
 {
-  struct encoding e = {.t = t, .skip_special = !(flags & TOKENIZER_SPECIAL), .out = out};
+  struct encoding e = {.t = t, .skip_special = !(flags & TOKENIZER_SPECIAL), .out = out, .at_start = true};
   bool around = flags & TOKENIZER_ADD_SPECIAL;
   int rc = around ? push_all(out, t->before, t->before_count, err) : 0;
   if (!rc) rc = make_valid(&text, &n, &e.valid, err);

@@ -1,9 +1,10 @@
 /* text/tokenizer: text to token ids and back, as the `tokenizers` package does it, from a model's own files.
  *
- * What is supported: byte-level BPE (the GPT-2, SmolLM, Qwen2, Llama 3, Mistral Tekken and DeepSeek kinds). Normalisers
- * NFC, NFD, NFKC, NFKD; pre-tokenisers Split, Digits, ByteLevel and sequences of them; added tokens with all their
- * flags; post-processors that put tokens around the text. Everything else is refused by a sentence that names what was
- * found.
+ * What is supported: byte-level BPE (the GPT-2, SmolLM, Qwen2, Llama 3, Mistral Tekken and DeepSeek kinds), BPE over
+ * characters with byte fallback (Llama 2, Mistral, Phi-3, Gemma) and Unigram. Normalisers NFC, NFD, NFKC, NFKD,
+ * Prepend, Replace, Strip; pre-tokenisers Split, Digits, ByteLevel and sequences of them, Metaspace, or none; added
+ * tokens with all their flags; post-processors that put tokens around the text. Everything else is refused by a
+ * sentence that names what was found.
  *
  * A tokenizer is read-only once made: any number of threads may encode and decode with one. Equal text gives equal ids.
  */
@@ -44,8 +45,10 @@ struct tokenizer_parts {
   const int32_t *types; /* enum token_type per token, or NULL: all normal */
   size_t token_count;
   const struct token_text *merges; /* "left right" in order of rank */
+  const double *scores;            /* per token, of a vocabulary of text ("llama"): merges follow from them; or NULL */
   size_t merge_count;
-  const char *pre; /* tokenizer.ggml.pre: "gpt-2", "smollm", "qwen2", "llama-bpe", "tekken", "deepseek-v3", ... */
+  const char
+      *pre; /* with merges, tokenizer.ggml.pre: "gpt-2", "smollm", "qwen2", "llama-bpe", "tekken", "deepseek-v3", ... */
   int32_t bos, eos,
       pad; /* a byte that has no token is dropped, as byte-level BPE does; GGUF's unknown token is not used */
   bool add_bos, add_eos, add_prefix_space;
@@ -79,13 +82,15 @@ int tokenizer_cut(const struct tokenizer *t, const char *text, size_t n, struct 
    no token has (models pad their vocabularies) are left out. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, bool skip_special, struct text *out);
 
-/* The same, one token at a time: bytes are held back until the character is complete, and flush gives U+FFFD for a
-   rest. The pieces joined are what tokenizer_decode gives for all ids. */
+/* The same, one token at a time: bytes are held back until the character is complete (a run of byte tokens of a
+   vocabulary with byte fallback, up to its end), and flush gives U+FFFD for a rest. The pieces joined are what
+   tokenizer_decode gives for all ids. */
 struct token_decoder {
   const struct tokenizer *t;
   bool skip_special;
-  uint8_t held[4];
+  uint8_t held[64]; /* of a character, or of a run of byte tokens */
   unsigned held_count;
+  bool begun; /* a token was seen */
 };
 void token_decoder_start(struct token_decoder *d, const struct tokenizer *t, bool skip_special);
 void token_decoder_add(struct token_decoder *d, int32_t id, struct text *out);

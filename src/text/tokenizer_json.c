@@ -31,13 +31,55 @@ static bool flag(const json_t *o, const char *key, bool fallback)
   return json_is_boolean(v) ? json_is_true(v) : fallback;
 }
 
-static const char supported_forms[] = "NFC, NFD, NFKC, NFKD, Sequence of them, or none";
+static const char supported_forms[] = "NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, Sequence of them, or none";
+
+/* A text of the file without NUL, kept; NULL after failing. */
+static const char *keep_text(struct loading *l, const json_t *v, const char *part)
+{
+  if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v)) {
+    (void)!refuse(l, part, "without its text", "a string");
+    return NULL;
+  }
+  return arena_strdup(l->a, json_string_value(v), "tokenizer", l->err);
+}
+
+/* What a step's members say. */
+static int read_step(struct loading *l, const json_t *o, const char *type, struct normal_step *s, bool *known)
+{
+  static const char *const forms[] = {"NFC", "NFD", "NFKC", "NFKD"};
+  const json_t *pattern = json_object_get(o, "pattern"), *regex = json_object_get(pattern, "Regex");
+  *known = true;
+  for (int i = 0; i < 4; i++) {
+    if (strcmp(type, forms[i])) continue;
+    *s = (struct normal_step){.kind = NORMAL_FORM, .form = (enum unicode_form)i};
+    return 0;
+  }
+  if (!strcmp(type, "Strip")) {
+    *s = (struct normal_step){
+        .kind = NORMAL_STRIP, .left = flag(o, "strip_left", true), .right = flag(o, "strip_right", true)};
+  } else if (!strcmp(type, "Prepend")) {
+    *s = (struct normal_step){.kind = NORMAL_PREPEND,
+                              .content = keep_text(l, json_object_get(o, "prepend"), "normalizer")};
+    if (!s->content) return l->err->code;
+  } else if (!strcmp(type, "Replace")) {
+    *s = (struct normal_step){.kind = NORMAL_REPLACE, .literal = !regex};
+    s->pattern = keep_text(l, regex ? regex : json_object_get(pattern, "String"), "normalizer.pattern");
+    s->content = s->pattern ? keep_text(l, json_object_get(o, "content"), "normalizer.content") : NULL;
+    if (!s->content) return l->err->code;
+    if (!*s->pattern) return refuse(l, "normalizer.pattern", "", "a pattern");
+    return normal_prepare(l->a, s, l->file, l->err);
+  } else {
+    *known = false;
+  }
+  return 0;
+}
 
 static int load_normalizer(struct loading *l, const json_t *o)
 {
-  static const char *const names[] = {"NFC", "NFD", "NFKC", "NFKD"};
   if (!o || json_is_null(o)) return 0;
   const char *type = type_of(o);
+  struct normal_step step = {0};
+  bool known = false;
   if (!strcmp(type, "Sequence")) {
     size_t i;
     json_t *item;
@@ -48,14 +90,12 @@ static int load_normalizer(struct loading *l, const json_t *o)
     }
     return 0;
   }
-  for (int i = 0; i < 4; i++) {
-    if (strcmp(type, names[i])) continue;
-    if (l->t->form_count == TOKENIZER_FORMS)
-      return refuse(l, "normalizer", "more than 8 in a Sequence", supported_forms);
-    l->t->forms[l->t->form_count++] = (enum unicode_form)i;
-    return 0;
-  }
-  return refuse(l, "normalizer", type, supported_forms);
+  TRY(read_step(l, o, type, &step, &known));
+  if (!known) return refuse(l, "normalizer", type, supported_forms);
+  if (l->t->normal_count == TOKENIZER_FORMS)
+    return refuse(l, "normalizer", "more than 8 in a Sequence", supported_forms);
+  l->t->normal[l->t->normal_count++] = step;
+  return 0;
 }
 
 static int load_split(struct loading *l, const json_t *o)
@@ -80,9 +120,27 @@ static int load_split(struct loading *l, const json_t *o)
   return pretoken_add(l->a, &l->t->pretoken, step, l->file, l->err);
 }
 
+/* Alone, and with the usual sign. */
+static int load_metaspace(struct loading *l, const json_t *o)
+{
+  static const char *const schemes[] = {"always", "first", "never"};
+  const char *sign = json_string_value(json_object_get(o, "replacement")),
+             *scheme = json_string_value(json_object_get(o, "prepend_scheme"));
+  if (!sign || strcmp(sign, "\xe2\x96\x81") != 0)
+    return refuse(l, "pre_tokenizer.replacement", sign ? sign : "(none)", "U+2581");
+  int kind = flag(o, "add_prefix_space", true) ? PREPEND_ALWAYS : PREPEND_NEVER;
+  for (int i = 0; i < 3; i++)
+    if (scheme && !strcmp(scheme, schemes[i])) kind = i;
+  l->t->metaspace =
+      (struct metaspace){.on = true, .split = flag(o, "split", true), .prepend = (enum metaspace_prepend)kind};
+  return 0;
+}
+
 static int load_pretokenizer(struct loading *l, const json_t *o, int depth)
 {
   const char *type = type_of(o);
+  if (l->t->bpe.plain && !depth && (!o || json_is_null(o))) return 0;
+  if (l->t->bpe.plain && !depth && !strcmp(type, "Metaspace")) return load_metaspace(l, o);
   if (!strcmp(type, "Sequence") && depth < 4) {
     size_t i;
     json_t *item;
@@ -161,8 +219,34 @@ static int load_postprocessor(struct loading *l, const json_t *o, int depth)
                 "TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing, Sequence of them, or none");
 }
 
+static bool replaces_sign(const json_t *o)
+{
+  const char *from = json_string_value(json_object_get(json_object_get(o, "pattern"), "String")),
+             *to = json_string_value(json_object_get(o, "content"));
+  return !strcmp(type_of(o), "Replace") && from && to && !strcmp(from, "\xe2\x96\x81") && !strcmp(to, " ");
+}
+
+/* Replace, ByteFallback, Fuse, and perhaps Strip of one space at the start; or Metaspace. */
+static int load_plain_decoder(struct loading *l, const json_t *o)
+{
+  static const char supported[] = "Metaspace, or a Sequence of Replace, ByteFallback, Fuse and Strip";
+  struct tokenizer *t = l->t;
+  const json_t *list = json_object_get(o, "decoders"), *strip = json_array_get(list, 3);
+  t->decode = DECODE_METASPACE;
+  if (!strcmp(type_of(o), "Metaspace")) return 0;
+  t->decode = DECODE_SPACES;
+  bool known = replaces_sign(json_array_get(list, 0)) && !strcmp(type_of(json_array_get(list, 1)), "ByteFallback") &&
+               !strcmp(type_of(json_array_get(list, 2)), "Fuse") && json_array_size(list) <= 4;
+  if (known && strip)
+    known = !strcmp(type_of(strip), "Strip") && json_integer_value(json_object_get(strip, "start")) == 1 &&
+            json_integer_value(json_object_get(strip, "stop")) == 0;
+  t->decode_strip = strip != NULL;
+  return known ? 0 : refuse(l, "decoder", type_of(o), supported);
+}
+
 static int load_decoder(struct loading *l, const json_t *o)
 {
+  if (l->t->bpe.plain) return load_plain_decoder(l, o);
   if (!o || json_is_null(o)) return refuse(l, "decoder", "null", "ByteLevel");
   const char *type = type_of(o);
   if (!strcmp(type, "Sequence")) {
@@ -175,10 +259,17 @@ static int load_decoder(struct loading *l, const json_t *o)
 static int check_model(struct loading *l, const json_t *model)
 {
   const char *type = json_string_value(json_object_get(model, "type"));
-  if (type && strcmp(type, "BPE")) return refuse(l, "model", type, "BPE (byte-level)");
+  l->t->bpe.plain = flag(model, "byte_fallback", false);
+  if (type && !strcmp(type, "Unigram")) {
+    l->t->bpe.plain = true;
+    if (!json_array_size(json_object_get(model, "vocab")))
+      return refuse(l, "model", "without vocab", "Unigram with one");
+    return 0;
+  }
+  if (type && strcmp(type, "BPE"))
+    return refuse(l, "model", type, "BPE (byte-level, or with byte_fallback) and Unigram");
   if (!json_is_object(json_object_get(model, "vocab")) || !json_is_array(json_object_get(model, "merges")))
     return refuse(l, "model", "without vocab and merges", "BPE (byte-level) with both");
-  if (flag(model, "byte_fallback", false)) return refuse(l, "model", "BPE with byte_fallback", "byte-level BPE");
   for (const char *const *key = (const char *const[]){"continuing_subword_prefix", "end_of_word_suffix", NULL}; *key;
        key++)
     if (json_string_length(json_object_get(model, *key)))
@@ -191,8 +282,8 @@ static int check_model(struct loading *l, const json_t *model)
 /* Room for all ids that the file names; ids may leave gaps, but not so many that a small file fills the memory. */
 static int count_ids(struct loading *l, json_t *vocab, const json_t *added, size_t *count)
 {
-  int64_t top = -1;
-  size_t entries = json_object_size(vocab) + json_array_size(added), i;
+  int64_t top = (int64_t)json_array_size(vocab) - 1; /* Unigram's tokens are numbered by their places */
+  size_t entries = json_object_size(vocab) + json_array_size(vocab) + json_array_size(added), i;
   const char *key;
   json_t *v;
   json_object_foreach(vocab, key, v)
@@ -264,30 +355,95 @@ static int load_added(struct loading *l, const json_t *list)
   return 0;
 }
 
-static int load_model(struct loading *l, const json_t *root)
+/* A score as the tokenizers package reads it: its JSON reader divides the digits, rounded to f64, by a power of ten,
+   which may be a last place off what is nearest; paths of equal sum are told apart by that. */
+static double score_as_read(double x)
 {
-  const json_t *model = json_object_get(root, "model"), *added = json_object_get(root, "added_tokens");
-  TRY(check_model(l, model));
-  json_t *vocab = json_object_get(model, "vocab");
-  const json_t *merges = json_object_get(model, "merges");
-  size_t count = 0;
-  TRY(count_ids(l, vocab, added, &count));
+  static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10,
+                                  1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21};
+  struct text t = {0};
+  uint64_t digits = 0;
+  size_t behind = 0, i = 0;
+  bool point = false;
+  json_put_f64(&t, x < 0 ? -x : x);
+  for (; i < t.size && (t.bytes[i] == '.' || (t.bytes[i] >= '0' && t.bytes[i] <= '9')); i++) {
+    if (t.bytes[i] != '.') digits = digits * 10 + (uint64_t)(t.bytes[i] - '0');
+    behind += point;
+    point = point || t.bytes[i] == '.';
+  }
+  double read = i == t.size && !t.rc && behind < sizeof powers / sizeof *powers ? (double)digits / powers[behind] : x;
+  text_free(&t);
+  return x < 0 && read > 0 ? -read : read;
+}
+
+/* Unigram's list of [token, score]. */
+static int load_scores(struct loading *l, const json_t *vocab)
+{
+  struct unigram *u = &l->t->unigram;
   struct bpe *b = &l->t->bpe;
-  TRY(bpe_create(l->a, b, count, json_array_size(merges), l->err));
+  size_t i;
+  json_t *o;
+  u->count = json_array_size(vocab);
+  u->scores = ARENA_NEW(l->a, double, u->count, "tokenizer", l->err);
+  if (!u->scores) return ERROR_RESOURCE;
+  json_array_foreach(vocab, i, o)
+  {
+    const json_t *token = json_array_get(o, 0), *score = json_array_get(o, 1);
+    if (!json_is_string(token) || !json_is_number(score))
+      FAIL_AT(l->err, ERROR_INPUT, l->file, 0, "model.vocab", "token %zu is no pair of a string and a score", i);
+    u->scores[i] = json_is_real(score) ? score_as_read(json_real_value(score)) : json_number_value(score);
+    TRY(bpe_add_token(l->a, b, json_string_value(token), json_string_length(token), (int32_t)i, false, l->file,
+                      l->err));
+  }
+  return 0;
+}
+
+static int load_unigram(struct loading *l, const json_t *model)
+{
+  struct bpe *b = &l->t->bpe;
+  struct unigram *u = &l->t->unigram;
+  const json_t *unk = json_object_get(model, "unk_id");
+  TRY(load_scores(l, json_object_get(model, "vocab")));
+  bpe_finish(b);
+  b->byte_fallback = flag(model, "byte_fallback", false);
+  u->unk = json_is_integer(unk) && json_integer_value(unk) >= 0 && json_integer_value(unk) < (int64_t)u->count
+               ? (int32_t)json_integer_value(unk)
+               : -1;
+  unigram_finish(u, b);
+  return 0;
+}
+
+static int load_bpe(struct loading *l, const json_t *model)
+{
+  struct bpe *b = &l->t->bpe;
   const char *key;
   size_t key_size;
-  json_t *id;
+  json_t *id, *vocab = json_object_get(model, "vocab");
   json_object_keylen_foreach(vocab, key, key_size, id)
   {
     int64_t n = json_integer_value(id);
     TRY(bpe_add_token(l->a, b, key, key_size, n < 0 ? -1 : (int32_t)n, false, l->file, l->err));
   }
   bpe_finish(b);
-  TRY(load_merges(l, merges));
+  TRY(load_merges(l, json_object_get(model, "merges")));
   const json_t *unk = json_object_get(model, "unk_token");
   if (json_is_string(unk)) b->unk = bpe_find(b, json_string_value(unk), json_string_length(unk));
   b->fuse_unk = flag(model, "fuse_unk", false);
+  b->byte_fallback = flag(model, "byte_fallback", false);
   b->ignore_merges = flag(model, "ignore_merges", false);
+  return 0;
+}
+
+static int load_model(struct loading *l, const json_t *root)
+{
+  const json_t *model = json_object_get(root, "model"), *added = json_object_get(root, "added_tokens");
+  TRY(check_model(l, model));
+  size_t count = 0;
+  bool plain = l->t->bpe.plain, unigram = json_is_array(json_object_get(model, "vocab"));
+  TRY(count_ids(l, json_object_get(model, "vocab"), added, &count));
+  TRY(bpe_create(l->a, &l->t->bpe, count, json_array_size(json_object_get(model, "merges")), l->err));
+  l->t->bpe.plain = plain;
+  TRY(unigram ? load_unigram(l, model) : load_bpe(l, model));
   return load_added(l, added);
 }
 
@@ -299,9 +455,10 @@ static int load_all(struct loading *l, const json_t *root)
   TRY(load_normalizer(l, json_object_get(root, "normalizer")));
   TRY(load_pretokenizer(l, json_object_get(root, "pre_tokenizer"), 0));
   const struct pretoken *p = &l->t->pretoken;
-  if (!p->count || p->steps[p->count - 1].kind != PRETOKEN_BYTES)
-    return refuse(l, "pre_tokenizer", "without ByteLevel at its end",
-                  "Split, Digits, ByteLevel, Sequence of them (with ByteLevel last)");
+  bool bytes = p->count && p->steps[p->count - 1].kind == PRETOKEN_BYTES;
+  if (bytes == l->t->bpe.plain)
+    return refuse(l, "pre_tokenizer", bytes ? "ByteLevel with byte_fallback" : "without ByteLevel at its end",
+                  "Split, Digits, ByteLevel, Sequence of them (with ByteLevel last); Metaspace with byte_fallback");
   TRY(load_postprocessor(l, json_object_get(root, "post_processor"), 0));
   TRY(load_decoder(l, json_object_get(root, "decoder")));
   return tokenizer_finish(l->a, l->t, l->err);

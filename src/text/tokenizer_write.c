@@ -37,17 +37,43 @@ static void put_added(struct text *out, const struct tokenizer *t)
   text_puts(out, "],\n");
 }
 
-static void put_normalizer(struct text *out, const struct tokenizer *t)
+static void put_normal_step(struct text *out, const struct normal_step *s)
 {
   static const char *const names[] = {"NFC", "NFD", "NFKC", "NFKD"};
+  switch (s->kind) {
+    case NORMAL_FORM:
+      text_printf(out, "{\"type\": \"%s\"}", names[s->form]);
+      break;
+    case NORMAL_PREPEND:
+      text_puts(out, "{\"type\": \"Prepend\", \"prepend\": ");
+      put_string(out, s->content);
+      text_puts(out, "}");
+      break;
+    case NORMAL_REPLACE:
+      text_printf(out, "{\"type\": \"Replace\", \"pattern\": {\"%s\": ", s->literal ? "String" : "Regex");
+      put_string(out, s->pattern);
+      text_puts(out, "}, \"content\": ");
+      put_string(out, s->content);
+      text_puts(out, "}");
+      break;
+    case NORMAL_STRIP:
+      text_printf(out, "{\"type\": \"Strip\", \"strip_left\": %s, \"strip_right\": %s}", yes(s->left), yes(s->right));
+      break;
+  }
+}
+
+static void put_normalizer(struct text *out, const struct tokenizer *t)
+{
   text_puts(out, "\"normalizer\": ");
-  if (!t->form_count)
+  if (!t->normal_count)
     text_puts(out, "null");
   else
     text_puts(out, "{\"type\": \"Sequence\", \"normalizers\": [");
-  for (size_t i = 0; i < t->form_count; i++)
-    text_printf(out, "%s{\"type\": \"%s\"}", i ? ", " : "", names[t->forms[i]]);
-  text_puts(out, t->form_count ? "]},\n" : ",\n");
+  for (size_t i = 0; i < t->normal_count; i++) {
+    text_puts(out, i ? ", " : "");
+    put_normal_step(out, &t->normal[i]);
+  }
+  text_puts(out, t->normal_count ? "]},\n" : ",\n");
 }
 
 static void put_step(struct text *out, const struct pretoken_step *s)
@@ -69,8 +95,26 @@ static void put_step(struct text *out, const struct pretoken_step *s)
   }
 }
 
+static void put_metaspace(struct text *out, const struct tokenizer *t)
+{
+  static const char *const schemes[] = {"always", "first", "never"};
+  const struct metaspace *m = &t->metaspace;
+  text_printf(out,
+              "{\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", \"prepend_scheme\": \"%s\", \"split\": %s}",
+              schemes[m->prepend], yes(m->split));
+}
+
 static void put_pretokenizer(struct text *out, const struct tokenizer *t)
 {
+  if (t->metaspace.on || !t->pretoken.count) {
+    text_puts(out, "\"pre_tokenizer\": ");
+    if (t->metaspace.on)
+      put_metaspace(out, t);
+    else
+      text_puts(out, "null");
+    text_puts(out, ",\n");
+    return;
+  }
   text_puts(out, "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [");
   for (size_t i = 0; i < t->pretoken.count; i++) {
     text_puts(out, i ? ", " : "");
@@ -98,14 +142,15 @@ static void put_postprocessor(struct text *out, const struct tokenizer *t)
 {
   static const char bytes[] =
       "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": false, \"use_regex\": true}";
+  bool plain = t->bpe.plain;
   if (!t->before_count && !t->after_count) {
-    text_printf(out, "\"post_processor\": %s,\n", bytes);
+    text_printf(out, "\"post_processor\": %s,\n", plain ? "null" : bytes);
     return;
   }
   text_printf(out,
-              "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [%s, {\"type\": \"TemplateProcessing\", "
+              "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [%s%s{\"type\": \"TemplateProcessing\", "
               "\"single\": [",
-              bytes);
+              plain ? "" : bytes, plain ? "" : ", ");
   put_around(out, t, "A", 0);
   text_puts(out, "], \"pair\": [");
   put_around(out, t, "A", 0);
@@ -125,9 +170,46 @@ static void put_postprocessor(struct text *out, const struct tokenizer *t)
   text_puts(out, "}}]},\n");
 }
 
+static void put_decoder(struct text *out, const struct tokenizer *t)
+{
+  text_puts(out, "\"decoder\": ");
+  if (t->decode == DECODE_BYTES) {
+    text_puts(out,
+              "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}");
+  } else if (t->decode == DECODE_METASPACE) {
+    put_metaspace(out, t);
+  } else {
+    text_puts(out,
+              "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\", \"pattern\": {\"String\": "
+              "\"\xe2\x96\x81\"}, \"content\": \" \"}, {\"type\": \"ByteFallback\"}, {\"type\": \"Fuse\"}");
+    if (t->decode_strip) text_puts(out, ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}");
+    text_puts(out, "]}");
+  }
+  text_puts(out, ",\n");
+}
+
+static void put_unigram(struct text *out, const struct tokenizer *t)
+{
+  const struct unigram *u = &t->unigram;
+  text_printf(out, "\"model\": {\"type\": \"Unigram\", \"unk_id\": %d, \"byte_fallback\": %s, \"vocab\": [", u->unk,
+              yes(t->bpe.byte_fallback));
+  for (size_t i = 0; i < u->count; i++) {
+    text_puts(out, i ? ",\n [" : "\n [");
+    put_spelling(out, t, (int32_t)i);
+    text_puts(out, ", ");
+    json_put_f64(out, u->scores[i]);
+    text_puts(out, "]");
+  }
+  text_puts(out, "]}\n");
+}
+
 static void put_model(struct text *out, const struct tokenizer *t)
 {
   const struct bpe *b = &t->bpe;
+  if (t->unigram.scores) {
+    put_unigram(out, t);
+    return;
+  }
   text_puts(out, "\"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": ");
   if (b->unk < 0)
     text_puts(out, "null");
@@ -135,12 +217,12 @@ static void put_model(struct text *out, const struct tokenizer *t)
     put_spelling(out, t, b->unk);
   text_printf(out,
               ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": %s, "
-              "\"byte_fallback\": false, "
+              "\"byte_fallback\": %s, "
               "\"ignore_merges\": %s,\n\"vocab\": {",
-              yes(b->fuse_unk), yes(b->ignore_merges));
+              yes(b->fuse_unk), yes(b->byte_fallback), yes(b->ignore_merges));
   bool first = true;
   for (size_t id = 0; id < b->count; id++) {
-    if (!b->tokens[id].bytes || (b->tokens[id].added && b->ignore_merges)) continue;
+    if (!b->tokens[id].bytes || (b->tokens[id].added && (b->ignore_merges || b->plain))) continue;
     text_puts(out, first ? "\n " : ",\n ");
     put_spelling(out, t, (int32_t)id);
     text_printf(out, ": %zu", id);
@@ -200,9 +282,7 @@ int tokenizer_write_json(const struct tokenizer *t, struct arena *a, const char 
   put_normalizer(&out, t);
   put_pretokenizer(&out, t);
   put_postprocessor(&out, t);
-  text_puts(&out,
-            "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": "
-            "true},\n");
+  put_decoder(&out, t);
   put_model(&out, t);
   text_puts(&out, "}\n");
   int rc = write_text(a, folder, "tokenizer.json", &out, err);

@@ -1,7 +1,7 @@
 /* links: text
- * fixtures/tokenizers: ids, cuts and decoding of the tokenizers package, for every byte-level family; the same through
- * GGUF's parts and through the files that are written. With ASSAY_SMOLLM2 (the GGUF of tools/get-smollm2.sh) the real
- * tokenizer too. */
+ * fixtures/tokenizers: ids, cuts and decoding of the tokenizers package, for every family; of the byte-level ones the
+ * same through GGUF's parts and through the files that are written. With ASSAY_SMOLLM2 (the GGUF of
+ * tools/get-smollm2.sh) the real tokenizer too. */
 #include <stdlib.h>
 
 #include "check.h"
@@ -12,6 +12,10 @@
 static const char *const families[] = {"gpt2",   "gpt2-prefix-space", "smollm",     "llama3", "qwen2",
                                        "tekken", "deepseek",          "added-flags"};
 enum { FAMILIES = sizeof families / sizeof *families };
+
+/* Vocabularies of text: BPE with byte fallback, Unigram. */
+static const char *const plain_families[] = {"llama2", "llama2-metaspace", "gemma", "unigram"};
+enum { PLAIN_FAMILIES = sizeof plain_families / sizeof *plain_families };
 
 static struct arena *arena;
 
@@ -164,15 +168,28 @@ static void test_families(void **state)
   }
 }
 
-static void test_refused(void **state)
+static void check_plain(const struct tokenizer *t, const char *family)
+{
+  struct error err = {0};
+  each_line(t, fixture(arena_printf(arena, "test", &err, "%s/cases.jsonl", family)), 360, check_case);
+  each_line(t, fixture(arena_printf(arena, "test", &err, "%s/decode.jsonl", family)), 60, check_decode_case);
+}
+
+static void test_plain_families(void **state)
 {
   (void)state;
-  static const char *const names[][2] = {
-      {"llama2", "byte_fallback"}, {"gemma", "byte_fallback"}, {"unigram", "Unigram"}};
-  for (int i = 0; i < 3; i++) {
-    struct error err = {0};
-    struct tokenizer *t;
-    CHECK_ERROR(tokenizer_open_folder(arena, fixture(names[i][0]), &t, &err), &err, ERROR_INPUT, names[i][1]);
+  struct error err = {0};
+  struct tokenizer *again;
+  for (int i = 0; i < PLAIN_FAMILIES; i++) {
+    printf("%s\n", plain_families[i]);
+    struct tokenizer *t = open_family(plain_families[i]);
+    check_plain(t, plain_families[i]);
+    const char *folder = path_join(arena, ASSAY_BUILD_DIR "/test-files/tokenizers", plain_families[i], &err);
+    CHECK_OK(file_make_folder(folder, &err), &err);
+    CHECK_OK(tokenizer_write_json(t, arena, folder, &err), &err);
+    CHECK_OK(tokenizer_open_folder(arena, folder, &again, &err), &err);
+    check_plain(again, plain_families[i]);
+    arena_reset(arena);
   }
 }
 
@@ -294,7 +311,7 @@ int main(void)
     return 77;
   }
   const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_families, setup, teardown),
-                                     cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+                                     cmocka_unit_test_setup_teardown(test_plain_families, setup, teardown),
                                      cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
                                      cmocka_unit_test_setup_teardown(test_written, setup, teardown),
                                      cmocka_unit_test_setup_teardown(test_smollm2, setup, teardown)};
