@@ -198,11 +198,18 @@ static struct http_exchange *open_exchange(struct http_server *s, struct MHD_Con
   return x;
 }
 
+/* Under the lock: whether the answer stands. From here on nobody writes to it but a stream, piece by piece. */
+static bool take_answer(struct http_exchange *x)
+{
+  if (x->state != HTTP_ANSWERED) return false;
+  x->state = HTTP_QUEUED;
+  return true;
+}
+
 /* The whole request is there: calls its handler, and sends what it answered or waits. */
 static enum MHD_Result handle(struct http_exchange *x)
 {
   struct text methods = {0};
-  enum MHD_Result result = MHD_YES;
   set_exchange(x->server, x->peer, x, 0);
   x->state = HTTP_HANDLED;
   if (is_stopping(x->server)) {
@@ -217,22 +224,29 @@ static enum MHD_Result handle(struct http_exchange *x)
   text_free(&methods);
   pthread_mutex_lock(&x->lock);
   if (x->state == HTTP_HANDLED && (!x->held || x->gone)) http_give_up(x);
-  if (x->state == HTTP_ANSWERED) {
-    result = http_queue(x);
-  } else {
+  bool answered = take_answer(x);
+  if (!answered) {
     x->suspended = true;
     microhttpd.suspend_connection(x->connection);
   }
   pthread_mutex_unlock(&x->lock);
-  return result;
+  return answered ? http_queue(x) : MHD_YES;
 }
 
 static enum MHD_Result answer_late(struct http_exchange *x)
 {
   pthread_mutex_lock(&x->lock);
-  enum MHD_Result result = x->state == HTTP_ANSWERED ? http_queue(x) : MHD_YES;
+  bool answered = take_answer(x);
   pthread_mutex_unlock(&x->lock);
-  return result;
+  return answered ? http_queue(x) : MHD_YES;
+}
+
+static enum http_state state_of(struct http_exchange *x)
+{
+  pthread_mutex_lock(&x->lock);
+  enum http_state state = x->state;
+  pthread_mutex_unlock(&x->lock);
+  return state;
 }
 
 /* Called by libmicrohttpd with the head, with each part of the body, at its end, and after a resumption. */
@@ -250,7 +264,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     text_free(&methods);
     return refused ? answer_late(x) : MHD_YES;
   }
-  if (x->state == HTTP_QUEUED) {  // refused: the rest of the body goes nowhere
+  enum http_state state = state_of(x);
+  if (state == HTTP_QUEUED) {  // refused: the rest of the body goes nowhere
     *n = 0;
     return MHD_YES;
   }
@@ -260,7 +275,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     *n = 0;
     return x->body.rc ? MHD_NO : MHD_YES;
   }
-  return x->state == HTTP_READING ? handle(x) : answer_late(x);
+  return state == HTTP_READING ? handle(x) : answer_late(x);
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **context,

@@ -100,7 +100,6 @@ enum MHD_Result http_queue(struct http_exchange *x)
   for (int i = 0; i < x->header_count; i++) microhttpd.add_response_header(r, x->headers[i].name, x->headers[i].value);
   enum MHD_Result queued = microhttpd.queue_response(x->connection, (unsigned)x->status, r);
   microhttpd.destroy_response(r);
-  x->state = HTTP_QUEUED;
   return queued;
 }
 

@@ -65,7 +65,8 @@ struct http_exchange {
   bool stream, ended;
 };
 
-/* Gives libmicrohttpd the answer that stands. Under the exchange's lock. */
+/* Gives libmicrohttpd the answer that stands: on its thread, without the exchange's lock, which libmicrohttpd's own are
+ * taken before. */
 enum MHD_Result http_queue(struct http_exchange *x);
 /* Under the lock: there is something to send. */
 void http_wake(struct http_exchange *x);
