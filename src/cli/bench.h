@@ -36,6 +36,7 @@ struct bench {
   const char *part_name[2]; /* NULL: none */
   double tokens;            /* what tokens per second are of */
   double flop;              /* operations of the matrix products (not attention's) that cannot be saved */
+  double read;              /* bytes of weights and KV that cannot but be read; 0: not counted */
 };
 
 enum { BENCH_KV_BLOCK = 16 }; /* as the planner has it */

@@ -97,6 +97,34 @@ static int run(struct bench *b, void *state, struct bench_time *out, struct erro
   return 0;
 }
 
+/* Weights that one pass reads, all of them but an embedding that is no LM head, as they are kept. */
+static double pass_bytes(const struct model *m)
+{
+  enum compute_type type = device_type(m->device);
+  double bytes = 0;
+  for (size_t i = 0; i < m->weight_count; i++) {
+    const struct weight *w = m->weights[i];
+    size_t n = weight_rows(w), k = weight_cols(w);
+    if (w == m->embed && !m->config.tied) continue;
+    if (weight_quant(w) != QUANT_NONE)
+      bytes += (double)quant_matrix_bytes(weight_quant(w), n, k);
+    else
+      bytes += (double)n * (double)k * (double)(k > 1 ? compute_type_size(type) : sizeof(float));
+  }
+  return bytes;
+}
+
+/* In all passes of decoding: the weights, each sequence's own keys and values, and a shared prompt's once. */
+static double decode_bytes(const struct bench *b, bool shared)
+{
+  const struct model *m = b->session.model;
+  const struct bench_sizes *s = &b->sizes;
+  double position = 2.0 * m->config.layers * m->config.kv_heads * m->config.head_dim *
+                    (double)compute_type_size(device_type(m->device));
+  double own = (double)s->batch * (double)s->fresh / 2, prompts = (double)(shared ? 1 : s->batch) * (double)s->prompt;
+  return (double)(s->fresh - 1) * (pass_bytes(m) + (own + prompts) * position);
+}
+
 int bench_decode(struct bench *b, struct arena *a, bool shared, struct bench_time *out, struct error *err)
 {
   struct decode d = {.shared = shared};
@@ -104,6 +132,7 @@ int bench_decode(struct bench *b, struct arena *a, bool shared, struct bench_tim
   // the first token of each comes with its prompt
   b->tokens = (double)(b->sizes.batch * (b->sizes.fresh - 1));
   b->flop = bench_forward_flop(&b->session.config, b->tokens, b->tokens);
+  b->read = decode_bytes(b, shared);
   b->part_name[0] = "prefill";
   b->part_name[1] = "decode";
   return bench_repeat(b, run, &d, out, err);

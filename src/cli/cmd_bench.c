@@ -27,7 +27,9 @@ static const struct option options[] = {
 struct command_bench {
   struct cli *cli;
   struct bench bench;
-  double peak; /* 0: unknown */
+  double peak;     /* 0: unknown */
+  double reads;    /* bytes a second, 0: not measured */
+  double peak_mib; /* of the process, before reads was measured */
   struct text text;
 };
 
@@ -98,7 +100,6 @@ static void put_work(struct command_bench *c, const char *work, const struct ben
   const struct bench_sizes *s = &b->sizes;
   struct text *t = &c->text;
   bool grpo = !strcmp(work, "grpo");
-  double peak_mib = (double)memory_resident_peak() / 1048576;
   if (c->cli->json) {
     text_printf(t, "{\"work\": \"%s\"", work);
     if (grpo)
@@ -109,18 +110,24 @@ static void put_work(struct command_bench *c, const char *work, const struct ben
     put_machine(c);
     for (int i = 0; i < 2 && b->part_name[i]; i++) text_printf(t, ", \"%s_s\": %.4f", b->part_name[i], best->part[i]);
     text_printf(t, ", \"seconds\": %.4f, \"tok_s\": %.1f, \"peak_mib\": %.0f", best->seconds, b->tokens / best->seconds,
-                peak_mib);
+                c->peak_mib);
+    if (c->reads > 0)
+      text_printf(t, ", \"read_gb_s\": %.1f, \"share_of_read\": %.3f", c->reads / 1e9,
+                  b->read / best->seconds / c->reads);
   } else {
     put_machine(c);
     text_printf(t, "%-8s %8s %7s %5s %10s %10s %9s %9s %7s\n", "work", grpo ? "problems" : "batch",
                 grpo ? "group" : "prompt", "new", "seconds", "tok/s", "peak MiB", "GFLOP/s", "share");
     text_printf(t, "%-8s %8lld %7lld %5lld %10.3f %10.1f %9.0f", work, (long long)(grpo ? s->problems : s->batch),
                 (long long)(grpo ? s->group : s->prompt), (long long)s->fresh, best->seconds, b->tokens / best->seconds,
-                peak_mib);
+                c->peak_mib);
   }
   put_rate(c, b->flop, best->seconds);
   for (int i = 0; i < 2 && b->part_name[i] && !c->cli->json; i++)
     text_printf(t, "  %-30s %10.3f\n", b->part_name[i], best->part[i]);
+  if (c->reads > 0 && !c->cli->json)
+    text_printf(t, "  weights and KV at %.1f GB/s, %.1f%% of the %.1f GB/s that these threads read\n",
+                b->read / best->seconds / 1e9, 100 * b->read / best->seconds / c->reads, c->reads / 1e9);
 }
 
 /* ---- gemm -------------------------------------------------------------------------------------------------------- */
@@ -249,6 +256,8 @@ static int run_work(struct command_bench *c, const char *work, struct error *err
     TRY(bench_train(b, a, !strcmp(work, "train"), &time, err));
   else
     TRY(bench_decode(b, a, !strcmp(work, "shared"), &time, err));
+  c->peak_mib = (double)memory_resident_peak() / 1048576;
+  if (b->read > 0) TRY(peak_reads(b->session.device, &c->reads, err));
   put_work(c, work, &time);
   return 0;
 }
@@ -297,7 +306,9 @@ const struct command command_bench = {
         "  train   the same with backward, clipping and AdamW; tokens per second count prompts too\n"
         "  grpo    one step: --problems questions, --group rollouts each of exactly --new tokens, one update\n"
         "After a run to warm up, the median of --repeat. share: of the peak of multiply-adds, measured first; only "
-        "matrix products count.\n"
+        "matrix products count. decode and shared also tell the read bandwidth, measured behind the runs, and the "
+        "share of it "
+        "that weights, keys and values take.\n"
         "With --threads 1 seconds are processor time, which others on the machine do not disturb.",
     .example = "assay bench decode models/tiny --batch 8 --prompt 16 --new 16",
     .options = options,

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 #include "compute/cpu/amx/tile.h"
+#include "core/arena.h"
 #include "core/log.h"
 #include "core/pool.h"
 
@@ -13,6 +14,52 @@ double peak_clock(const struct device *d)
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+enum { READ_LINES = 1 << 20, LINE_WORDS = 8, READ_TIMES = 9 };
+
+/* One part a thread: what it found goes where the compiler cannot leave it out. */
+struct reading {
+  const uint64_t *words;
+  size_t threads;
+  uint64_t *found; /* [threads], lines apart */
+};
+
+static void read_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct reading *r = arg;
+  const uint64_t *from = r->words + begin * READ_LINES / r->threads * LINE_WORDS;
+  const uint64_t *to = r->words + end * READ_LINES / r->threads * LINE_WORDS;
+  uint64_t all[LINE_WORDS] = {0};
+  for (; from < to; from += LINE_WORDS)
+    for (int i = 0; i < LINE_WORDS; i++) all[i] ^= from[i];
+  for (int i = 1; i < LINE_WORDS; i++) all[0] ^= all[i];
+  r->found[thread * LINE_WORDS] = all[0];
+}
+
+int peak_reads(struct device *d, double *out, struct error *err)
+{
+  size_t threads = (size_t)device_threads(d), bytes = (size_t)READ_LINES * LINE_WORDS * sizeof(uint64_t);
+  uint64_t *words = memory_alloc(bytes, 1, "peak", err);
+  uint64_t *found = memory_alloc(threads * LINE_WORDS, sizeof *found, "peak", err);
+  struct reading r = {words, threads, found};
+  double best = 1e9;
+  if (words && found) memset(words, 1, bytes);  // pages that nobody wrote to are one page of zeros
+  for (int i = 0; words && found && i < READ_TIMES; i++) {
+    const double start = peak_clock(d);
+    pool_run(device_pool(d), threads, read_part, &r);
+    const double seconds = peak_clock(d) - start;
+    if (seconds < best) best = seconds;
+  }
+  *out = (double)bytes / best;
+  int rc = words && found ? 0 : err->code;
+  memory_free(words);
+  memory_free(found);
+  return rc;
+}
+
+/* ---- arithmetic -------------------------------------------------------------------------------------------------- */
 
 #ifdef __x86_64__
 /* Twelve independent chains: more than the latency of an addition times the units that add. */

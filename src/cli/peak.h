@@ -15,4 +15,8 @@ double peak_clock(const struct device *d);
    vectors ("ref"). */
 double peak_multiply_adds(struct device *d);
 
+/* Bytes per second that all threads of the device read from memory at once, each its own part of 64 MiB: the fastest of
+   nine measurements. ERROR_RESOURCE where there is no room for it. */
+int peak_reads(struct device *d, double *out, struct error *err) MUST_USE;
+
 #endif
