@@ -94,7 +94,7 @@ static int convert_into(struct cli *c, const char *folder, enum save_type type, 
   const struct settings *s = c->settings;
   TRY(open_device(c, &device, err));
   TRY(model_convert(c->arena, device, c->arguments[0], folder, type, s->shard_size, &source, err));
-  if (!source.gguf || !gguf_find(source.gguf, "tokenizer.ggml.model")) return 0; /* a folder's own files were copied */
+  if (!source.gguf || !gguf_has_tokenizer(source.gguf)) return 0; /* a folder's own files were copied */
   TRY(gguf_tokenizer_open(c->arena, source.gguf, source.gguf_path, &tokenizer, err));
   return tokenizer_write_json(tokenizer, c->arena, folder, err);
 }
@@ -121,7 +121,10 @@ static int put_tokenizer(struct cli *c, const struct model_source *source, int v
   gguf_put_string(out, "general.name", name, strlen(name));
   char *file = path_join(c->arena, source->folder, "tokenizer.json", err);
   if (!file) return err->code;
-  if (!file_exists(file)) return 0;
+  if (!file_exists(file)) {
+    gguf_put_string(out, "tokenizer.ggml.model", "none", 4);
+    return 0;
+  }
   TRY(tokenizer_open_folder(c->arena, source->folder, &tokenizer, err));
   return tokenizer_put_gguf(tokenizer, c->arena, (size_t)vocab, out, err);
 }

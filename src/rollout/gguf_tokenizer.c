@@ -55,6 +55,12 @@ static bool adds_bos(const char *pre)
   return pre && (!strcmp(pre, "llama-bpe") || !strcmp(pre, "llama3") || !strcmp(pre, "llama-v3"));
 }
 
+bool gguf_has_tokenizer(const struct gguf *g)
+{
+  const struct gguf_value *v = gguf_find(g, "tokenizer.ggml.model");
+  return v && !(v->type == GGUF_STRING && (gguf_string_is(v->s, "none") || gguf_string_is(v->s, "no_vocab")));
+}
+
 int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out,
                         struct error *err)
 {

@@ -7,6 +7,8 @@
 
 struct gguf;
 
+/* Does the file say anything of a tokenizer? "none" is nothing. */
+bool gguf_has_tokenizer(const struct gguf *g);
 /* ERROR_INPUT where the file holds no tokenizer, or one of a kind that is not supported. */
 int gguf_tokenizer_open(struct arena *a, const struct gguf *g, const char *file, struct tokenizer **out,
                         struct error *err) MUST_USE;

@@ -32,6 +32,7 @@ static int open_device(struct session *s, const struct session_options *o, struc
 
 static int open_tokenizer(struct session *s, const struct session_options *o, struct error *err)
 {
+  if (s->source.gguf && o->tokenizer_optional && !gguf_has_tokenizer(s->source.gguf)) return 0;
   if (s->source.gguf) return gguf_tokenizer_open(s->arena, s->source.gguf, s->source.gguf_path, &s->tokenizer, err);
   char *file = path_join(s->arena, s->source.folder, "tokenizer.json", err);
   if (!file) return err->code;

@@ -18,15 +18,21 @@
 
 /* ---- opening: recipe, session, methods -------------------------------------------------------------------------- */
 
+/* What the command line says in the recipe's place. */
+static void apply_options(struct recipe *recipe, const struct run_options *o)
+{
+  enum model_keep keep;
+  if (o->seed >= 0) recipe->top.seed = o->seed;
+  if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
+  if (o->weights && model_keep_find(o->weights, &keep)) recipe->compute.weights = (int)keep;
+}
+
 static int read_recipe(struct run *r, const struct run_options *o, struct error *err)
 {
   struct recipe *recipe;
   TRY(recipe_read(r->arena, o->recipe, o->sft ? RECIPE_SFT : RECIPE_TRAIN, o->overrides, o->override_count, &recipe,
                   err));
-  if (o->seed >= 0) recipe->top.seed = o->seed;
-  enum model_keep keep;
-  if (o->weights && model_keep_find(o->weights, &keep)) recipe->compute.weights = (int)keep;
-  if (o->compute) recipe->compute.type = strcmp(o->compute, "bf16") ? RECIPE_F32 : RECIPE_BF16;
+  apply_options(recipe, o);
   if (o->resume) {
     struct recipe *saved;
     char *path = path_join(r->arena, o->folder, "recipe.yaml", err);

@@ -74,14 +74,14 @@ PYTHON
 ids="3 17 55 80 9 41 100 2 64 23 7 77 31 90 12 5"
 for family in llama smollm qwen2 qwen3; do
   # f32 in another order of summation; f16: llama.cpp rounds activations to f16 as well; bf16 the same with 8 bits; q8_0: it
-  # rounds activations to 8 bits. Measured: 9e-6, 2e-3, 2e-2, 3e-2 at most.
+  # rounds activations to 8 bits. Measured: 7e-6, 5e-3, 4e-2, 1.5e-1 at most.
   compare $family "$fixtures/models/$family" f32 5e-5 $ids
   compare $family "$fixtures/models/$family" f16 2e-2 $ids
   compare $family "$fixtures/models/$family" bf16 1e-1 $ids
-  compare $family "$fixtures/models/$family" q8_0 2e-1 $ids
+  compare $family "$fixtures/models/$family" q8_0 4e-1 $ids
 done
 if [ -n "${ASSAY_SMOLLM2:-}" ]; then
-  compare SmolLM2 "$ASSAY_SMOLLM2" f32 2e-3 1 4093 198 1780 314 260 3575 282 4649 47 2 198
+  compare SmolLM2 "$ASSAY_SMOLLM2" f32 2e-4 1 4093 198 1780 314 260 3575 282 4649 47 2 198
   compare SmolLM2 "$ASSAY_SMOLLM2" q8_0 5e-1 1 4093 198 1780 314 260 3575 282 4649 47 2 198
 fi
 exit $failed
