@@ -248,14 +248,23 @@ static void tiles_over_block(struct tile t, bool steps, size_t rows, size_t pane
 
 /* ---- gemm ---- */
 
-/* A group of W's panels: as they lie, or made from blocks in scratch. *panel: floats from one to the next. */
-static const float *group_panels(const struct gemm_call *c, const struct cell *cell, size_t p, size_t group, size_t k,
-                                 size_t depth, size_t *panel)
+/* A group of a weight in blocks: made piece by piece in scratch, each of which all rows take at once. t: as for
+ * tiles_over_rows, for all of the depth. */
+static void made_over_rows(const struct weight *w, struct tile t, float *made, size_t p, size_t k, bool steps,
+                           size_t rows, size_t panels)
 {
-  *panel = (c->blocks ? depth : c->k) * PANEL;
-  if (!c->blocks) return c->w + (p * c->k + k) * PANEL;
-  for (size_t i = 0; i < group; i++) quant_steps(c->blocks, p + i, k, depth, cell->b + i * depth * PANEL);
-  return cell->b;
+  const size_t depth = t.depth, piece = steps ? MADE_DEPTH : depth;
+  const float *a = t.a, *bias = t.bias;
+  t.b = made;
+  for (size_t at = 0; at < depth; at += piece) {
+    t.depth = size_min(piece, depth - at);
+    t.b_panel = t.depth * PANEL;
+    t.a = a + at * (steps ? TILE_ROWS : 1);
+    t.bias = at + t.depth == depth ? bias : NULL;
+    for (size_t i = 0; i < panels; i++) quant_steps(w, p + i, k + at, t.depth, made + i * t.b_panel);
+    tiles_over_rows(t, steps, rows, panels, made);
+    t.load = true;
+  }
 }
 
 static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_t m, size_t rows, size_t k,
@@ -267,13 +276,11 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
   else
     pack_rows(cell->a, c->x + m * c->k + k, c->k, rows, depth);
   for (size_t p = cell->panel, group; p < cell->panel_end; p += group) {
-    size_t b_panel;
     group = group_size(cell->panel_end - p, rows, true);
-    const float *b = group_panels(c, cell, p, group, k, depth, &b_panel);
     const struct tile t = {.a = cell->a,
-                           .b = b,
+                           .b = c->blocks ? NULL : c->w + (p * c->k + k) * PANEL,
                            .b_step = PANEL,
-                           .b_panel = b_panel,
+                           .b_panel = c->k * PANEL,
                            .c = c->out + m * c->n + p * PANEL,
                            .c_row = c->n,
                            .c_panel = PANEL,
@@ -281,9 +288,12 @@ static void gemm_block(const struct gemm_call *c, const struct cell *cell, size_
                            .lanes = size_min(c->n - (p + group - 1) * PANEL, PANEL),
                            .bias = c->bias && last ? c->bias + p * PANEL : NULL,
                            .load = k > 0};
-    const float *next = c->blocks                     ? b
-                        : p + group < cell->panel_end ? t.b + group * t.b_panel
-                                                      : c->w + (cell->panel * c->k + (last ? 0 : k + depth)) * PANEL;
+    if (c->blocks) {
+      made_over_rows(c->blocks, t, cell->b, p, k, steps, rows, group);
+      continue;
+    }
+    const float *next = p + group < cell->panel_end ? t.b + group * t.b_panel
+                                                    : c->w + (cell->panel * c->k + (last ? 0 : k + depth)) * PANEL;
     tiles_over_rows(t, steps, rows, group, next);
   }
 }
@@ -296,8 +306,8 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
     /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per
      * panel. */
-    const size_t most = rows > TILE_ROWS ? A_DEPTH : c->blocks ? MADE_DEPTH : A_FLOATS / TILE_ROWS;
-    const size_t depth_blocks = ceil_div(c->k, most), unit = c->blocks ? QUANT_STEP : 1;
+    const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);
+    const size_t unit = c->blocks ? MADE_DEPTH : 1;
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
       for (size_t d = 0; d < depth_blocks; d++) {
