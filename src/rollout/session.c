@@ -137,7 +137,7 @@ int session_load(struct session *s, int positions, struct error *err)
     FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "vocab_size",
             "found a tokenizer with ids up to %zu and a model with %d; expected no more ids than the model has rows",
             tokenizer_vocab_size(s->tokenizer) - 1, s->config.vocab);
-  if (s->trained && s->config.keep != MODEL_KEEP_FULL)
+  if (s->trained && !s->config.adapter.rank && s->config.keep != MODEL_KEEP_FULL)
     FAIL_AT(
         err, ERROR_INPUT, NULL, 0, "compute.weights",
         "found compute.weights for a run that trains whole weights; expected full, or a frozen base under an adapter: "
