@@ -222,6 +222,8 @@ static void randomise_one(struct model *m, int layer, int target, uint64_t seed,
     values[i] = initial_value(m, seed, &at, k);
   }
   weight_write(pair->a, WEIGHT_MASTER, 0, weight_rows(pair->a), values, HOST_F32);
+  memset(values, 0, weight_rows(pair->b) * weight_cols(pair->b) * sizeof *values);
+  weight_write(pair->b, WEIGHT_MASTER, 0, weight_rows(pair->b), values, HOST_F32);
 }
 
 /* Numbers of the largest weight of an adapter. */
