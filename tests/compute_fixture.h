@@ -13,9 +13,13 @@
 
 #define U32 0x1p-24 /* unit roundoff of f32 */
 
+#if defined(__aarch64__)
+enum { RIG_THINGS = 512, ISA_COUNT = 2 };
+static const char *const isa_names[ISA_COUNT] = {"ref", "neon"};
+#else
 enum { RIG_THINGS = 512, ISA_COUNT = 4 };
-
 static const char *const isa_names[ISA_COUNT] = {"ref", "avx2", "avx512", "amx"};
+#endif
 
 struct rig {
   struct device *d;

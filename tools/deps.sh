@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev] [--bench] [--browser]. With --dev
+# Installs what the build needs and this machine lacks, by apt: tools/deps.sh [--dev] [--bench] [--browser] [--arm64]. With --dev
 # also what lint, clang and fuzz builds need, with --bench what bench/kernel compares with, with --browser what
-# tests/e2e/watch.sh drives. Quick when nothing is missing; says what to
+# tests/e2e/watch.sh drives, with --arm64 the cross compiler, the libraries for arm64 and qemu. Quick when nothing is missing; says what to
 # do when it cannot install.
 set -euo pipefail
 
@@ -16,7 +16,15 @@ for flag in "$@"; do
     --dev) packages+=(clang clang-format-14 libclang-rt-dev pmccabe) ;;
     --bench) packages+=(libopenblas-dev libdnnl-dev) ;;
     --browser) packages+=(chromium chromium-driver) ;;
-    *) echo "deps: found $flag; expected --dev, --bench or --browser" >&2; exit 2 ;;
+    --arm64)
+      dpkg --print-foreign-architectures 2>/dev/null | grep -qx arm64 || foreign=arm64
+      packages+=(gcc-aarch64-linux-gnu qemu-user)
+      for library in libjansson-dev libyaml-dev libpcre2-dev libzstd-dev zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev \
+        libgmp-dev libcmocka-dev libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev libflint-dev; do
+        packages+=("$library:arm64")
+      done
+      case " ${packages[*]} " in *" libflint-arb-dev "*) packages+=(libflint-arb-dev:arm64) ;; esac ;;
+    *) echo "deps: found $flag; expected --dev, --bench, --browser or --arm64" >&2; exit 2 ;;
   esac
 done
 
@@ -34,7 +42,8 @@ fi
 
 missing=()
 for package in "${packages[@]}"; do
-  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  # a name may stand for packages of several architectures
+  status=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | sort -u || true)
   # pkg-config is pkgconf on newer systems.
   if [[ $status != installed ]] && ! { [[ $package == pkg-config ]] && command -v pkg-config >/dev/null; }; then
     missing+=("$package")
@@ -55,7 +64,7 @@ fi
 echo "deps: installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! { "${become[@]}" apt-get update && "${become[@]}" "${install[@]}"; } >"$log" 2>&1; then
+if ! { { [[ -z ${foreign:-} ]] || "${become[@]}" dpkg --add-architecture "$foreign"; } && "${become[@]}" apt-get update && "${become[@]}" "${install[@]}"; } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
   echo "deps: apt-get failed; see above, then run: apt-get install -y ${missing[*]}" >&2
   exit 1

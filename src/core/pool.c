@@ -10,24 +10,56 @@
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
-#else
-#error "the compute mode is written for x86-64 (MXCSR); add the control register of this machine here"
+#elif !defined(__aarch64__)
+#error \
+    "the compute mode is written for x86-64 (MXCSR) and AArch64 (FPCR); add the control register of this machine here"
 #endif
 
 /* --- Compute mode: round to nearest, flush to zero, denormals are zero, no traps --- */
 
-enum { MXCSR_COMPUTE = 0x1f80 | 0x8000 | 0x0040 };
+#if defined(__x86_64__)
+enum { COMPUTE_CONTROL = 0x1f80 | 0x8000 | 0x0040 };
+static void spin_wait(void)
+{
+  _mm_pause();
+}
+static unsigned control_read(void)
+{
+  return _mm_getcsr();
+}
+static void control_write(unsigned control)
+{
+  _mm_setcsr(control);
+}
+#else
+/* FZ: operands and results; results are flushed before rounding, not behind it as on x86-64 (backend.h). */
+enum { COMPUTE_CONTROL = 1 << 24 };
+static void spin_wait(void)
+{
+  __asm__ volatile("yield");
+}
+static unsigned control_read(void)
+{
+  uint64_t control;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+  return (unsigned)control;
+}
+static void control_write(unsigned control)
+{
+  __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)control) : "memory");
+}
+#endif
 
 struct compute_mode compute_mode_enter(void)
 {
-  struct compute_mode m = {.saved = _mm_getcsr()};
-  _mm_setcsr(MXCSR_COMPUTE);
+  struct compute_mode m = {.saved = control_read()};
+  control_write(COMPUTE_CONTROL);
   return m;
 }
 
 void compute_mode_leave(struct compute_mode m)
 {
-  _mm_setcsr(m.saved);
+  control_write(m.saved);
 }
 
 /* --- The pool ---
@@ -80,7 +112,7 @@ static bool spin_while_equal(atomic_uint *value, unsigned old)
   do {
     for (int i = 0; i < 64; i++) {
       if (atomic_load(value) != old) return true;
-      _mm_pause();
+      spin_wait();
     }
   } while (clock_seconds() < until);
   return false;
@@ -92,7 +124,7 @@ static bool spin_until_zero(atomic_int *value)
   do {
     for (int i = 0; i < 64; i++) {
       if (atomic_load(value) == 0) return true;
-      _mm_pause();
+      spin_wait();
     }
   } while (clock_seconds() < until);
   return false;

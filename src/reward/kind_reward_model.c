@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/math.h"
+#include "data/source.h"
 #include "reward/verifier.h"
 #include "rollout/reward_score.h"
 
@@ -68,7 +69,12 @@ static int judge(struct arena *a, const struct verifier_config *c, const struct 
 {
   double threshold = verifier_value(c, "threshold")->real, x = threshold - 1;
   bool raw = !strcmp(verifier_value(c, "scale")->text, "raw"), fits;
+  struct problem whole;
   *out = (struct verdict){.channel_count = 1};
+  if (!p->prompt && !p->messages) {  // of `assay verify`: only its line is known
+    TRY(problem_from_object(a, (json_t *)p->fields, NULL, p->source, p->line, &whole, err));
+    p = &whole;
+  }
   TRY(score(c->state, p, response, n, &fits, &x, err));
   out->channels[0].name = "score";
   out->channels[0].value = x;
@@ -95,7 +101,7 @@ static const struct setting settings[] = {
 const struct verifier verifier_reward_model = {
     .name = "reward_model",
     .help = "a reward model's score of the response, computed here",
-    .fields = "question",
+    .fields = "question or prompt or messages",
     .channels = "score",
     .settings = settings,
     .setting_count = sizeof settings / sizeof *settings,

@@ -163,11 +163,10 @@ static void check_products(const char *isa, int threads, enum compute_type type)
 static void test_products(void **state)
 {
   (void)state;
-  static const char *const isas[] = {"ref", "avx2", "avx512", "amx"};
-  for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++)
+  for (size_t i = 0; i < ISA_COUNT; i++)
     for (int threads = 1; threads <= 3; threads += 2) {
-      check_products(isas[i], threads, COMPUTE_F32);
-      check_products(isas[i], threads, COMPUTE_BF16);
+      check_products(isa_names[i], threads, COMPUTE_F32);
+      check_products(isa_names[i], threads, COMPUTE_BF16);
     }
 }
 

@@ -49,10 +49,12 @@ void ops_fill_ref(struct backend_ops *ops);
 void ops_fill_ref64(struct backend_ops *ops);
 void ops_overlay_avx2(struct backend_ops *ops);
 void ops_overlay_avx512(struct backend_ops *ops);
+void ops_overlay_neon(struct backend_ops *ops);
 /* The same for compute type bf16, after those above: bf16/ first. */
 void ops_fill_bf16(struct backend_ops *ops);
 void ops_overlay_bf16_avx2(struct backend_ops *ops);
 void ops_overlay_bf16_avx512(struct backend_ops *ops);
+void ops_overlay_bf16_neon(struct backend_ops *ops);
 void ops_overlay_bf16_amx(struct backend_ops *ops);
 void ops_overlay_bf16_model(struct backend_ops *ops); /* amx with its tiles in plain C, for tests */
 bool amx_permitted(void);                             /* asks the kernel */

@@ -22,9 +22,18 @@ static const struct isa isas[] = {
     {"avx512", {ops_overlay_avx512, ops_overlay_bf16_avx512}},
     {"amx",
      {NULL, ops_overlay_bf16_amx}}, /* f32 is avx512's; not chosen by itself before it has run on tiles of silicon */
+#elif defined(__aarch64__)
+    {"neon", {ops_overlay_neon, ops_overlay_bf16_neon}},
 #endif
 };
 enum { ISAS = sizeof isas / sizeof isas[0] };
+#if defined(__x86_64__)
+#define ISA_NAMES "ref, avx2, avx512 or amx"
+#elif defined(__aarch64__)
+#define ISA_NAMES "ref or neon"
+#else
+#define ISA_NAMES "ref"
+#endif
 
 static bool isa_available(int i)
 {
@@ -36,7 +45,7 @@ static bool isa_available(int i)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   return here && (i < 3 || amx_permitted());
 #else
-  return false;
+  return true;  // NEON is part of AArch64
 #endif
 }
 
@@ -62,8 +71,7 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
     *chosen = i;
     return 0;
   }
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, ref, avx2, avx512 or amx",
-          name);
+  FAIL_AT(err, ERROR_INPUT, NULL, 0, origin, "found instruction set \"%s\"; expected auto, %s", name, ISA_NAMES);
 }
 
 static void ops_fill(struct device *d, bool real64, int chosen)
