@@ -107,7 +107,8 @@ static int list_sources(struct listing *l, const struct source_list *sources, st
 int preference_open(struct run *r, struct error *err)
 {
   const struct recipe *recipe = r->recipe;
-  if (!preference_keeps(recipe, compose_needs(r->methods))) return 0;
+  // an adapter's reference is a view of the same base: nothing is saved by letting it go
+  if (!preference_keeps(recipe, compose_needs(r->methods)) || r->session.config.adapter.rank) return 0;
   struct kept_reference *k = r->kept = ARENA_NEW(r->arena, struct kept_reference, 1, "reference", err);
   if (!k) return err->code;
   struct listing l = {.run = r, .kept = k};

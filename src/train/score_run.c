@@ -50,7 +50,7 @@ int run_load_reference(const struct run *r, struct arena *a, struct model **out,
 {
   const struct recipe *recipe = r->recipe;
   if (recipe->top.reference) return load_fixed(r, a, "reference", recipe->top.reference, out, err);
-  if (r->session.model->adapter) return view_reference(r, a, out, err);
+  if (r->session.model && r->session.model->adapter) return view_reference(r, a, out, err);
   if (!r->session.random) return load_fixed(r, a, "reference", recipe->top.model, out, err);
   // a start that was drawn from the seed is drawn again
   TRY(model_create_fixed(a, r->session.device, &r->session.config, r->plan.train.max_path, out, err));
