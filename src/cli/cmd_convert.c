@@ -129,19 +129,38 @@ static int put_tokenizer(struct cli *c, const struct model_source *source, int v
   return tokenizer_put_gguf(tokenizer, c->arena, (size_t)vocab, out, err);
 }
 
+static int rows_of_reader(void *arg, const struct model_tensor *t, size_t row, size_t count, float *to,
+                          struct error *err)
+{
+  return model_reader_rows(arg, t, row, count, to, err);
+}
+
+/* Streamed from the source; a model with an adapter is loaded, and that is folded in. */
 static int convert_to_gguf(struct cli *c, const char *to, enum save_type type, struct error *err)
 {
   struct device *device;
   struct model_source source;
   struct model_config config;
   struct model *m;
+  struct model_reader *reader;
   struct gguf_pairs pairs = {0};
-  TRY(open_device(c, &device, err));
+  gguf_rows_fn *rows = rows_of_reader;
+  void *arg;
   TRY(model_source_open(c->arena, c->arguments[0], &source, &config, err));
-  TRY(model_load_fixed(c->arena, device, &source, &config, 1, &m, err));
-  if (m->adapter) TRY(adapter_fold(c->arena, m, 1, err));
+  if (config.adapter.rank) {
+    TRY(open_device(c, &device, err));
+    TRY(model_load(c->arena, device, &source, &config, 1, &m, err));
+    TRY(adapter_fold(c->arena, m, 1, err));
+    rows = rows_of_model;
+    arg = m;
+  } else {
+    TRY(model_reader_open(c->arena, &source, &config, &reader, err));
+    arg = reader;
+  }
   int rc = put_tokenizer(c, &source, config.vocab, &pairs, err);
-  if (!rc) rc = gguf_write_model(c->arena, to, &config, type, &pairs, source.gguf, rows_of_model, m, err);
+  if (!rc)
+    rc = gguf_write_model(c->arena, to, &config, type, &pairs, rows == rows_of_reader ? source.gguf : NULL, rows, arg,
+                          err);
   gguf_pairs_free(&pairs);
   return rc;
 }

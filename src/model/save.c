@@ -8,6 +8,7 @@
 #include "core/math.h"
 #include "model/adapter.h"
 #include "model/config.h"
+#include "model/layout.h"
 #include "model/open.h"
 
 enum { CHUNK_REALS = 1 << 18 };
@@ -308,6 +309,55 @@ int model_save(const struct model *m, const struct model_source *source, const c
   return model_save_sharded(m, source, folder, type, SAVE_SHARD_BYTES, err);
 }
 
+/* ---- from file to file --------------------------------------------------------------------------------------- */
+
+struct stream {
+  const struct model_reader *reader;
+  struct model_tensor *tensors; /* by name */
+};
+
+static int read_stream(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
+{
+  const struct stream *s = arg;
+  return model_reader_rows(s->reader, &s->tensors[index], row, count, to, err);
+}
+
+static int compare_tensors(const void *a, const void *b)
+{
+  return strcmp(((const struct model_tensor *)a)->name, ((const struct model_tensor *)b)->name);
+}
+
+/* Families whose files hold each weight under its own name. */
+static bool streams(const struct model_config *c)
+{
+  static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3"};
+  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+    if (!strcmp(c->model_type, types[i])) return !c->adapter.rank;
+  return false;
+}
+
+/* Row by row, without a model: a piece of one tensor is in memory and no more. */
+static int convert_stream(struct arena *a, const struct model_source *source, const struct model_config *c,
+                          const char *folder, enum save_type type, uint64_t limit, struct error *err)
+{
+  struct model_reader *reader;
+  const size_t count = model_tensor_count(c);
+  TRY(model_reader_open(a, source, c, &reader, err));
+  struct stream s = {reader, ARENA_NEW(a, struct model_tensor, count, "model.save", err)};
+  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, count, "model.save", err);
+  if (!s.tensors || !tensors) return ERROR_RESOURCE;
+  for (size_t i = 0; i < count; i++) model_tensor_at(c, i, &s.tensors[i]);
+  qsort(s.tensors, count, sizeof *s.tensors, compare_tensors);
+  for (size_t i = 0; i < count; i++) {
+    const struct model_tensor *t = &s.tensors[i];
+    tensors[i] = (struct save_tensor){t->name, t->n, t->kind == WEIGHT_VECTOR ? 1 : t->k};
+  }
+  struct save_tensors from = {
+      .stem = "model", .tensors = tensors, .count = count, .whole = false, .read = read_stream, .arg = &s};
+  TRY(save_tensors(a, &from, folder, type, limit, err));
+  return save_side_files(a, c, source, folder, type, err);
+}
+
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,
                   uint64_t limit, struct model_source *source, struct error *err)
 {
@@ -316,8 +366,13 @@ int model_convert(struct arena *a, struct device *d, const char *src, const char
   struct model *m;
   TRY(model_source_open(a, src, &opened, &config, err));
   if (source) *source = opened;
+  if (!limit) limit = SAVE_SHARD_BYTES;
+  if (streams(&config)) {
+    TRY(file_make_folder(dst, err));
+    return convert_stream(a, &opened, &config, dst, type, limit, err);
+  }
   TRY(model_load(a, d, &opened, &config, 1, &m, err));
   if (m->adapter) TRY(adapter_fold(a, m, 1, err));
   TRY(file_make_folder(dst, err));
-  return model_save_sharded(m, &opened, dst, type, limit ? limit : SAVE_SHARD_BYTES, err);
+  return model_save_sharded(m, &opened, dst, type, limit, err);
 }
