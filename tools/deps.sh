@@ -20,10 +20,9 @@ for flag in "$@"; do
       dpkg --print-foreign-architectures 2>/dev/null | grep -qx arm64 || foreign=arm64
       packages+=(gcc-aarch64-linux-gnu qemu-user)
       for library in libjansson-dev libyaml-dev libpcre2-dev libzstd-dev zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev \
-        libgmp-dev libcmocka-dev libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev libflint-dev; do
+        libgmp-dev libcmocka-dev libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev; do
         packages+=("$library:arm64")
-      done
-      case " ${packages[*]} " in *" libflint-arb-dev "*) packages+=(libflint-arb-dev:arm64) ;; esac ;;
+      done ;; # not FLINT: its packages of two architectures exclude each other
     *) echo "deps: found $flag; expected --dev, --bench, --browser or --arm64" >&2; exit 2 ;;
   esac
 done
@@ -41,11 +40,14 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 missing=()
+native=$(dpkg --print-architecture)
 for package in "${packages[@]}"; do
-  # a name may stand for packages of several architectures
-  status=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | sort -u || true)
+  # of this architecture, or of the one that the name ends in
+  [[ $package == *:* ]] && architecture=${package#*:} || architecture=$native
+  status=$(dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null |
+    grep -E "^($architecture|all) installed$" || true)
   # pkg-config is pkgconf on newer systems.
-  if [[ $status != installed ]] && ! { [[ $package == pkg-config ]] && command -v pkg-config >/dev/null; }; then
+  if [[ -z $status ]] && ! { [[ $package == pkg-config ]] && command -v pkg-config >/dev/null; }; then
     missing+=("$package")
   fi
 done

@@ -19,7 +19,7 @@ int device_open(const struct device_options *options, struct device **out, struc
 #endif
   if (!strcmp(kind, "cuda"))
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "device",
-            "found device cuda, which this build does not have; write device: cpu, or build with cmake "
+            "found compute.device cuda, which this build does not have; write device: cpu, or build with cmake "
             "--preset cuda where NVIDIA's nvcc is");
   FAIL_AT(err, ERROR_INPUT, NULL, 0, "device", "found device \"%s\"; expected cpu (or reference64 in gradient tests)",
           kind);
