@@ -155,7 +155,9 @@ wait(b"kept from before")
 wait(b"> ")
 # the last message comes back to be edited
 os.write(fd, b"/edit\n")
+wait(b"> ")
 wait(b"1+2=")
+time.sleep(0.5)  # the terminal may show the line before it listens to single keys
 os.write(fd, b"\x7f9=\n")
 wait(b"[3 tokens")
 wait(b"> ")
