@@ -73,7 +73,7 @@ void adapter_add_product(const float *a, const float *b, size_t rank, size_t k, 
 /* ---- PEFT folders: adapter_config.json and adapter_model.safetensors (adapter_file.c) --------------------------- */
 
 /* Is this folder an adapter's? */
-bool adapter_folder_is(struct arena *a, const char *folder);
+bool adapter_folder_is(const char *folder);
 /* Reads what adapter_config.json and the tensors' names say. base: base_model_name_or_path, "" where there is none.
    What a forward with it would need and this program lacks (DoRA, other kinds of adapter, modules saved whole, ranks
    that differ by layer) is an ERROR_INPUT that names it. */

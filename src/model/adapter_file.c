@@ -17,10 +17,11 @@ static const char CONFIG[] = "adapter_config.json", TENSORS[] = "adapter_model.s
                   PREFIX[] = "base_model.model.";
 static const char TARGET_LIST[] = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
 
-bool adapter_folder_is(struct arena *a, const char *folder)
+bool adapter_folder_is(const char *folder)
 {
-  const char *file = file_is_folder(folder) ? path_join(a, folder, CONFIG, NULL) : NULL;
-  return file && file_exists(file);
+  char file[4096]; /* a longer path is none that a file system takes */
+  const int length = snprintf(file, sizeof file, "%s/%s", folder, CONFIG);
+  return length > 0 && (size_t)length < sizeof file && file_is_folder(folder) && file_exists(file);
 }
 
 /* ---- adapter_config.json ------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ static int last_checkpoint(struct arena *a, const char *run, const char **out, s
     char *config = folder ? path_join(a, folder, "config.json", err) : NULL;
     char *state = folder ? path_join(a, folder, "state.bin", err) : NULL;
     if (!config || !state) return ERROR_RESOURCE;
-    if (!(file_exists(config) || adapter_folder_is(a, folder)) || !file_exists(state)) continue;
+    if (!(file_exists(config) || adapter_folder_is(folder)) || !file_exists(state)) continue;
     best = number_of(names[i]);
     *out = folder;
   }
@@ -64,7 +64,7 @@ static int locate_folder(struct arena *a, const char *path, struct model_source 
 {
   const char *config = path_join(a, path, "config.json", err), *runs = path_join(a, path, "checkpoints", err);
   if (!config || !runs) return ERROR_RESOURCE;
-  if (adapter_folder_is(a, path) || file_exists(config)) {
+  if (adapter_folder_is(path) || file_exists(config)) {
     out->folder = out->path;
     return 0;
   }
@@ -135,11 +135,11 @@ int model_source_adapt(struct arena *a, const char *folder, struct model_source 
 {
   struct model_source run = {0};
   const char *base;
-  if (!adapter_folder_is(a, folder) && file_is_folder(folder)) {  // a run's last checkpoint
+  if (!adapter_folder_is(folder) && file_is_folder(folder)) {  // a run's last checkpoint
     TRY(model_source_locate(a, folder, &run, err));
     folder = run.folder;
   }
-  if (!adapter_folder_is(a, folder))
+  if (!adapter_folder_is(folder))
     FAIL_AT(err, ERROR_INPUT, folder, 0, NULL,
             "holds no adapter; expected a folder with adapter_config.json and adapter_model.safetensors, as PEFT and "
             "runs with lora write them");
@@ -152,13 +152,13 @@ int model_source_open(struct arena *a, const char *path, struct model_source *ou
                       struct error *err)
 {
   TRY(model_source_locate(a, path, out, err));
-  if (!out->folder || !adapter_folder_is(a, out->folder)) return open_base(a, out, config, err);
+  if (!out->folder || !adapter_folder_is(out->folder)) return open_base(a, out, config, err);
   struct adapter_config adapter;
   const char *folder = out->folder, *given = out->path, *base;
   TRY(adapter_folder_read(a, folder, &adapter, &base, err));
   TRY(locate_base(a, folder, base, &base, err));
   TRY(model_source_locate(a, base, out, err));
-  if (out->folder && adapter_folder_is(a, out->folder))
+  if (out->folder && adapter_folder_is(out->folder))
     FAIL_AT(
         err, ERROR_INPUT, folder, 0, "base_model_name_or_path",
         "the base of this adapter, %.200s, is an adapter too; expected a model; fold that one in first: assay merge",

@@ -179,7 +179,9 @@ static int write_index(const struct saving *s, struct error *err)
       text_printf(&t, "%s\n    \"%s\": \"%s\"", j ? "," : "", s->from->tensors[j].name, s->shards[i].name);
   text_puts(&t, "\n  }\n}\n");
   char *name = arena_printf(s->arena, "model.save", err, "%s.safetensors.index.json", s->from->stem);
-  return name ? write_text(s, name, &t, err) : ERROR_RESOURCE;
+  if (name) return write_text(s, name, &t, err);
+  text_free(&t);
+  return ERROR_RESOURCE;
 }
 
 /* Readers prefer model.safetensors to an index: an old one beside new shards would be read in their place. */

@@ -8,9 +8,9 @@
 #include "core/arena.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#define CASES_GPU 3 /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
+#define CASES_GPU 2 /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
 #else
-#define CASES_GPU 16
+#define CASES_GPU 8
 #endif
 #if defined(__aarch64__)
 enum { OUT_MAX = 1 << 22, CASES_EACH = 9 }; /* an emulator runs them */
@@ -565,17 +565,6 @@ static struct device *open_device(const char *isa, int threads, enum compute_typ
   return d;
 }
 
-/* NULL where the build or this machine lacks it. */
-static struct device *open_gpu(const char *kind)
-{
-  const struct device_options options = {.kind = kind, .threads = 1, .type = COMPUTE_F32};
-  struct device *d = NULL;
-  struct error err = {0};
-  int rc = device_open(&options, &d, &err);
-  CHECK(rc == 0 || rc == ERROR_RESOURCE || (rc == ERROR_INPUT && !strcmp(kind, "cuda")));
-  return d;
-}
-
 static void compare_case(struct device *reference, struct device *d, size_t i, uint64_t seed, float *want, float *got)
 {
   const uint64_t state = seed * 1000 + i;
@@ -677,6 +666,17 @@ static void test_amx_model(void **state)
   memory_free(want);
   memory_free(got);
   memory_free(hand);
+}
+
+/* NULL where the build or this machine lacks it. */
+static struct device *open_gpu(const char *kind)
+{
+  const struct device_options options = {.kind = kind, .threads = 1, .type = COMPUTE_F32};
+  struct device *d = NULL;
+  struct error err = {0};
+  int rc = device_open(&options, &d, &err);
+  CHECK(rc == 0 || rc == ERROR_RESOURCE || (rc == ERROR_INPUT && !strcmp(kind, "cuda")));
+  return d;
 }
 
 /* The kernels of cuda/: in f32 they have the CPU's bits, on the emulated device and on a GPU. */

@@ -112,7 +112,7 @@ static void test_a_folder_comes_back_to_the_bit(void **state)
     struct model_config read;
     struct model *again;
     CHECK_OK(model_save(m, &source, folder, SAVE_F32, &err), &err);
-    CHECK(adapter_folder_is(test_arena, folder));
+    CHECK(adapter_folder_is(folder));
     CHECK(file_exists(path_join(test_arena, folder, "tokenizer.json", &err)));
     CHECK(!file_exists(path_join(test_arena, folder, "config.json", &err)));
     CHECK_OK(model_source_open(test_arena, folder, &back, &read, &err), &err);
