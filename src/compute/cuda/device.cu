@@ -287,8 +287,8 @@ static int device_find(struct cuda_device *c, struct error *err)
 {
   int count = 0, driver = 0;
   cudaError_t rc = cudaGetDeviceCount(&count);
-  if (rc == cudaErrorInsufficientDriver) {
-    (void)cudaDriverGetVersion(&driver);
+  (void)cudaDriverGetVersion(&driver);
+  if (rc == cudaErrorInsufficientDriver && driver) {
     return error_fail(
         err, ERROR_RESOURCE, NULL, 0, "device",
         "found a driver for CUDA %d.%d; this program was built with CUDA %d.%d: update the driver or write "
