@@ -65,8 +65,9 @@ static const char *const LISTS[] = {
     "",
     "Made by `assay train --keys`. A dot stands for a level of the YAML file; on the command line the same names are",
     "given as `key=value`, an entry of a list by its number (`data.0.path=FILE`). A key that is not here is an error.",
-    "`compute.device: cuda` has a name and is refused by this build, which says so. Without `lora` whole weights "
-    "train.",
+    "`compute.device: cuda` needs a build with `--preset cuda` and a GPU; elsewhere it is refused. Without `lora` "
+    "whole "
+    "weights train.",
     "",
     "- `data`, `eval.data`: entries `{path: FILE}` or `{task: NAME}`, one or a list. Beside it `verifier`, `weight` "
     "(share",

@@ -36,7 +36,7 @@ cudaStream_t cuda_stream(struct device *d);
 void cuda_launched(struct device *d, const char *kernel);
 #endif
 
-/* A copy of a host array on the device, alive until the operations launched before the next cuda_upload_end are over.
+/* A copy of a host array on the device, alive for the operation that asks (device.cu: the ring).
    NULL where n is 0 or the device has failed. */
 #define CUDA_UPLOAD(d, from, n) ((__typeof__(from))CUDA_NAME(cuda_upload)((d), (from), (n) * sizeof *(from)))
 const void *CUDA_NAME(cuda_upload)(struct device *d, const void *from, size_t bytes);

@@ -27,7 +27,6 @@ static _Thread_local struct team {
   char *stacks;
   enum wait wait[MOST];
   float brought[MOST]; /* to lane_read */
-  const char *name;
   void (*enter)(const void *);
   const void *args;
   bool waits;
@@ -139,15 +138,14 @@ static void team_run(int threads)
   }
 }
 
-void emulate_launch(const char *name, void (*enter)(const void *), const void *args, size_t blocks_x, size_t blocks_y,
-                    int threads, bool waits)
+void emulate_launch(void (*enter)(const void *), const void *args, size_t blocks_x, size_t blocks_y, int threads,
+                    bool waits)
 {
   ASSAY_BUG_IF(threads < 1 || threads > MOST || !blocks_x || !blocks_y || blocks_y > 65535 || blocks_x > INT32_MAX);
   if (waits && !team.stacks) {
     team.stacks = mmap(NULL, (size_t)MOST * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSAY_BUG_IF(team.stacks == MAP_FAILED);
   }
-  team.name = name;
   team.enter = enter;
   team.args = args;
   team.waits = waits;

@@ -16,8 +16,8 @@ extern _Thread_local struct emulated emulated;
 
 /* enter(args) for every thread of the grid. waits: threads of a team may wait for one another; else they run through,
    each in turn, and a wait is a broken invariant. */
-void emulate_launch(const char *name, void (*enter)(const void *args), const void *args, size_t blocks_x,
-                    size_t blocks_y, int threads, bool waits);
+void emulate_launch(void (*enter)(const void *args), const void *args, size_t blocks_x, size_t blocks_y, int threads,
+                    bool waits);
 void emulate_team_wait(void);
 void emulate_lanes_wait(void);
 float emulate_lane_read(float x, int lane); /* what `lane` of this warp brought to the same call */

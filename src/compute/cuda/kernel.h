@@ -110,11 +110,9 @@ HERE real real_divide(real a, real b)
   static void name(const type a)
 #define KERNEL_TEAM(name, type, most) KERNEL(name, type)
 #define LAUNCH(d, name, blocks_x, blocks_y, threads, args) \
-  ((void)(d),                                              \
-   emulate_launch(#name, name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), false))
+  ((void)(d), emulate_launch(name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), false))
 #define LAUNCH_TEAM(d, name, blocks_x, blocks_y, threads, args) \
-  ((void)(d),                                                   \
-   emulate_launch(#name, name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), true))
+  ((void)(d), emulate_launch(name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), true))
 
 HERE int thread_here(void)
 {
