@@ -190,6 +190,13 @@ struct kv_grad_view {
 
 /* ---- sampling ---- */
 
+/* What is added to a token's logit before a draw. */
+struct sample_bias {
+  int32_t id;
+  float add;
+  double was; /* the operation's own: the logit as it was */
+};
+
 struct sample_params {
   float temperature;  /* 0: greedy (filters are ignored), ties to the lower id */
   float top_p, min_p; /* 1 (or more) and 0 (or less): off */
@@ -199,6 +206,10 @@ struct sample_params {
   /* Bit v & 31 of word v >> 5: whether token v may be drawn; at least one. NULL: all. The logits of the others count as
      -inf for the draw; logp and entropy are of the whole distribution still. Not with `forced`. */
   const uint32_t *allowed;
+  /* Distinct ids in any order; count 0: none. As with `allowed` the draw alone sees it (greedy too): logp and entropy
+     are of the logits as they were. Not with `forced`. */
+  struct sample_bias *bias;
+  int32_t bias_count;
 };
 struct sample_result {
   int32_t id;

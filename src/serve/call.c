@@ -91,6 +91,7 @@ static int open_choices(struct call *c, struct error *err)
     o->rollout = i % r->n;
     token_decoder_start(&o->decoder, c->session->tokenizer, true);
     if (r->echo) put_prompt(c, o);
+    TRY(call_open_bias(c, o, err));
     if (!c->grammar) continue;
     o->state = ARENA_NEW(c->arena, struct grammar_state, 1, "call", err);
     o->allowed = ARENA_NEW(c->arena, uint32_t, words, "call", err);
@@ -286,6 +287,7 @@ void call_token(struct call *c, int32_t job, int32_t rollout, const struct token
   if (c->request.max_tokens == 0) return;
   c->generated++;
   if (o->state) grammar_take(c->grammar, o->state, record->id);
+  if (o->bias) call_move_bias(c, o, record->id);
   if (!ends && c->request.logprobs) call_put_entry(c, o, record->id, record, o->top_ids, o->top_logp);
   if (!ends) token_decoder_add(&o->decoder, record->id, &o->text);
   if (c->request.stream) stream_choice(c, o, false);

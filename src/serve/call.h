@@ -28,6 +28,12 @@ struct choice {
   float top_logp[API_TOP];
   struct grammar_state *state; /* NULL: anything may follow */
   uint32_t *allowed;           /* the tokens that may */
+  struct sample_bias *bias;    /* what the request's logit_bias and penalties add by now; NULL: nothing ever */
+  struct bias_from {
+    double given;  /* by logit_bias */
+    int32_t drawn; /* so often in this answer */
+  } * bias_from;   /* [bias_count] */
+  int32_t bias_count;
 };
 
 struct call {
@@ -78,6 +84,15 @@ void call_token(struct call *c, int32_t job, int32_t rollout, const struct token
 void call_finished(struct call *c, int32_t job, int32_t rollout);
 /* Tells the client of a failure, as an answer or as the stream's last event. */
 void call_fail(struct call *c, int status, const char *type, const char *message);
+
+/* ---- serve/call_bias.c ---- */
+
+/* logit_bias, presence_penalty and frequency_penalty of OpenAI's API: the draw's logit of token v becomes
+ *     logit + logit_bias[v] - frequency_penalty c[v] - presence_penalty [c[v] > 0],   c[v]: how often the answer has
+ * it. What is reported stays the model's (compute/backend.h, sample_bias). ERROR_INPUT for ids the model lacks. */
+int call_open_bias(struct call *c, struct choice *o, struct error *err) MUST_USE;
+/* The token was drawn. */
+void call_move_bias(const struct call *c, struct choice *o, int32_t id);
 
 /* ---- serve/call_json.c ---- */
 

@@ -208,6 +208,8 @@ static void before_token(void *arg, const struct row_at *at, struct sample_param
   struct engine *e = arg;
   struct call *c = e->live[at->job].call;
   struct choice *o = call_choice(c, e->live[at->job].job, at->rollout);
+  params->bias = o->bias;
+  params->bias_count = o->bias_count;
   if (!o->state) return;
   grammar_mask(c->grammar, o->state, o->allowed);
   params->allowed = o->allowed;

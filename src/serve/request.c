@@ -25,6 +25,9 @@ static const struct {
               {"top_p", BOTH, TAKEN, 0},
               {"top_k", BOTH, TAKEN, 0},
               {"min_p", BOTH, TAKEN, 0},
+              {"frequency_penalty", BOTH, TAKEN, 0},
+              {"presence_penalty", BOTH, TAKEN, 0},
+              {"logit_bias", BOTH, TAKEN, 0},
               {"seed", BOTH, TAKEN, 0},
               {"stop", BOTH, TAKEN, 0},
               {"stream", BOTH, TAKEN, 0},
@@ -42,11 +45,9 @@ static const struct {
               {"service_tier", BOTH, PASSED, 0},
               {"safety_identifier", BOTH, PASSED, 0},
               {"prompt_cache_key", BOTH, PASSED, 0},
+              {"prompt_cache_retention", BOTH, PASSED, 0},
               {"parallel_tool_calls", CHAT, PASSED, 0},
-              {"frequency_penalty", BOTH, NEUTRAL, 0},
-              {"presence_penalty", BOTH, NEUTRAL, 0},
               {"repetition_penalty", BOTH, NEUTRAL, 1},
-              {"logit_bias", BOTH, NEUTRAL, 0},
               {"best_of", COMPLETION, NEUTRAL, 1},
               {"suffix", COMPLETION, NEUTRAL, 0}};
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -253,6 +254,38 @@ static int take_stop(struct arena *a, const json_t *o, struct api_request *r, st
   return 0;
 }
 
+/* The id that a key of logit_bias says, or -1. One spelling each, so that no id comes twice. */
+static int32_t read_id(const char *key)
+{
+  int64_t id = 0;
+  for (const char *p = key; *p; p++) {
+    if (*p < '0' || *p > '9' || id > INT32_MAX / 10) return -1;
+    id = id * 10 + (*p - '0');
+  }
+  return !*key || (*key == '0' && key[1]) || id > INT32_MAX ? -1 : (int32_t)id;
+}
+
+static int take_bias(struct arena *a, const json_t *o, struct api_request *r, struct error *err)
+{
+  json_t *map, *value;
+  const char *key;
+  TRY(take_member(o, "logit_bias", false, &map, err));
+  if (!json_object_size(map)) return 0;
+  r->bias = ARENA_NEW(a, struct sample_bias, json_object_size(map), "request", err);
+  if (!r->bias) return err->code;
+  json_object_foreach(map, key, value)
+  {
+    int32_t id = read_id(key);
+    double add = json_number_value(value);
+    if (id < 0 || !json_is_number(value) || !(add >= -API_BIAS && add <= API_BIAS))
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "logit_bias",
+              "found the entry \"%.40s\"; expected a token id as text and a number of -%d to %d", key, API_BIAS,
+              API_BIAS);
+    r->bias[r->bias_count++] = (struct sample_bias){.id = id, .add = (float)add};
+  }
+  return 0;
+}
+
 static int take_numbers(const json_t *o, struct api_request *r, struct error *err)
 {
   int64_t n, top_k, more;
@@ -265,6 +298,8 @@ static int take_numbers(const json_t *o, struct api_request *r, struct error *er
   TRY(json_real_or(o, "min_p", 0, 1, 0, &r->sampling.min_p, NULL, err));
   TRY(json_int_or(o, "top_k", -1, INT32_MAX, 0, &top_k, NULL, err));
   TRY(json_int_or(o, "seed", INT64_MIN, INT64_MAX, -1, &r->seed, NULL, err));
+  TRY(json_real_or(o, "presence_penalty", -API_PENALTY, API_PENALTY, 0, &r->presence, NULL, err));
+  TRY(json_real_or(o, "frequency_penalty", -API_PENALTY, API_PENALTY, 0, &r->frequency, NULL, err));
   r->n = (int32_t)n;
   r->sampling.top_k = top_k < 0 ? 0 : (int32_t)top_k;
   r->seed &= INT64_MAX;
@@ -318,6 +353,7 @@ static int take_rest(struct arena *a, const json_t *o, struct api_request *r, st
   TRY(json_bool_or(options, "include_usage", false, &r->include_usage, NULL, err));
   TRY(json_bool_or(o, "echo", false, &r->echo, NULL, err));
   TRY(take_numbers(o, r, err));
+  TRY(take_bias(a, o, r, err));
   TRY(take_logprobs(o, r, err));
   TRY(take_stop(a, o, r, err));
   TRY(take_format(o, r, err));

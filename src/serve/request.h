@@ -1,7 +1,7 @@
 /* serve/request: the body of an OpenAI request, checked and taken apart: /v1/chat/completions and /v1/completions.
  *
  * Every field is either taken, known to change no answer (user, metadata, ...) and passed over, taken at its neutral
- * value only (frequency_penalty: 0), or refused by name. Pure: no model is needed, so that a fuzzer can reach all of
+ * value only (best_of: 1), or refused by name. Pure: no model is needed, so that a fuzzer can reach all of
  * it.
  */
 #ifndef ASSAY_SERVE_REQUEST_H
@@ -13,7 +13,14 @@
 enum api_kind { API_CHAT, API_COMPLETION };
 enum api_format { FORMAT_TEXT, FORMAT_OBJECT /* any JSON object */, FORMAT_SCHEMA };
 
-enum { API_TOP = 20, API_STOPS = 16, API_STOP_BYTES = 1000, API_PROMPTS = 256 };
+enum {
+  API_TOP = 20,
+  API_BIAS = 100 /* largest, either way */,
+  API_PENALTY = 2,
+  API_STOPS = 16,
+  API_STOP_BYTES = 1000,
+  API_PROMPTS = 256
+};
 
 struct api_prompt {
   const char *text;  /* or NULL: */
@@ -31,6 +38,9 @@ struct api_request {
   int32_t n;            /* answers to each */
   int64_t max_tokens;   /* -1: not given */
   struct sampling sampling;
+  double presence, frequency; /* penalties; 0: none */
+  struct sample_bias *bias;   /* ids not yet compared with the vocabulary */
+  int32_t bias_count;
   int64_t seed; /* -1: not given */
   const char **stop;
   size_t stop_count;

@@ -182,6 +182,48 @@ def constrained(s):
     check(json.loads(choice["text"]) in schema["enum"] and choice["finish_reason"] == "stop", "enum %r" % choice)
 
 
+def biased(s):
+    """logit_bias and the penalties move the choice alone: what is reported stays score's, bit for bit."""
+    prompt = [50, 51, 44, 52, 53, 62]
+    ask = dict(prompt=prompt, max_tokens=30, logprobs=20)
+
+    def scored(ids):
+        return run("score", "talker", "--top", "20", line={"ids": prompt + ids, "from": len(prompt)})[0]
+
+    def entries(**more):
+        choice = s.complete(**ask, **more)["choices"][0]
+        ids = choice["logprobs"]["token_ids"]
+        check(choice["logprobs"]["token_logprobs"] == scored(ids)["logp"], "bits of %r: %r" % (more, choice))
+        return choice, ids
+
+    choice, ids = entries(temperature=0)
+    check(choice["finish_reason"] == "stop", "ends by itself: %r" % choice)
+    choice, longer = entries(temperature=0, logit_bias={"0": -100})  # the end token is as good as forbidden
+    check(choice["finish_reason"] == "length" and longer[:len(ids)] == ids, "no end: %r" % choice)
+    choice, forced = entries(temperature=1.3, seed=2, top_p=0.9, logit_bias={"60": 100})
+    check(forced == [60] * 30, "one token alone: %r" % forced)
+    choice, alone = entries(temperature=1, seed=2, logit_bias={"0": -100}, frequency_penalty=0.5, presence_penalty=1)
+    check(entries(temperature=1, seed=2, logit_bias={"0": -100}, frequency_penalty=0.5, presence_penalty=1)[1] == alone, "twice")
+    # greedy: at each place the best of what the model says, less what the answer has so far
+    for frequency, presence in ((2, 0), (0, 2), (0.3, 1.1), (-1, 0)):
+        _, ids = entries(temperature=0, logit_bias={"0": -100}, frequency_penalty=frequency, presence_penalty=presence)
+        for i, top in enumerate(scored(ids)["top"]):
+            def worth(id, logp):
+                drawn = ids[:i].count(id)
+                return logp - frequency * drawn - presence * (drawn > 0) - 100 * (id == 0)
+            moved = {id: worth(id, logp) for id, logp in zip(top["ids"], top["logp"])}
+            check(ids[i] in moved and moved[ids[i]] > max(moved.values()) - 1e-5, "%d of %r: %r" % (i, ids, moved))
+        check(ids != longer, "penalties move something")
+    # each of n answers counts its own; streams are the same
+    two = s.complete(**ask, n=3, seed=9, temperature=1, frequency_penalty=1.5)
+    events = s.events("/v1/completions", **ask, n=3, seed=9, temperature=1, frequency_penalty=1.5)
+    for choice in two["choices"]:
+        parts = [e["choices"][0] for e in events if e["choices"][0]["index"] == choice["index"]]
+        check([i for p in parts for i in p["logprobs"]["token_ids"]] == choice["logprobs"]["token_ids"], "streams %r" % choice)
+    status, answer = s.post("/v1/completions", prompt="1", logit_bias={"9999": 1})
+    check(status == 400 and answer["error"]["param"] == "logit_bias" and "9999" in answer["error"]["message"], answer)
+
+
 def refusals(s):
     for body, param in (({"prompt": "1", "temprature": 1}, "temprature"), ({"prompt": "1", "n": 1000}, "n"),
                         ({"prompt": "1" * 70}, "prompt"), ({"prompt": [9999]}, "prompt"), ({"prompt": "1", "model": "x"}, "model"),
@@ -266,7 +308,7 @@ def starts():
 
 
 s = Server("talker", "--max-body", "20K")
-for test in (pages, same_as_generate, among_others, streams, several_prompts, constrained, refusals):
+for test in (pages, same_as_generate, among_others, streams, several_prompts, constrained, biased, refusals):
     test(s)
 s.stop()
 for test in (keys, pressure, time_limit, starts):

@@ -47,6 +47,15 @@ check(len(text.choices) == 2 and text.choices[1].finish_reason == "stop", text)
 parts = client.completions.create(model="tiny", prompt="12+34=", temperature=0, max_tokens=8, stream=True)
 check("".join(p.choices[0].text for p in parts) == text.choices[1].text, "streamed completion")
 
+# logit_bias and penalties choose otherwise; log-probabilities stay the model's
+plain = client.chat.completions.create(model="tiny", messages=messages, temperature=0, max_tokens=6, logprobs=True)
+first = plain.choices[0].logprobs.content[0]
+other = client.chat.completions.create(model="tiny", messages=messages, temperature=0, max_tokens=6, logprobs=True, top_logprobs=5,
+                                       logit_bias={str(first.id): -100}, presence_penalty=0.5, frequency_penalty=0.5)
+entry = other.choices[0].logprobs.content[0]
+check(entry.token != first.token and entry.logprob < first.logprob, entry)
+check(entry.top_logprobs[0].logprob == first.logprob, "what is reported is not biased")
+
 # answers to a schema, by the client's own helper where it has one
 schema = {"name": "colour", "schema": {"enum": ["red", "green", "blue"]}, "strict": True}
 for seed in range(4):
@@ -56,7 +65,7 @@ for seed in range(4):
 
 # refusals become the client's exceptions
 check("temperature" in str(refused(openai.BadRequestError, messages=messages, temperature=-1)), "bad request")
-refused(openai.BadRequestError, messages=messages, frequency_penalty=1)
+refused(openai.BadRequestError, messages=messages, frequency_penalty=3)
 refused(openai.BadRequestError, messages=[])
 wrong = openai.OpenAI(base_url=url + "/v1", api_key="wrong", max_retries=0)
 try:

@@ -473,21 +473,33 @@ static void case_head(struct device *d, struct source *s, struct result *r)
   drop_buffer(scratch);
 }
 
+enum { BIASES = 12 };
+
+static int32_t make_biases(struct source *s, size_t vocab, struct sample_bias *out)
+{
+  int32_t count = 0;
+  for (size_t id = source_below(s, vocab); id < vocab && count < BIASES; id += 1 + source_below(s, vocab))
+    out[count++] = (struct sample_bias){(int32_t)id, (float)source_below(s, 200) / 10 - 10, 0};
+  return count;
+}
+
 static void case_head_sample(struct device *d, struct source *s, struct result *r)
 {
   size_t count = source_size(s, 20), c = source_size(s, 20),
          vocab = source_below(s, 4) ? source_size(s, 700) : 2000 + source_below(s, 9000);
   struct sample_params params[20];
   struct sample_result result[20];
+  struct sample_bias biases[20][BIASES];
   uint32_t allowed[20][360];  // of up to 11000 tokens, sparse and dense, the last one always in
   for (size_t i = 0; i < count; i++) {
     static const float temperatures[] = {0, 1, 1, 0.7f, 1.5f};
-    params[i] = (struct sample_params){temperatures[source_below(s, 5)],     1,   0, 0, -1,
-                                       (double)source_below(s, 1000) / 1000, NULL};
+    params[i] = (struct sample_params){temperatures[source_below(s, 5)],     1,    0,    0, -1,
+                                       (double)source_below(s, 1000) / 1000, NULL, NULL, 0};
     if (source_below(s, 4) == 0) params[i].top_p = 0.3f + 0.1f * (float)source_below(s, 7);
     if (source_below(s, 4) == 0) params[i].min_p = 0.05f;
     if (source_below(s, 4) == 0) params[i].top_k = 1 + (int32_t)source_below(s, vocab + 5);
     if (source_below(s, 8) == 0) params[i].forced = (int32_t)source_below(s, vocab);
+    if (source_below(s, 3) == 0) params[i].bias_count = make_biases(s, vocab, params[i].bias = biases[i]);
     if (source_below(s, 3)) continue;
     for (size_t w = 0; w <= (vocab - 1) / 32; w++) {
       allowed[i][w] = (uint32_t)source_below(s, 65536) << 16 | (uint32_t)source_below(s, 65536);

@@ -95,11 +95,13 @@ static int32_t draw_sorted(const struct sorted *kept, size_t n, double uniform, 
 }
 
 static const struct sample_params settings[] = {
-    {1, 1, 0, 0, -1, 0, NULL},           {0.7f, 1, 0, 0, -1, 0, NULL},   {1, 0.9f, 0, 0, -1, 0, NULL},
-    {1, 1, 0.05f, 0, -1, 0, NULL},       {1, 1, 0, 5, -1, 0, NULL},      {1.3f, 0.8f, 0, 7, -1, 0, NULL},
-    {0.5f, 0.5f, 0.2f, 40, -1, 0, NULL}, {1, 0, 0, 0, -1, 0, NULL},      {2, 0.999f, 0.01f, 0, -1, 0, NULL},
-    {1, 1, 1, 0, -1, 0, NULL},           {1, 1, 0, 1, -1, 0, NULL},      {0.01f, 0.3f, 0, 3, -1, 0, NULL},
-    {1, 2, -1, -3, -1, 0, NULL},         {1, 1, 0, 100000, -1, 0, NULL},
+    {1, 1, 0, 0, -1, 0, NULL, NULL, 0},           {0.7f, 1, 0, 0, -1, 0, NULL, NULL, 0},
+    {1, 0.9f, 0, 0, -1, 0, NULL, NULL, 0},        {1, 1, 0.05f, 0, -1, 0, NULL, NULL, 0},
+    {1, 1, 0, 5, -1, 0, NULL, NULL, 0},           {1.3f, 0.8f, 0, 7, -1, 0, NULL, NULL, 0},
+    {0.5f, 0.5f, 0.2f, 40, -1, 0, NULL, NULL, 0}, {1, 0, 0, 0, -1, 0, NULL, NULL, 0},
+    {2, 0.999f, 0.01f, 0, -1, 0, NULL, NULL, 0},  {1, 1, 1, 0, -1, 0, NULL, NULL, 0},
+    {1, 1, 0, 1, -1, 0, NULL, NULL, 0},           {0.01f, 0.3f, 0, 3, -1, 0, NULL, NULL, 0},
+    {1, 2, -1, -3, -1, 0, NULL, NULL, 0},         {1, 1, 0, 100000, -1, 0, NULL, NULL, 0},
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -155,10 +157,10 @@ static void test_ties(void **state)
     struct scene s = {.rig = rig, .vocab = 5, .logit = (double[]){1, 2, 2, 2, 0}};
     s.w = rig_weight(&s.rig, 5, 1, s.logit);
     const double end = 1 - 0x1p-53;
-    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0, NULL},   {1, 1, 0, 2, -1, end, NULL},
-                                      {1, 1, 1, 0, -1, 0, NULL},   {1, 1, 1, 0, -1, end, NULL},
-                                      {0, 1, 0, 0, -1, end, NULL}, {1, 0.1f, 0, 0, -1, end, NULL},
-                                      {0, 1, 0, 0, 4, 0.5, NULL},  {1, 0.5f, 0, 3, -1, end, NULL}};
+    const struct sample_params p[] = {{1, 1, 0, 2, -1, 0, NULL, NULL, 0},   {1, 1, 0, 2, -1, end, NULL, NULL, 0},
+                                      {1, 1, 1, 0, -1, 0, NULL, NULL, 0},   {1, 1, 1, 0, -1, end, NULL, NULL, 0},
+                                      {0, 1, 0, 0, -1, end, NULL, NULL, 0}, {1, 0.1f, 0, 0, -1, end, NULL, NULL, 0},
+                                      {0, 1, 0, 0, 4, 0.5, NULL, NULL, 0},  {1, 0.5f, 0, 3, -1, end, NULL, NULL, 0}};
     const int32_t want[] = {1, 2, 1, 3, 1, 1, 4, 2};
     struct sample_result out[8];
     scene_draw(&s, 1, 8, p, out);
@@ -180,10 +182,10 @@ static void test_zeros(void **state)
     if (!rig_open(&rig, "cpu", isa_names[isa], 1)) continue;
     struct scene s = {.rig = rig, .vocab = 4, .logit = (double[]){-1, -0x1.1p-126, 0, -0x1.1p-126}};
     s.w = rig_weight(&s.rig, 4, 1, s.logit);
-    const struct sample_params p[] = {{0, 1, 0, 0, -1, 0, NULL},
-                                      {2, 1, 0, 1, -1, 0.9, NULL},
-                                      {2, 0.1f, 0, 0, -1, 0.9, NULL},
-                                      {2, 1, 0, 2, -1, 0.9, NULL}};
+    const struct sample_params p[] = {{0, 1, 0, 0, -1, 0, NULL, NULL, 0},
+                                      {2, 1, 0, 1, -1, 0.9, NULL, NULL, 0},
+                                      {2, 0.1f, 0, 0, -1, 0.9, NULL, NULL, 0},
+                                      {2, 1, 0, 2, -1, 0.9, NULL, NULL, 0}};
     const int32_t want[] = {1, 1, 1, 2};
     struct sample_result out[4];
     scene_draw(&s, 2, 4, p, out);
@@ -209,8 +211,8 @@ static void test_record(void **state)
       struct sample_result out[COUNT], alone;
       int32_t row[COUNT], target[COUNT];
       for (int32_t i = 0; i < COUNT; i++) {
-        params[i] =
-            i < 5 ? (struct sample_params){(float)temperatures[t], 1, 0, 0, -1, 0.1 + 0.17 * i, NULL} : settings[i];
+        params[i] = i < 5 ? (struct sample_params){(float)temperatures[t], 1, 0, 0, -1, 0.1 + 0.17 * i, NULL, NULL, 0}
+                          : settings[i];
         if (i == 8) params[i].forced = 77;
         if (i >= 5) params[i].uniform = 0.4;
       }
@@ -333,6 +335,65 @@ static void test_allowed(void **state)
   }
 }
 
+/* Biased logits draw what logits that are so by themselves would, with a mask too; the record is of the logits as they
+ * are. */
+static void test_bias(void **state)
+{
+  static const struct sample_params forms[] = {{.temperature = 0.7f, .top_p = 1},
+                                               {.temperature = 1, .top_p = 0.8f},
+                                               {.temperature = 1.3f, .top_p = 1, .top_k = 5},
+                                               {.temperature = 1, .top_p = 1, .min_p = 0.1f},
+                                               {.temperature = 0, .top_p = 1}};
+  enum { V = 300, DRAWS = 40 };
+  (void)state;
+  for (int isa = 0; isa < ISA_COUNT; isa++) {
+    struct scene s, moved;
+    if (!scene_open(&s, isa_names[isa], 2, 11, V, 0)) continue;
+    if (!scene_open(&moved, isa_names[isa], 2, 11, V, 0)) continue;
+    struct sample_bias bias[DRAWS][V];
+    uint32_t allowed[10];
+    int32_t count = 0, hit = 0;
+    memset(allowed, 0xff, sizeof allowed);
+    allowed[2] = 0;
+    for (int v = V - 1; v >= 0; v -= 3) {
+      bias[0][count++] = (struct sample_bias){v, (float)(v % 11) - 4, 0};
+      moved.logit[v] = (double)((float)s.logit[v] + bias[0][count - 1].add);
+    }
+    for (int k = 1; k < DRAWS; k++) memcpy(bias[k], bias[0], sizeof bias[0]);
+    moved.w = rig_weight(&moved.rig, V, 1, moved.logit);
+    for (size_t i = 0; i < 2 * sizeof forms / sizeof *forms; i++) {
+      struct sample_params biased[DRAWS], plain[DRAWS], forced[DRAWS];
+      struct sample_result got[DRAWS], want[DRAWS], whole[DRAWS];
+      for (int k = 0; k < DRAWS; k++) {
+        plain[k] = forms[i / 2];
+        plain[k].forced = -1;
+        plain[k].uniform = (k + 0.5) / DRAWS;
+        if (i % 2) plain[k].allowed = allowed;
+        biased[k] = plain[k];
+        biased[k].bias = bias[k];
+        biased[k].bias_count = count;
+      }
+      scene_draw(&s, 1, DRAWS, biased, got);
+      scene_draw(&moved, 1, DRAWS, plain, want);
+      for (int k = 0; k < DRAWS; k++) {
+        CHECK_INT(got[k].id, want[k].id);
+        hit += (V - 1 - got[k].id) % 3 == 0;
+        if (got[k].logp_behaviour < 0) CHECK_CLOSE(got[k].logp_behaviour, want[k].logp_behaviour, 2e-5, "as above");
+        forced[k] = plain[k];
+        forced[k].forced = got[k].id;
+      }
+      scene_draw(&s, 1, DRAWS, forced, whole);
+      for (int k = 0; k < DRAWS; k++) {
+        CHECK_BITS(&got[k].logp, &whole[k].logp, sizeof(float));
+        CHECK_BITS(&got[k].entropy, &whole[k].entropy, sizeof(float));
+      }
+    }
+    CHECK(hit > DRAWS); /* ids that were moved were drawn, so that their records were looked at */
+    rig_close(&s.rig);
+    rig_close(&moved.rig);
+  }
+}
+
 /* A NaN among the logits: a token all the same, and NaN in the record, which the caller stops at. */
 static void test_nan(void **state)
 {
@@ -343,8 +404,9 @@ static void test_nan(void **state)
     s.logit[50] = (double)__builtin_nanf("");
     s.logit[11] = 9;
     weight_write(s.w, WEIGHT_MASTER, 0, 70, s.logit, HOST_F64);
-    const struct sample_params p[] = {
-        {1, 1, 0, 0, -1, 0.5, NULL}, {1, 0.9f, 0.1f, 4, -1, 0.5, NULL}, {0, 1, 0, 0, -1, 0, NULL}};
+    const struct sample_params p[] = {{1, 1, 0, 0, -1, 0.5, NULL, NULL, 0},
+                                      {1, 0.9f, 0.1f, 4, -1, 0.5, NULL, NULL, 0},
+                                      {0, 1, 0, 0, -1, 0, NULL, NULL, 0}};
     struct sample_result out[3];
     scene_draw(&s, 1, 3, p, out);
     for (int i = 0; i < 3; i++) {
@@ -358,9 +420,9 @@ static void test_nan(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted),     cmocka_unit_test(test_ties),
-                                     cmocka_unit_test(test_zeros),      cmocka_unit_test(test_record),
-                                     cmocka_unit_test(test_nan),        cmocka_unit_test(test_allowed),
-                                     cmocka_unit_test(test_frequencies)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sorted),      cmocka_unit_test(test_ties),
+                                     cmocka_unit_test(test_zeros),       cmocka_unit_test(test_record),
+                                     cmocka_unit_test(test_nan),         cmocka_unit_test(test_allowed),
+                                     cmocka_unit_test(test_frequencies), cmocka_unit_test(test_bias)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

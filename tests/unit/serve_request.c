@@ -56,7 +56,8 @@ static void chats(void **state)
       "\"max_completion_tokens\": 7, \"max_tokens\": 5, \"temperature\": 0, \"top_p\": 0.5, \"top_k\": -1, \"seed\": "
       "12, "
       "\"stop\": [\"x\", \"yy\"], \"stream\": true, \"stream_options\": {\"include_usage\": true}, \"logprobs\": true, "
-      "\"top_logprobs\": 4, \"user\": \"u\", \"frequency_penalty\": 0, \"logit_bias\": null, \"tools\": [{\"type\": "
+      "\"top_logprobs\": 4, \"user\": \"u\", \"frequency_penalty\": -2, \"presence_penalty\": 0.5, \"logit_bias\": "
+      "null, \"tools\": [{\"type\": "
       "\"function\"}], \"chat_template_kwargs\": {\"enable_thinking\": false}}");
   CHECK_STR(json_string_value(json_object_get(json_array_get(r.messages, 0), "role")), "system");
   CHECK_STR(json_string_value(json_object_get(json_array_get(r.messages, 0), "content")), "ab");
@@ -72,6 +73,8 @@ static void chats(void **state)
   CHECK_STR(r.stop[1], "yy");
   CHECK(r.stream && r.include_usage && r.logprobs && r.tools);
   CHECK_INT(r.top, 4);
+  CHECK(r.frequency < -1.99 && r.presence > 0.49 && r.presence < 0.51);
+  CHECK(!r.bias && !r.bias_count);
   CHECK(json_is_false(json_object_get(r.variables, "enable_thinking")));
   CHECK(json_object_get(r.variables, "tools") == r.tools);
   r = parse(API_CHAT,
@@ -96,6 +99,11 @@ static void completions(void **state)
   CHECK_INT(r.prompt_count, 3);
   CHECK_STR(r.prompts[1].text, "b");
   CHECK_INT((int64_t)json_array_size(r.prompts[2].ids), 2);
+  r = parse(API_COMPLETION, "{\"prompt\": \"a\", \"logit_bias\": {\"0\": -100, \"2147483647\": 1.5}}");
+  CHECK_INT(r.bias_count, 2);
+  CHECK_INT(r.bias[0].id, 0);
+  CHECK_INT(r.bias[1].id, INT32_MAX);
+  CHECK(r.bias[0].add < -99.9f && r.bias[1].add > 1.4f);
 }
 
 static void refusals(void **state)
@@ -112,8 +120,16 @@ static void refusals(void **state)
           "type image_url");
   refused(API_CHAT, CHAT(", \"temprature\": 1"), "temprature", "did you mean temperature?");
   refused(API_CHAT, CHAT(", \"prompt\": \"x\""), "prompt", "is no field");
-  refused(API_CHAT, CHAT(", \"frequency_penalty\": 0.5"), "frequency_penalty", "neutral value 0");
-  refused(API_CHAT, CHAT(", \"logit_bias\": {\"5\": 1}"), "logit_bias", "not supported");
+  refused(API_CHAT, CHAT(", \"repetition_penalty\": 1.1"), "repetition_penalty", "neutral value 1");
+  refused(API_CHAT, CHAT(", \"frequency_penalty\": 2.5"), "frequency_penalty", "found");
+  refused(API_CHAT, CHAT(", \"presence_penalty\": \"high\""), "presence_penalty", "found");
+  refused(API_CHAT, CHAT(", \"logit_bias\": [5]"), "logit_bias", "object");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"5\": 101}"), "logit_bias", "-100 to 100");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"5\": \"1\"}"), "logit_bias", "-100 to 100");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"\": 1}"), "logit_bias", "token id");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"05\": 1}"), "logit_bias", "token id");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"-5\": 1}"), "logit_bias", "token id");
+  refused(API_CHAT, CHAT(", \"logit_bias\": {\"2147483648\": 1}"), "logit_bias", "token id");
   refused(API_CHAT, CHAT(", \"temperature\": -1"), "temperature", "found");
   refused(API_CHAT, CHAT(", \"temperature\": \"hot\""), "temperature", "found");
   refused(API_CHAT, CHAT(", \"n\": 0"), "n", "found");

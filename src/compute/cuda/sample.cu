@@ -295,7 +295,7 @@ HERE void draw_token(struct draw_shared *shared, struct draw *d, const struct sa
   out->id = (int32_t)id;
   out->weight = (double)kept_weight(d, id);
   out->total = total;
-  out->behaviour = same && !filters && !p->allowed ? BEHAVIOUR_LOGP : BEHAVIOUR_RATIO;
+  out->behaviour = same && !filters && !p->allowed && !p->bias_count ? BEHAVIOUR_LOGP : BEHAVIOUR_RATIO;
 }
 
 /* What may not be drawn has weight 0 from here on. */
@@ -304,6 +304,24 @@ HERE void draw_restrict(real *logit, size_t vocab, const uint32_t *allowed)
   for (size_t v = (size_t)thread_here(); v < vocab; v += TEAM)
     if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -REAL_INFINITY;
   team_wait();
+}
+
+/* Moves what is biased, for the draw; the record wants the logit as it was. */
+HERE void draw_bias(real *logit, const struct sample_params *p)
+{
+  for (int32_t i = thread_here(); i < p->bias_count; i += TEAM) {
+    struct sample_bias *b = p->bias + i;
+    b->was = (double)logit[b->id];
+    logit[b->id] += (real)b->add;
+  }
+  team_wait();
+}
+
+HERE real unbiased(const real *logit, const struct sample_params *p, int32_t id)
+{
+  for (int32_t i = 0; i < p->bias_count; i++)
+    if (p->bias[i].id == id) return (real)p->bias[i].was;
+  return logit[id];
 }
 
 /* Where the draw is made: s_v = logit / T, cut open. */
@@ -326,6 +344,7 @@ KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
     if (!thread_here()) shared.state = s;
   }
   team_wait();
+  if (p->forced < 0) draw_bias(logit, p);
   if (p->allowed && p->forced < 0) draw_restrict(logit, a.vocab, p->allowed);
   struct drawn out = {0, BEHAVIOUR_CERTAIN, 0, 0, 0, 0};
   if (p->forced >= 0) {
@@ -338,7 +357,7 @@ KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
     draw_token(&shared, &d, p, same, &out);
   }
   if (thread_here()) return;
-  out.logp = head_logp(&shared.state, head_z(logit[out.id], a.record));
+  out.logp = head_logp(&shared.state, head_z(unbiased(logit, p, out.id), a.record));
   out.entropy = head_entropy(&shared.state);
   a.out[row] = out;
 }
@@ -354,7 +373,7 @@ static void sample_finish(const struct drawn *drawn, struct sample_result *out)
   if (drawn->behaviour == BEHAVIOUR_NAN) out->logp_behaviour = __builtin_nanf("");
 }
 
-/* The parameters on the device, with their masks; NULL where there is no room. */
+/* The parameters on the device, with their masks and biases; NULL where there is no room. */
 static const struct sample_params *params_upload(struct device *d, size_t vocab, size_t count,
                                                  const struct sample_params *params)
 {
@@ -366,8 +385,10 @@ static const struct sample_params *params_upload(struct device *d, size_t vocab,
     return NULL;
   }
   memcpy(own, params, count * sizeof *own);
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count; i++) {
+    if (own[i].bias_count) own[i].bias = CUDA_UPLOAD(d, own[i].bias, (size_t)own[i].bias_count);
     if (own[i].allowed) own[i].allowed = CUDA_UPLOAD(d, own[i].allowed, (vocab + 31) / 32);
+  }
   const struct sample_params *there = CUDA_UPLOAD(d, own, count);
   memory_free(own);
   return there;

@@ -177,7 +177,7 @@ static bool draw_token(struct draw *d, const struct sample_params *params, bool 
   }
   *id = draw_id(d, total, params->uniform);
   *behaviour = (float)math_log(kept_weight(d, *id) / total);
-  return same && !filters && !params->allowed;
+  return same && !filters && !params->allowed && !params->bias_count;
 }
 
 /* What may not be drawn has weight 0 from here on. */
@@ -185,6 +185,23 @@ static void draw_restrict(real *logit, size_t vocab, const uint32_t *allowed)
 {
   for (size_t v = 0; v < vocab; v++)
     if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -(real)__builtin_inf();
+}
+
+/* Moves what is biased, for the draw; the record wants the logit as it was. */
+static void draw_bias(real *logit, const struct sample_params *params)
+{
+  for (int32_t i = 0; i < params->bias_count; i++) {
+    struct sample_bias *b = params->bias + i;
+    b->was = (double)logit[b->id];
+    logit[b->id] += (real)b->add;
+  }
+}
+
+static real unbiased(const real *logit, const struct sample_params *params, size_t id)
+{
+  for (int32_t i = 0; i < params->bias_count; i++)
+    if ((size_t)params->bias[i].id == id) return (real)params->bias[i].was;
+  return logit[id];
 }
 
 struct sample_job {
@@ -206,6 +223,7 @@ static void sample_row(const struct sample_job *job, size_t row)
   size_t id = 0;
   bool same_behaviour = false;
   out->logp_behaviour = 0;
+  if (params->forced < 0) draw_bias(logit, params);
   if (params->allowed && params->forced < 0) draw_restrict(logit, job->vocab, params->allowed);
   if (params->forced >= 0)
     id = (size_t)params->forced;
@@ -219,7 +237,7 @@ static void sample_row(const struct sample_job *job, size_t row)
     same_behaviour = draw_token(&d, params, same, &id, &out->logp_behaviour);
   }
   out->id = (int32_t)id;
-  out->logp = (float)head_logp(&s, head_z(logit[id], record));
+  out->logp = (float)head_logp(&s, head_z(unbiased(logit, params, id), record));
   out->entropy = (float)head_entropy(&s);
   if (same_behaviour) out->logp_behaviour = out->logp;
 }

@@ -219,7 +219,7 @@ static bool draw_token(struct draw *d, const struct sample_params *params, bool 
   float kept;
   *id = draw_id(d, params->uniform * total, &kept);
   *behaviour = (float)math_log((double)kept / total);
-  return same && !filters && !params->allowed;
+  return same && !filters && !params->allowed && !params->bias_count;
 }
 
 /* What may not be drawn has weight 0 from here on. */
@@ -227,6 +227,23 @@ static void draw_restrict(float *logit, size_t vocab, const uint32_t *allowed)
 {
   for (size_t v = 0; v < vocab; v++)
     if (!(allowed[v >> 5] >> (v & 31) & 1)) logit[v] = -__builtin_inff();
+}
+
+/* Moves what is biased, for the draw; the record wants the logit as it was. */
+static void draw_bias(float *logit, const struct sample_params *params)
+{
+  for (int32_t i = 0; i < params->bias_count; i++) {
+    struct sample_bias *b = params->bias + i;
+    b->was = (double)logit[b->id];
+    logit[b->id] += b->add;
+  }
+}
+
+static float unbiased(const float *logit, const struct sample_params *params, size_t id)
+{
+  for (int32_t i = 0; i < params->bias_count; i++)
+    if ((size_t)params->bias[i].id == id) return (float)params->bias[i].was;
+  return logit[id];
 }
 
 struct sample_job {
@@ -249,6 +266,7 @@ static void sample_row(const struct sample_job *job, size_t row, uint32_t *key)
   size_t id = 0;
   bool same_behaviour = false;
   out->logp_behaviour = 0;
+  if (params->forced < 0) draw_bias(logit, params);
   if (params->allowed && params->forced < 0) draw_restrict(logit, job->vocab, params->allowed);
   if (params->forced >= 0)
     id = (size_t)params->forced;
@@ -261,7 +279,7 @@ static void sample_row(const struct sample_job *job, size_t row, uint32_t *key)
     same_behaviour = draw_token(&d, params, same, &id, &out->logp_behaviour);
   }
   out->id = (int32_t)id;
-  out->logp = head_logp(&s, head_z(logit[id], record));
+  out->logp = head_logp(&s, head_z(unbiased(logit, params, id), record));
   out->entropy = head_entropy(&s);
   if (same_behaviour) out->logp_behaviour = out->logp;
 }
