@@ -34,11 +34,18 @@ static const struct metric metrics[] = {
     {"kept", "", "share of the tokens that are trained"},
 };
 
+/* Else all tokens are trained, whatever their entropy. */
+static bool masks(const struct self *o)
+{
+  return o->rho < 1 || o->side == BOTTOM;
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
   (void)err;
-  if (o->entropy == CURRENT) out->flags |= NEED_ENTROPY | NEED_ALWAYS; /* the threshold is over all tokens */
+  if (masks(o) && o->entropy == CURRENT)
+    out->flags |= NEED_ENTROPY | NEED_ALWAYS; /* the threshold is over all tokens */
   if (o->gate > 0) out->flags |= NEED_SAMPLE_ENTROPY;
   return 0;
 }
@@ -56,6 +63,7 @@ static int sample(struct method_call *c, const struct step *s, struct sample_row
 static int weight_current(struct method_call *c, const struct minibatch *m, struct factors *out, struct error *err)
 {
   const struct self *o = c->self;
+  if (!masks(o)) return 0;
   double *entropy = ARENA_NEW(c->scratch, double, (size_t)m->count, "beyond_8020", err);
   struct ranked *scratch = ARENA_NEW(c->scratch, struct ranked, (size_t)m->count, "beyond_8020", err);
   if (!entropy || !scratch) return err->code;

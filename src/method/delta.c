@@ -30,10 +30,16 @@ static const struct metric metrics[] = {
     {"scale", "", "tokens over the sum of their weights"},
 };
 
+/* Else every lambda is 1, whatever the states. */
+static bool is_on(const struct self *o)
+{
+  return o->lam_min < 1 || o->lam_max < 1 || o->lam_min > 1 || o->lam_max > 1;
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
-  (void)options_of;
   (void)err;
+  if (!is_on(options_of)) return 0;
   out->flags |= NEED_HIDDEN;
   out->hidden_layers[out->hidden_count++] = LAYER_LAST;
   return 0;
@@ -69,7 +75,7 @@ static void report(struct method_call *c, const struct delta *d, double scale)
 static int weight(struct method_call *c, const struct step *s, struct factors *out, struct error *err)
 {
   const struct self *o = c->self;
-  if (!s->path_count) return 0;
+  if (!s->path_count || !is_on(o)) return 0;
   double *logp = ARENA_NEW(c->scratch, double, (size_t)s->path_count, "delta", err);
   struct vector_rows hidden;
   if (!logp) return err->code;

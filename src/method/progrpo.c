@@ -37,7 +37,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
   (void)err;
-  if (o->prompt != OFF) out->flags |= NEED_PROMPT_LOGP;
+  if (o->alpha > 0 && o->prompt != OFF) out->flags |= NEED_PROMPT_LOGP;
   return 0;
 }
 
@@ -110,6 +110,7 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
   struct confidences x;
   double answers = 0, prompts = 0, terms = 0, wrong = 0, wrong_count = 0;
   TRY(c->base->method->advantage(c->base, s, out, err));
+  if (!(o->alpha > 0)) return 0;
   TRY(open_confidences(c, s, &x, err));
   for (int32_t g = 0; g < s->group_count; g++) {
     const int32_t *members = s->order + s->groups[g].first;

@@ -42,10 +42,16 @@ static const struct metric metrics[] = {
     {"length_factor", "", "mean factor on the rewards above 0"},
 };
 
+static bool weighs_wrong(const struct self *o)
+{
+  return o->min_weight < 1;
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
   (void)err;
+  if (!weighs_wrong(o)) return 0;
   out->flags |= NEED_CURRENT_HIDDEN;
   out->hidden_layers[out->hidden_count++] = (int32_t)o->layer;
   return 0;
@@ -113,7 +119,7 @@ static int weigh_group(struct method_call *c, const struct minibatch *m, int32_t
                        struct error *err)
 {
   const struct self *o = c->self;
-  if (x->right_count < o->min_tokens || !x->wrong_count) return 0;
+  if (!weighs_wrong(o) || x->right_count < o->min_tokens || !x->wrong_count) return 0;
   draw_right(c, m, group, (int32_t)o->max_tokens, x);
   const struct residual_rule rule = {.rank = (int32_t)o->rank,
                                      .iterations = (int32_t)o->iterations,
@@ -143,6 +149,7 @@ static int open_sides(struct method_call *c, const struct minibatch *m, struct s
   const float **rows = ARENA_NEW(c->scratch, const float *, n, "resrl", err);
   if (!x->right || !x->order || !rows) return err->code;
   x->wrong = x->right + 2 * n;
+  if (!weighs_wrong(o)) return 0;
   for (int32_t i = 0; i < m->count; i++) rows[i] = minibatch_hidden(m, (int32_t)o->layer, i);
   *hidden = (struct vector_rows){.f32 = rows, .width = m->hidden->width};
   return 0;
@@ -151,7 +158,7 @@ static int open_sides(struct method_call *c, const struct minibatch *m, struct s
 static int weight_current(struct method_call *c, const struct minibatch *m, struct factors *out, struct error *err)
 {
   const struct self *o = c->self;
-  struct vector_rows hidden;
+  struct vector_rows hidden = {0};
   struct sides x = {0};
   struct sums sums = {0};
   if (!m->count) return 0;

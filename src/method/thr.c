@@ -33,10 +33,16 @@ static const struct metric metrics[] = {
     {"weighed", "", "groups with right and wrong responses"},
 };
 
+/* Else every factor is 1, whatever the scores. */
+static bool is_on(const struct self *o)
+{
+  return o->variant == NTHR || o->mask || o->p < 0 || o->p > 0;
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
-  (void)options_of;
   (void)err;
+  if (!is_on(options_of)) return 0;
   out->flags |= NEED_HIDDEN | NEED_GROUP_P;
   out->hidden_layers[out->hidden_count++] = LAYER_LAST;
   return 0;
@@ -125,6 +131,7 @@ static int weight(struct method_call *c, const struct step *s, struct factors *o
 {
   const struct self *o = c->self;
   struct sums sums = {0};
+  if (!is_on(o)) return 0;
   out->denominator = o->denominator == KEPT && o->variant == THR ? COUNT_KEPT : COUNT_ALL;
   for (int32_t g = 0; g < s->group_count; g++)
     if (s->groups[g].count) TRY(weigh_group(c, s, g, out->factor, &sums, err));

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""What a method costs beside GRPO, on the built-in model with a learning rate of 0, so that every run sees the same rollouts.
+
+    bench/method/overhead.sh ASSAY [METHOD ...] [--jobs N] [--keep FOLDER] [--rounds N [--time METHOD ...]] [--write]
+
+METHOD     those to look at; else all
+--keep     counts that are there are not made again
+--rounds   N pairs of processor seconds in turn for each METHOD of --time, which are compared as they are asked for in
+           the first table: off where they can be turned off, else on
+--write    the tables go into docs/performance.md
+RUNNER     environment: a command that stands before every count (nice, a lock)
+
+instructions  user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels); the
+              same in every run, whatever else the machine does. Seed 5 of the recipe draws four problems of which each has
+              right and wrong answers, in both steps, so that GRPO trains all 32 answers and a method none more.
+weight-only   a method that needs nothing but the rollouts: a run of one step beside GRPO's, its start and end included, in
+              shares of one step. Expected below +1 % where it trains the same rows.
+priced        a method that needs more: its second step less GRPO's second step, in forwards, where one forward is what the
+              KL to a reference adds to GRPO. Expected within a tenth of what `assay methods --resolve` announces.
+time          20 steps of 16 problems of 8; the 95 % interval of the paired difference (Student's t), expected below +3 %.
+"""
+import argparse, json, math, os, re, resource, shlex, shutil, subprocess, sys, tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RUNNER = shlex.split(os.environ.get("RUNNER", ""))
+SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null", "seed=5"]
+GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
+# Options without which the built-in model and one step do not do what the method is for.
+ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0"}
+OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
+# t of 0.975 by degrees of freedom; beyond: the normal's
+T = [0, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+     2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045]
+
+
+class Bench:
+    def __init__(self, assay, keep):
+        self.assay, self.keep, self.work = assay, keep, tempfile.mkdtemp()
+        os.makedirs(keep, exist_ok=True)
+        can = subprocess.run(["perf", "stat", "-x,", "-e", "instructions:u", "true"], capture_output=True, text=True) if shutil.which("perf") else None
+        self.perf = bool(can and re.match(r"\d", can.stderr))
+
+    def ask(self, *words):
+        return subprocess.run([self.assay, *words], capture_output=True, text=True, cwd=ROOT)
+
+    def train(self, methods, steps, problems, folder):
+        return [self.assay, "train", "recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"train.steps={steps}",
+                f"rollout.problems={problems}", "--threads", "1", "--quiet", "--run", folder]
+
+    def count(self, methods, steps):
+        """Instructions of a run, and the last step's metrics."""
+        kept = os.path.join(self.keep, re.sub(r"[^A-Za-z0-9_.-]+", "_", methods).strip("_") + f".{steps}.json")
+        if os.path.exists(kept):
+            return json.load(open(kept))
+        folder = tempfile.mkdtemp(dir=self.work)
+        words, env = self.train(methods, steps, 4, folder + "/run"), dict(os.environ)
+        if self.perf:
+            before, pattern = ["perf", "stat", "-x,", "-e", "instructions:u"], r"^(\d+),"
+        else:
+            before, pattern = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"], r"I +refs: +([\d,]+)"
+            env["ASSAY_ISA"] = "avx2"
+        said = subprocess.run(RUNNER + before + words, capture_output=True, text=True, cwd=ROOT, env=env).stderr
+        found = re.search(pattern, said, re.M)
+        if not found:
+            raise SystemExit(f"{methods}: {said[-600:]}")
+        line = [json.loads(x) for x in open(folder + "/run/metrics.jsonl")][-1]
+        out = dict(instructions=int(found[1].replace(",", "")), metrics=line)
+        json.dump(out, open(kept, "w"))
+        print(f"{methods}, {steps} step(s): {out['instructions']}", file=sys.stderr, flush=True)
+        return out
+
+    def seconds(self, methods):
+        shutil.rmtree(self.work + "/timed", ignore_errors=True)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(self.train(methods, 20, 16, self.work + "/timed"), check=True, capture_output=True, cwd=ROOT)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def neutral(self, name):
+        found = re.search(r"^  neutral +(.*) gives the bits of grpo$", self.ask("methods", name).stdout, re.M)
+        return f"[{{{name}: {{{found[1].replace(' ', ', ').replace('=', ': ')}}}}}]" if found else None
+
+    def price(self, methods):
+        said = self.ask("methods", "--resolve", "recipes/cispo.yaml", f"methods={methods}", "train.minibatches=1", "--json").stdout
+        price = json.loads(said)
+        if "error" in price:
+            raise SystemExit(f"{methods}: {price['error']['message']}")
+        return price["needs"], price["forwards"]
+
+
+def settings(b, names):
+    """(name, word, methods, needs, forwards) of all that is counted."""
+    for name in names:
+        on = f"[{{{name}: {{{ON[name]}}}}}]" if name in ON else f"[{name}]"
+        for word, methods in ("off", b.neutral(name)), ("on", on):
+            if methods and name != "grpo" and name not in OTHER_DATA:
+                yield (name, word, methods, *b.price(methods))
+
+
+def tables(b, rows, jobs):
+    runs = [(GRPO, 1), (GRPO, 2), (KL, 1), (KL, 2)]
+    for _, _, methods, needs, _ in rows:
+        runs += [(methods, 1)] + ([(methods, 2)] if needs else [])
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda r: b.count(*r), runs))
+    count = lambda m, n: b.count(m, n)["instructions"]
+    second = lambda m: count(m, 2) - count(m, 1)
+    step, out = second(GRPO), []
+    out += ["| weight-only method | instructions beside GRPO, off | on | rows trained, on |", "|---|---|---|---|"]
+    shares = {}
+    for name, word, methods, needs, _ in rows:
+        if not needs:
+            trained = b.count(methods, 1)["metrics"]["rows/backward"] / b.count(GRPO, 1)["metrics"]["rows/backward"]
+            shares.setdefault(name, {})[word] = (100 * (count(methods, 1) - count(GRPO, 1)) / step, trained)
+    for name, of in sorted(shares.items()):
+        off, on = (f"{of[w][0]:+.3f} %" if w in of else "" for w in ("off", "on"))
+        out.append(f"| {name} | {off} | {on} | {'' if 'on' not in of else 'as GRPO' if of['on'][1] == 1 else '%.2f of them' % of['on'][1]} |")
+    forward = second(KL) - step
+    out += ["", "| priced method | needs | announced, forwards | measured | instructions beside GRPO |", "|---|---|---|---|---|"]
+    for name, word, methods, needs, announced in sorted(rows):
+        if needs:
+            more = second(methods) - step
+            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {len(announced['passes'])} | {more / forward:.2f} | {100 * more / step:+.1f} % |")
+    out += ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
+    return out
+
+
+def times(b, names, rounds):
+    out = ["| method | processor time beside GRPO, 95 % | pairs |", "|---|---|---|"]
+    for name in names:
+        methods = b.neutral(name) or f"[{name}]"
+        differences = []
+        for i in range(rounds):
+            pair = [GRPO, methods] if i % 2 else [methods, GRPO]
+            took = {m: b.seconds(m) for m in pair}
+            differences.append(100 * (took[methods] / took[GRPO] - 1))
+        mean = sum(differences) / rounds
+        half = (T + [1.96] * rounds)[rounds - 1] * math.sqrt(sum((x - mean) ** 2 for x in differences) / (rounds - 1) / rounds)
+        out.append(f"| {name}, {'off' if b.neutral(name) else 'on'} | {mean - half:+.1f} to {mean + half:+.1f} % | {rounds} |")
+        print(out[-1], file=sys.stderr, flush=True)
+    return out
+
+
+def main():
+    a = argparse.ArgumentParser(usage=__doc__)
+    a.add_argument("assay")
+    a.add_argument("methods", nargs="*")
+    a.add_argument("--jobs", type=int, default=1)
+    a.add_argument("--keep")
+    a.add_argument("--rounds", type=int, default=0)
+    a.add_argument("--time", nargs="*", default=["ace", "beyond_8020", "ppl_position"])
+    a.add_argument("--no-count", action="store_true")
+    a = a.parse_args()
+    temporary = None if a.keep else tempfile.mkdtemp()
+    b = Bench(os.path.realpath(a.assay), a.keep or temporary)
+    try:
+        if not a.no_count:
+            names = a.methods or [line.split()[1] for line in b.ask("methods").stdout.splitlines()]
+            print("\n".join(tables(b, list(settings(b, names)), a.jobs)))
+        if a.rounds > 1:
+            print("\n".join(times(b, a.time, a.rounds)))
+    finally:
+        shutil.rmtree(b.work, ignore_errors=True)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+main()
