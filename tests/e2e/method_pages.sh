@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A method's page, recipe and table: that they are there, and that the page names options that the program has: those in the
-# first column of its tables, and those set like `name: value` or `name=value`.
+# A method's page, recipe and table: that they are there, that the page has its parts and the rows of docs/results.md,
+# and that it names options that the program has: those in the first column of its tables, and those set like `name: value` or `name=value`.
 set -u
 root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 assay=${ASSAY_BINARY:-$root/build/release/assay}
@@ -23,6 +23,13 @@ while read -r name; do
   for path in "$page" "recipes/$name.yaml" "tests/golden/$name.tsv"; do [ -s "$path" ] || fail "$name has no $path"; done
   [ -s "$page" ] || continue
   pages=$((pages + 1))
+  # the idea in a paragraph, formulas, when, cost, what was measured
+  sed -n 3p "$page" | grep -qE '^[A-Z].{40}' || fail "$page does not begin with a paragraph"
+  grep -qE '^    .' "$page" || fail "$page has no formula"
+  for part in '^(\*\*)?When' '^(\*\*)?Cost' '^Measured with `bench/method/'; do
+    grep -qE "$part|^## When, cost" "$page" || fail "$page has no paragraph $part"
+  done
+  grep -q '^Measured with' "$page" || fail "$page does not say what was measured"
   options_of "$name" >"$work/own"
   # first column of tables: words in `code`; a name is followed by nothing, by : or by =
   grep -E '^\| *`' "$page" | cut -d'|' -f2 | grep -oE '`[a-z_0-9]+(`|:|=)' | tr -d '`:=' | sort -u >"$work/named"
@@ -52,6 +59,7 @@ done <"$work/methods"
 for page in docs/method/*.md; do
   grep -qx "$(basename "$page" .md)" "$work/methods" || fail "$page: there is no such method"
 done
+measured=$(python3 bench/method/report.py --check 2>&1) || fail "$measured"
 [ "$options" -ge 40 ] || fail "only $options options were looked at"
 [ "$failures" = 0 ] && echo "$pages pages, $options options"
 exit $((failures > 0))
