@@ -67,7 +67,8 @@ static void bench_elementwise(struct bench *t)
        t->ops->rmsnorm_backward(d, t->norm, (int32_t)m, t->a, t->small, t->b, t->c, true));
   TIME("swiglu 1024 x 1536", n, "Gnumbers/s", t->ops->swiglu(d, n, t->a, t->b, t->c));
   TIME("swiglu_backward 1024 x 1536", n, "Gnumbers/s", t->ops->swiglu_backward(d, n, t->a, t->b, t->c, t->e, t->f));
-  TIME("rope 1024 x 9 x 64", m * C * 8, "GB/s", t->ops->rope(d, (int32_t)m, t->token, HEADS, DIM, t->b, false, t->a));
+  TIME("rope 1024 x 9 x 64", m * C * 8, "GB/s",
+       t->ops->rope(d, (int32_t)m, t->token, HEADS, DIM, DIM, t->b, false, t->a));
   TIME("adamw 1536 x 576", (size_t)F * C * 28, "GB/s", t->ops->adamw(d, t->matrix, &p));
   TIME("sum_squares 1536 x 576", (size_t)F * C * 4, "GB/s", (void)t->ops->sum_squares(d, t->matrix, WEIGHT_GRAD));
   TIME("embed 1024", m * C * 8, "GB/s", t->ops->embed(d, t->head, (int32_t)m, t->token, t->a));
@@ -144,7 +145,7 @@ int main(int argc, char **argv)
   for (int i = 0; i < HIDDEN_ROWS; i++) t.pair_row[i] = i;
   const struct kv_shape kv = {1, KV_HEADS, DIM, BLOCK, 64 * 32};
   bench_stop_on(kv_create(t.d, &kv, &t.kv, &err), &err);
-  t.shape = (struct attention_shape){HEADS, KV_HEADS, DIM, 0, 0.125};
+  t.shape = (struct attention_shape){HEADS, KV_HEADS, DIM, 0, 0.125, 0};
   printf("%s, %d threads\n", device_isa(t.d), device_threads(t.d));
   bench_elementwise(&t);
   bench_attention(&t, "decode, 1 path of 512", 1, 1, 512, false);

@@ -1,6 +1,7 @@
 #include <nettle/version.h>
 #include "cli/doctor.h"
 #include "cli/peak.h"
+#include "cli/support.h"
 #include "compute/backend.h"
 #include "core/log.h"
 #include "core/math.h"
@@ -190,8 +191,26 @@ static void tell_libraries(struct doctor *d)
   doctor_tell(d, "libraries", found, NULL);
 }
 
+struct settings {
+  bool support;
+};
+static const struct settings defaults = {0};
+static const struct option options[] = {{"--support", NULL, OPTION_FLAG, offsetof(struct settings, support), 0, 0,
+                                         "docs/support.md: models, files, tokenizers, templates"}};
+
+static int tell_support(struct cli *c, struct error *err)
+{
+  struct text t = {0};
+  support_markdown(&t);
+  int rc = print_text(c, &t, err);
+  text_free(&t);
+  return rc;
+}
+
 static int run(struct cli *c, struct error *err)
 {
+  const struct settings *s = c->settings;
+  if (s->support) return tell_support(c, err);
   const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
   struct doctor d = {.cli = c};
   d.colour = isatty(STDOUT_FILENO) && !c->out && term && strcmp(term, "dumb") && !(no_colour && *no_colour);
@@ -221,5 +240,9 @@ const struct command command_doctor = {
         "needs. With --json one object a line:\n"
         "{what, found, ok, needed, advice}.",
     .example = "assay doctor",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .defaults = &defaults,
+    .settings_size = sizeof defaults,
     .run = run,
 };

@@ -149,6 +149,11 @@ int weight_make_trainable(struct weight *w, struct error *err) MUST_USE;
 /* Adds the gradient only (score gradients, tests). */
 int weight_make_gradient(struct weight *w, struct error *err) MUST_USE;
 void weight_destroy(struct weight *w);
+/* What a weight means beyond its numbers, said once after its creation. A norm's scale that stands for 1 + w (Gemma):
+ */
+void weight_set_plus_one(struct weight *w);
+/* As the LM head: logit = scale * chain, and cap * tanh(that / cap) where cap > 0. At first 1 and 0. */
+void weight_set_logits(struct weight *w, double scale, double cap);
 size_t weight_rows(const struct weight *w);
 size_t weight_cols(const struct weight *w);
 const char *weight_name(const struct weight *w);
@@ -181,6 +186,7 @@ struct attention_shape {
   int heads, kv_heads, head_dim; /* G = heads / kv_heads */
   int window;                    /* position i sees i-window+1 .. i; 0: all */
   double scale;                  /* 1/sqrt(D), rounded to real once */
+  double cap;                    /* s = cap tanh(s / cap) after the scale; 0: none */
 };
 
 /* dK and dV of positions, by slot (rows.h): [slots, kv_heads * D] each. */
@@ -248,22 +254,23 @@ struct backend_ops {
   void (*gemm_dw)(struct device *, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x);
 
   /* Root mean square norm (Zhang and Sennrich 2019, eq. 4); also per head: M * H rows of D.
-       r[m] = 1 / sqrt(sum16(x^2, by fma) / C + eps); y = (x * r) * w.
+       r[m] = 1 / sqrt(sum16(x^2, by fma) / C + eps); y = (x * r) * (w + a), a = 1 with weight_set_plus_one, else +0.
      Division and square root IEEE; sum16 / C is a division by (real) C. */
   void (*rmsnorm)(struct device *, const struct weight *w, double eps, int32_t m, struct view x, struct view y,
                   struct view r);
   /* dx[m, c] (+)= r * (dy w)[c] - x[c] * (r^3 / C) * sum16(dy w x):
-       g = dy * w; s = sum16 of fma(g, x); t = (((r * r) * r) * s) / C; value = fma(-x, t, g * r);
+       g = dy * (w + a); s = sum16 of fma(g, x); t = (((r * r) * r) * s) / C; value = fma(-x, t, g * r);
        dx = value, or dx + value where accumulate.
        grad(w)[c] = chain_{m ascending} dy * (x * r) from grad(w)[c] (fma(dy, x * r, acc)). */
   void (*rmsnorm_backward)(struct device *, struct weight *w, int32_t m, struct view x, struct view r, struct view dy,
                            struct view dx, bool accumulate);
 
-  /* Rotary embedding, halves form (Su et al. 2021, as in Llama): for i < D/2, a = x[i], b = x[i + D/2] and
-     (c, s) = table[position, i]: a' = fma(a, c, -(b * s)), b' = fma(b, c, a * s). inverse (the backward): s replaced by
-     -s. In place on x: [M, H*D]. table: [positions, D/2, 2] reals (cos, sin). */
-  void (*rope)(struct device *, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
-               bool inverse, struct view x);
+  /* Rotary embedding, halves form (Su et al. 2021, as in Llama) of the first R = rotary numbers of each head (even, at
+     most D): for i < R/2, a = x[i], b = x[i + R/2] and (c, s) = table[position, i]: a' = fma(a, c, -(b * s)),
+     b' = fma(b, c, a * s). inverse (the backward): s replaced by -s. In place on x: [M, H*D]. table: [positions, R/2,
+     2] reals (cos, sin). */
+  void (*rope)(struct device *, int32_t m, const int32_t *position, int heads, int head_dim, int rotary,
+               struct view table, bool inverse, struct view x);
 
   /* Stores k, v [M, kv_heads*D] of the rows at their places in layer's blocks, then makes rows->copies, in order. */
   void (*kv_write)(struct device *, struct kv *kv, int layer, const struct rows *rows, struct view k, struct view v);
@@ -274,7 +281,8 @@ struct backend_ops {
   /* Causal softmax attention over a path, for each row at position p and each head h (KV head h / G): keys j in
      max(0, p-window+1) .. p, walked in blocks of 32 by absolute position ([32b, 32b+32)), ascending; a block without a
      visible key is skipped.
-       s_j = (chain_{d ascending} q[d] k_j[d] from +0) * scale; not visible: -inf
+       s_j = (chain_{d ascending} q[d] k_j[d] from +0) * scale; with a cap: t_j = tanh(s_j * (real)(1/cap)) and
+             s_j = t_j * cap (tanh in f32: core/math_exp.h's); not visible: -inf
        m' = max(m, max_j s_j); f = exp(m - m') (first block walked: m = -inf, f = 0, l = 0, o = +0)
        e_j = exp(s_j - m') (not visible: +0)
        l = fma(l, f, sum16 of the 32 additions e_j)
@@ -284,7 +292,7 @@ struct backend_ops {
                     const struct rows *rows, struct view q, struct view o, struct view stat);
   /* Backward of the above:
        P_ij = exp(s_ij - m_i) / l_i; Delta_i = sum16 of fma(dout_i, o_i); dP_ij = chain_d dout_i[d] v_j[d] from +0
-       dS_ij = (P_ij * (dP_ij - Delta_i)) * scale
+       dS_ij = (P_ij * (dP_ij - Delta_i)) * scale; with a cap (P_ij * (dP_ij - Delta_i) * fma(-t_ij, t_ij, 1)) * scale
        dq_i[d] = chain_{j ascending, visible} dS_ij k_j[d] from +0
        dk_j[d] = chain_{i} dS_ij q_i[d], dv_j[d] = chain_{i} P_ij dout_i[d], from what grad holds: i over rows of this
        call ascending, within a row over the G heads of the KV head ascending, visible pairs only.
@@ -300,8 +308,19 @@ struct backend_ops {
   void (*swiglu_backward)(struct device *, size_t n, struct view g, struct view u, struct view dy, struct view dg,
                           struct view du);
 
-  void (*add)(struct device *, size_t n, struct view x, struct view y);   /* x = x + y */
+  /* The same with GELU in its tanh form (Hendrycks and Gimpel 2016), by 1/2 (1 + tanh(z / 2)) = 1 / (1 + exp(-z)):
+       q = g * g; z = g * fma(B, q, A), A = (real)(2 sqrt(2/pi)), B = (real)(0.044715 * 2 sqrt(2/pi));
+       t = 1 / (1 + exp(-z)); y = (g * t) * u
+     and backward: du = dy * (g * t); dg = (dy * u) * fma(g * fma(3 B, q, A), t * (1 - t), t). */
+  void (*geglu)(struct device *, size_t n, struct view g, struct view u, struct view y);
+  void (*geglu_backward)(struct device *, size_t n, struct view g, struct view u, struct view dy, struct view dg,
+                         struct view du);
+
   void (*scale)(struct device *, size_t n, double factor, struct view x); /* x = x * (real)factor */
+  void (*mul)(struct device *, size_t n, struct view x, struct view y);   /* x = x * y */
+  /* t = tanh(x * (real)(1/cap)); x = t * (real)cap; where slope is given, slope = fma(-t, t, 1). */
+  void (*softcap)(struct device *, size_t n, double cap, struct view x, const struct view *slope);
+  void (*add)(struct device *, size_t n, struct view x, struct view y); /* x = x + y */
   void (*copy)(struct device *, size_t n, struct view to, struct view from);
   void (*zero)(struct device *, size_t n, struct view x);
   /* gather: to[i, :] = from[row[i], :]. scatter, its backward: to[row[i], :] = from[i, :] (rows distinct; the others
@@ -309,7 +328,11 @@ struct backend_ops {
   void (*gather)(struct device *, int32_t count, const int32_t *row, size_t c, struct view from, struct view to);
   void (*scatter)(struct device *, int32_t count, const int32_t *row, size_t c, struct view from, struct view to);
 
-  /* LM head, fused (logits never whole). z_v = (gemm's chain over C) * (real)(1/T), T > 0; vocabulary in reduction
+  /* Logits of `count` rows, as all operations of the LM head make them: gemm's chain over C; then, where the weight
+     says so (weight_set_logits), `scale` by its factor and `softcap` by its cap. hidden: [count, C]; logits:
+     [count, V]. */
+  void (*head_logits)(struct device *, const struct weight *w, int32_t count, struct view hidden, struct view logits);
+  /* LM head, fused (logits never whole). z_v = logit * (real)(1/T), T > 0; vocabulary in reduction
      blocks of 32, ascending, the last one shorter:
        m' = max(m, max_v z_v); f = exp(m - m') (first block: m = -inf, f = 0, l = 0); e_v = exp(z_v - m')
        u = fma(f, fma(l, m - m', u), sum16 of fma(e_v, z_v - m')) (first block: u = the sum)
@@ -326,11 +349,12 @@ struct backend_ops {
        g_v = -(a * p_v); with b != 0: g_v = fma(-(b * p_v), ((z_v - m) - log(l)) + entropy, g_v)
        g_target = g_target + coef, a target's coefs summed in f64 in the order of its pairs and rounded once
        with extra: g_v = g_v + extra[h, v], a term's own dL/dz_v
-       dz_v = g_v * (real)(1/T)
+       dz_v = g_v * (real)(1/T); with a cap `mul` by softcap's slope, with a factor `scale` by it
        dhidden[h, c] = chain_{v ascending} dz_v W[v, c] from +0
        grad(W)[v, c] = chain_{h ascending} dz[h, v] hidden[h, c] from grad(W)
      stat: as head_score left it. coef: [P] f64 on the host; entropy_coef: [H] f64 or NULL; extra: [H, V] or NULL. As
-     grad(W) is a chain over h, one call for all rows and several for consecutive blocks of them give the same bits. */
+     grad(W) is a chain over h, one call for all rows and several for consecutive blocks of them give the same bits.
+     scratch: twice as much where the weight has a cap. */
   void (*head_backward)(struct device *, struct weight *w, double inv_temperature, const struct head_rows *rows,
                         struct view hidden, int32_t chunk, struct view scratch, struct view stat, const double *coef,
                         const double *entropy_coef, const struct view *extra, struct view dhidden);
@@ -338,7 +362,7 @@ struct backend_ops {
      ties to the lower id, NaN last. k <= V. Host outputs [count, k]. hidden: [count, C]; scratch: count * V reals. */
   void (*head_top)(struct device *, const struct weight *w, double inv_temperature, int32_t count, struct view hidden,
                    struct view scratch, int32_t k, int32_t *ids, float *logp);
-  /* Draws one token per row. Logits by gemm's chain into scratch [count, V]; logp and entropy by head_score's steps
+  /* Draws one token per row. head_logits into scratch [count, V]; logp and entropy by head_score's steps
      at z_v = logit * (real)(1 / record_temperature).
      temperature 0: id = the largest z_v, ties to the lower id (NaN last); logp_behaviour 0. Else, with
        s_v = logit * (real)(1 / (double)temperature), or z_v where temperature == (float)record_temperature,

@@ -34,6 +34,8 @@ struct weight {
   uint8_t *quant;     /* cpu/quant.h: a matrix in blocks, which has no part and no copy; else NULL */
   size_t quant_panel; /* bytes of one of its panels */
   char name[128];
+  bool plus_one;                 /* a norm's scale: 1 + w */
+  double logit_scale, logit_cap; /* of the LM head */
 };
 
 struct kv {

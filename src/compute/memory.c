@@ -181,6 +181,7 @@ static int weight_make(struct device *d, enum weight_kind kind, enum quant_type 
   w->n = n;
   w->k = cols;
   w->padded = panel_round(n);
+  w->logit_scale = 1;
   size_t length = strlen(name);
   if (length >= sizeof w->name) length = sizeof w->name - 1;
   memcpy(w->name, name, length);
@@ -248,6 +249,19 @@ void weight_destroy(struct weight *w)
   w->device->memory->give(w->device, w->copy);
   w->device->memory->give(w->device, w->quant);
   memory_free(w);
+}
+
+void weight_set_plus_one(struct weight *w)
+{
+  ASSAY_BUG_IF(w->kind != WEIGHT_VECTOR);
+  w->plus_one = true;
+}
+
+void weight_set_logits(struct weight *w, double scale, double cap)
+{
+  ASSAY_BUG_IF(w->kind != WEIGHT_MATRIX || !(scale > 0) || !(cap >= 0));
+  w->logit_scale = scale;
+  w->logit_cap = cap;
 }
 
 size_t weight_rows(const struct weight *w)

@@ -17,6 +17,11 @@ static uint64_t bits_from_f64(double x)
   return bits;
 }
 
+float math_tanhf(float x)
+{
+  return math_tanh_steps(x);
+}
+
 float math_expf(float x)
 {
   return math_exp_steps(x);

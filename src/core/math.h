@@ -26,6 +26,7 @@ static inline double math_fma(double a, double b, double c)
    random arguments against long double: exp 0.75, log 0.83, log1p 0.81, expm1 1.1, pow 0.75, sin and cos 0.78,
    tanh 1.5. */
 float math_expf(float x);
+float math_tanhf(float x);
 double math_exp(double x);
 float math_logf(float x); /* zero and denormals: -inf; below: NaN */
 double math_log(double x);

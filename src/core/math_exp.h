@@ -77,6 +77,26 @@ MATH_STEP float math_exp_steps(float x)
   return x > MATH_EXP_HIGH ? math_f32_from_bits(0x7f800000u) : y;
 }
 
+/* tanh(x) = x + x z (C0 + C1 z + ... + C4 z^4), z = x^2, for z < 25/64 (Cephes, tanhf); beyond 1 - 2 / (exp(2x) + 1) */
+#define MATH_TANH_SMALL 0.390625f
+#define MATH_TANH_C0    -3.33332819422e-1f
+#define MATH_TANH_C1    1.33314422036e-1f
+#define MATH_TANH_C2    -5.37397155531e-2f
+#define MATH_TANH_C3    2.06390887954e-2f
+#define MATH_TANH_C4    -5.70498872745e-3f
+
+MATH_STEP float math_tanh_steps(float x)
+{
+  float z = x * x;
+  float p = MATH_FMAF(MATH_TANH_C4, z, MATH_TANH_C3);
+  p = MATH_FMAF(p, z, MATH_TANH_C2);
+  p = MATH_FMAF(p, z, MATH_TANH_C1);
+  p = MATH_FMAF(p, z, MATH_TANH_C0);
+  float small = MATH_FMAF(p * z, x, x);
+  float large = 1.0f - 2.0f / (math_exp_steps(x + x) + 1.0f);
+  return z < MATH_TANH_SMALL ? small : large;
+}
+
 /* log(1 + f) = f - f^2/2 + f^3 (L0 + L1 f + ... + L8 f^8) on sqrt(1/2) - 1 <= f < sqrt(2) - 1, absolute error 7.3e-10
  * f^2 */
 #define MATH_LOG_SQRT_HALF 0x3f3504f3u /* bits of sqrt(1/2) */

@@ -5,69 +5,77 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/math.h"
+#include "model/config_parts.h"
 
 enum { MAX_END_IDS = 1024 };
 
-static const struct model_family families[] = {
-    {"llama", "LlamaForCausalLM", 0, 0, 2048, false, true, true, false, WINDOW_NONE},
-    {"mistral", "MistralForCausalLM", 8, 0, 131072, false, false, false, false, WINDOW_ALL},
-    {"qwen2", "Qwen2ForCausalLM", 32, 0, 32768, true, false, false, false, WINDOW_SWITCHED},
-    {"qwen3", "Qwen3ForCausalLM", 32, 128, 32768, false, true, false, true, WINDOW_SWITCHED},
-};
-
-const struct model_family *model_family_find(const char *model_type)
-{
-  for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-    if (!strcmp(families[i].model_type, model_type)) return &families[i];
-  return NULL;
-}
-
 /* ---- options that are refused -------------------------------------------------------------------------------- */
 
-/* Options of other models that change the result. Null and false are harmless, and so is the neutral number. */
+/* Options that change the result and that only some families have, or none. Null and false are harmless, and so is the
+   neutral number. */
+enum owner { NOBODY, GEMMA, GRANITE, PHI, SMOLLM };
 static const struct {
   const char *key;
   double neutral;
+  enum owner owner;
 } foreign_options[] = {
-    {"quantization_config", 0},
-    {"attn_logit_softcapping", 0},
-    {"final_logit_softcapping", 0},
-    {"partial_rotary_factor", 1},
-    {"clip_qkv", 0},
-    {"logits_scaling", 1},
-    {"logit_scale", 1},
-    {"embedding_multiplier", 1},
-    {"residual_multiplier", 1},
-    {"attention_multiplier", 0},
-    {"query_pre_attn_scalar", 0},
-    {"num_local_experts", 0},
-    {"num_experts", 0},
-    {"use_qk_norm", 0},
-    {"use_bidirectional_attention", 0},
-    {"no_rope_layers", 0},
-    {"no_rope_layer_interval", 0},
-    {"attention_chunk_size", 0},
-    {"is_encoder_decoder", 0},
-    {"scale_emb", 1},
-    {"alibi", 0},
-    {"add_cross_attention", 0},
+    {"quantization_config", 0, NOBODY},
+    {"attn_logit_softcapping", 0, GEMMA},
+    {"final_logit_softcapping", 0, GEMMA},
+    {"query_pre_attn_scalar", 0, GEMMA},
+    {"partial_rotary_factor", 1, PHI},
+    {"clip_qkv", 0, NOBODY},
+    {"logits_scaling", 1, GRANITE},
+    {"embedding_multiplier", 1, GRANITE},
+    {"residual_multiplier", 1, GRANITE},
+    {"attention_multiplier", 0, GRANITE},
+    {"logit_scale", 1, NOBODY},
+    {"num_local_experts", 0, NOBODY},
+    {"num_experts", 0, NOBODY},
+    {"use_qk_norm", 0, NOBODY},
+    {"use_bidirectional_attention", 0, NOBODY},
+    {"no_rope_layers", 0, SMOLLM},
+    {"no_rope_layer_interval", 0, SMOLLM},
+    {"attention_chunk_size", 0, NOBODY},
+    {"is_encoder_decoder", 0, NOBODY},
+    {"scale_emb", 1, NOBODY},
+    {"alibi", 0, NOBODY},
+    {"add_cross_attention", 0, NOBODY},
 };
 
-static bool is_neutral(const json_t *v, double neutral)
+bool config_is_neutral(const json_t *v, double neutral)
 {
   if (!v || json_is_null(v) || json_is_false(v)) return true;
   double x = json_number_value(v), difference = x - neutral;
   return json_is_number(v) && !(difference < 0) && !(difference > 0);
 }
 
-static int refuse_foreign(const json_t *o, const char *where, struct error *err)
+static bool owns(const struct model_family *f, enum owner owner)
+{
+  switch (owner) {
+    case GEMMA:
+      return f->gemma;
+    case GRANITE:
+      return f->multipliers;
+    case PHI:
+      return f->fused;
+    case SMOLLM:
+      return f->nope;
+    case NOBODY:
+      break;
+  }
+  return false;
+}
+
+static int refuse_foreign(const json_t *o, const struct model_family *f, const char *where, struct error *err)
 {
   for (size_t i = 0; i < sizeof foreign_options / sizeof foreign_options[0]; i++) {
     const char *key = foreign_options[i].key;
-    if (!is_neutral(json_object_get(o, key), foreign_options[i].neutral))
+    if (!owns(f, foreign_options[i].owner) && !config_is_neutral(json_object_get(o, key), foreign_options[i].neutral))
       FAIL_AT(err, ERROR_INPUT, where, 0, key,
-              "the option %s is set, would change the result and is not supported; supported are plain %s models", key,
-              MODEL_FAMILIES);
+              "the option %s is set, would change the result and is not supported for model_type \"%s\"", key,
+              f->model_type);
   }
   if (json_is_false(json_object_get(o, "is_causal")))
     FAIL_AT(err, ERROR_INPUT, where, 0, "is_causal", "is_causal is false; supported are causal models only");
@@ -92,7 +100,7 @@ static int need_size(const json_t *o, const char *key, int *out, const char *whe
   return 0;
 }
 
-static int size_or(const json_t *o, const char *key, int fallback, int *out, const char *where, struct error *err)
+int config_size_or(const json_t *o, const char *key, int fallback, int *out, const char *where, struct error *err)
 {
   int64_t x;
   TRY(json_int_or(o, key, 0, INT_MAX, fallback, &x, where, err));
@@ -129,9 +137,7 @@ static int read_family(const json_t *o, struct model_config *c, const struct mod
   const char *type;
   TRY(json_need_string(o, "model_type", &type, where, err));
   const struct model_family *f = model_family_find(type);
-  if (!f)
-    FAIL_AT(err, ERROR_INPUT, where, 0, "model_type", "model_type \"%s\" is not supported; supported are %s", type,
-            MODEL_FAMILIES);
+  if (!f) return model_family_refuse(where, "model_type", type, err);
   const json_t *names = json_object_get(o, "architectures"), *name = json_array_get(names, 0);
   if (names && !json_is_null(names)) {
     if (!json_is_array(names) || json_array_size(names) != 1 || !json_is_string(name))
@@ -174,9 +180,10 @@ static int read_sizes(const json_t *o, const struct model_family *f, struct mode
   TRY(need_size(o, "num_hidden_layers", &c->layers, where, err));
   TRY(need_size(o, "num_attention_heads", &c->heads, where, err));
   bool absent = !json_object_get(o, "num_key_value_heads"); /* null, unlike absence, means as many as query heads */
-  TRY(size_or(o, "num_key_value_heads", absent && f->kv_heads ? f->kv_heads : c->heads, &c->kv_heads, where, err));
-  TRY(size_or(o, "max_position_embeddings", f->max_positions, &c->max_positions, where, err));
-  TRY(size_or(o, "head_dim", f->head_dim, &c->head_dim, where, err));
+  TRY(config_size_or(o, "num_key_value_heads", absent && f->kv_heads ? f->kv_heads : c->heads, &c->kv_heads, where,
+                     err));
+  TRY(config_size_or(o, "max_position_embeddings", f->max_positions, &c->max_positions, where, err));
+  TRY(config_size_or(o, "head_dim", f->head_dim, &c->head_dim, where, err));
   if (c->head_dim) return 0;
   if (c->hidden % c->heads)
     FAIL_AT(err, ERROR_INPUT, where, 0, "num_attention_heads",
@@ -186,45 +193,9 @@ static int read_sizes(const json_t *o, const struct model_family *f, struct mode
   return 0;
 }
 
-/* rope_parameters (5) or rope_scaling (4): only the plain kind. */
-static int check_rope_kind(const json_t *o, const char *key, const char *where, struct error *err)
-{
-  const json_t *rope = json_object_get(o, key);
-  if (!rope || json_is_null(rope)) return 0;
-  if (!json_is_object(rope)) FAIL_AT(err, ERROR_INPUT, where, 0, key, "%s must be an object or null", key);
-  const json_t *type = json_object_get(rope, "rope_type");
-  if (!type) type = json_object_get(rope, "type");
-  if (!json_is_string(type)) FAIL_AT(err, ERROR_INPUT, where, 0, key, "%s has no rope_type; expected \"default\"", key);
-  if (strcmp(json_string_value(type), "default"))
-    FAIL_AT(err, ERROR_INPUT, where, 0, key,
-            "rope_type \"%s\" (scaled rotary positions) is not supported; supported is \"default\"",
-            json_string_value(type));
-  if (!is_neutral(json_object_get(rope, "partial_rotary_factor"), 1))
-    FAIL_AT(err, ERROR_INPUT, where, 0, key, "partial_rotary_factor other than 1 is not supported");
-  return 0;
-}
-
-static int read_rope(const json_t *o, struct model_config *c, const char *where, struct error *err)
-{
-  TRY(check_rope_kind(o, "rope_parameters", where, err));
-  TRY(check_rope_kind(o, "rope_scaling", where, err));
-  double old, new;
-  TRY(json_real_or(o, "rope_theta", 1, 1e15, 0, &old, where, err));
-  new = old;
-  const json_t *parameters = json_object_get(o, "rope_parameters");
-  if (json_is_object(parameters)) TRY(json_real_or(parameters, "rope_theta", 1, 1e15, old, &new, where, err));
-  if (old > 0 && (old < new || old > new))
-    FAIL_AT(err, ERROR_INPUT, where, 0, "rope_theta", "rope_theta is %g, and %g in rope_parameters; remove one", old,
-            new);
-  c->rope_theta = new > 0 ? new : 10000.0;
-  return 0;
-}
-
 static int read_biases(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
                        struct error *err)
 {
-  c->qkv_bias = f->qkv_bias;
-  c->qk_norm = f->qk_norm;
   if (f->attention_bias) {
     TRY(json_bool_or(o, "attention_bias", false, &c->o_bias, where, err));
     c->qkv_bias = c->qkv_bias || c->o_bias;
@@ -233,6 +204,48 @@ static int read_biases(const json_t *o, const struct model_family *f, struct mod
   }
   if (!f->mlp_bias) return refuse_true(o, "mlp_bias", where, err);
   return json_bool_or(o, "mlp_bias", false, &c->mlp_bias, where, err);
+}
+
+/* The gate's activation: hidden_act, in Gemma hidden_activation. */
+static int read_activation(const json_t *o, const struct model_family *f, const char *where, struct error *err)
+{
+  const char *key = f->gemma ? "hidden_activation" : "hidden_act", *act,
+             *want = f->gemma ? "gelu_pytorch_tanh" : "silu";
+  TRY(json_string_or(o, key, want, &act, where, err));
+  if (!strcmp(act, want) || (!f->gemma && !strcmp(act, "swish"))) return 0;
+  FAIL_AT(err, ERROR_INPUT, where, 0, key, "%s \"%s\" is not supported for model_type \"%s\"; supported is \"%s\"", key,
+          act, f->model_type, want);
+}
+
+/* A factor of Granite's, 1 where it is absent: kept as 0, which is no operation at all. */
+static int read_factor(const json_t *o, const char *key, double *out, const char *where, struct error *err)
+{
+  TRY(json_real_or(o, key, 1e-9, 1e9, 1, out, where, err));
+  if (config_is_neutral(json_object_get(o, key), 1)) *out = 0;
+  return 0;
+}
+
+static int read_scales(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
+                       struct error *err)
+{
+  if (f->multipliers) {
+    TRY(read_factor(o, "embedding_multiplier", &c->embed_scale, where, err));
+    TRY(read_factor(o, "residual_multiplier", &c->residual_scale, where, err));
+    TRY(read_factor(o, "logits_scaling", &c->logit_divisor, where, err));
+    return json_real_or(o, "attention_multiplier", 1e-9, 1e9, 1, &c->attention_scale, where, err);
+  }
+  if (!f->gemma) return 0;
+  double scalar;
+  TRY(json_real_or(o, "query_pre_attn_scalar", 1e-9, 1e9, 256, &scalar, where, err));
+  c->attention_scale = 1 / math_sqrt(scalar);
+  const char *keys[] = {"attn_logit_softcapping", "final_logit_softcapping"};
+  double fallback[] = {f->caps ? 50 : 0, f->caps ? 30 : 0}, *caps[] = {&c->attention_cap, &c->logit_cap};
+  for (int i = 0; i < 2; i++) {
+    const json_t *v = json_object_get(o, keys[i]);
+    if (v && json_is_null(v)) fallback[i] = 0;
+    TRY(json_real_or(o, keys[i], 0, 1e9, fallback[i], caps[i], where, err));
+  }
+  return 0;
 }
 
 static int read_token_id(const json_t *o, const char *key, int *out, const char *where, struct error *err)
@@ -248,94 +261,22 @@ static int read_token_id(const json_t *o, const char *key, int *out, const char 
   return 0;
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------------- */
-
-/* sliding_window and its switches, as the family reads them without layer_types. */
-static int read_window(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
-                       struct error *err)
-{
-  bool absent = !json_object_get(o, "sliding_window"), on;
-  int window, from;
-  TRY(size_or(o, "sliding_window", absent && f->window != WINDOW_NONE ? 4096 : 0, &window, where, err));
-  TRY(json_bool_or(o, "use_sliding_window", f->window != WINDOW_SWITCHED, &on, where, err));
-  TRY(size_or(o, "max_window_layers", 28, &from, where, err));
-  if (f->window == WINDOW_NONE && window > 0 && window < c->max_positions)
-    FAIL_AT(err, ERROR_INPUT, where, 0, "sliding_window", "model_type \"%s\" has no sliding window, but %d is given",
-            f->model_type, window);
-  if (f->window == WINDOW_NONE || !on || window == 0) return 0;
-  if (f->window == WINDOW_SWITCHED && from >= c->layers) return 0;
-  c->window = window;
-  c->window_layers_from = f->window == WINDOW_SWITCHED ? from : 0;
-  return 0;
-}
-
-/* Index of the first sliding layer; the number of layers if there is none. */
-static int find_first_sliding(const json_t *types, int layers, int *out, const char *where, struct error *err)
-{
-  const json_t *type;
-  int first_sliding = layers;
-  size_t i;
-  json_array_foreach(types, i, type)
-  {
-    const char *name = json_is_string(type) ? json_string_value(type) : "";
-    bool sliding = !strcmp(name, "sliding_attention");
-    if (!sliding && strcmp(name, "full_attention"))
-      FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types",
-              "entry %zu of layer_types is not supported; supported are full_attention and sliding_attention", i);
-    if (sliding && first_sliding == layers) first_sliding = (int)i;
-    if (!sliding && first_sliding < layers)
-      FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types",
-              "layer %zu has full attention behind a sliding one; supported are full layers first, then sliding ones",
-              i);
-  }
-  *out = first_sliding;
-  return 0;
-}
-
-/* layer_types (transformers 5) overrides: full layers first, then sliding ones, is what this decoder can do. */
-static int read_layer_types(const json_t *o, const struct model_family *f, struct model_config *c, const char *where,
-                            struct error *err)
-{
-  const json_t *types = json_object_get(o, "layer_types");
-  if (!types || json_is_null(types)) return 0;
-  if (!json_is_array(types) || json_array_size(types) != (size_t)c->layers)
-    FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types", "layer_types must be a list of %d names, one for each layer",
-            c->layers);
-  int first_sliding;
-  TRY(find_first_sliding(types, c->layers, &first_sliding, where, err));
-  int window;
-  TRY(size_or(o, "sliding_window", 0, &window, where, err));
-  if (first_sliding < c->layers && (window == 0 || f->window == WINDOW_NONE))
-    FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types", "layer %d is sliding_attention, but there is no sliding_window",
-            first_sliding);
-  if (f->window == WINDOW_ALL && c->window && first_sliding > 0)
-    FAIL_AT(err, ERROR_INPUT, where, 0, "layer_types",
-            "model_type \"%s\" has its sliding window in every layer; correct layer_types or sliding_window",
-            f->model_type);
-  c->window = first_sliding < c->layers ? window : 0;
-  c->window_layers_from = c->window ? first_sliding : 0;
-  return 0;
-}
-
 static int read_object(const json_t *o, struct model_config *c, const char *where, struct error *err)
 {
   const struct model_family *f;
-  const char *act;
   TRY(read_family(o, c, &f, where, err));
-  set_architecture(c, f);
-  strncpy(c->model_type, f->model_type, sizeof c->model_type - 1);
-  TRY(refuse_foreign(o, where, err));
-  TRY(json_string_or(o, "hidden_act", "silu", &act, where, err));
-  if (strcmp(act, "silu") && strcmp(act, "swish"))
-    FAIL_AT(err, ERROR_INPUT, where, 0, "hidden_act", "hidden_act \"%s\" is not supported; supported is \"silu\"", act);
+  TRY(refuse_foreign(o, f, where, err));
+  TRY(read_activation(o, f, where, err));
   TRY(read_sizes(o, f, c, where, err));
-  TRY(json_real_or(o, "rms_norm_eps", 0, 1, 1e-6, &c->norm_eps, where, err));
-  TRY(read_rope(o, c, where, err));
+  model_family_apply(f, c);
+  set_architecture(c, f);
+  TRY(json_real_or(o, "rms_norm_eps", 0, 1, f->norm_eps, &c->norm_eps, where, err));
+  TRY(config_read_rope(o, f, c, where, err));
   TRY(read_biases(o, f, c, where, err));
-  TRY(json_bool_or(o, "tie_word_embeddings", false, &c->tied, where, err));
+  TRY(read_scales(o, f, c, where, err));
+  TRY(json_bool_or(o, "tie_word_embeddings", f->tied, &c->tied, where, err));
   TRY(read_labels(o, c, where, err));
-  TRY(read_window(o, f, c, where, err));
-  TRY(read_layer_types(o, f, c, where, err));
+  TRY(config_read_layers(o, f, c, where, err));
   TRY(read_token_id(o, "bos_token_id", &c->bos, where, err));
   TRY(read_token_id(o, "eos_token_id", &c->eos, where, err));
   TRY(read_token_id(o, "pad_token_id", &c->pad, where, err));
@@ -398,101 +339,4 @@ int model_config_end_ids(struct arena *a, const char *folder, int **ids, size_t 
   if (!*ids) return ERROR_RESOURCE;
   for (int i = 0; i < 2; i++) TRY(add_end_ids(values[i], paths[i], *ids, count, err));
   return 0;
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------------- */
-
-static void put_key(struct text *t, const char *key)
-{
-  text_printf(t, ",\n  \"%s\": ", key);
-}
-
-static void put_id(struct text *t, const char *key, int id)
-{
-  put_key(t, key);
-  if (id < 0) {
-    text_puts(t, "null");
-  } else {
-    json_put_int(t, id);
-  }
-}
-
-static void put_end_ids(struct text *t, const struct model_config *c, const int *ids, size_t count)
-{
-  if (count < 2) {
-    put_id(t, "eos_token_id", count ? ids[0] : c->eos);
-    return;
-  }
-  put_key(t, "eos_token_id");
-  for (size_t i = 0; i < count; i++) text_printf(t, "%s%d", i ? ", " : "[", ids[i]);
-  text_puts(t, "]");
-}
-
-static void put_flag(struct text *t, const char *key, bool value)
-{
-  put_key(t, key);
-  text_puts(t, value ? "true" : "false");
-}
-
-static void put_number(struct text *t, const char *key, int value)
-{
-  put_key(t, key);
-  json_put_int(t, value);
-}
-
-static void put_window(struct text *t, const struct model_config *c, const struct model_family *f)
-{
-  if (f->window == WINDOW_NONE) return;
-  if (f->window == WINDOW_SWITCHED) {
-    put_flag(t, "use_sliding_window", c->window > 0);
-    put_number(t, "max_window_layers", c->window > 0 ? c->window_layers_from : c->layers);
-  }
-  put_key(t, "sliding_window");
-  if (c->window) {
-    json_put_int(t, c->window);
-  } else {
-    text_puts(t, "null");
-  }
-}
-
-void model_config_put(struct text *t, const struct model_config *c, const int *end_ids, size_t end_id_count,
-                      const char *dtype)
-{
-  const struct model_family *f = model_family_find(c->model_type);
-  ASSAY_BUG_IF(!f);
-  text_printf(t, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\"", c->architecture, c->model_type);
-  put_number(t, "vocab_size", c->vocab);
-  put_number(t, "hidden_size", c->hidden);
-  put_number(t, "intermediate_size", c->ffn);
-  put_number(t, "num_hidden_layers", c->layers);
-  put_number(t, "num_attention_heads", c->heads);
-  put_number(t, "num_key_value_heads", c->kv_heads);
-  put_number(t, "head_dim", c->head_dim);
-  put_number(t, "max_position_embeddings", c->max_positions);
-  put_key(t, "hidden_act");
-  text_puts(t, "\"silu\"");
-  put_key(t, "rms_norm_eps");
-  json_put_f64(t, c->norm_eps);
-  put_key(t, "rope_theta");
-  json_put_f64(t, c->rope_theta);
-  put_key(t, "rope_scaling");
-  text_puts(t, "null");
-  if (f->attention_bias) put_flag(t, "attention_bias", c->o_bias);
-  if (f->mlp_bias) put_flag(t, "mlp_bias", c->mlp_bias);
-  put_window(t, c, f);
-  put_flag(t, "tie_word_embeddings", c->tied);
-  put_id(t, "bos_token_id", c->bos);
-  put_end_ids(t, c, end_ids, end_id_count);
-  put_id(t, "pad_token_id", c->scores && c->pad < 0 ? c->eos : c->pad);  // transformers wants one to score a batch
-  if (c->scores) text_puts(t, ",\n  \"id2label\": {\"0\": \"LABEL_0\"},\n  \"label2id\": {\"LABEL_0\": 0}");
-  text_printf(t, ",\n  \"torch_dtype\": \"%s\",\n  \"use_cache\": true\n}\n", dtype);
-}
-
-void model_generation_config_put(struct text *t, const struct model_config *c, const int *end_ids, size_t end_id_count)
-{
-  text_puts(t, "{\n  \"_from_model_config\": true");
-  if (c->bos >= 0) put_id(t, "bos_token_id", c->bos);
-  if (c->eos >= 0 || end_id_count) put_end_ids(t, c, end_ids, end_id_count);
-  if (c->pad >= 0) put_id(t, "pad_token_id", c->pad);
-  text_puts(t, "\n}\n");
 }

@@ -28,6 +28,8 @@ static void lay_layer(const struct model_config *c, size_t rows, size_t *reals, 
   at->k = take(reals, c->qk_norm ? rows * key : 0);
   at->o = take(reals, rows * query);
   at->stat = take(reals, rows * heads * 2);
+  at->attn_out = take(reals, c->post_norm ? rows * (size_t)c->hidden : 0);
+  at->mlp_out = take(reals, c->post_norm ? rows * (size_t)c->hidden : 0);
   at->gate = take(reals, rows * (size_t)c->ffn);
   at->up = take(reals, rows * (size_t)c->ffn);
 }
@@ -69,7 +71,8 @@ static void lay_head(const struct model_config *c, const struct decoder_options 
   size_t chunk = (size_t)chunk_rows(c, o), vocab = (size_t)c->vocab;
   at->head_hidden = take(reals, rows * hidden);
   at->head_grad = take(reals, o->train ? rows * hidden : 0);
-  at->logits = take(reals, rows * (o->sample && vocab > chunk ? vocab : chunk));
+  size_t backward = o->train && c->logit_cap > 0 ? 2 * chunk : chunk; /* logits, and the slopes of their cap */
+  at->logits = take(reals, rows * (o->sample && vocab > backward ? vocab : backward));
   at->head_stat = take(reals, rows * 3);
   at->row_logits = take(reals, (size_t)o->row_block * vocab);
   at->row_extra = take(reals, o->train ? (size_t)o->row_block * vocab : 0);
@@ -158,6 +161,8 @@ struct layer_pass layer_pass_at(const struct decoder *d, int layer, bool keep, c
                              .k = decoder_view(d, qk_norm ? at->k + rest : at->k_rotated),
                              .o = decoder_view(d, at->o + rest),
                              .stat = decoder_view(d, at->stat + rest),
+                             .attn_out = decoder_view(d, at->attn_out + rest),
+                             .mlp_out = decoder_view(d, at->mlp_out + rest),
                              .gate = decoder_view(d, at->gate + rest),
                              .up = decoder_view(d, at->up + rest)};
 }

@@ -60,8 +60,11 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
     layer_mlp_backward(&p);
     layer_attention_backward(&p, in->kv_slot, decoder_gradients_layer(g, layer));
   }
-  if (!d->model->adapter)
-    d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)d->model->config.hidden,
-                           decoder_view(d, d->at.dx), decoder_gradients_embed(g));
+  const struct model_config *c = &d->model->config;
+  if (d->model->adapter) return device_sync(d->device, err);  // the embedding is frozen
+  if (c->embed_scale > 0)
+    d->ops->scale(d->device, (size_t)rows->count * (size_t)c->hidden, c->embed_scale, decoder_view(d, d->at.dx));
+  d->ops->embed_backward(d->device, rows->count, in->embed_slot, (size_t)c->hidden, decoder_view(d, d->at.dx),
+                         decoder_gradients_embed(g));
   return device_sync(d->device, err);
 }

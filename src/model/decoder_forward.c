@@ -22,6 +22,8 @@ int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, c
   d->head_rows = head ? head->count : 0;
   struct view x = layer_pass_at(d, 0, keep, rows, kv).x;
   d->ops->embed(d->device, m->embed, rows->count, rows->token, x);
+  if (m->config.embed_scale > 0)
+    d->ops->scale(d->device, (size_t)rows->count * (size_t)m->config.hidden, m->config.embed_scale, x);
   decoder_tap_rows(d, 0, x, decoder_view(d, d->at.h));
   for (int layer = 0; layer < m->config.layers; layer++) {
     struct layer_pass p = layer_pass_at(d, layer, keep, rows, kv);

@@ -82,7 +82,7 @@ int decoder_logits(struct decoder *d, double temperature, const struct head_rows
   ASSAY_BUG_IF(first < 0 || count < 1 || count > d->options.row_block || first > head->count - count);
   struct view hidden = decoder_view(d, d->at.head_hidden + (size_t)first * (size_t)d->model->config.hidden);
   struct view logits = decoder_view(d, d->at.row_logits);
-  d->ops->gemm(d->device, d->model->head, NULL, count, hidden, logits);
+  d->ops->head_logits(d->device, d->model->head, count, hidden, logits);
   buffer_read(d->device, logits, z, HOST_F64, n);
   decoder_scale_logits(d->device, temperature, n, z);
   return device_sync(d->device, err);

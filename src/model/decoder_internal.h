@@ -15,6 +15,7 @@
 struct decoder_layout {
   size_t x;                             /* [M, C], layer 0's input; the next one x_step further */
   size_t mid, q, k, o, stat, gate, up;  /* layer 0's; those of the next layer_step further */
+  size_t attn_out, mlp_out;             /* with norms behind branches: what these norms read, [M, C] */
   size_t x_step, layer_step;            /* 0 where all layers share */
   size_t h, r;                          /* normed rows [M, C] and their 1/rms [M] */
   size_t q_rotated, k_rotated, r_heads; /* QK-norm: [M, Q], [M, K], [M, heads]; without it q and k themselves */
@@ -54,6 +55,7 @@ struct layer_pass {
   struct view x, mid, next; /* input; after attention; after the MLP (next may be x: x is dead by then) */
   struct view q, k;         /* projections: rotated in place, or as QK-norm's input */
   struct view o, stat, gate, up;
+  struct view attn_out, mlp_out; /* what a branch gave, where a norm follows it */
 };
 
 static inline struct view decoder_view(const struct decoder *d, size_t at)
@@ -79,6 +81,17 @@ void layer_attention_backward(const struct layer_pass *p, const int32_t *kv_slot
 void layer_mlp_forward(const struct layer_pass *p, bool again);
 /* dx: from the gradient of next to that of mid. */
 void layer_mlp_backward(const struct layer_pass *p);
+
+/* What a branch reads of x: norm(x) in h, or x itself where the family has no norm there. */
+struct view layer_enter(const struct layer_pass *p, const struct weight *norm, struct view x);
+/* dx += the gradient of what layer_enter gave, which stands in dh. */
+void layer_enter_backward(const struct layer_pass *p, struct weight *norm, struct view x);
+/* to = x + what the branch gave, normed and scaled as the family wants it. out: where the branch's last product goes,
+   layer_out(p, norm, out, to). */
+struct view layer_out(const struct weight *norm, struct view out, struct view to);
+void layer_leave(const struct layer_pass *p, const struct weight *norm, struct view out, struct view x, struct view to);
+/* The gradient of the branch's last product, from that of the sum in dx: dx itself, or dh. */
+struct view layer_leave_backward(const struct layer_pass *p, struct weight *norm, struct view out);
 
 /* hidden = norm(x), then the head's rows gathered. */
 void decoder_norm_forward(const struct decoder *d, struct view x, const struct head_rows *head);

@@ -6,6 +6,7 @@
 #include "compute/quant.h"
 #include "core/file.h"
 #include "core/math.h"
+#include "model/gguf_family.h"
 
 enum { ALIGNMENT = 32, CHUNK_REALS = 1 << 18 };
 
@@ -150,12 +151,6 @@ void gguf_copy_pairs(struct gguf_pairs *p, const struct gguf *from, const char *
 /* ---- the configuration
  * ----------------------------------------------------------------------------------------------- */
 
-static const struct {
-  const char *model_type, *architecture;
-  bool permuted; /* rotary halves are interleaved */
-} architectures[] = {
-    {"llama", "llama", true}, {"mistral", "llama", true}, {"qwen2", "qwen2", false}, {"qwen3", "qwen3", false}};
-
 struct writing {
   const struct model_config *c;
   enum save_type type;
@@ -165,27 +160,17 @@ struct writing {
   gguf_rows_fn *rows;
   void *arg;
   struct file_writer *out;
+  struct gguf_factors factors[2];
+  size_t factor_count;
 };
 
 static int find_architecture(struct writing *w, struct error *err)
 {
-  const struct model_config *c = w->c;
-  for (size_t i = 0; i < sizeof architectures / sizeof architectures[0]; i++) {
-    if (strcmp(architectures[i].model_type, c->model_type) != 0) continue;
-    w->architecture = architectures[i].architecture;
-    w->permuted = architectures[i].permuted;
-  }
-  if (!w->architecture)
-    FAIL_AT(
-        err, ERROR_INPUT, NULL, 0, "model_type",
-        "a model of type \"%s\" cannot be written as GGUF; those that can are llama, mistral, qwen2, qwen3; a folder "
-        "takes all",
-        c->model_type);
-  if (c->window && c->window < c->max_positions)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "sliding_window",
-            "a sliding window of %d cannot be written as GGUF, where these models have none; write a folder",
-            c->window);
-  return 0;
+  w->architecture = gguf_family_name(w->c);
+  ASSAY_BUG_IF(!w->architecture);
+  w->permuted = model_gguf_interleaves(w->c);
+  w->factor_count = gguf_family_factors(w->c, w->factors);
+  return gguf_family_check(w->c, NULL, err);
 }
 
 static void put_size(struct gguf_pairs *p, const struct writing *w, const char *key, int x)
@@ -212,17 +197,18 @@ static void put_config(struct gguf_pairs *p, const struct writing *w)
   gguf_put_u32(p, "general.file_type", file_types[w->type]);
   gguf_put_u32(p, "general.quantization_version", 2);
   put_size(p, w, "block_count", c->layers);
-  put_size(p, w, "context_length", c->max_positions);
+  put_size(p, w, "context_length", c->rope.stated_positions ? c->rope.stated_positions : c->max_positions);
   put_size(p, w, "embedding_length", c->hidden);
   put_size(p, w, "feed_forward_length", c->ffn);
   put_size(p, w, "attention.head_count", c->heads);
   put_size(p, w, "attention.head_count_kv", c->kv_heads);
   put_size(p, w, "attention.key_length", c->head_dim);
   put_size(p, w, "attention.value_length", c->head_dim);
-  put_size(p, w, "rope.dimension_count", c->head_dim);
+  put_size(p, w, "rope.dimension_count", c->rotary ? c->rotary : c->head_dim);
   put_size(p, w, "vocab_size", c->vocab);
   put_scale(p, w, "attention.layer_norm_rms_epsilon", c->norm_eps);
   put_scale(p, w, "rope.freq_base", c->rope_theta);
+  gguf_family_put(p, c);
 }
 
 /* ---- tensors
@@ -239,7 +225,7 @@ static uint64_t tensor_bytes(const struct writing *w, const struct model_tensor 
 {
   uint32_t elements = 1, bytes = 0;
   ASSAY_BUG_IF(!gguf_block(tensor_type(w, t), &elements, &bytes));
-  return (uint64_t)t->n * t->k / elements * bytes;
+  return (uint64_t)t->stored_rows * t->k / elements * bytes;
 }
 
 static uint64_t align(uint64_t x)
@@ -247,17 +233,38 @@ static uint64_t align(uint64_t x)
   return (x + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+/* The tensors of the file: a joined one is told of at its first part. */
+static size_t stored_count(const struct writing *w)
+{
+  size_t count = w->factor_count;
+  for (size_t i = 0; i < model_tensor_count(w->c); i++) {
+    struct model_tensor t;
+    model_tensor_at(w->c, i, &t);
+    count += t.stored_row == 0;
+  }
+  return count;
+}
+
 static void put_tensor_infos(struct text *t, const struct writing *w)
 {
   uint64_t at = 0;
+  for (size_t i = 0; i < w->factor_count; i++) {
+    put_text(t, w->factors[i].name, strlen(w->factors[i].name));
+    put_bits(t, 1, 4);
+    put_bits(t, (uint64_t)w->factors[i].count, 8);
+    put_bits(t, GGUF_F32, 4);
+    put_bits(t, at, 8);
+    at = align(at + 4 * (uint64_t)w->factors[i].count);
+  }
   for (size_t i = 0; i < model_tensor_count(w->c); i++) {
     struct model_tensor x;
     model_tensor_at(w->c, i, &x);
+    if (x.stored_row) continue;
     const bool vector = x.kind == WEIGHT_VECTOR;
-    put_text(t, x.gguf_name, strlen(x.gguf_name));
+    put_text(t, x.stored_gguf, strlen(x.stored_gguf));
     put_bits(t, vector ? 1 : 2, 4);
     if (!vector) put_bits(t, x.k, 8);
-    put_bits(t, x.n, 8);
+    put_bits(t, x.stored_rows, 8);
     put_bits(t, tensor_type(w, &x), 4);
     put_bits(t, at, 8);
     at = align(at + tensor_bytes(w, &x));
@@ -322,6 +329,7 @@ static int write_chunks(const struct writing *w, const struct model_tensor *t, s
     const size_t count = t->n - at < chunk ? t->n - at : chunk;
     size_t size;
     TRY(read_rows(w, t, at, count, whole, values, err));
+    for (size_t i = 0; t->norm && w->c->norm_plus_one && i < count * t->k; i++) values[i] += 1;
     if (!encode(tensor_type(w, t), values, count * t->k, bytes, &size))
       FAIL_AT(err, ERROR_INPUT, NULL, 0, t->name,
               "the weight \"%s\" holds a number that %s cannot hold; use bf16 or f32", t->name,
@@ -334,8 +342,10 @@ static int write_chunks(const struct writing *w, const struct model_tensor *t, s
 /* The tensor of the source file that may be copied as it stands, or NULL. */
 static const struct gguf_tensor *same_tensor(const struct writing *w, const struct model_tensor *t)
 {
-  const struct gguf_tensor *x = w->from ? gguf_find_tensor(w->from, t->gguf_name) : NULL;
-  return x && x->type == (uint32_t)tensor_type(w, t) && x->elements == (uint64_t)t->n * t->k ? x : NULL;
+  const struct gguf_tensor *x = w->from ? gguf_find_tensor(w->from, t->stored_gguf) : NULL;
+  return x && t->stored_rows == t->n && x->type == (uint32_t)tensor_type(w, t) && x->elements == (uint64_t)t->n * t->k
+             ? x
+             : NULL;
 }
 
 static int copy_tensor(const struct writing *w, const struct gguf_tensor *x, struct error *err)
@@ -368,8 +378,19 @@ static int write_tensor(const struct writing *w, const struct model_tensor *t, s
   memory_free(values);
   memory_free(whole);
   memory_free(bytes);
+  if (t->stored_row + t->n < t->stored_rows) return rc; /* the next part follows at once */
   const uint64_t size = tensor_bytes(w, t);
   return rc ? rc : write_zeros(w->out, align(size) - size, err);
+}
+
+static int write_factors(const struct writing *w, const struct gguf_factors *f, struct error *err)
+{
+  uint8_t bytes[4 * ROPE_FACTORS_MAX];
+  size_t size;
+  if (!encode(GGUF_F32, f->values, (size_t)f->count, bytes, &size))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, f->name, "the factors of %s are not finite", f->name);
+  TRY(file_writer_write(w->out, bytes, size, err));
+  return write_zeros(w->out, align(size) - size, err);
 }
 
 static int write_all(struct writing *w, const struct gguf_pairs *pairs, const struct gguf_pairs *extra,
@@ -378,7 +399,7 @@ static int write_all(struct writing *w, const struct gguf_pairs *pairs, const st
   struct text head = {0};
   text_puts(&head, "GGUF");
   put_bits(&head, 3, 4);
-  put_bits(&head, model_tensor_count(w->c), 8);
+  put_bits(&head, stored_count(w), 8);
   put_bits(&head, pairs->count + (extra ? extra->count : 0), 8);
   text_add(&head, pairs->bytes.bytes, pairs->bytes.size);
   if (extra && extra->count) text_add(&head, extra->bytes.bytes, extra->bytes.size);
@@ -388,6 +409,7 @@ static int write_all(struct writing *w, const struct gguf_pairs *pairs, const st
   if (!rc) rc = file_writer_write(w->out, head.bytes, head.size, err);
   if (!rc) rc = write_zeros(w->out, align(head.size) - head.size, err);
   text_free(&head);
+  for (size_t i = 0; i < w->factor_count && !rc; i++) rc = write_factors(w, &w->factors[i], err);
   for (size_t i = 0; i < model_tensor_count(w->c) && !rc; i++) {
     struct model_tensor t;
     model_tensor_at(w->c, i, &t);

@@ -23,7 +23,7 @@ bool model_keep_find(const char *word, enum model_keep *out)
 /* What the file has, as far as it can stay. */
 static enum quant_type stored_quant(const struct gguf *g, const struct model_tensor *t)
 {
-  const struct gguf_tensor *x = g ? gguf_find_tensor(g, t->gguf_name) : NULL;
+  const struct gguf_tensor *x = g ? gguf_find_tensor(g, t->stored_gguf) : NULL;
   if (!x || !quant_known(x->type) || !gguf_can_read(x)) return QUANT_NONE;
   enum quant_type type = (enum quant_type)x->type;
   return t->k % quant_block(type) ? QUANT_NONE : type;

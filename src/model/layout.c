@@ -1,52 +1,74 @@
 #include "model/layout.h"
 
 #include <stdio.h>
+#include <string.h>
 
-enum dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_FFN, DIM_VOCAB };
-enum when { ALWAYS, IF_QKV_BIAS, IF_O_BIAS, IF_MLP_BIAS, IF_QK_NORM, IF_UNTIED, IF_SCORES };
+enum dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_QUERY_NORM, DIM_KEY_NORM, DIM_FFN, DIM_VOCAB };
+enum when {
+  ALWAYS,
+  IF_QKV_BIAS,
+  IF_O_BIAS,
+  IF_MLP_BIAS,
+  IF_QK_NORM,
+  IF_UNTIED,
+  IF_SCORES,
+  IF_PRE_NORM,  /* before both branches, and */
+  IF_PRE_ALONE, /* without norms behind them */
+  IF_POST_NORM,
+  IF_BOTH_NORMS
+};
+enum role { PLAIN, ROTARY, NORM };
 
 struct entry {
   const char *name, *gguf;
   enum dim n, k;
   enum when when;
   size_t slot;
-  bool rotary;
+  enum role role;
 };
 
 #define IN_LAYER(field) offsetof(struct model_layer, field)
 #define IN_MODEL(field) offsetof(struct model, field)
 
+/* Norms before and behind a branch share a name: "post_attention_layernorm" is the MLP's first norm where there are
+   none behind branches, and the attention's last one where there are. */
 static const struct entry layer_entries[] = {
-    {"input_layernorm.weight", "attn_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_LAYER(attn_norm), false},
-    {"self_attn.q_proj.weight", "attn_q.weight", DIM_QUERY, DIM_HIDDEN, ALWAYS, IN_LAYER(q), true},
-    {"self_attn.k_proj.weight", "attn_k.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(k), true},
-    {"self_attn.v_proj.weight", "attn_v.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(v), false},
-    {"self_attn.o_proj.weight", "attn_output.weight", DIM_HIDDEN, DIM_QUERY, ALWAYS, IN_LAYER(o), false},
-    {"self_attn.q_proj.bias", "attn_q.bias", DIM_QUERY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(q_bias), true},
-    {"self_attn.k_proj.bias", "attn_k.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(k_bias), true},
-    {"self_attn.v_proj.bias", "attn_v.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(v_bias), false},
-    {"self_attn.o_proj.bias", "attn_output.bias", DIM_HIDDEN, DIM_ONE, IF_O_BIAS, IN_LAYER(o_bias), false},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight", DIM_HEAD, DIM_ONE, IF_QK_NORM, IN_LAYER(q_norm), false},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight", DIM_HEAD, DIM_ONE, IF_QK_NORM, IN_LAYER(k_norm), false},
-    {"post_attention_layernorm.weight", "ffn_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_LAYER(mlp_norm), false},
-    {"mlp.gate_proj.weight", "ffn_gate.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(gate), false},
-    {"mlp.up_proj.weight", "ffn_up.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(up), false},
-    {"mlp.down_proj.weight", "ffn_down.weight", DIM_HIDDEN, DIM_FFN, ALWAYS, IN_LAYER(down), false},
-    {"mlp.gate_proj.bias", "ffn_gate.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(gate_bias), false},
-    {"mlp.up_proj.bias", "ffn_up.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(up_bias), false},
-    {"mlp.down_proj.bias", "ffn_down.bias", DIM_HIDDEN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(down_bias), false},
+    {"input_layernorm.weight", "attn_norm.weight", DIM_HIDDEN, DIM_ONE, IF_PRE_NORM, IN_LAYER(attn_norm), NORM},
+    {"self_attn.q_proj.weight", "attn_q.weight", DIM_QUERY, DIM_HIDDEN, ALWAYS, IN_LAYER(q), ROTARY},
+    {"self_attn.k_proj.weight", "attn_k.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(k), ROTARY},
+    {"self_attn.v_proj.weight", "attn_v.weight", DIM_KEY, DIM_HIDDEN, ALWAYS, IN_LAYER(v), PLAIN},
+    {"self_attn.o_proj.weight", "attn_output.weight", DIM_HIDDEN, DIM_QUERY, ALWAYS, IN_LAYER(o), PLAIN},
+    {"self_attn.q_proj.bias", "attn_q.bias", DIM_QUERY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(q_bias), ROTARY},
+    {"self_attn.k_proj.bias", "attn_k.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(k_bias), ROTARY},
+    {"self_attn.v_proj.bias", "attn_v.bias", DIM_KEY, DIM_ONE, IF_QKV_BIAS, IN_LAYER(v_bias), PLAIN},
+    {"self_attn.o_proj.bias", "attn_output.bias", DIM_HIDDEN, DIM_ONE, IF_O_BIAS, IN_LAYER(o_bias), PLAIN},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", DIM_QUERY_NORM, DIM_ONE, IF_QK_NORM, IN_LAYER(q_norm), NORM},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", DIM_KEY_NORM, DIM_ONE, IF_QK_NORM, IN_LAYER(k_norm), NORM},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", DIM_HIDDEN, DIM_ONE, IF_PRE_ALONE, IN_LAYER(mlp_norm), NORM},
+    {"post_attention_layernorm.weight", "post_attention_norm.weight", DIM_HIDDEN, DIM_ONE, IF_POST_NORM,
+     IN_LAYER(attn_post_norm), NORM},
+    {"pre_feedforward_layernorm.weight", "ffn_norm.weight", DIM_HIDDEN, DIM_ONE, IF_BOTH_NORMS, IN_LAYER(mlp_norm),
+     NORM},
+    {"mlp.gate_proj.weight", "ffn_gate.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(gate), PLAIN},
+    {"mlp.up_proj.weight", "ffn_up.weight", DIM_FFN, DIM_HIDDEN, ALWAYS, IN_LAYER(up), PLAIN},
+    {"mlp.down_proj.weight", "ffn_down.weight", DIM_HIDDEN, DIM_FFN, ALWAYS, IN_LAYER(down), PLAIN},
+    {"mlp.gate_proj.bias", "ffn_gate.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(gate_bias), PLAIN},
+    {"mlp.up_proj.bias", "ffn_up.bias", DIM_FFN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(up_bias), PLAIN},
+    {"mlp.down_proj.bias", "ffn_down.bias", DIM_HIDDEN, DIM_ONE, IF_MLP_BIAS, IN_LAYER(down_bias), PLAIN},
+    {"post_feedforward_layernorm.weight", "post_ffw_norm.weight", DIM_HIDDEN, DIM_ONE, IF_POST_NORM,
+     IN_LAYER(mlp_post_norm), NORM},
 };
 enum { LAYER_ENTRIES = sizeof layer_entries / sizeof layer_entries[0] };
 
 static const struct entry embed_entry = {
-    "model.embed_tokens.weight", "token_embd.weight", DIM_VOCAB, DIM_HIDDEN, ALWAYS, IN_MODEL(embed), false};
+    "model.embed_tokens.weight", "token_embd.weight", DIM_VOCAB, DIM_HIDDEN, ALWAYS, IN_MODEL(embed), PLAIN};
 static const struct entry norm_entry = {
-    "model.norm.weight", "output_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_MODEL(norm), false};
+    "model.norm.weight", "output_norm.weight", DIM_HIDDEN, DIM_ONE, ALWAYS, IN_MODEL(norm), NORM};
 static const struct entry head_entry = {"lm_head.weight", "output.weight", DIM_VOCAB, DIM_HIDDEN,
-                                        IF_UNTIED,        IN_MODEL(head),  false};
+                                        IF_UNTIED,        IN_MODEL(head),  PLAIN};
 
 static const struct entry score_entry = {"score.weight", "score.weight",  DIM_ONE, DIM_HIDDEN,
-                                         IF_SCORES,      IN_MODEL(score), false};
+                                         IF_SCORES,      IN_MODEL(score), PLAIN};
 
 static bool entry_present(const struct model_config *c, const struct entry *e)
 {
@@ -65,6 +87,14 @@ static bool entry_present(const struct model_config *c, const struct entry *e)
       return !c->tied;
     case IF_SCORES:
       return c->scores;
+    case IF_PRE_NORM:
+      return !c->pre_norm_off;
+    case IF_PRE_ALONE:
+      return !c->pre_norm_off && !c->post_norm;
+    case IF_POST_NORM:
+      return c->post_norm;
+    case IF_BOTH_NORMS:
+      return !c->pre_norm_off && c->post_norm;
   }
   return false;
 }
@@ -82,6 +112,10 @@ static size_t dim_size(const struct model_config *c, enum dim d)
       return (size_t)c->kv_heads * (size_t)c->head_dim;
     case DIM_HEAD:
       return (size_t)c->head_dim;
+    case DIM_QUERY_NORM:
+      return dim_size(c, c->qk_norm_wide ? DIM_QUERY : DIM_HEAD);
+    case DIM_KEY_NORM:
+      return dim_size(c, c->qk_norm_wide ? DIM_KEY : DIM_HEAD);
     case DIM_FFN:
       return (size_t)c->ffn;
     case DIM_VOCAB:
@@ -104,6 +138,57 @@ static const struct entry *present_entry(const struct model_config *c, size_t nt
     if (nth-- == 0) return &layer_entries[i];
   }
   ASSAY_BUG_IF(true);
+}
+
+/* Phi-3's joined matrices, each with its parts in order. */
+static const struct {
+  const char *name, *gguf;
+  size_t part[3];
+  int count;
+} joined[] = {
+    {"self_attn.qkv_proj.weight", "attn_qkv.weight", {IN_LAYER(q), IN_LAYER(k), IN_LAYER(v)}, 3},
+    {"mlp.gate_up_proj.weight", "ffn_up.weight", {IN_LAYER(gate), IN_LAYER(up)}, 2},
+};
+
+static size_t rows_of(const struct model_config *c, size_t slot)
+{
+  for (int i = 0; i < LAYER_ENTRIES; i++)
+    if (layer_entries[i].slot == slot) return dim_size(c, layer_entries[i].n);
+  ASSAY_BUG_IF(true);
+}
+
+/* Where files hold a tensor that is already named. */
+static void place_stored(const struct model_config *c, struct model_tensor *t)
+{
+  memcpy(t->stored, t->name, sizeof t->stored);
+  memcpy(t->stored_gguf, t->gguf_name, sizeof t->stored_gguf);
+  t->stored_row = 0;
+  t->stored_rows = t->n;
+  if (!c->fused || t->layer < 0) return;
+  for (size_t i = 0; i < sizeof joined / sizeof joined[0]; i++) {
+    size_t rows = 0, first = 0;
+    bool here = false;
+    for (int p = 0; p < joined[i].count; p++) {
+      if (joined[i].part[p] == t->slot) {
+        here = true;
+        first = rows;
+      }
+      rows += rows_of(c, joined[i].part[p]);
+    }
+    if (!here) continue;
+    t->stored_row = first;
+    t->stored_rows = rows;
+    snprintf(t->stored, sizeof t->stored, "model.layers.%d.%s", t->layer, joined[i].name);
+    snprintf(t->stored_gguf, sizeof t->stored_gguf, "blk.%d.%s", t->layer, joined[i].gguf);
+  }
+}
+
+bool model_gguf_interleaves(const struct model_config *c)
+{
+  static const char *const families[] = {"llama", "mistral", "smollm3", "granite"};
+  for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+    if (!strcmp(c->model_type, families[i])) return true;
+  return false;
 }
 
 size_t model_tensor_count(const struct model_config *c)
@@ -136,5 +221,7 @@ void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor
   out->n = dim_size(c, e->n);
   out->k = dim_size(c, e->k);
   out->slot = e->slot;
-  out->rotary_dim = e->rotary ? (size_t)c->head_dim : 0;
+  out->rotary_dim = e->role == ROTARY ? (size_t)c->head_dim : 0;
+  out->norm = e->role == NORM;
+  place_stored(c, out);
 }

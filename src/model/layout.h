@@ -13,10 +13,17 @@ struct model_tensor {
   size_t n, k;       /* [n, k]; a vector has k = 1 */
   int layer;         /* -1: not in a layer */
   size_t slot;       /* offset of its pointer in struct model_layer, or in struct model */
-  size_t rotary_dim; /* > 0: rows come in heads of so many, rotated in halves; GGUF's llama interleaves them */
+  size_t rotary_dim; /* > 0: rows come in heads of so many, whose rotated halves GGUF interleaves in some families */
+  bool norm;         /* a norm's scale */
+  /* Where files hold it: under its own names, or as rows stored_row .. stored_row+n-1 of a joined matrix with
+     stored_rows rows under these (Phi-3's qkv_proj and gate_up_proj). */
+  char stored[96], stored_gguf[64];
+  size_t stored_row, stored_rows;
 };
 
 size_t model_tensor_count(const struct model_config *c);
+/* Whether GGUF files of this family interleave a head's rotated halves (llama.cpp's LlamaModel.permute). */
+bool model_gguf_interleaves(const struct model_config *c);
 /* i < model_tensor_count. The order is fixed: embedding, layers, norm, head or score. */
 void model_tensor_at(const struct model_config *c, size_t i, struct model_tensor *out);
 

@@ -127,19 +127,19 @@ static int check_safe(const struct model_tensor *t, const struct stored *at, str
 {
   const struct safetensors_tensor *x = at->safe;
   bool vector = t->kind == WEIGHT_VECTOR;
-  if (x->rank != (vector ? 1 : 2) || x->dims[0] != t->n || (!vector && x->dims[1] != t->k)) {
+  if (x->rank != (vector ? 1 : 2) || x->dims[0] != t->stored_rows || (!vector && x->dims[1] != t->k)) {
     char have[64] = "", want[64];
     size_t length = 0;
     for (size_t i = 0; i < x->rank && length < sizeof have; i++)
       length += (size_t)snprintf(have + length, sizeof have - length, "%s%llu", i ? ", " : "",
                                  (unsigned long long)x->dims[i]);
-    snprintf(want, sizeof want, vector ? "%zu" : "%zu, %zu", t->n, t->k);
-    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->name, "the weight \"%s\" has shape [%s]; the configuration asks for [%s]",
-            t->name, have, want);
+    snprintf(want, sizeof want, vector ? "%zu" : "%zu, %zu", t->stored_rows, t->k);
+    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->stored,
+            "the weight \"%s\" has shape [%s]; the configuration asks for [%s]", t->stored, have, want);
   }
   if (!safetensors_is_float(x))
-    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->name,
-            "the weight \"%s\" is of type %s, which is not supported; supported are " SAFETENSORS_READABLE, t->name,
+    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->stored,
+            "the weight \"%s\" is of type %s, which is not supported; supported are " SAFETENSORS_READABLE, t->stored,
             x->dtype);
   return 0;
 }
@@ -147,16 +147,16 @@ static int check_safe(const struct model_tensor *t, const struct stored *at, str
 static int check_gguf(const struct model_tensor *t, const struct stored *at, struct error *err)
 {
   const struct gguf_tensor *x = at->gguf;
-  uint64_t row = t->kind == WEIGHT_VECTOR ? t->n : t->k, rows = t->kind == WEIGHT_VECTOR ? 1 : t->n;
+  uint64_t row = t->kind == WEIGHT_VECTOR ? t->n : t->k, rows = t->kind == WEIGHT_VECTOR ? 1 : t->stored_rows;
   if (x->dims[0] != row || x->dims[1] != rows || x->dims[2] != 1 || x->dims[3] != 1)
-    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->gguf_name,
+    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->stored_gguf,
             "the tensor \"%s\" has dimensions %llu x %llu x %llu x %llu; the configuration asks for %llu x %llu",
-            t->gguf_name, (unsigned long long)x->dims[0], (unsigned long long)x->dims[1],
+            t->stored_gguf, (unsigned long long)x->dims[0], (unsigned long long)x->dims[1],
             (unsigned long long)x->dims[2], (unsigned long long)x->dims[3], (unsigned long long)row,
             (unsigned long long)rows);
   if (!gguf_can_read(x))
-    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->gguf_name,
-            "the tensor \"%s\" is of type %s, which is not supported; supported are %s", t->gguf_name,
+    FAIL_AT(err, ERROR_INPUT, at->file, 0, t->stored_gguf,
+            "the tensor \"%s\" is of type %s, which is not supported; supported are %s", t->stored_gguf,
             gguf_tensor_type_name(x->type), GGUF_READABLE);
   return 0;
 }
@@ -166,12 +166,12 @@ static int find_weight(const struct store *s, const struct model_tensor *t, stru
 {
   memset(out, 0, sizeof *out);
   if (!s->gguf) {
-    TRY(find_safe(s, t->name, out, err));
+    TRY(find_safe(s, t->stored, out, err));
     return check_safe(t, out, err);
   }
   out->file = s->gguf->path;
-  out->gguf = gguf_find_tensor(s->gguf, t->gguf_name);
-  if (!out->gguf) return missing(s, t->gguf_name, err);
+  out->gguf = gguf_find_tensor(s->gguf, t->stored_gguf);
+  if (!out->gguf) return missing(s, t->stored_gguf, err);
   return check_gguf(t, out, err);
 }
 
@@ -230,6 +230,8 @@ static int refuse_unknown(const struct store *s, const struct model_config *c, c
 {
   for (size_t i = 0; s->gguf && i < s->gguf->tensor_count; i++) {
     const char *name = s->gguf->tensors[i].name;
+    if (ends_with(name, "rope_freqs.weight") || !strncmp(name, "rope_factors_", 13))
+      continue; /* read with the configuration */
     if (!bsearch(&name, names, count, sizeof *names, compare_strings))
       FAIL_AT(err, ERROR_INPUT, s->path, 0, name,
               "the tensor \"%s\" has no place in a model of architecture \"%s\"; it would be ignored", name,
@@ -270,7 +272,7 @@ static int check_store(const struct store *s, const struct model_config *c, stru
   if (!names) return ERROR_RESOURCE;
   for (size_t i = 0; i < count; i++) {
     model_tensor_at(c, i, &t);
-    names[i] = arena_strdup(s->arena, s->gguf ? t.gguf_name : t.name, "model.load", err);
+    names[i] = arena_strdup(s->arena, s->gguf ? t.stored_gguf : t.stored, "model.load", err);
     if (!names[i]) return ERROR_RESOURCE;
   }
   qsort(names, count, sizeof *names, compare_strings);
@@ -313,7 +315,7 @@ static void read_rows(const struct stored *at, const struct model_tensor *t, boo
                       float *whole, float *to)
 {
   if (!permute) {
-    read_stored(at, (uint64_t)row * t->k, count * t->k, to);
+    read_stored(at, (uint64_t)(t->stored_row + row) * t->k, count * t->k, to);
   } else if (t->kind == WEIGHT_VECTOR) {
     read_stored(at, 0, t->n, whole);
     for (size_t i = 0; i < t->n; i++) to[i] = whole[interleaved(i, t->rotary_dim)];
@@ -328,7 +330,7 @@ struct filling {
   struct weight *weight;
   const struct model_tensor *tensor;
   const struct stored *at;
-  bool permute;
+  bool permute, minus_one;   /* minus_one: the file has 1 + w */
   struct compute_mode plain; /* of the caller: values are read as they stand, denormals too */
   struct error *errors;      /* [threads] */
 };
@@ -341,7 +343,7 @@ static void write_blocks(const struct filling *f, size_t row, size_t count, uint
   const size_t step = t->k / quant_block(type) * quant_block_bytes(type);
   for (size_t i = 0; i < count; i++) {
     const size_t from = f->permute ? interleaved(row + i, t->rotary_dim) : row + i;
-    gguf_read_blocks(f->at->gguf, (uint64_t)from * t->k, t->k, bytes + i * step);
+    gguf_read_blocks(f->at->gguf, (uint64_t)(t->stored_row + from) * t->k, t->k, bytes + i * step);
   }
   weight_write_blocks(f->weight, row, count, bytes);
 }
@@ -359,6 +361,7 @@ static int fill_rows(const struct filling *f, size_t begin, size_t end, struct e
   for (size_t row = begin; row < end && !rc; row += chunk) {
     size_t count = end - row < chunk ? end - row : chunk;
     read_rows(f->at, t, f->permute, row, count, whole, values);
+    for (size_t i = 0; f->minus_one && i < count * t->k; i++) values[i] -= 1;
     rc = check_finite(f->at, t, values, row * t->k, count * t->k, err);
     if (rc) continue;
     if (blocks)
@@ -401,7 +404,7 @@ static int fill_weight(struct pool *pool, struct filling *f, struct error *err)
 
 static int fill_model(const struct store *s, struct model *m, struct error *err)
 {
-  bool permute = s->gguf && !strcmp(m->config.model_type, "llama");
+  bool permute = s->gguf && model_gguf_interleaves(&m->config);
   struct pool *pool = device_pool(m->device);
   struct error *errors = ARENA_NEW(s->arena, struct error, (size_t)pool_threads(pool), "model.load", err);
   if (!errors) return err->code;
@@ -411,7 +414,12 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
     model_tensor_at(&m->config, i, &t);
     if (is_yet_to_come(&m->config, &t)) continue;
     TRY(find_weight(s, &t, &at, err));
-    struct filling f = {model_find(m, t.name), &t, &at, permute && t.rotary_dim, {0}, errors};
+    struct filling f = {.weight = model_find(m, t.name),
+                        .tensor = &t,
+                        .at = &at,
+                        .permute = permute && t.rotary_dim,
+                        .minus_one = s->gguf && t.norm && m->config.norm_plus_one,
+                        .errors = errors};
     TRY(fill_weight(pool, &f, err));
     if (at.gguf) file_forget(at.gguf->data, at.gguf->bytes);
     if (at.safe) file_forget(at.safe->data, at.safe->end - at.safe->begin);

@@ -4,14 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/math.h"
 #include "core/rng.h"
 #include "model/adapter.h"
 #include "model/layout.h"
+#include "model/rope.h"
 
 enum { CHUNK_REALS = 1 << 16 }; /* host numbers held at a time while a weight is filled */
 
 /* ---- configuration ------------------------------------------------------------------------------------------- */
+
+/* What no family has, and the decoder does not do. */
+static int check_combinations(const struct model_config *c, const char *file, struct error *err)
+{
+  if (c->post_norm && c->residual_scale > 0)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "residual_multiplier", "residual_multiplier is not supported beside post-norms");
+  if (c->rotary < 0 || c->rotary % 2 || c->rotary > c->head_dim)
+    FAIL_AT(err, ERROR_INPUT, file, 0, "partial_rotary_factor",
+            "%d of a head's %d numbers are rotated; expected an even number of them", c->rotary, c->head_dim);
+  return model_rope_check(c, file, err);
+}
 
 static int check_relations(const struct model_config *c, const char *file, struct error *err)
 {
@@ -28,7 +39,7 @@ static int check_relations(const struct model_config *c, const char *file, struc
   if (!(c->rope_theta >= 1 && c->rope_theta <= 1e15))
     FAIL_AT(err, ERROR_INPUT, file, 0, "rope_theta", "rope_theta is %g; expected a number from 1 to 1e15",
             c->rope_theta);
-  return 0;
+  return check_combinations(c, file, err);
 }
 
 int model_config_check(const struct model_config *c, const char *file, struct error *err)
@@ -39,14 +50,13 @@ int model_config_check(const struct model_config *c, const char *file, struct er
   } sizes[] = {
       {"vocab_size", c->vocab, 1, 1 << 24}, /* widths are at least 2, so that a weight of one column is a vector */
       {"hidden_size", c->hidden, 2, 1 << 17},
-      {"num_hidden_layers", c->layers, 1, 1024},
+      {"num_hidden_layers", c->layers, 1, MODEL_LAYERS_MAX},
       {"num_attention_heads", c->heads, 1, 4096},
       {"num_key_value_heads", c->kv_heads, 1, 4096},
       {"head_dim", c->head_dim, 2, 4096},
       {"intermediate_size", c->ffn, 2, 1 << 20},
       {"max_position_embeddings", c->max_positions, 1, 1 << 28},
       {"sliding_window", c->window, 0, INT_MAX},
-      {"max_window_layers", c->window_layers_from, 0, c->layers},
       {"bos_token_id", c->bos, -1, INT_MAX},
       {"eos_token_id", c->eos, -1, INT_MAX},
       {"pad_token_id", c->pad, -1, INT_MAX},
@@ -112,6 +122,7 @@ static void model_close(void *arg)
   struct model *m = arg;
   for (size_t i = 0; i < m->weight_count; i++) weight_destroy(m->weights[i]);
   buffer_destroy(m->rope);
+  buffer_destroy(m->rope_local);
 }
 
 static int compare_weights(const void *a, const void *b)
@@ -133,42 +144,13 @@ static int create_weights(struct arena *a, struct model *m, size_t count, bool f
     else
       TRY((fixed ? weight_create_rounded : weight_create)(m->device, t.kind, t.n, t.k, name, &w, err));
     m->weights[m->weight_count++] = w;
+    if (t.norm && m->config.norm_plus_one) weight_set_plus_one(w);
     char *owner = t.layer < 0 ? (char *)m : (char *)&m->layer[t.layer];
     memcpy(owner + t.slot, &w, sizeof w);
   }
   if (m->config.tied) m->head = m->embed;
+  weight_set_logits(m->head, m->config.logit_divisor > 0 ? 1 / m->config.logit_divisor : 1, m->config.logit_cap);
   qsort(m->weights, m->weight_count, sizeof m->weights[0], compare_weights);
-  return 0;
-}
-
-/* cos and sin of position * theta^(-2i / D), in f64 and rounded once by the device (Su et al. 2021, eq. 15). */
-static int fill_rope(struct model *m, struct error *err)
-{
-  size_t half = (size_t)m->config.head_dim / 2, positions = (size_t)m->rope_positions;
-  size_t chunk = CHUNK_REALS / (2 * half);
-  double *frequency = memory_alloc(half, sizeof *frequency, "model.rope", err);
-  double *table = memory_alloc(chunk * half * 2, sizeof *table, "model.rope", err);
-  if (!frequency || !table) {
-    memory_free(frequency);
-    memory_free(table);
-    return ERROR_RESOURCE;
-  }
-  for (size_t i = 0; i < half; i++)
-    frequency[i] = math_pow(m->config.rope_theta, -(double)(2 * i) / (double)m->config.head_dim);
-  for (size_t first = 0; first < positions; first += chunk) {
-    size_t rows = positions - first < chunk ? positions - first : chunk;
-    for (size_t r = 0; r < rows; r++) {
-      for (size_t i = 0; i < half; i++) {
-        double angle = (double)(first + r) * frequency[i];
-        table[(r * half + i) * 2] = math_cos(angle);
-        table[(r * half + i) * 2 + 1] = math_sin(angle);
-      }
-    }
-    struct view to = {m->rope, first * half * 2};
-    buffer_write(m->device, to, table, HOST_F64, rows * half * 2);
-  }
-  memory_free(frequency);
-  memory_free(table);
   return 0;
 }
 
@@ -194,8 +176,8 @@ static int create(struct arena *a, struct device *d, const struct model_config *
   m->trained = m->weights;
   m->trained_count = m->weight_count;
   if (c->adapter.rank) TRY(adapter_create(a, m, err));
-  TRY(buffer_create(d, (size_t)positions * (size_t)c->head_dim, "model.rope", &m->rope, err));
-  TRY(fill_rope(m, err));
+  TRY(model_rope_create(d, c, false, positions, &m->rope, err));
+  if (c->rope_local_theta > 0) TRY(model_rope_create(d, c, true, positions, &m->rope_local, err));
   *out = m;
   return device_sync(d, err);
 }
@@ -242,11 +224,12 @@ static bool is_bias(const struct weight *w)
   return dot && !strcmp(dot, ".bias");
 }
 
-/* Values of element first .. first+n-1 of the weight with this ordinal. */
-static void initial_values(const struct weight *w, uint64_t seed, size_t ordinal, size_t first, size_t n, float *to)
+/* Values of element first .. first+n-1 of the weight with this ordinal. zero: norms are 1 + w. */
+static void initial_values(const struct weight *w, bool zero, uint64_t seed, size_t ordinal, size_t first, size_t n,
+                           float *to)
 {
   if (weight_cols(w) == 1) {
-    for (size_t i = 0; i < n; i++) to[i] = is_bias(w) ? 0.0f : 1.0f;
+    for (size_t i = 0; i < n; i++) to[i] = zero || is_bias(w) ? 0.0f : 1.0f;
     return;
   }
   struct rng_at at = {.purpose = RNG_INIT, .step = (uint32_t)ordinal};
@@ -267,7 +250,7 @@ int model_randomise(struct model *m, uint64_t seed, struct error *err)
     if (!values) return ERROR_RESOURCE;
     for (size_t row = 0; row < rows; row += chunk) {
       size_t count = rows - row < chunk ? rows - row : chunk;
-      initial_values(w, seed, ordinal, row * cols, count * cols, values);
+      initial_values(w, m->config.norm_plus_one, seed, ordinal, row * cols, count * cols, values);
       weight_write(w, WEIGHT_MASTER, row, count, values, HOST_F32);
     }
     memory_free(values);

@@ -1,8 +1,8 @@
 /* model/model: a decoder by configuration and its weights, as opaque backend objects.
  *
- * One decoder covers Llama, SmolLM, Mistral (window), Qwen2/2.5 (biases, tied) and Qwen3 (QK-norm). Weights are known
- * by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight"); rotary halves are in the Hugging Face order
- * (GGUF's interleaved rows are put right on loading).
+ * One decoder covers all families of config.h: what they differ in is fields of struct model_config. Weights are known
+ * by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight"; Phi-3's fused matrices are split into such on
+ * loading); rotary halves are in the Hugging Face order (GGUF's interleaved rows are put right on loading).
  */
 #ifndef ASSAY_MODEL_MODEL_H
 #define ASSAY_MODEL_MODEL_H
@@ -41,19 +41,62 @@ struct adapter_config {
   enum adapter_init init; /* of A; B begins at zero */
 };
 
+enum { MODEL_LAYERS_MAX = 1024, ROPE_FACTORS_MAX = 128 };
+
+/* Some of a model's layers. */
+struct layer_set {
+  uint64_t bits[MODEL_LAYERS_MAX / 64];
+};
+static inline bool layer_in(const struct layer_set *s, int layer)
+{
+  return s->bits[layer / 64] >> layer % 64 & 1;
+}
+static inline void layer_add(struct layer_set *s, int layer)
+{
+  s->bits[layer / 64] |= (uint64_t)1 << layer % 64;
+}
+
+/* Scaled rotary positions, in the words of transformers' rope_scaling; model/rope.h has the formulas. A dynamic base
+   and LongRoPE's long factors depend on the length of a sequence and not on a position alone; they apply behind the
+   positions that a model was made with, and max_positions ends there. */
+enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG };
+struct rope_scaling {
+  enum rope_kind kind;
+  double factor;                  /* 0: the ratio of stated_positions to original (yarn, longrope) */
+  double low_freq, high_freq;     /* llama3 */
+  double beta_fast, beta_slow;    /* yarn */
+  double mscale, mscale_all;      /* yarn; 0: absent */
+  double attention_factor;        /* yarn, longrope; 0: by the formula */
+  bool no_truncate;               /* yarn: "truncate": false */
+  int original, stated_positions; /* original_max_position_embeddings (0: absent) and max_position_embeddings */
+  double short_factor[ROPE_FACTORS_MAX], long_factor[ROPE_FACTORS_MAX]; /* longrope, [rotary / 2] */
+};
+
 struct model_config {
-  char architecture[64]; /* "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM" */
-  char model_type[32];   /* "llama", "mistral", "qwen2", "qwen3" */
+  char architecture[64]; /* "LlamaForCausalLM", ...: of the family's row in config.h's table */
+  char model_type[32];   /* "llama", ... */
   int vocab;             /* V */
   int hidden;            /* C */
   int layers;
   int heads, kv_heads, head_dim;
-  int ffn;                /* F */
-  int max_positions;      /* max_position_embeddings: the longest path */
-  int window;             /* sliding window, 0: none */
-  int window_layers_from; /* layers with index >= this use the window (qwen2 max_window_layers); 0: all */
+  int ffn;                      /* F */
+  int max_positions;            /* the longest path: max_position_embeddings, or less (struct rope_scaling) */
+  int window;                   /* sliding window, 0: none */
+  struct layer_set full_layers; /* those without the window */
+  struct layer_set nope_layers; /* those without rotary positions (SmolLM3) */
   double norm_eps, rope_theta;
-  bool qkv_bias, o_bias, mlp_bias, qk_norm, tied;
+  double rope_local_theta; /* base in layers with a window, which then are not scaled (Gemma 3); 0: as all */
+  struct rope_scaling rope;
+  int rotary; /* of a head's numbers the first so many are rotated (Phi-4); 0: all */
+  bool qkv_bias, o_bias, mlp_bias, tied;
+  bool qk_norm, qk_norm_wide;   /* norm of q and k by head, or (wide, OLMo 2) of their whole width */
+  bool pre_norm_off, post_norm; /* norms before a branch are left out (OLMo 2); those behind it are there (Gemma) */
+  bool norm_plus_one;           /* norms scale by 1 + w (Gemma) */
+  bool gelu;                    /* gate by GELU in its tanh form, not by SiLU */
+  bool fused;                   /* files hold qkv_proj and gate_up_proj (Phi-3) */
+  double embed_scale, residual_scale, logit_divisor; /* factors of embedding and branches, divisor of logits; 0: 1 */
+  double attention_scale;                            /* 0: 1 / sqrt(head_dim) */
+  double attention_cap, logit_cap;                   /* soft caps (Gemma 2); 0: none */
   enum model_keep keep;         /* how the model is used, not of config.json: set it before anything is loaded */
   const struct gguf *keep_from; /* the file for MODEL_KEEP_FILE, by model_source_open; NULL: none */
   bool scores;     /* a reward model ("LlamaForSequenceClassification"): score.weight stands where a head would; tied */
@@ -66,6 +109,7 @@ struct model_layer {
   /* NULL where the family has none */
   struct weight *attn_norm, *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm;
   struct weight *mlp_norm, *gate, *up, *down, *gate_bias, *up_bias, *down_bias;
+  struct weight *attn_post_norm, *mlp_post_norm;
 };
 
 struct model {
@@ -79,7 +123,8 @@ struct model {
   struct adapter *adapter; /* NULL: none */
   struct weight **trained; /* what an update moves: the adapter's weights, or all; sorted by name */
   size_t trained_count;
-  struct buffer *rope; /* cos, sin: [rope_positions, head_dim/2, 2] */
+  struct buffer *rope;       /* cos, sin: [rope_positions, rotary/2, 2] */
+  struct buffer *rope_local; /* the same for layers with a window, or NULL */
   int rope_positions;
 };
 

@@ -10,6 +10,9 @@
 int model_source_locate(struct arena *a, const char *path, struct model_source *out, struct error *err) MUST_USE;
 
 int model_config_from_gguf(const struct gguf *g, struct model_config *out, struct error *err) MUST_USE;
+/* Whether llama.cpp takes hidden / heads for Gemma's query_pre_attn_scalar in a model of so many layers, not head_dim.
+ */
+bool model_gguf_wide_scalar(const struct model_config *c);
 int model_end_ids_from_gguf(struct arena *a, const struct gguf *g, int **ids, size_t *count,
                             struct error *err) MUST_USE;
 

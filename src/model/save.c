@@ -271,24 +271,71 @@ int save_side_files(struct arena *a, const struct model_config *c, const struct 
 
 /* ---- a model ------------------------------------------------------------------------------------------------- */
 
-static int read_weight(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
+/* Tensors of the files: a weight each, or several under each other (Phi-3's joined matrices). */
+struct joined {
+  const char *name;
+  const struct weight *part[3];
+  int count;
+  size_t rows, cols;
+};
+
+static int compare_joined(const void *a, const void *b)
 {
-  const struct model *m = arg;
+  return strcmp(((const struct joined *)a)->name, ((const struct joined *)b)->name);
+}
+
+/* Parts of a tensor stand behind each other in the layout. In name order. */
+static int list_joined(struct arena *a, const struct model *m, struct joined **out, size_t *count, struct error *err)
+{
+  struct joined *all = ARENA_NEW(a, struct joined, model_tensor_count(&m->config), "model.save", err), *last = NULL;
+  if (!all) return ERROR_RESOURCE;
+  *count = 0;
+  for (size_t i = 0; i < model_tensor_count(&m->config); i++) {
+    struct model_tensor t;
+    model_tensor_at(&m->config, i, &t);
+    if (!last || strcmp(last->name, t.stored) != 0) {
+      last = &all[(*count)++];
+      last->name = arena_strdup(a, t.stored, "model.save", err);
+      if (!last->name) return ERROR_RESOURCE;
+      last->rows = t.stored_rows;
+      last->cols = t.kind == WEIGHT_VECTOR ? 1 : t.k;
+    }
+    last->part[last->count++] = model_find(m, t.name);
+  }
+  qsort(all, *count, sizeof *all, compare_joined);
+  *out = all;
+  return 0;
+}
+
+static int read_joined(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
+{
+  const struct joined *x = (const struct joined *)arg + index;
+  size_t first = 0;
   (void)err;
-  weight_read(m->weights[index], WEIGHT_MASTER, row, count, to, HOST_F32);
+  for (int p = 0; p < x->count && count; p++) {
+    size_t rows = weight_rows(x->part[p]), here = 0;
+    if (row < first + rows) {
+      here = first + rows - row < count ? first + rows - row : count;
+      weight_read(x->part[p], WEIGHT_MASTER, row - first, here, to, HOST_F32);
+    }
+    row += here;
+    to += here * x->cols;
+    count -= here;
+    first += rows;
+  }
   return 0;
 }
 
 static int save_weights(struct arena *a, const struct model *m, const char *folder, enum save_type type, uint64_t limit,
                         struct error *err)
 {
-  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, m->weight_count, "model.save", err);
+  struct joined *all;
+  size_t count;
+  TRY(list_joined(a, m, &all, &count, err));
+  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, count, "model.save", err);
   if (!tensors) return ERROR_RESOURCE;
-  for (size_t i = 0; i < m->weight_count; i++)
-    tensors[i] =
-        (struct save_tensor){weight_name(m->weights[i]), weight_rows(m->weights[i]), weight_cols(m->weights[i])};
-  struct save_tensors from = {
-      .stem = "model", .tensors = tensors, .count = m->weight_count, .read = read_weight, .arg = (void *)m};
+  for (size_t i = 0; i < count; i++) tensors[i] = (struct save_tensor){all[i].name, all[i].rows, all[i].cols};
+  struct save_tensors from = {.stem = "model", .tensors = tensors, .count = count, .read = read_joined, .arg = all};
   return save_tensors(a, &from, folder, type, limit, err);
 }
 

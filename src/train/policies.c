@@ -119,7 +119,7 @@ int row_reader_read(struct row_reader *r, const float *const *hidden, int32_t co
   ASSAY_BUG_IF(count > ROW_BLOCK);
   for (size_t i = 0; i < n; i++)
     if (hidden[i]) buffer_write(d, view_at(states, i * width), hidden[i], HOST_F32, width);
-  device_ops(d)->gemm(d, r->model->head, NULL, count, states, logits);
+  device_ops(d)->head_logits(d, r->model->head, count, states, logits);
   buffer_read(d, logits, r->logp, HOST_F64, n * vocab);
   decoder_scale_logits(d, temperature, n * vocab, r->logp);
   struct softmax_job job = {r, hidden};

@@ -13,6 +13,7 @@ cd "$root" || exit 1
 "$assay" train --keys >"$work/options.md" || fail "assay train --keys"
 cmp -s "$work/options.md" docs/options.md || fail "write it anew: assay train --keys --out docs/options.md"
 "$assay" tasks --markdown | cmp -s - docs/tasks.md || fail "write it anew: assay tasks --markdown --out docs/tasks.md"
+"$assay" doctor --support | cmp -s - docs/support.md || fail "write it anew: assay doctor --support >docs/support.md"
 "$assay" calc --markdown | cmp -s - docs/calc.md || fail "write it anew: assay calc --markdown >docs/calc.md"
 
 # A run with evaluation, two optimiser steps and a reference, and one of sft: names with a part of their own are

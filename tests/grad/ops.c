@@ -107,13 +107,13 @@ static double norm_loss(void *arg)
   return dot(&s->rig, s->y, s->dy, M * C);
 }
 
-static void test_rmsnorm(void **state)
+static void check_rmsnorm(bool plus_one)
 {
   struct norm_scene s;
-  (void)state;
   open_rig(&s.rig);
   s.x = rig_noise(&s.rig, 1, M * C, 1), s.w = rig_noise(&s.rig, 2, C, 1), s.dy = rig_noise(&s.rig, 3, M * C, 1);
   s.weight = rig_weight(&s.rig, C, 0, s.w);
+  if (plus_one) weight_set_plus_one(s.weight);
   s.vx = rig_zeros(&s.rig, M * C), s.y = rig_zeros(&s.rig, M * C), s.r = rig_zeros(&s.rig, M);
   struct view dx = rig_zeros(&s.rig, M * C);
   norm_loss(&s);
@@ -123,10 +123,17 @@ static void test_rmsnorm(void **state)
   CHECK_GRAD(rig_part(&s.rig, s.weight, WEIGHT_GRAD), differences(&s.rig, norm_loss, &s, s.w, C), C, REL, FLOOR);
   /* broken on purpose: as if r did not depend on x */
   double *broken = rig_host(&s.rig, M * C), *r = rig_read(&s.rig, s.r, M);
-  for (size_t i = 0; i < M * C; i++) broken[i] = s.dy[i] * s.w[i % C] * r[i / C];
+  for (size_t i = 0; i < M * C; i++) broken[i] = s.dy[i] * (s.w[i % C] + plus_one) * r[i / C];
   CHECK(check_grad_at(broken, want, M * C, REL, FLOOR) != NULL);
   CHECK(check_grad_at(broken, want, M * C, 1e-3, FLOOR) != NULL);
   rig_close(&s.rig);
+}
+
+static void test_rmsnorm(void **state)
+{
+  (void)state;
+  check_rmsnorm(false);
+  check_rmsnorm(true);
 }
 
 /* ---- rope ---- */
@@ -144,7 +151,7 @@ static double rope_loss(void *arg)
 {
   struct rope_scene *s = arg;
   put(&s->rig, s->vx, s->x, ROPE_N);
-  s->rig.ops->rope(s->rig.d, M, rope_position, ROPE_HEADS, ROPE_D, s->table, false, s->vx);
+  s->rig.ops->rope(s->rig.d, M, rope_position, ROPE_HEADS, ROPE_D, ROPE_D, s->table, false, s->vx);
   return dot(&s->rig, s->vx, s->dy, ROPE_N);
 }
 
@@ -162,11 +169,11 @@ static void test_rope(void **state)
   s.x = rig_noise(&s.rig, 1, ROPE_N, 1), s.dy = rig_noise(&s.rig, 2, ROPE_N, 1);
   s.vx = rig_zeros(&s.rig, ROPE_N), s.table = rig_view(&s.rig, angles, 5 * ROPE_D);
   struct view dx = rig_view(&s.rig, s.dy, ROPE_N), wrong = rig_view(&s.rig, s.dy, ROPE_N);
-  s.rig.ops->rope(s.rig.d, M, rope_position, ROPE_HEADS, ROPE_D, s.table, true, dx);
+  s.rig.ops->rope(s.rig.d, M, rope_position, ROPE_HEADS, ROPE_D, ROPE_D, s.table, true, dx);
   double *want = differences(&s.rig, rope_loss, &s, s.x, ROPE_N);
   CHECK_GRAD(rig_read(&s.rig, dx, ROPE_N), want, ROPE_N, REL, FLOOR);
   /* broken on purpose: turned the wrong way */
-  s.rig.ops->rope(s.rig.d, M, rope_position, ROPE_HEADS, ROPE_D, s.table, false, wrong);
+  s.rig.ops->rope(s.rig.d, M, rope_position, ROPE_HEADS, ROPE_D, ROPE_D, s.table, false, wrong);
   CHECK(check_grad_at(rig_read(&s.rig, wrong, ROPE_N), want, ROPE_N, 1e-3, FLOOR) != NULL);
   rig_close(&s.rig);
 }
@@ -179,6 +186,7 @@ struct gate_scene {
   struct rig rig;
   double *g, *u, *dy;
   struct view vg, vu, y;
+  bool gelu;
 };
 
 static double gate_loss(void *arg)
@@ -186,23 +194,31 @@ static double gate_loss(void *arg)
   struct gate_scene *s = arg;
   put(&s->rig, s->vg, s->g, GATES);
   put(&s->rig, s->vu, s->u, GATES);
-  s->rig.ops->swiglu(s->rig.d, GATES, s->vg, s->vu, s->y);
+  (s->gelu ? s->rig.ops->geglu : s->rig.ops->swiglu)(s->rig.d, GATES, s->vg, s->vu, s->y);
   return dot(&s->rig, s->y, s->dy, GATES);
 }
 
-static void test_swiglu(void **state)
+static void check_gate(bool gelu)
 {
-  struct gate_scene s;
-  (void)state;
+  struct gate_scene s = {.gelu = gelu};
   open_rig(&s.rig);
-  s.g = rig_noise(&s.rig, 1, GATES, 6), s.u = rig_noise(&s.rig, 2, GATES, 1), s.dy = rig_noise(&s.rig, 3, GATES, 1);
+  s.g = rig_noise(&s.rig, 1, GATES, gelu ? 2 : 6), s.u = rig_noise(&s.rig, 2, GATES, 1),
+  s.dy = rig_noise(&s.rig, 3, GATES, 1);
   s.vg = rig_zeros(&s.rig, GATES), s.vu = rig_zeros(&s.rig, GATES), s.y = rig_zeros(&s.rig, GATES);
   struct view dg = rig_zeros(&s.rig, GATES), du = rig_zeros(&s.rig, GATES);
   gate_loss(&s);
-  s.rig.ops->swiglu_backward(s.rig.d, GATES, s.vg, s.vu, rig_view(&s.rig, s.dy, GATES), dg, du);
+  (gelu ? s.rig.ops->geglu_backward : s.rig.ops->swiglu_backward)(s.rig.d, GATES, s.vg, s.vu,
+                                                                  rig_view(&s.rig, s.dy, GATES), dg, du);
   CHECK_GRAD(rig_read(&s.rig, dg, GATES), differences(&s.rig, gate_loss, &s, s.g, GATES), GATES, REL, FLOOR);
   CHECK_GRAD(rig_read(&s.rig, du, GATES), differences(&s.rig, gate_loss, &s, s.u, GATES), GATES, REL, FLOOR);
   rig_close(&s.rig);
+}
+
+static void test_gates(void **state)
+{
+  (void)state;
+  check_gate(false);
+  check_gate(true);
 }
 
 /* ---- embed ---- */
@@ -288,12 +304,12 @@ static void tree_rows(struct rows_build *b)
   rows_copy(b, 5, 7, 6);
 }
 
-static void check_tree(int window)
+static void check_tree(int window, double cap)
 {
   static struct tree_scene s;
   open_rig(&s.rig);
   tree_rows(&s.build);
-  s.shape = (struct attention_shape){HEADS, KV_HEADS, D, window, 0.7};
+  s.shape = (struct attention_shape){HEADS, KV_HEADS, D, window, 0.7, cap};
   s.kv = rig_kv(&s.rig, 1, KV_HEADS, D, 8, 8);
   s.q = rig_noise(&s.rig, 1, ROWS * QW, 2), s.k = rig_noise(&s.rig, 2, ROWS * KW, 1),
   s.v = rig_noise(&s.rig, 3, ROWS * KW, 1), s.dout = rig_noise(&s.rig, 4, ROWS * QW, 1);
@@ -322,8 +338,9 @@ static void check_tree(int window)
 static void test_attention(void **state)
 {
   (void)state;
-  check_tree(0);
-  check_tree(4);
+  check_tree(0, 0);
+  check_tree(4, 0);
+  check_tree(5, 1.5);
 }
 
 /* ---- head ---- */
@@ -350,15 +367,15 @@ static double head_loss(void *arg)
   return dot(&s->rig, s->logp, coef, PAIRS) + dot(&s->rig, s->entropy, entropy_coef, HEAD_ROWS);
 }
 
-static void test_head(void **state)
+static void check_head(double scale, double cap)
 {
   struct head_scene s = {
       .rows = {.count = HEAD_ROWS, .pair_count = PAIRS, .pair_row = pair_row, .pair_target = pair_target}};
-  (void)state;
   open_rig(&s.rig);
   s.h = rig_noise(&s.rig, 1, HEAD_ROWS * HEAD_C, 1), s.w = rig_noise(&s.rig, 2, HEAD_V * HEAD_C, 1);
   s.weight = rig_weight(&s.rig, HEAD_V, HEAD_C, s.w);
-  s.vh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C), s.scratch = rig_zeros(&s.rig, HEAD_ROWS * 32),
+  weight_set_logits(s.weight, scale, cap);
+  s.vh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C), s.scratch = rig_zeros(&s.rig, 2 * HEAD_ROWS * 32),
   s.stat = rig_zeros(&s.rig, 3 * HEAD_ROWS);
   s.logp = rig_zeros(&s.rig, PAIRS), s.entropy = rig_zeros(&s.rig, HEAD_ROWS);
   struct view dh = rig_zeros(&s.rig, HEAD_ROWS * HEAD_C);
@@ -375,10 +392,18 @@ static void test_head(void **state)
   rig_close(&s.rig);
 }
 
+static void test_head(void **state)
+{
+  (void)state;
+  check_head(1, 0);
+  check_head(0.4, 0);
+  check_head(0.7, 2.5);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm),  cmocka_unit_test(test_rmsnorm),
-                                     cmocka_unit_test(test_rope),  cmocka_unit_test(test_swiglu),
+                                     cmocka_unit_test(test_rope),  cmocka_unit_test(test_gates),
                                      cmocka_unit_test(test_embed), cmocka_unit_test(test_attention),
                                      cmocka_unit_test(test_head)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -389,32 +389,6 @@ static void test_spellings(void **state)
   arena_reset(test_arena);
 }
 
-static void test_refused_families(void **state)
-{
-  (void)state;
-  static const struct {
-    const char *family, *part;
-  } refused[] = {{"gemma2", "model_type \"gemma2\" is not supported; supported are llama"},
-                 {"gemma3", "model_type \"gemma3_text\" is not supported; supported are llama"},
-                 {"llama3-rope", "rope_type \"llama3\""}};
-  for (size_t i = 0; i < COUNT(refused); i++) {
-    struct error err = {0};
-    struct model_config c;
-    const char *folder = join("models", refused[i].family, "");
-    int rc = model_config_read(test_arena, path_join(test_arena, folder, "config.json", &err), &c, &err);
-    CHECK_ERROR(rc, &err, ERROR_INPUT, refused[i].part);
-    error_clear(&err);
-    rc = model_config_read(test_arena, path_join(test_arena, folder, "config.v4.json", &err), &c, &err);
-    CHECK_ERROR(rc, &err, ERROR_INPUT, refused[i].part);
-  }
-  struct error err = {0};
-  struct model_source source;
-  struct model *m;
-  int rc = load_model(fixture_path("gguf/models/llama3-rope.f32.gguf"), &source, &m, &err);
-  CHECK_ERROR(rc, &err, ERROR_INPUT, "rope_freqs.weight");
-  arena_reset(test_arena);
-}
-
 /* ---- the real model ------------------------------------------------------------------------------------------- */
 
 static void check_real_tensor(const struct gguf_tensor *t, const json_t *want)
@@ -470,10 +444,9 @@ static void test_real_model(void **state)
 int main(void)
 {
   if (fixtures_absent("parity_formats")) return 77;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors),      cmocka_unit_test(test_gguf_values),
-                                     cmocka_unit_test(test_gguf_types),       cmocka_unit_test(test_gguf_parts),
-                                     cmocka_unit_test(test_gguf_writing),     cmocka_unit_test(test_kept),
-                                     cmocka_unit_test(test_models),           cmocka_unit_test(test_spellings),
-                                     cmocka_unit_test(test_refused_families), cmocka_unit_test(test_real_model)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_safetensors), cmocka_unit_test(test_gguf_values),  cmocka_unit_test(test_gguf_types),
+      cmocka_unit_test(test_gguf_parts),  cmocka_unit_test(test_gguf_writing), cmocka_unit_test(test_kept),
+      cmocka_unit_test(test_models),      cmocka_unit_test(test_spellings),    cmocka_unit_test(test_real_model)};
   return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -80,6 +80,12 @@ for family in llama smollm qwen2 qwen3; do
   compare $family "$fixtures/models/$family" bf16 1e-1 $ids
   compare $family "$fixtures/models/$family" q8_0 4e-1 $ids
 done
+compare llama3-rope "$fixtures/models/llama3-rope" f32 5e-5 $ids
+# Families and rotary scalings of tests/parity/data. Not there: phi3, whose window llama.cpp leaves out and whose long
+# factors it takes for the whole context, and smollm3, whose layers without positions it expects at every fourth.
+for family in llama-linear qwen2-yarn granite olmo2; do
+  compare $family "$ASSAY_SOURCE_DIR/tests/parity/data/models/$family" f32 5e-5 3 17 25 40 9 41 10 2 34 23 7 37 31 20 12 5
+done
 if [ -n "${ASSAY_SMOLLM2:-}" ]; then
   compare SmolLM2 "$ASSAY_SMOLLM2" f32 2e-4 1 4093 198 1780 314 260 3575 282 4649 47 2 198
   compare SmolLM2 "$ASSAY_SMOLLM2" q8_0 5e-1 1 4093 198 1780 314 260 3575 282 4649 47 2 198

@@ -18,7 +18,7 @@ static bool scene_open(struct scene *s, const char *isa, int threads, int block,
 {
   if (!rig_open(&s->rig, "cpu", isa, threads)) return false;
   size_t qn = (size_t)(PATH * heads * D);
-  s->shape = (struct attention_shape){heads, KV_HEADS, D, window, 1 / math_sqrt(D)};
+  s->shape = (struct attention_shape){heads, KV_HEADS, D, window, 1 / math_sqrt(D), 0};
   s->block = block;
   s->kv = rig_kv(&s->rig, 2, KV_HEADS, D, block, 8 * (PATH / block + 1));
   s->q = rig_noise(&s->rig, 1, qn, 3);

@@ -184,6 +184,7 @@ static void case_rmsnorm(struct device *d, struct source *s, struct result *r)
 {
   size_t m = source_size(s, 100), c = source_size(s, 700);
   struct weight *w = make_weight(d, s, WEIGHT_VECTOR, c, 1);
+  if (source_below(s, 2)) weight_set_plus_one(w);
   struct view x = make_buffer(d, s, m * c), y = make_buffer(d, s, m * c), scale = make_buffer(d, s, m);
   device_ops(d)->rmsnorm(d, w, 1e-5, (int32_t)m, x, y, scale);
   take_buffer(d, y, m * c, r);
@@ -196,6 +197,7 @@ static void case_rmsnorm_backward(struct device *d, struct source *s, struct res
 {
   size_t m = source_size(s, 100), c = source_size(s, 700);
   struct weight *w = make_weight(d, s, WEIGHT_VECTOR, c, 1);
+  if (source_below(s, 2)) weight_set_plus_one(w);
   struct view x = make_buffer(d, s, m * c), scale = make_buffer(d, s, m), dy = make_buffer(d, s, m * c),
               dx = make_buffer(d, s, m * c);
   device_ops(d)->rmsnorm_backward(d, w, (int32_t)m, x, scale, dy, dx, source_below(s, 2));
@@ -212,9 +214,10 @@ static void case_rope(struct device *d, struct source *s, struct result *r)
          positions = 1 + source_below(s, 50);
   int32_t position[60];
   for (size_t i = 0; i < m; i++) position[i] = (int32_t)source_below(s, positions);
-  struct view table = make_buffer(d, s, positions * half * 2), x = make_buffer(d, s, m * heads * half * 2);
-  device_ops(d)->rope(d, (int32_t)m, position, (int)heads, (int)half * 2, table, source_below(s, 2), x);
-  take_buffer(d, x, m * heads * half * 2, r);
+  size_t dim = half * 2 + source_below(s, 2) * source_size(s, 40);
+  struct view table = make_buffer(d, s, positions * half * 2), x = make_buffer(d, s, m * heads * dim);
+  device_ops(d)->rope(d, (int32_t)m, position, (int)heads, (int)dim, (int)half * 2, table, source_below(s, 2), x);
+  take_buffer(d, x, m * heads * dim, r);
   drop_buffer(table);
 }
 
@@ -238,6 +241,43 @@ static void case_swiglu_backward(struct device *d, struct source *s, struct resu
   take_buffer(d, u, n, r);
   take_buffer(d, dg, n, r);
   drop_buffer(dy);
+}
+
+static void case_geglu(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000);
+  struct view g = make_buffer(d, s, n), u = make_buffer(d, s, n), y = make_buffer(d, s, n);
+  device_ops(d)->geglu(d, n, g, u, y);
+  take_buffer(d, y, n, r);
+  drop_buffer(g);
+  drop_buffer(u);
+}
+
+static void case_geglu_backward(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000);
+  struct view g = make_buffer(d, s, n), u = make_buffer(d, s, n), dy = make_buffer(d, s, n), dg = make_buffer(d, s, n);
+  bool in_place = source_below(s, 2);
+  device_ops(d)->geglu_backward(d, n, g, u, dy, in_place ? g : dg, u);
+  take_buffer(d, g, n, r);
+  take_buffer(d, u, n, r);
+  take_buffer(d, dg, n, r);
+  drop_buffer(dy);
+}
+
+/* mul, scale and softcap, from an odd place on. */
+static void case_factors(struct device *d, struct source *s, struct result *r)
+{
+  size_t n = source_below(s, 4000), at = source_below(s, 20);
+  struct view x = make_buffer(d, s, n + at), y = make_buffer(d, s, n + at), slope = make_buffer(d, s, n + at);
+  struct view there = view_at(slope, at);
+  const double cap = 0.5 + (double)source_below(s, 100);
+  device_ops(d)->mul(d, n, view_at(x, at), view_at(y, at));
+  device_ops(d)->scale(d, n, 0.1 + (double)source_below(s, 50), view_at(x, at));
+  device_ops(d)->softcap(d, n, cap, view_at(x, at), source_below(s, 2) ? &there : NULL);
+  take_buffer(d, x, n + at, r);
+  take_buffer(d, slope, n + at, r);
+  drop_buffer(y);
 }
 
 static void case_add(struct device *d, struct source *s, struct result *r)
@@ -376,6 +416,7 @@ static void scene_make(struct scene *c, struct source *s, bool members)
   c->shape.head_dim = c->kv.head_dim;
   c->shape.window = source_below(s, 2) ? 1 + (int)source_below(s, 120) : 0;
   c->shape.scale = 0.125;
+  c->shape.cap = source_below(s, 3) ? 0 : 0.5 + (double)source_below(s, 4);
   c->rows.run_count = c->history.run_count = runs;
   c->rows.runs = c->run;
   c->history.runs = c->past;
@@ -441,6 +482,15 @@ static void case_attention_members(struct device *d, struct source *s, struct re
 
 enum { PAIRS = 60 };
 
+/* Often with a factor, a cap or both. */
+static struct weight *make_head(struct device *d, struct source *s, size_t vocab, size_t c)
+{
+  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  double scale = source_below(s, 3) ? 1 : 0.3, cap = source_below(s, 2) ? 0 : 4.5;
+  weight_set_logits(w, scale, cap);
+  return w;
+}
+
 static void case_head(struct device *d, struct source *s, struct result *r)
 {
   size_t h = source_size(s, 30), c = source_size(s, 80), vocab = source_size(s, 700), pairs = source_below(s, PAIRS);
@@ -454,8 +504,8 @@ static void case_head(struct device *d, struct source *s, struct result *r)
   for (size_t i = 0; i < h; i++) entropy_coef[i] = source_below(s, 2) ? 0 : (double)source_real(s);
   const struct head_rows rows = {(int32_t)h, NULL, (int32_t)pairs, pair_row, target};
   double inv = source_below(s, 2) ? 1.0 : 1.3;
-  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
-  struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, h * (size_t)chunk),
+  struct weight *w = make_head(d, s, vocab, c);
+  struct view hidden = make_buffer(d, s, h * c), scratch = make_buffer(d, s, 2 * h * (size_t)chunk),
               stat = make_buffer(d, s, 3 * h);
   struct view logp = make_buffer(d, s, pairs), entropy = make_buffer(d, s, h), dhidden = make_buffer(d, s, h * c);
   struct view extra = make_buffer(d, s, h * vocab);
@@ -508,7 +558,7 @@ static void case_head_sample(struct device *d, struct source *s, struct result *
     allowed[i][(vocab - 1) / 32] |= (uint32_t)1 << ((vocab - 1) % 32);
     params[i].allowed = allowed[i];
   }
-  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct weight *w = make_head(d, s, vocab, c);
   struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);
   device_ops(d)->head_sample(d, w, source_below(s, 2) ? 1.0 : 0.7, (int32_t)count, hidden, scratch, params, result);
   for (size_t i = 0; i < count; i++) {
@@ -527,7 +577,7 @@ static void case_head_top(struct device *d, struct source *s, struct result *r)
          k = 1 + source_below(s, vocab < 20 ? vocab : 20);
   int32_t ids[20 * 20];
   float logp[20 * 20];
-  struct weight *w = make_weight(d, s, WEIGHT_MATRIX, vocab, c);
+  struct weight *w = make_head(d, s, vocab, c);
   struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);
   device_ops(d)->head_top(d, w, 1.25, (int32_t)count, hidden, scratch, (int32_t)k, ids, logp);
   for (size_t i = 0; i < count * k; i++) {
@@ -554,6 +604,9 @@ static const struct {
     {"rope", case_rope},
     {"swiglu", case_swiglu},
     {"swiglu_backward", case_swiglu_backward},
+    {"geglu", case_geglu},
+    {"geglu_backward", case_geglu_backward},
+    {"factors", case_factors},
     {"add", case_add},
     {"copies", case_copies},
     {"embed", case_embed},

@@ -78,9 +78,9 @@ static void test_rope(void **state)
     if (!rig_open(&rig, "cpu", isa_names[i], 2)) continue;
     struct view table = rig_view(&rig, (double[]){1, 0, 1, 0, 0, 1, 1, 0}, 8),
                 x = rig_view(&rig, (double[]){1, 2, 3, 4}, 4);
-    rig.ops->rope(rig.d, 1, (int32_t[]){1}, 1, 4, table, false, x);
+    rig.ops->rope(rig.d, 1, (int32_t[]){1}, 1, 4, 4, table, false, x);
     CHECK_BITS(rig_read(&rig, x, 4), ((double[]){-3, 2, 1, 4}), 4 * sizeof(double));
-    rig.ops->rope(rig.d, 1, (int32_t[]){1}, 1, 4, table, true, x);
+    rig.ops->rope(rig.d, 1, (int32_t[]){1}, 1, 4, 4, table, true, x);
     CHECK_BITS(rig_read(&rig, x, 4), ((double[]){1, 2, 3, 4}), 4 * sizeof(double));
     enum { M = 5, HEADS = 3, D = 20, POSITIONS = 9 };
     double *angles = rig_host(&rig, POSITIONS * D), *before = rig_noise(&rig, 1, M * HEADS * D, 1);
@@ -91,7 +91,7 @@ static void test_rope(void **state)
     table = rig_view(&rig, angles, POSITIONS * D);
     x = rig_view(&rig, before, M * HEADS * D);
     const int32_t position[M] = {8, 0, 3, 3, 7};
-    rig.ops->rope(rig.d, M, position, HEADS, D, table, false, x);
+    rig.ops->rope(rig.d, M, position, HEADS, D, D, table, false, x);
     double *got = rig_read(&rig, x, M * HEADS * D);
     for (size_t j = 0; j < M * HEADS * D; j++) {
       size_t d = j % D, low = d % (D / 2), at = j - d + low;
@@ -100,7 +100,7 @@ static void test_rope(void **state)
       double want = d < D / 2 ? before[at] * c - before[at + D / 2] * s : before[at + D / 2] * c + before[at] * s;
       CHECK_CLOSE(got[j], want, 4 * U32, "cos, sin, a product and a fused step rounded to f32, of numbers below 1");
     }
-    rig.ops->rope(rig.d, M, position, HEADS, D, table, true, x);
+    rig.ops->rope(rig.d, M, position, HEADS, D, D, table, true, x);
     got = rig_read(&rig, x, M * HEADS * D);
     for (size_t j = 0; j < M * HEADS * D; j++) CHECK_CLOSE(got[j], before[j], 12 * U32, "twice the above");
     rig_close(&rig);

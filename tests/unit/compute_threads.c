@@ -75,7 +75,7 @@ static void run_rowwise(struct sink *s)
   take(s, r, M);
   take(s, dx, M * C);
   take_part(s, w, WEIGHT_GRAD);
-  s->rig.ops->rope(s->rig.d, M, position, 2, C / 2, noise(s, 9, 19 * C / 2), true, y);
+  s->rig.ops->rope(s->rig.d, M, position, 2, C / 2, C / 2, noise(s, 9, 19 * C / 2), true, y);
   take(s, y, M * C);
   s->rig.ops->swiglu(s->rig.d, M * C, x, y, dx);
   take(s, dx, M * C);
@@ -111,7 +111,7 @@ static void run_attention(struct sink *s, int block)
 {
   enum { LONG = 41, SHORT = 17, SHARED = 9, ROWS = LONG + SHORT - SHARED };
   struct rows_build *b = arena_push(s->rig.arena, 1, sizeof *b, "rows", NULL);
-  struct attention_shape shape = {HEADS, KV_HEADS, D, 13, 0.29};
+  struct attention_shape shape = {HEADS, KV_HEADS, D, 13, 0.29, 4};
   struct kv *kv = rig_kv(&s->rig, 1, KV_HEADS, D, block, 64);
   int32_t first[32], second[32], used = 0;
   for (int i = 0; i < 32; i++) first[i] = used++;

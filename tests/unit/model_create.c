@@ -169,7 +169,7 @@ static void test_refusals(void **state)
       {"intermediate_size is 1", offsetof(struct model_config, ffn), 1},
       {"max_position_embeddings is 0", offsetof(struct model_config, max_positions), 0},
       {"sliding_window is -1", offsetof(struct model_config, window), -1},
-      {"max_window_layers is 3", offsetof(struct model_config, window_layers_from), 3},
+      {"5 of a head's 6 numbers are rotated", offsetof(struct model_config, rotary), 5},
       {"eos_token_id is -2", offsetof(struct model_config, eos), -2},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

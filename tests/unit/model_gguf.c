@@ -334,15 +334,15 @@ static void test_refusals(void **state)
     struct change change;
     const char *part;
   } wrong[] = {
-      {{.arch = "gemma2"}, "architecture \"gemma2\" is not supported; supported in GGUF are llama, qwen2, qwen3"},
-      {{.key = "llama.rope.scaling.type", .text = "yarn"}, "rope scaling \"yarn\" is not supported"},
+      {{.arch = "mamba"}, "\"mamba\" is not supported; nearest is llama, but this one has state-space layers"},
+      {{.key = "llama.rope.scaling.type", .text = "ntk"}, "rope scaling \"ntk\" is not supported"},
       {{.key = "llama.expert_count", .value = 8}, "a mixture of 8 experts"},
       {{.key = "llama.logit_scale", .value = 8}, "the option llama.logit_scale is not known and may change the result"},
       {{.key = "llama.rope.dimension_count", .value = 2}, "2 rotated dimensions; supported are equal ones"},
       {{.key = "llama.attention.sliding_window", .value = 8}, "a sliding window of 8 is not supported in GGUF"},
       {{.key = "llama.vocab_size", .value = 6}, "the configuration asks for 4 x 6"},
       {{.key = "split.count", .value = 2}, "part 1 of a model in 2 files; expected the first"},
-      {{.tensor = "rope_freqs.weight"}, "rope scaling of the llama3 kind"},
+      {{.tensor = "rope_freqs.weight"}, "rope_freqs.weight"},
       {{.tensor = "blk.0.attn_q_norm.weight"}, "\"blk.0.attn_q_norm.weight\" has no place in a model"},
       {{.tensor = "blk.1.ffn_norm.weight"}, "\"blk.1.ffn_norm.weight\" has no place in a model"},
       {{.tensor = "blk.0.attn_q.bias"}, "the biases of this file are not those of architecture \"llama\""},

@@ -11,7 +11,7 @@ struct attention_args {
   real *o, *stat;
   size_t heads;
   int window;
-  real scale;
+  struct score_args score;
 };
 
 struct attention_state {
@@ -26,8 +26,11 @@ HERE void attention_block(const struct attention_args *a, const struct rows_run 
   const int32_t key = start + lane;
   const bool visible = key >= first && key <= last;
   const size_t dim = a->path.dim;
-  real s = -REAL_INFINITY;
-  if (visible) s = path_chain(q, path_key(&a->path, run, head, key), dim, a->path.block) * a->scale;
+  real s = -REAL_INFINITY, slope;
+  if (visible) {
+    s = path_chain(q, path_key(&a->path, run, head, key), dim, a->path.block) * a->score.scale;
+    s = score_cap(&a->score, s, &slope);
+  }
   const real m = lanes_max(s, state->m), f = fresh ? 0 : real_exp(state->m - m), e = visible ? real_exp(s - m) : 0;
   state->m = m;
   state->l = real_fma(state->l, f, lanes_sum(e));
@@ -69,7 +72,7 @@ void CUDA_NAME(attention)(struct device *d, const struct attention_shape *shape,
   ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
   ASSAY_BUG_IF(shape->head_dim > MOST_DIM);
   struct attention_args a = {path_upload(d, kv, layer, rows), view_reals(q), view_reals(o), view_reals(stat),
-                             (size_t)shape->heads, shape->window, (real)shape->scale};
+                             (size_t)shape->heads, shape->window, score_args_of(shape)};
   const size_t items = (size_t)a.path.rows * a.heads;
   if (items) LAUNCH_TEAM(d, attention_rows, (items + TEAM / WARP - 1) / (TEAM / WARP), 1, TEAM, a);
 }

@@ -12,19 +12,21 @@ struct backward_args {
   real *dq, *dk, *dv, *delta; /* delta: [M, H] */
   size_t heads;
   int window;
-  real scale;
+  struct score_args score;
 };
 
-/* P = exp(s - m) / l; dS = (P (dP - Delta)) scale, of one visible pair. */
+/* P = exp(s - m) / l; dS = (P (dP - Delta) [slope]) scale, of one visible pair. */
 HERE real pair_gradient(const struct backward_args *a, const struct rows_run *run, size_t kv_head, size_t item,
                         int32_t key, real delta, real *p)
 {
   const size_t dim = a->path.dim;
   const real *q = a->q + item * dim, *dout = a->dout + item * dim;
-  const real s = path_chain(q, path_key(&a->path, run, kv_head, key), dim, a->path.block) * a->scale;
+  real s = path_chain(q, path_key(&a->path, run, kv_head, key), dim, a->path.block) * a->score.scale, slope;
+  s = score_cap(&a->score, s, &slope);
   const real dp = path_chain(dout, path_value(&a->path, run, kv_head, key), dim, 1);
   *p = real_divide(real_exp(s - a->stat[2 * item]), a->stat[2 * item + 1]);
-  return (*p * (dp - delta)) * a->scale;
+  const real ds = *p * (dp - delta);
+  return (a->score.cap > 0 ? ds * slope : ds) * a->score.scale;
 }
 
 /* Delta = sum16 of fma(dout, o), the same for all lanes. */
@@ -156,7 +158,7 @@ void CUDA_NAME(attention_backward)(struct device *d, const struct attention_shap
   for (int32_t i = 0; i < rows->run_count; i++) ASSAY_BUG_IF(rows->runs[i].span_count < 1);
   struct backward_args a = {path_upload(d, kv, layer, rows), view_reals(q), view_reals(o), view_reals(stat),
                             view_reals(dout), view_reals(dq), view_reals(grad.dk), view_reals(grad.dv), NULL,
-                            (size_t)shape->heads, shape->window, (real)shape->scale};
+                            (size_t)shape->heads, shape->window, score_args_of(shape)};
   const size_t items = (size_t)a.path.rows * a.heads;
   a.delta = (real *)CUDA_NAME(cuda_room)(d, items * sizeof(real));
   if (!a.delta) return;

@@ -1,4 +1,5 @@
-/* cuda/elementwise: add, scale, copy, zero, rows gathered and scattered, and the gated activation: a thread an element. */
+/* cuda/elementwise: add, mul, scale, softcap, copy, zero, rows gathered and scattered, and the gated activations:
+ * a thread an element. */
 #include "compute/cuda/cuda.h"
 
 struct elements {
@@ -38,6 +39,41 @@ void CUDA_NAME(scale)(struct device *d, size_t n, double factor, struct view x)
 {
   struct scaled a = {view_reals(x), (real)factor, n};
   if (n) LAUNCH(d, scale_elements, blocks_for(n), 1, TEAM, a);
+}
+
+/* x = x * y */
+KERNEL(mul_elements, struct elements)
+{
+  size_t i = index_here();
+  if (i < a.n) a.to[i] = a.to[i] * a.from[i];
+}
+
+void CUDA_NAME(mul)(struct device *d, size_t n, struct view x, struct view y)
+{
+  struct elements a = {view_reals(y), NULL, NULL, view_reals(x), NULL, NULL, n, 0};
+  if (n) LAUNCH(d, mul_elements, blocks_for(n), 1, TEAM, a);
+}
+
+struct capped {
+  real *x, *slope, cap, inverse;
+  size_t n;
+};
+
+/* t = tanh(x / cap); x = cap t; slope = 1 - t^2 */
+KERNEL(softcap_elements, struct capped)
+{
+  size_t i = index_here();
+  if (i >= a.n) return;
+  real t = real_tanh(a.x[i] * a.inverse);
+  a.x[i] = t * a.cap;
+  if (a.slope) a.slope[i] = real_fma(-t, t, 1);
+}
+
+void CUDA_NAME(softcap)(struct device *d, size_t n, double cap, struct view x, const struct view *slope)
+{
+  ASSAY_BUG_IF(n && !(cap > 0));
+  struct capped a = {view_reals(x), slope ? view_reals(*slope) : NULL, (real)cap, (real)(1 / cap), n};
+  if (n) LAUNCH(d, softcap_elements, blocks_for(n), 1, TEAM, a);
 }
 
 KERNEL(copy_elements, struct elements)
@@ -139,4 +175,45 @@ void CUDA_NAME(swiglu_backward)(struct device *d, size_t n, struct view g, struc
 {
   struct elements a = {view_reals(g), view_reals(u), view_reals(dy), view_reals(dg), view_reals(du), NULL, n, 0};
   if (n) LAUNCH(d, swiglu_gradients, blocks_for(n), 1, TEAM, a);
+}
+
+/* ---- GELU, tanh form: t = 1 / (1 + exp(-z)), z = g (A + B g^2) ---- */
+
+#define GELU_A ((real)1.5957691216057308) /* 2 sqrt(2/pi) */
+#define GELU_B ((real)(0.044715 * 1.5957691216057308))
+#define GELU_3B ((real)(3 * (0.044715 * 1.5957691216057308)))
+
+HERE real gelu_gate(real g)
+{
+  return gate_of(g * real_fma(GELU_B, g * g, GELU_A));
+}
+
+KERNEL(geglu_elements, struct elements)
+{
+  size_t i = index_here();
+  if (i < a.n) a.to[i] = (a.from[i] * gelu_gate(a.from[i])) * a.second[i];
+}
+
+void CUDA_NAME(geglu)(struct device *d, size_t n, struct view g, struct view u, struct view y)
+{
+  struct elements a = {view_reals(g), view_reals(u), NULL, view_reals(y), NULL, NULL, n, 0};
+  if (n) LAUNCH(d, geglu_elements, blocks_for(n), 1, TEAM, a);
+}
+
+/* du = dy (g t); dg = (dy u) (t + g z' t (1 - t)), z' = A + 3 B g^2. */
+KERNEL(geglu_gradients, struct elements)
+{
+  size_t i = index_here();
+  if (i >= a.n) return;
+  real g = a.from[i], u = a.second[i], dy = a.third[i], t = gelu_gate(g);
+  real slope = g * real_fma(GELU_3B, g * g, GELU_A);
+  a.also[i] = dy * (g * t);
+  a.to[i] = (dy * u) * real_fma(slope, t * (1 - t), t);
+}
+
+void CUDA_NAME(geglu_backward)(struct device *d, size_t n, struct view g, struct view u, struct view dy, struct view dg,
+                               struct view du)
+{
+  struct elements a = {view_reals(g), view_reals(u), view_reals(dy), view_reals(dg), view_reals(du), NULL, n, 0};
+  if (n) LAUNCH(d, geglu_gradients, blocks_for(n), 1, TEAM, a);
 }

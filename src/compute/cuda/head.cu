@@ -20,6 +20,31 @@ static void head_check(const struct weight *w, const struct head_rows *rows, int
   }
 }
 
+/* Logits of `count` rows, and where the weight has a cap the slopes of its softcap. */
+static void head_logits_and(struct device *d, const struct weight *w, int32_t count, struct view hidden,
+                            struct view logits, const struct view *slope)
+{
+  size_t n = (size_t)count * w->n;
+  d->ops.gemm(d, w, NULL, count, hidden, logits);
+  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, logits);
+  if (w->logit_cap > 0) d->ops.softcap(d, n, w->logit_cap, logits, slope);
+}
+
+void CUDA_NAME(head_logits)(struct device *d, const struct weight *w, int32_t count, struct view hidden,
+                            struct view logits)
+{
+  head_logits_and(d, w, count, hidden, logits, NULL);
+}
+
+/* From dL/dlogit to the gradient of gemm's result. */
+static void head_logits_backward(struct device *d, const struct weight *w, int32_t count, struct view dz,
+                                 struct view slope)
+{
+  size_t n = (size_t)count * w->n;
+  if (w->logit_cap > 0) d->ops.mul(d, n, dz, slope);
+  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, dz);
+}
+
 /* The first pair of head row `row` or of a later one. */
 HERE size_t first_pair(const struct score_args *a, size_t row)
 {
@@ -89,7 +114,7 @@ void CUDA_NAME(head_score)(struct device *d, const struct weight *w, double inv_
   for (; a.at < w->n; a.at += a.width) {
     a.width = size_min((size_t)chunk, w->n - a.at);
     struct weight slice = weight_slice(w, a.at, a.width);
-    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    head_logits_and(d, &slice, rows->count, hidden, scratch, NULL);
     LAUNCH_TEAM(d, score_chunk, (a.rows + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
   }
   LAUNCH(d, score_finish, blocks_for(a.rows > a.pairs ? a.rows : a.pairs), 1, TEAM, a);
@@ -199,8 +224,10 @@ void CUDA_NAME(head_backward)(struct device *d, struct weight *w, double inv_tem
   for (; a.at < w->n; a.at += a.width) {
     a.width = size_min((size_t)chunk, w->n - a.at);
     struct weight slice = weight_slice(w, a.at, a.width);
-    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    struct view slope = view_at(scratch, a.rows * a.width);
+    head_logits_and(d, &slice, rows->count, hidden, scratch, &slope);
     LAUNCH(d, head_gradients, blocks_for(a.rows * a.width), 1, TEAM, a);
+    head_logits_backward(d, &slice, rows->count, scratch, slope);
     d->ops.gemm_dx(d, &slice, rows->count, scratch, dhidden, a.at > 0);
     if (slice.part[WEIGHT_GRAD]) d->ops.gemm_dw(d, &slice, NULL, rows->count, scratch, hidden);
   }

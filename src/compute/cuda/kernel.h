@@ -208,6 +208,10 @@ HERE real real_log(real x)
 {
   return math_log_steps(x);
 }
+HERE real real_tanh(real x)
+{
+  return math_tanh_steps(x);
+}
 
 /* The largest of the lanes' numbers and of m, the same for all lanes. Where a NaN is among them: any number. */
 HERE real lanes_max(real x, real m)

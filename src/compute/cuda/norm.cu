@@ -6,7 +6,7 @@ struct norm_args {
   const real *x, *w, *dy;
   real *y, *r, *dx, *dw;
   size_t m, c;
-  real eps;
+  real eps, plus; /* plus: 1 where the scale is 1 + w, else 0 */
   bool accumulate;
 };
 
@@ -17,7 +17,7 @@ HERE size_t norm_row(void)
   return block_x() * ROWS_EACH + (size_t)(thread_here() / LANES);
 }
 
-/* ---- forward: r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * w ---- */
+/* ---- forward: r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * (w + plus) ---- */
 
 KERNEL(norm_rows, struct norm_args)
 {
@@ -27,7 +27,7 @@ KERNEL(norm_rows, struct norm_args)
   for (size_t c = lane; c < a.c; c += LANES) sum = real_fma(x[c], x[c], sum);
   real r = real_divide(1, real_sqrt(real_divide(half_sum(sum), (real)a.c) + a.eps));
   if (row >= a.m) return;
-  for (size_t c = lane; c < a.c; c += LANES) a.y[at * a.c + c] = (x[c] * r) * a.w[c];
+  for (size_t c = lane; c < a.c; c += LANES) a.y[at * a.c + c] = (x[c] * r) * (a.w[c] + a.plus);
   if (!lane) a.r[at] = r;
 }
 
@@ -36,22 +36,22 @@ void CUDA_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, in
 {
   if (m <= 0) return;
   struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), NULL, view_reals(y), view_reals(r), NULL, NULL,
-                        (size_t)m, w->n, (real)eps, false};
+                        (size_t)m, w->n, (real)eps, w->plus_one, false};
   LAUNCH_TEAM(d, norm_rows, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
 }
 
-/* ---- backward: g = dy w; dx = g r - x ((r^3 sum16(g x)) / C); grad(w) = chain_m dy (x r) ---- */
+/* ---- backward: g = dy (w + plus); dx = g r - x ((r^3 sum16(g x)) / C); grad(w) = chain_m dy (x r) ---- */
 
 KERNEL(norm_gradients, struct norm_args)
 {
   size_t row = norm_row(), lane = (size_t)(thread_here() % LANES), at = row < a.m ? row : 0;
   const real *x = a.x + at * a.c, *dy = a.dy + at * a.c;
   real sum = 0, r = a.r[at];
-  for (size_t c = lane; c < a.c; c += LANES) sum = real_fma(dy[c] * a.w[c], x[c], sum);
+  for (size_t c = lane; c < a.c; c += LANES) sum = real_fma(dy[c] * (a.w[c] + a.plus), x[c], sum);
   real t = real_divide(((r * r) * r) * half_sum(sum), (real)a.c);
   if (row >= a.m) return;
   for (size_t c = lane; c < a.c; c += LANES) {
-    real value = real_fma(-x[c], t, (dy[c] * a.w[c]) * r), *dx = a.dx + at * a.c + c;
+    real value = real_fma(-x[c], t, (dy[c] * (a.w[c] + a.plus)) * r), *dx = a.dx + at * a.c + c;
     *dx = a.accumulate ? *dx + value : value;
   }
 }
@@ -70,7 +70,7 @@ void CUDA_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, 
 {
   if (m <= 0) return;
   struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), view_reals(dy), NULL, view_reals(r),
-                        view_reals(dx), weight_reals(w, WEIGHT_GRAD), (size_t)m, w->n, 0, accumulate};
+                        view_reals(dx), weight_reals(w, WEIGHT_GRAD), (size_t)m, w->n, 0, w->plus_one, accumulate};
   if (a.dw) LAUNCH(d, norm_weights, blocks_for(a.c), 1, TEAM, a);
   LAUNCH_TEAM(d, norm_gradients, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
 }

@@ -73,6 +73,27 @@ HERE real *path_value(const struct path_args *a, const struct rows_run *run, siz
   return a->values + storage * a->block_reals + (head * a->block + at % a->block) * a->dim;
 }
 
+/* What becomes of a score: its factor, and the cap where there is one. */
+struct score_args {
+  real scale, cap, inverse; /* inverse: 1/cap */
+};
+
+static inline struct score_args score_args_of(const struct attention_shape *shape)
+{
+  struct score_args a = {(real)shape->scale, (real)shape->cap, shape->cap > 0 ? (real)(1 / shape->cap) : 0};
+  return a;
+}
+
+/* cap tanh(s / cap); slope: its derivative 1 - tanh^2. Both as they are without a cap. */
+HERE real score_cap(const struct score_args *a, real s, real *slope)
+{
+  *slope = 1;
+  if (!(a->cap > 0)) return s;
+  const real t = real_tanh(s * a->inverse);
+  *slope = real_fma(-t, t, 1);
+  return t * a->cap;
+}
+
 /* First position that the one at `position` sees. */
 HERE int32_t path_first(int window, int32_t position)
 {

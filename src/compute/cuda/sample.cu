@@ -404,7 +404,7 @@ void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double rec
     ASSAY_BUG_IF(!(params[i].temperature >= 0) || !(params[i].uniform >= 0 && params[i].uniform < 1));
     ASSAY_BUG_IF(params[i].forced >= 0 && (size_t)params[i].forced >= w->n);
   }
-  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  d->ops.head_logits(d, w, count, hidden, scratch);
   struct sample_args a = {view_reals(scratch),
                           params_upload(d, w->n, (size_t)count, params),
                           (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)),
@@ -485,7 +485,7 @@ void CUDA_NAME(head_top)(struct device *d, const struct weight *w, double inv_te
   if (count <= 0 || k <= 0) return;
   ASSAY_BUG_IF((size_t)k > w->n);
   const size_t n = (size_t)count * (size_t)k;
-  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  d->ops.head_logits(d, w, count, hidden, scratch);
   struct top_args a = {view_reals(scratch),
                        (int32_t *)CUDA_NAME(cuda_room)(d, n * sizeof(int32_t)),
                        (real *)CUDA_NAME(cuda_room)(d, n * sizeof(real)),

@@ -8,7 +8,7 @@ struct attention_job {
   const struct rows *rows;
   const float *q;
   float *o, *stat;
-  float scale;
+  struct score_shape score;
 };
 
 /* What one row and head carries from key block to key block. */
@@ -22,10 +22,13 @@ static float block_scores(const struct attention_job *job, const float *q, int k
                           int32_t start, int32_t first, int32_t last, float m, float s[KEY_BLOCK])
 {
   const size_t dim = (size_t)job->shape->head_dim, step = (size_t)job->kv->shape.block;
+  float slope;
   for (int32_t j = 0; j < KEY_BLOCK; j++) {
     s[j] = -REAL_INFINITY;
     if (start + j < first || start + j > last) continue;
-    s[j] = blocks_by_key(q, path_key_words(job->kv, job->layer, kv_head, table, start + j), dim, step) * job->scale;
+    s[j] =
+        blocks_by_key(q, path_key_words(job->kv, job->layer, kv_head, table, start + j), dim, step) * job->score.scale;
+    s[j] = score_cap(&job->score, s[j], &slope);
     m = s[j] > m ? s[j] : m;
   }
   return m + 0; /* -0 becomes +0, so that the order of comparison does not matter */
@@ -86,6 +89,6 @@ void attention_bf16(struct device *d, const struct attention_shape *shape, const
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
   ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
   struct attention_job job = {
-      shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), (float)shape->scale};
+      shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), score_shape_of(shape)};
   pool_run(d->pool, (size_t)rows->count * (size_t)shape->heads, attention_part, &job);
 }

@@ -10,7 +10,7 @@ struct backward_job {
   const struct rows *rows;
   const float *q, *o, *stat, *dout;
   float *dq, *dk, *dv;
-  float scale;
+  struct score_shape score;
 };
 
 /* Rows of a run at positions 32 b + first .. 32 b + end - 1, with one query head, against keys start .. start + 31. */
@@ -49,11 +49,13 @@ REF_HOT static void square_weights(const struct backward_job *job, struct square
       const size_t at = square_pair(job, s, t);
       const uint32_t *key = path_key_words(job->kv, job->layer, s->kv_head, table, s->start + j);
       const uint32_t *value = path_value_words(job->kv, job->layer, s->kv_head, table, s->start + j);
-      const float score = blocks_by_key(job->q + at * dim, key, dim, step) * job->scale;
+      float slope;
+      const float raw = blocks_by_key(job->q + at * dim, key, dim, step) * job->score.scale;
+      const float score = score_cap(&job->score, raw, &slope);
       const float p = real_exp(score - job->stat[2 * at]) / job->stat[2 * at + 1];
       const float dp = blocks_by_value(job->dout + at * dim, value, dim, j);
       s->p[t][j] = bf16_round(p);
-      s->ds[t][j] = bf16_round((p * (dp - s->delta[t])) * job->scale);
+      s->ds[t][j] = bf16_round(((p * (dp - s->delta[t])) * slope) * job->score.scale);
     }
 }
 
@@ -166,6 +168,6 @@ void attention_backward_bf16(struct device *d, const struct attention_shape *sha
                              .dq = view_reals(dq),
                              .dk = view_reals(grad.dk),
                              .dv = view_reals(grad.dv),
-                             .scale = (float)shape->scale};
+                             .score = score_shape_of(shape)};
   pool_run(d->pool, (size_t)shape->kv_heads, backward_part, &job);
 }

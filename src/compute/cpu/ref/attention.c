@@ -10,7 +10,7 @@ struct attention_job {
   const struct rows *rows;
   const real *q;
   real *o, *stat;
-  real scale;
+  struct score_shape score;
 };
 
 /* What one row and head carries from key block to key block. */
@@ -24,10 +24,12 @@ static real block_scores(const struct attention_job *job, const real *q, int kv_
                          int32_t start, int32_t first, int32_t last, real m, real s[KEY_BLOCK])
 {
   size_t dim = (size_t)job->shape->head_dim, stride = (size_t)job->kv->shape.block;
+  real slope;
   for (int32_t j = 0; j < KEY_BLOCK; j++) {
     s[j] = -REAL_INFINITY;
     if (start + j < first || start + j > last) continue;
-    s[j] = attention_score(q, path_key(job->kv, job->layer, kv_head, table, start + j), dim, stride, job->scale);
+    s[j] = attention_score(q, path_key(job->kv, job->layer, kv_head, table, start + j), dim, stride, job->score.scale);
+    s[j] = score_cap(&job->score, s[j], &slope);
     m = s[j] > m ? s[j] : m;
   }
   return m + 0; /* -0 becomes +0, so that the order of comparison does not matter */
@@ -86,6 +88,6 @@ void REAL_NAME(attention)(struct device *d, const struct attention_shape *shape,
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers || shape->heads % shape->kv_heads);
   ASSAY_BUG_IF(shape->kv_heads != kv->shape.heads || shape->head_dim != kv->shape.head_dim);
   struct attention_job job = {
-      shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), (real)shape->scale};
+      shape, kv, layer, rows, view_reals(q), view_reals(o), view_reals(stat), score_shape_of(shape)};
   pool_run(d->pool, (size_t)rows->count * (size_t)shape->heads, attention_part, &job);
 }

@@ -9,7 +9,7 @@ struct backward_job {
   const struct rows *rows;
   const real *q, *o, *stat, *dout;
   real *dq, *dk, *dv;
-  real scale;
+  struct score_shape score;
 };
 
 /* One row and head: its own dq whole, and its terms of the dk and dv of the keys it sees. */
@@ -33,9 +33,10 @@ REF_HOT static void backward_row(const struct backward_job *job, const struct ro
     const real *value = path_value(job->kv, job->layer, kv_head, table, j);
     real *dk = job->dk + (size_t)(span->slot + j - span->position) * width + (size_t)kv_head * dim;
     real *dv = job->dv + (size_t)(span->slot + j - span->position) * width + (size_t)kv_head * dim;
-    real p = real_exp(attention_score(q, key, dim, stride, job->scale) - m) / l, dp = 0;
+    real slope, score = score_cap(&job->score, attention_score(q, key, dim, stride, job->score.scale), &slope);
+    real p = real_exp(score - m) / l, dp = 0;
     for (size_t i = 0; i < dim; i++) dp = real_fma(dout[i], value[i], dp);
-    real ds = (p * (dp - delta)) * job->scale;
+    real ds = ((p * (dp - delta)) * slope) * job->score.scale;
     for (size_t i = 0; i < dim; i++) {
       dq[i] = real_fma(ds, key[i * stride], dq[i]);
       dk[i] = real_fma(ds, q[i], dk[i]);
@@ -78,6 +79,6 @@ void REAL_NAME(attention_backward)(struct device *d, const struct attention_shap
                              view_reals(dq),
                              view_reals(grad.dk),
                              view_reals(grad.dv),
-                             (real)shape->scale};
+                             score_shape_of(shape)};
   pool_run(d->pool, (size_t)shape->kv_heads, backward_part, &job);
 }

@@ -1,4 +1,4 @@
-/* ref/elementwise: add, scale, copy, zero, and rows gathered and scattered. */
+/* ref/elementwise: add, mul, scale, softcap, copy, zero, and rows gathered and scattered. */
 #include "compute/cpu/ref/ref.h"
 
 #include <string.h>
@@ -25,6 +25,20 @@ void REAL_NAME(add)(struct device *d, size_t n, struct view x, struct view y)
   pool_run(d->pool, n, add_part, &job);
 }
 
+static void mul_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i++) job->to[i] *= job->from[i];
+}
+
+void REAL_NAME(mul)(struct device *d, size_t n, struct view x, struct view y)
+{
+  if (!n) return;
+  struct element_job job = {.from = view_reals(y), .to = view_reals(x)};
+  pool_run(d->pool, n, mul_part, &job);
+}
+
 static void scale_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct element_job *job = arg;
@@ -37,6 +51,30 @@ void REAL_NAME(scale)(struct device *d, size_t n, double factor, struct view x)
   if (!n) return;
   struct element_job job = {.to = view_reals(x), .factor = (real)factor};
   pool_run_grain(d->pool, n, grain_of(1), scale_part, &job);
+}
+
+struct cap_job {
+  real *x, *slope, cap, inverse;
+};
+
+/* t = tanh(x / cap); x = cap t; slope = 1 - t^2 */
+static void softcap_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct cap_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i++) {
+    real t = real_tanh(job->x[i] * job->inverse);
+    job->x[i] = t * job->cap;
+    if (job->slope) job->slope[i] = real_fma(-t, t, 1);
+  }
+}
+
+void REAL_NAME(softcap)(struct device *d, size_t n, double cap, struct view x, const struct view *slope)
+{
+  if (!n) return;
+  ASSAY_BUG_IF(!(cap > 0));
+  struct cap_job job = {view_reals(x), slope ? view_reals(*slope) : NULL, (real)cap, (real)(1 / cap)};
+  pool_run(d->pool, n, softcap_part, &job);
 }
 
 static void copy_part(void *arg, int thread, size_t begin, size_t end)
@@ -79,7 +117,7 @@ static void gather_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(gather)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)
 {
   if (count <= 0) return;
-  struct element_job job = {view_reals(from), view_reals(to), row, c, 0};
+  struct element_job job = {.from = view_reals(from), .to = view_reals(to), .row = row, .c = c};
   pool_run(d->pool, (size_t)count, gather_part, &job);
 }
 
@@ -95,6 +133,6 @@ static void scatter_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(scatter)(struct device *d, int32_t count, const int32_t *row, size_t c, struct view from, struct view to)
 {
   if (count <= 0) return;
-  struct element_job job = {view_reals(from), view_reals(to), row, c, 0};
+  struct element_job job = {.from = view_reals(from), .to = view_reals(to), .row = row, .c = c};
   pool_run(d->pool, (size_t)count, scatter_part, &job);
 }

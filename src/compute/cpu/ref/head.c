@@ -2,6 +2,12 @@
  * V. */
 #include "compute/cpu/ref/head_steps.h"
 
+void REAL_NAME(head_logits)(struct device *d, const struct weight *w, int32_t count, struct view hidden,
+                            struct view logits)
+{
+  head_logits_and(d, w, count, hidden, logits, NULL);
+}
+
 struct score_job {
   const struct head_rows *rows;
   const real *logit; /* [H, width]: vocabulary at .. at+width-1 */
@@ -60,7 +66,7 @@ void REAL_NAME(head_score)(struct device *d, const struct weight *w, double inv_
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
     struct weight slice = head_slice(w, job.at, job.width);
-    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    d->ops.head_logits(d, &slice, rows->count, hidden, scratch);
     pool_run(d->pool, (size_t)rows->count, score_chunk, &job);
   }
   pool_run(d->pool, (size_t)rows->count, score_finish, &job);
@@ -116,7 +122,7 @@ void REAL_NAME(head_top)(struct device *d, const struct weight *w, double inv_te
 {
   if (count <= 0 || k <= 0) return;
   ASSAY_BUG_IF((size_t)k > w->n);
-  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  d->ops.head_logits(d, w, count, hidden, scratch);
   struct top_job job = {view_reals(scratch), w->n, (size_t)k, (real)inv_temperature, ids, logp};
   pool_run(d->pool, (size_t)count, top_part, &job);
 }

@@ -60,8 +60,10 @@ void REAL_NAME(head_backward)(struct device *d, struct weight *w, double inv_tem
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
     struct weight slice = head_slice(w, job.at, job.width);
-    d->ops.gemm(d, &slice, NULL, rows->count, hidden, scratch);
+    const struct view slope = view_at(scratch, (size_t)rows->count * job.width);
+    head_logits_and(d, &slice, rows->count, hidden, scratch, &slope);
     pool_run(d->pool, (size_t)rows->count, dz_part, &job);
+    head_logits_backward(d, &slice, rows->count, scratch, slope);
     d->ops.gemm_dx(d, &slice, rows->count, scratch, dhidden, job.at > 0);
     if (slice.part[WEIGHT_GRAD]) d->ops.gemm_dw(d, &slice, NULL, rows->count, scratch, hidden);
   }

@@ -25,6 +25,25 @@ static inline struct weight head_slice(const struct weight *w, size_t first, siz
   return slice;
 }
 
+/* Logits of `count` rows, and where the weight has a cap the slopes of its softcap. */
+static inline void head_logits_and(struct device *d, const struct weight *w, int32_t count, struct view hidden,
+                                   struct view logits, const struct view *slope)
+{
+  size_t n = (size_t)count * w->n;
+  d->ops.gemm(d, w, NULL, count, hidden, logits);
+  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, logits);
+  if (w->logit_cap > 0) d->ops.softcap(d, n, w->logit_cap, logits, slope);
+}
+
+/* From dL/dlogit to the gradient of gemm's result. */
+static inline void head_logits_backward(struct device *d, const struct weight *w, int32_t count, struct view dz,
+                                        struct view slope)
+{
+  size_t n = (size_t)count * w->n;
+  if (w->logit_cap > 0) d->ops.mul(d, n, dz, slope);
+  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, dz);
+}
+
 /* z = logit * (real)(1/T), the only place where a logit meets a temperature */
 static inline real head_z(real logit, real inv_temperature)
 {

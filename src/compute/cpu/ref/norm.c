@@ -5,7 +5,7 @@ struct norm_job {
   const real *x, *w, *dy;
   real *y, *r, *dx, *dw;
   size_t m, c;
-  real eps;
+  real eps, plus; /* plus: 1 where the scale is 1 + w, else 0 */
   bool accumulate;
 };
 
@@ -20,7 +20,7 @@ static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
     real *y = job->y + m * job->c, lane[16] = {0};
     for (size_t c = 0; c < job->c; c++) lane[c % 16] = real_fma(x[c], x[c], lane[c % 16]);
     real r = 1 / real_sqrt(lanes_sum(lane) / (real)job->c + job->eps);
-    for (size_t c = 0; c < job->c; c++) y[c] = (x[c] * r) * job->w[c];
+    for (size_t c = 0; c < job->c; c++) y[c] = (x[c] * r) * (job->w[c] + job->plus);
     job->r[m] = r;
   }
 }
@@ -35,7 +35,8 @@ void REAL_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, in
                          .r = view_reals(r),
                          .m = (size_t)m,
                          .c = w->n,
-                         .eps = (real)eps};
+                         .eps = (real)eps,
+                         .plus = w->plus_one};
   pool_run(d->pool, job.m, rmsnorm_part, &job);
 }
 
@@ -48,10 +49,10 @@ static void rmsnorm_dx_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t m = begin; m < end; m++) {
     const real *x = job->x + m * job->c, *dy = job->dy + m * job->c;
     real *dx = job->dx + m * job->c, lane[16] = {0}, r = job->r[m];
-    for (size_t c = 0; c < job->c; c++) lane[c % 16] = real_fma(dy[c] * job->w[c], x[c], lane[c % 16]);
+    for (size_t c = 0; c < job->c; c++) lane[c % 16] = real_fma(dy[c] * (job->w[c] + job->plus), x[c], lane[c % 16]);
     real t = ((r * r) * r) * lanes_sum(lane) / (real)job->c;
     for (size_t c = 0; c < job->c; c++) {
-      real value = real_fma(-x[c], t, (dy[c] * job->w[c]) * r);
+      real value = real_fma(-x[c], t, (dy[c] * (job->w[c] + job->plus)) * r);
       dx[c] = job->accumulate ? dx[c] + value : value;
     }
   }
@@ -79,6 +80,7 @@ void REAL_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, 
                          .dw = weight_reals(w, WEIGHT_GRAD),
                          .m = (size_t)m,
                          .c = w->n,
+                         .plus = w->plus_one,
                          .accumulate = accumulate};
   if (job.dw) pool_run(d->pool, job.c, rmsnorm_dw_part, &job);
   pool_run(d->pool, job.m, rmsnorm_dx_part, &job);

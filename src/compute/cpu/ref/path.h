@@ -51,6 +51,26 @@ static inline int32_t attention_first(int window, int32_t position)
   return window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
 }
 
+/* What becomes of a score: its factor, and the cap where there is one. */
+struct score_shape {
+  real scale, cap, inverse; /* inverse: 1/cap */
+};
+
+static inline struct score_shape score_shape_of(const struct attention_shape *shape)
+{
+  return (struct score_shape){(real)shape->scale, (real)shape->cap, shape->cap > 0 ? (real)(1 / shape->cap) : 0};
+}
+
+/* cap tanh(s / cap); slope: its derivative 1 - tanh^2. Both as they are without a cap. */
+static inline real score_cap(const struct score_shape *shape, real s, real *slope)
+{
+  *slope = 1;
+  if (!(shape->cap > 0)) return s;
+  real t = real_tanh(s * shape->inverse);
+  *slope = real_fma(-t, t, 1);
+  return t * shape->cap;
+}
+
 /* s = (chain_d q[d] k[d]) * scale */
 static inline real attention_score(const real *q, const real *key, size_t dim, size_t stride, real scale)
 {

@@ -9,11 +9,12 @@
 
 /* Every slot of struct backend_ops. REAL_NAME(slot) is its function, of the slot's very type. */
 /* clang-format off */
-#define REF_SLOTS(X)                                                                                            \
-  X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope) \
-  X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(add) X(copy) X(zero) \
-  X(scale) X(gather) X(scatter) X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw)              \
-  X(weight_zero_grad) X(sum_squares) X(find_not_finite)
+#define REF_SLOTS(X)                                                                                             \
+  X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope)  \
+  X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(geglu)                \
+  X(geglu_backward) X(scale) X(mul) X(softcap) X(add) X(copy) X(zero) X(gather) X(scatter) X(head_logits)        \
+  X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw) X(weight_zero_grad) X(sum_squares)          \
+  X(find_not_finite)
 /* clang-format on */
 
 #define REF_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) REAL_NAME(slot);
@@ -27,6 +28,10 @@ REF_SLOTS(REF_DECLARE)
 #else
 #define REF_HOT
 #endif
+
+/* GELU's tanh form: 2 sqrt(2/pi), and that times 0.044715. */
+#define GEGLU_A 1.5957691216057308
+#define GEGLU_B (0.044715 * GEGLU_A)
 
 #define REAL_INFINITY ((real)__builtin_inf())
 
@@ -47,6 +52,10 @@ static inline real real_sqrt(real x)
 {
   return math_sqrt(x);
 }
+static inline real real_tanh(real x)
+{
+  return math_tanh(x);
+}
 #else
 static inline real real_fma(real a, real b, real c)
 {
@@ -63,6 +72,10 @@ static inline real real_log(real x)
 static inline real real_sqrt(real x)
 {
   return math_sqrtf(x);
+}
+static inline real real_tanh(real x)
+{
+  return math_tanhf(x);
 }
 #endif
 

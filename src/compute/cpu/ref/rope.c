@@ -3,17 +3,17 @@
 
 struct rope_job {
   const int32_t *position;
-  const real *table; /* [positions, D/2, 2] */
+  const real *table; /* [positions, R/2, 2] */
   real *x;
-  size_t heads, head_dim;
+  size_t heads, head_dim, rotary;
   bool inverse;
 };
 
-/* a' = a c - b s, b' = b c + a s for the pairs (i, i + D/2) of one head. */
+/* a' = a c - b s, b' = b c + a s for the pairs (i, i + R/2) of one head. */
 static void rope_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct rope_job *job = arg;
-  size_t half = job->head_dim / 2;
+  size_t half = job->rotary / 2;
   (void)thread;
   for (size_t item = begin; item < end; item++) {
     const real *angle = job->table + (size_t)job->position[item / job->heads] * half * 2;
@@ -26,11 +26,12 @@ static void rope_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-void REAL_NAME(rope)(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
-                     bool inverse, struct view x)
+void REAL_NAME(rope)(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, int rotary,
+                     struct view table, bool inverse, struct view x)
 {
   if (m <= 0) return;
-  ASSAY_BUG_IF(heads < 1 || head_dim < 2 || head_dim % 2);
-  struct rope_job job = {position, view_reals(table), view_reals(x), (size_t)heads, (size_t)head_dim, inverse};
+  ASSAY_BUG_IF(heads < 1 || rotary < 2 || rotary % 2 || rotary > head_dim);
+  struct rope_job job = {position,         view_reals(table), view_reals(x), (size_t)heads,
+                         (size_t)head_dim, (size_t)rotary,    inverse};
   pool_run(d->pool, (size_t)m * job.heads, rope_part, &job);
 }

@@ -258,7 +258,7 @@ void REAL_NAME(head_sample)(struct device *d, const struct weight *w, double rec
     ASSAY_BUG_IF(!(params[i].temperature >= 0) || !(params[i].uniform >= 0 && params[i].uniform < 1));
     ASSAY_BUG_IF(params[i].forced >= 0 && (size_t)params[i].forced >= w->n);
   }
-  d->ops.gemm(d, w, NULL, count, hidden, scratch);
+  d->ops.head_logits(d, w, count, hidden, scratch);
   struct sample_job job = {view_reals(scratch), w->n, record_temperature, params, out};
   pool_run(d->pool, (size_t)count, sample_part, &job);
 }

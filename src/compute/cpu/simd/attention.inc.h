@@ -17,6 +17,7 @@
 
 #include <string.h>
 #include "compute/cpu/ref/path.h"
+#include "compute/cpu/simd/softcap.inc.h"
 
 enum { A_DEPTH = 384, TILE_AHEAD = true, TILE_AHEAD_C = false };
 #include "compute/cpu/simd/tile.inc.h"
@@ -80,7 +81,7 @@ struct attention_call {
   const struct rows *rows;
   const float *q, *dout, *o_in, *stat_in;
   float *o, *stat, *dq, *dk, *dv;
-  float scale;
+  struct score_shape score;
   size_t dim, items;
 };
 
@@ -229,15 +230,15 @@ INLINE void seen_masks(struct seen seen, struct m16 *low, struct m16 *high)
   *high = m16_range(from < 16 ? 0 : from - 16, end < 16 ? 0 : end - 16);
 }
 
-/* s = s scale, -inf where not seen; m' = max(m, s) */
-static void forward_largest(struct forward *w, size_t i, struct f16 scale)
+/* s = s scale, capped, -inf where not seen; m' = max(m, s) */
+static void forward_largest(struct forward *w, size_t i, const struct score_shape *score)
 {
   float *s = w->e + i * KEY_BLOCK;
   const struct f16 none = f16_set(-__builtin_inff());
   struct m16 low, high;
   seen_masks(w->seen[i], &low, &high);
-  const struct f16 a = f16_select(low, f16_mul(f16_load(s), scale), none),
-                   b = f16_select(high, f16_mul(f16_load(s + 16), scale), none);
+  const struct f16 a = f16_select(low, f16_score(f16_load(s), score), none),
+                   b = f16_select(high, f16_score(f16_load(s + 16), score), none);
   const float top = f16_largest(f16_max(b, f16_max(a, none)));
   f16_store(s, a);
   f16_store(s + 16, b);
@@ -264,10 +265,10 @@ static void forward_weights(struct forward *w, size_t i, size_t dim)
 }
 
 /* The softmax step of pairs first .. end-1: in phases, so that the pairs' chains of instructions overlap. */
-static void forward_softmax(struct forward *w, size_t first, size_t end, float scale, size_t dim)
+static void forward_softmax(struct forward *w, size_t first, size_t end, const struct score_shape *score, size_t dim)
 {
   for (size_t i = first; i < end; i++)
-    if (w->seen[i].from < w->seen[i].end) forward_largest(w, i, f16_set(scale));
+    if (w->seen[i].from < w->seen[i].end) forward_largest(w, i, score);
   f16_store(w->f, f16_exp(f16_sub(f16_load(w->m), f16_load(w->next))));
   for (size_t i = first; i < end; i++)
     if (w->seen[i].from < w->seen[i].end) forward_weights(w, i, dim);
@@ -335,7 +336,7 @@ static void forward_block(const struct attention_call *c, const struct unit *u, 
                   w->e + first * KEY_BLOCK + at, w->key_ahead);
   }
   for (size_t i = first; i < end; i++) w->seen[i] = seen_of(c, w->position[i], start);
-  forward_softmax(w, first, end, c->scale, c->dim);
+  forward_softmax(w, first, end, &c->score, c->dim);
   /* The pairs that see some of the block follow each other, for a run's positions ascend. */
   while (first < end && w->seen[first].from >= w->seen[first].end) first++;
   while (end > first && w->seen[end - 1].from >= w->seen[end - 1].end) end--;
@@ -492,7 +493,7 @@ static void attention_run(struct device *d, const struct attention_shape *shape,
                                 .q = view_reals(q),
                                 .o = view_reals(o),
                                 .stat = view_reals(stat),
-                                .scale = (float)shape->scale,
+                                .score = score_shape_of(shape),
                                 .dim = (size_t)shape->head_dim,
                                 .items = (size_t)pool_threads(d->pool)};
   pool_run(d->pool, call.items, forward_part, &call);

@@ -48,18 +48,19 @@ static void backward_scores(const struct attention_call *c, const struct unit *u
   }
 }
 
-/* P = exp(s scale - m) / l; dS = (P (dP - Delta)) scale. Lanes that are not seen hold nonsense and are never read. */
-static void backward_weights(struct backward *w, size_t pairs, float scale)
+/* P = exp(s scale - m) / l, its score capped; dS = (P (dP - Delta)) slope scale. Lanes that are not seen hold nonsense
+ * and are never read. */
+static void backward_weights(struct backward *w, size_t pairs, const struct score_shape *score)
 {
-  const struct f16 factor = f16_set(scale);
   for (size_t i = 0; i < pairs; i++) {
     if (w->seen[i].from >= w->seen[i].end) continue;
     for (size_t j = 0; j < KEY_BLOCK; j += 16) {
       float *p = w->p + i * KEY_BLOCK + j, *ds = w->ds + i * KEY_BLOCK + j;
-      const struct f16 e = f16_exp(f16_sub(f16_mul(f16_load(p), factor), f16_set(w->m[i])));
+      struct f16 slope;
+      const struct f16 s = f16_score_slope(f16_load(p), score, &slope), e = f16_exp(f16_sub(s, f16_set(w->m[i])));
       const struct f16 x = f16_div(e, f16_set(w->l[i]));
       f16_store(p, x);
-      f16_store(ds, f16_mul(f16_mul(x, f16_sub(f16_load(ds), f16_set(w->delta[i]))), factor));
+      f16_store(ds, f16_through_score(f16_mul(x, f16_sub(f16_load(ds), f16_set(w->delta[i]))), score, slope));
     }
   }
 }
@@ -150,7 +151,7 @@ static void backward_block(const struct attention_call *c, const struct unit *u,
   const int32_t most =
       whole ? (int32_t)TILE_ROWS : EDGE_KEYS; /* where the mask is a staircase, fewer keys have more in common */
   backward_scores(c, u, w, start, low, high);
-  backward_weights(w, pairs, c->scale);
+  backward_weights(w, pairs, &c->score);
   for (size_t i = 0; i < pairs; i += TILE_ROWS) backward_dq_pairs(c, w, i, size_min(TILE_ROWS, pairs - i));
   /* Keys low .. high of the block, span by span: the slots of a span follow each other. */
   const struct rows_span *span = c->rows->spans + u->run->span;
@@ -247,7 +248,7 @@ static void attention_backward_run(struct device *d, const struct attention_shap
                                 .dq = view_reals(dq),
                                 .dk = view_reals(grad.dk),
                                 .dv = view_reals(grad.dv),
-                                .scale = (float)shape->scale,
+                                .score = score_shape_of(shape),
                                 .dim = (size_t)shape->head_dim,
                                 .items = 1};
   pool_run(d->pool, (size_t)pool_threads(d->pool), backward_part, &call);

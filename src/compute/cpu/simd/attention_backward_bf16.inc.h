@@ -63,8 +63,8 @@ static void square_rows(const struct attention_call *c, struct square *s)
     }
 }
 
-/* Scores, dP, and from them P = exp(s scale - m) / l and dS = (P (dP - Delta)) scale, rounded. Lanes that are not seen
- * hold nonsense and are never read. */
+/* Scores, dP, and from them P = exp(s scale - m) / l and dS = (P (dP - Delta)) scale, with the cap's slope, rounded.
+ * Lanes that are not seen hold nonsense and are never read. */
 static void square_weights(const struct attention_call *c, struct square *s, const struct piece *piece)
 {
   const size_t first = (size_t)s->first, rows = (size_t)(s->end - s->first), dim = c->dim;
@@ -80,14 +80,15 @@ static void square_weights(const struct attention_call *c, struct square *s, con
   t.b_step = KEY_BLOCK;
   t.c = s->ds + first * KEY_BLOCK;
   words_across(t, &words_ROWS, ROW_AT_ROWS, rows, KEY_BLOCK / PANEL);
-  const struct f16 scale = f16_set(c->scale);
   for (size_t i = first; i < first + rows; i++)
     for (size_t j = 0; j < KEY_BLOCK; j += 16) {
       float *p = s->p + i * KEY_BLOCK + j, *ds = s->ds + i * KEY_BLOCK + j;
-      const struct f16 e = f16_exp(f16_sub(f16_mul(f16_load(p), scale), f16_set(s->m[i])));
+      struct f16 slope;
+      const struct f16 z = f16_score_slope(f16_load(p), &c->score, &slope), e = f16_exp(f16_sub(z, f16_set(s->m[i])));
       const struct f16 x = f16_div(e, f16_set(s->l[i]));
       f16_store(p, f16_round(x));
-      f16_store(ds, f16_round(f16_mul(f16_mul(x, f16_sub(f16_load(ds), f16_set(s->delta[i]))), scale)));
+      f16_store(
+          ds, f16_round(f16_through_score(f16_mul(x, f16_sub(f16_load(ds), f16_set(s->delta[i]))), &c->score, slope)));
     }
 }
 
@@ -256,7 +257,7 @@ static void attention_backward_run(struct device *d, const struct attention_shap
                                 .dq = view_reals(dq),
                                 .dk = view_reals(grad.dk),
                                 .dv = view_reals(grad.dv),
-                                .scale = (float)shape->scale,
+                                .score = score_shape_of(shape),
                                 .dim = (size_t)shape->head_dim,
                                 .items = 1};
   pool_run(d->pool, (size_t)pool_threads(d->pool), backward_part, &call);

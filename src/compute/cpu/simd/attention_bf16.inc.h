@@ -13,6 +13,7 @@
 #define ASSAY_COMPUTE_CPU_SIMD_ATTENTION_BF16_INC_H
 
 #include "compute/cpu/bf16/bf16.h"
+#include "compute/cpu/simd/softcap.inc.h"
 #include "compute/cpu/simd/words.inc.h"
 
 WORDS_TABLE(ROWS)
@@ -102,7 +103,7 @@ struct attention_call {
   const struct rows *rows;
   const float *q, *dout, *o_in, *stat_in;
   float *o, *stat, *dq, *dk, *dv;
-  float scale;
+  struct score_shape score;
   size_t dim, items;
 };
 
@@ -190,15 +191,15 @@ INLINE void seen_masks(struct seen seen, struct m16 *low, struct m16 *high)
   *high = m16_range(from < 16 ? 0 : from - 16, end < 16 ? 0 : end - 16);
 }
 
-/* s = s scale, -inf where not seen; m' = max(m, s) */
-static void forward_largest(struct forward *w, size_t i, struct f16 scale)
+/* s = s scale, capped, -inf where not seen; m' = max(m, s) */
+static void forward_largest(struct forward *w, size_t i, const struct score_shape *score)
 {
   float *s = w->e + i * KEY_BLOCK;
   const struct f16 none = f16_set(-__builtin_inff());
   struct m16 low, high;
   seen_masks(w->seen[i], &low, &high);
-  const struct f16 a = f16_select(low, f16_mul(f16_load(s), scale), none),
-                   b = f16_select(high, f16_mul(f16_load(s + 16), scale), none);
+  const struct f16 a = f16_select(low, f16_score(f16_load(s), score), none),
+                   b = f16_select(high, f16_score(f16_load(s + 16), score), none);
   const float top = f16_largest(f16_max(b, f16_max(a, none)));
   f16_store(s, a);
   f16_store(s + 16, b);
@@ -240,7 +241,7 @@ static void forward_block(const struct attention_call *c, const struct unit *u, 
   for (size_t i = 0; i < pairs; i++) w->seen[i] = seen_of(c, w->position[i], start);
   /* In phases, so that the pairs' chains of instructions overlap. */
   for (size_t i = 0; i < pairs; i++)
-    if (!seen_none(w->seen[i])) forward_largest(w, i, f16_set(c->scale));
+    if (!seen_none(w->seen[i])) forward_largest(w, i, &c->score);
   f16_store(w->f, f16_exp(f16_sub(f16_load(w->m), f16_load(w->next))));
   for (size_t i = 0; i < pairs; i++)
     if (!seen_none(w->seen[i])) forward_weights(w, i, dim);
@@ -335,7 +336,7 @@ static void attention_run(struct device *d, const struct attention_shape *shape,
                                 .q = view_reals(q),
                                 .o = view_reals(o),
                                 .stat = view_reals(stat),
-                                .scale = (float)shape->scale,
+                                .score = score_shape_of(shape),
                                 .dim = (size_t)shape->head_dim,
                                 .items = (size_t)pool_threads(d->pool)};
   pool_run(d->pool, call.items, forward_part, &call);

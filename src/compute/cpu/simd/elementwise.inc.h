@@ -1,5 +1,5 @@
-/* compute/cpu/simd/elementwise: add, swiglu and its backward, rope, adamw, and the reductions over a weight. The
- * formulas are in backend.h.
+/* compute/cpu/simd/elementwise: add, mul, scale, softcap, swiglu, geglu and their backward, rope, adamw, and the
+ * reductions over a weight. The formulas are in backend.h.
  *
  * Floors: all but swiglu and rope move more bytes than they compute: add 12 bytes per element, adamw 28 (8 read and
  * written parts of 4 bytes, less one read), sum_squares 4. swiglu: 12 bytes and some 25 operations with exp; its
@@ -10,10 +10,12 @@
 #define ASSAY_COMPUTE_CPU_SIMD_ELEMENTWISE_INC_H
 
 #include "compute/cpu/ref/ref.h"
+#include "compute/cpu/simd/softcap.inc.h"
 
 struct element_job {
   const float *g, *u, *dy;
   float *x, *dg, *du;
+  float factor;
 };
 
 /* ---- x = x + y ---- */
@@ -33,6 +35,66 @@ static void add_run(struct device *d, size_t n, struct view x, struct view y)
   if (!n) return;
   struct element_job job = {.x = view_reals(x), .dy = view_reals(y)};
   pool_run_grain(d->pool, n, grain_of(1), add_part, &job);
+}
+
+/* ---- x = x y; x = x factor; x = cap tanh(x / cap) ---- */
+
+static void mul_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i += 16) {
+    const struct m16 m = m16_first(end - i);
+    f16_store_mask(job->x + i, m, f16_mul(f16_load_mask(job->x + i, m), f16_load_mask(job->dy + i, m)));
+  }
+}
+
+static void mul_run(struct device *d, size_t n, struct view x, struct view y)
+{
+  if (!n) return;
+  struct element_job job = {.x = view_reals(x), .dy = view_reals(y)};
+  pool_run_grain(d->pool, n, grain_of(1), mul_part, &job);
+}
+
+static void scale_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i += 16) {
+    const struct m16 m = m16_first(end - i);
+    f16_store_mask(job->x + i, m, f16_mul(f16_load_mask(job->x + i, m), f16_set(job->factor)));
+  }
+}
+
+static void scale_run(struct device *d, size_t n, double factor, struct view x)
+{
+  if (!n) return;
+  struct element_job job = {.x = view_reals(x), .factor = (float)factor};
+  pool_run_grain(d->pool, n, grain_of(1), scale_part, &job);
+}
+
+struct cap_job {
+  float *x, *slope, cap, inverse;
+};
+
+static void softcap_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct cap_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i += 16) {
+    const struct m16 m = m16_first(end - i);
+    const struct f16 t = f16_tanh(f16_mul(f16_load_mask(job->x + i, m), f16_set(job->inverse)));
+    f16_store_mask(job->x + i, m, f16_mul(t, f16_set(job->cap)));
+    if (job->slope) f16_store_mask(job->slope + i, m, f16_fma(f16_neg(t), t, f16_set(1.0f)));
+  }
+}
+
+static void softcap_run(struct device *d, size_t n, double cap, struct view x, const struct view *slope)
+{
+  if (!n) return;
+  ASSAY_BUG_IF(!(cap > 0));
+  struct cap_job job = {view_reals(x), slope ? view_reals(*slope) : NULL, (float)cap, (float)(1 / cap)};
+  pool_run_grain(d->pool, n, grain_of(1), softcap_part, &job);
 }
 
 /* ---- t = 1 / (1 + exp(-g)); y = (g t) u ---- */
@@ -86,20 +148,73 @@ static void swiglu_backward_run(struct device *d, size_t n, struct view g, struc
   pool_run_grain(d->pool, n, grain_of(1), swiglu_backward_part, &job);
 }
 
+/* ---- GELU, tanh form: t = 1 / (1 + exp(-z)), z = g (A + B g^2); y = (g t) u ---- */
+
+INLINE struct f16 geglu_gate(struct f16 g, struct f16 square)
+{
+  const struct f16 one = f16_set(1.0f),
+                   z = f16_mul(g, f16_fma(f16_set((float)GEGLU_B), square, f16_set((float)GEGLU_A)));
+  return f16_div(one, f16_add(one, f16_exp(f16_neg(z))));
+}
+
+static void geglu_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  (void)thread;
+  for (size_t i = begin; i < end; i += 16) {
+    const struct m16 m = m16_first(end - i);
+    const struct f16 g = f16_load_mask(job->g + i, m), u = f16_load_mask(job->u + i, m);
+    f16_store_mask(job->x + i, m, f16_mul(f16_mul(g, geglu_gate(g, f16_mul(g, g))), u));
+  }
+}
+
+static void geglu_run(struct device *d, size_t n, struct view g, struct view u, struct view y)
+{
+  if (!n) return;
+  struct element_job job = {.g = view_reals(g), .u = view_reals(u), .x = view_reals(y)};
+  pool_run_grain(d->pool, n, grain_of(1), geglu_part, &job);
+}
+
+/* du = dy (g t); dg = (dy u) (t + g z' t (1 - t)), z' = A + 3 B g^2 */
+static void geglu_backward_part(void *arg, int thread, size_t begin, size_t end)
+{
+  const struct element_job *job = arg;
+  const struct f16 one = f16_set(1.0f);
+  (void)thread;
+  for (size_t i = begin; i < end; i += 16) {
+    const struct m16 m = m16_first(end - i);
+    const struct f16 g = f16_load_mask(job->g + i, m), u = f16_load_mask(job->u + i, m),
+                     dy = f16_load_mask(job->dy + i, m);
+    const struct f16 square = f16_mul(g, g), t = geglu_gate(g, square);
+    const struct f16 slope = f16_mul(g, f16_fma(f16_set((float)(3 * GEGLU_B)), square, f16_set((float)GEGLU_A)));
+    f16_store_mask(job->du + i, m, f16_mul(dy, f16_mul(g, t)));
+    f16_store_mask(job->dg + i, m, f16_mul(f16_mul(dy, u), f16_fma(slope, f16_mul(t, f16_sub(one, t)), t)));
+  }
+}
+
+static void geglu_backward_run(struct device *d, size_t n, struct view g, struct view u, struct view dy, struct view dg,
+                               struct view du)
+{
+  if (!n) return;
+  struct element_job job = {
+      .g = view_reals(g), .u = view_reals(u), .dy = view_reals(dy), .dg = view_reals(dg), .du = view_reals(du)};
+  pool_run_grain(d->pool, n, grain_of(1), geglu_backward_part, &job);
+}
+
 /* ---- rope: a' = a c - b s, b' = b c + a s ---- */
 
 struct rope_job {
   const int32_t *position;
   const float *table;
   float *x;
-  size_t heads, head_dim;
+  size_t heads, head_dim, rotary;
   bool inverse;
 };
 
 static void rope_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct rope_job *job = arg;
-  const size_t half = job->head_dim / 2;
+  const size_t half = job->rotary / 2;
   (void)thread;
   for (size_t item = begin; item < end; item++) {
     const float *angle = job->table + (size_t)job->position[item / job->heads] * half * 2;
@@ -117,12 +232,13 @@ static void rope_part(void *arg, int thread, size_t begin, size_t end)
   }
 }
 
-static void rope_run(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, struct view table,
-                     bool inverse, struct view x)
+static void rope_run(struct device *d, int32_t m, const int32_t *position, int heads, int head_dim, int rotary,
+                     struct view table, bool inverse, struct view x)
 {
   if (m <= 0) return;
-  ASSAY_BUG_IF(heads < 1 || head_dim < 2 || head_dim % 2);
-  struct rope_job job = {position, view_reals(table), view_reals(x), (size_t)heads, (size_t)head_dim, inverse};
+  ASSAY_BUG_IF(heads < 1 || rotary < 2 || rotary % 2 || rotary > head_dim);
+  struct rope_job job = {position,         view_reals(table), view_reals(x), (size_t)heads,
+                         (size_t)head_dim, (size_t)rotary,    inverse};
   pool_run_grain(d->pool, (size_t)m * job.heads, grain_of((size_t)head_dim), rope_part, &job);
 }
 

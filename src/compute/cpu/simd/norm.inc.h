@@ -10,9 +10,14 @@ struct norm_job {
   const float *x, *w, *dy;
   float *y, *r, *dx, *dw;
   size_t m, c;
-  float eps;
+  float eps, plus; /* plus: 1 where the scale is 1 + w, else 0 */
   bool accumulate;
 };
+
+INLINE struct f16 norm_scale(const struct norm_job *job, size_t c)
+{
+  return f16_add(f16_load(job->w + c), f16_set(job->plus));
+}
 
 /* r = 1 / sqrt(sum16(x^2) / C + eps); y = (x * r) * w */
 static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
@@ -31,7 +36,7 @@ static void rmsnorm_part(void *arg, int thread, size_t begin, size_t end)
     const float r = 1 / math_sqrtf(f16_sum(lane) / (float)job->c + job->eps);
     for (size_t c = 0; c < job->c; c += 16) {
       const struct m16 mask = m16_first(job->c - c);
-      f16_store_mask(y + c, mask, f16_mul(f16_mul(f16_load_mask(x + c, mask), f16_set(r)), f16_load(job->w + c)));
+      f16_store_mask(y + c, mask, f16_mul(f16_mul(f16_load_mask(x + c, mask), f16_set(r)), norm_scale(job, c)));
     }
     job->r[m] = r;
   }
@@ -47,7 +52,8 @@ static void rmsnorm_run(struct device *d, const struct weight *w, double eps, in
                          .r = view_reals(r),
                          .m = (size_t)m,
                          .c = w->n,
-                         .eps = (float)eps};
+                         .eps = (float)eps,
+                         .plus = w->plus_one};
   pool_run_grain(d->pool, job.m, grain_of(job.c), rmsnorm_part, &job);
 }
 
@@ -62,13 +68,13 @@ static void rmsnorm_dx_part(void *arg, int thread, size_t begin, size_t end)
     struct f16 lane = f16_zero();
     for (size_t c = 0; c < job->c; c += 16) {
       const struct m16 mask = m16_first(job->c - c);
-      const struct f16 g = f16_mul(f16_load_mask(dy + c, mask), f16_load(job->w + c));
+      const struct f16 g = f16_mul(f16_load_mask(dy + c, mask), norm_scale(job, c));
       lane = f16_select(mask, f16_fma(g, f16_load_mask(x + c, mask), lane), lane);
     }
     const struct f16 t = f16_set(((r * r) * r) * f16_sum(lane) / (float)job->c);
     for (size_t c = 0; c < job->c; c += 16) {
       const struct m16 mask = m16_first(job->c - c);
-      const struct f16 g = f16_mul(f16_load_mask(dy + c, mask), f16_load(job->w + c));
+      const struct f16 g = f16_mul(f16_load_mask(dy + c, mask), norm_scale(job, c));
       struct f16 value = f16_fma(f16_neg(f16_load_mask(x + c, mask)), t, f16_mul(g, f16_set(r)));
       if (job->accumulate) value = f16_add(f16_load_mask(dx + c, mask), value);
       f16_store_mask(dx + c, mask, value);
@@ -105,6 +111,7 @@ static void rmsnorm_backward_run(struct device *d, struct weight *w, int32_t m, 
                          .dw = weight_reals(w, WEIGHT_GRAD),
                          .m = (size_t)m,
                          .c = w->n,
+                         .plus = w->plus_one,
                          .accumulate = accumulate};
   if (job.dw) pool_run_grain(d->pool, job.c, 16, rmsnorm_dw_part, &job);
   pool_run_grain(d->pool, job.m, grain_of(job.c), rmsnorm_dx_part, &job);
