@@ -139,6 +139,10 @@ static int open_input(struct merge *m, struct input *in, const char *path, const
   in->path = path;
   in->sign = 1;
   TRY(model_source_open(a, path, &in->source, &in->config, err));
+  if (in->config.fused)
+    FAIL_AT(err, ERROR_INPUT, path, 0, "model_type",
+            "found %s, whose files join q, k and v, gate and up; expected a family whose files hold each weight alone",
+            in->config.model_type);
   if (adapter) TRY(model_source_adapt(a, adapter, &in->source, &in->config, err));
   TRY(model_reader_open(a, &in->source, &in->config, &in->reader, err));
   return in->source.adapter ? adapter_reader_open(a, in->source.adapter, &in->config, &in->adapter, err) : 0;

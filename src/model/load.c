@@ -443,7 +443,7 @@ static int open_store(struct store *s, const struct model_source *source, const 
 
 struct model_reader {
   struct store store;
-  bool permute;
+  bool permute, minus_one; /* as in struct filling */
 };
 
 int model_reader_open(struct arena *a, const struct model_source *source, const struct model_config *config,
@@ -452,7 +452,8 @@ int model_reader_open(struct arena *a, const struct model_source *source, const 
   struct model_reader *r = *out = ARENA_NEW(a, struct model_reader, 1, "model.load", err);
   if (!r) return ERROR_RESOURCE;
   r->store.arena = a;
-  r->permute = source->gguf_path && !strcmp(config->model_type, "llama");
+  r->permute = source->gguf_path && model_gguf_interleaves(config);
+  r->minus_one = source->gguf_path && config->norm_plus_one;
   return open_store(&r->store, source, config, err);
 }
 
@@ -464,6 +465,7 @@ int model_reader_rows(const struct model_reader *r, const struct model_tensor *t
   int rc = whole ? find_weight(&r->store, t, &at, err) : ERROR_RESOURCE;
   ASSAY_BUG_IF(t->kind == WEIGHT_VECTOR && (row || count != t->n));
   if (!rc) read_rows(&at, t, r->permute && t->rotary_dim, row, count, whole, to);
+  for (size_t i = 0; !rc && r->minus_one && t->norm && i < count * t->k; i++) to[i] -= 1;
   if (!rc) rc = check_finite(&at, t, to, row * t->k, count * t->k, err);
   memory_free(whole);
   return rc;

@@ -376,15 +376,6 @@ static int compare_tensors(const void *a, const void *b)
   return strcmp(((const struct model_tensor *)a)->name, ((const struct model_tensor *)b)->name);
 }
 
-/* Families whose files hold each weight under its own name. */
-static bool streams(const struct model_config *c)
-{
-  static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3"};
-  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-    if (!strcmp(c->model_type, types[i])) return !c->adapter.rank;
-  return false;
-}
-
 /* Row by row, without a model: a piece of one tensor is in memory and no more. */
 static int convert_stream(struct arena *a, const struct model_source *source, const struct model_config *c,
                           const char *folder, enum save_type type, uint64_t limit, struct error *err)
@@ -416,7 +407,7 @@ int model_convert(struct arena *a, struct device *d, const char *src, const char
   TRY(model_source_open(a, src, &opened, &config, err));
   if (source) *source = opened;
   if (!limit) limit = SAVE_SHARD_BYTES;
-  if (streams(&config)) {
+  if (!config.fused && !config.adapter.rank) { /* the files hold each weight under its own name */
     TRY(file_make_folder(dst, err));
     return convert_stream(a, &opened, &config, dst, type, limit, err);
   }

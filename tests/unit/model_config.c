@@ -184,7 +184,8 @@ static void test_round_trip(void **state)
                     "\"truncate\": false, \"original_max_position_embeddings\": 512}}",
       BASE("gemma2") ", \"query_pre_attn_scalar\": 144}",
       BASE("gemma2") ", \"attn_logit_softcapping\": null, \"final_logit_softcapping\": 7.5}",
-      BASE("gemma3_text") ", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8.0}, \"sliding_window_pattern\": 2}",
+      BASE("gemma3_text") ", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8.0}, "
+                          "\"sliding_window_pattern\": 2}",
       BASE("phi3") ", \"max_position_embeddings\": 4096, \"original_max_position_embeddings\": 1024, \"rope_scaling\": "
                    "{\"type\": \"su\", \"short_factor\": [1, 1.5], \"long_factor\": [2, 3.25]}}",
       BASE("phi3") ", \"head_dim\": 8, \"partial_rotary_factor\": 0.75, \"sliding_window\": 5}",

@@ -8,6 +8,11 @@
 void overlay_elementwise_neon(struct backend_ops *ops)
 {
   ops->add = add_run;
+  ops->mul = mul_run;
+  ops->scale = scale_run;
+  ops->softcap = softcap_run;
+  ops->geglu = geglu_run;
+  ops->geglu_backward = geglu_backward_run;
   ops->swiglu = swiglu_run;
   ops->swiglu_backward = swiglu_backward_run;
   ops->rope = rope_run;
