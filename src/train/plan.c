@@ -54,6 +54,7 @@ static void set_options(const struct plan_input *in, struct plan *p)
   p->train = (struct trainer_options){.micro_rows = p->micro_rows,
                                       .max_path = path,
                                       .max_leaves = (int)most_rollouts(in) * paths_of_rollout(in->needs),
+                                      .max_prompts = in->prompts_shared ? (int)r->rollout.problems : 0,
                                       .max_prompt = prompt,
                                       .max_new = answer,
                                       .kv_block = p->kv_block,
@@ -132,7 +133,8 @@ static size_t reference_bytes(const struct plan_input *in, const struct plan *p)
 {
   if (in->reference) return frozen_bytes(in, p, in->reference);
   if (!in->config->adapter.rank) return frozen_bytes(in, p, in->config);
-  return own_adapter_bytes(in) + scorer_bytes(in, p, in->config);
+  const bool own = in->adapter_begun || in->needs->flags & NEED_RESET;  // else it is the base without any
+  return (own ? own_adapter_bytes(in) : 0) + scorer_bytes(in, p, in->config);
 }
 
 static size_t average_bytes(const struct plan_input *in)

@@ -45,6 +45,8 @@ struct plan_input {
   enum compute_type type;
   int threads;
   bool generates;      /* false for sft */
+  bool adapter_begun;  /* the run goes on from an adapter, which its reference keeps */
+  bool prompts_shared; /* the rollouts of a problem begin with one and the same prompt */
   bool reference_kept; /* its log-probabilities are computed before the training (preference.h) */
 };
 

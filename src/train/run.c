@@ -173,6 +173,15 @@ static int make_identity(struct run *r, struct error *err)
   return rc;
 }
 
+/* Whether a batch has no prompts but those of the step's problems: nobody sets contexts, asks, or adds sequences. */
+static bool prompts_are_shared(const struct composed *methods)
+{
+  static const enum method_stage adders[] = {STAGE_guide, STAGE_reward, STAGE_revise, STAGE_updates, STAGE_extra};
+  for (size_t i = 0; i < sizeof adders / sizeof adders[0]; i++)
+    if (compose_contributors(methods, adders[i], NULL, 0)) return false;
+  return !(compose_needs(methods)->flags & (NEED_SECOND_CONTEXT | NEED_SLOT));
+}
+
 static int make_plan(struct run *r, const struct run_options *o, struct error *err)
 {
   int64_t limit = o->memory ? o->memory : r->recipe->compute.memory;
@@ -191,6 +200,8 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
                           .generates = !o->sft,
+                          .adapter_begun = r->start_adapter != NULL,
+                          .prompts_shared = !o->sft && prompts_are_shared(r->methods),
                           .reference_kept = r->kept != NULL};
   return plan_make(&in, &r->plan, err);
 }

@@ -29,14 +29,22 @@ int trainer_enough_rows(const struct model_config *c, int most)
   return units > 1 ? units * BATCH_UNIT_ROWS : BATCH_UNIT_ROWS;
 }
 
+/* Units are filled up to row blocks. Two in a row hold more than BATCH_UNIT_ROWS rows; a batch that fits into one is
+ * one. */
+static int64_t with_padding(int64_t rows, int row_block)
+{
+  if (rows <= BATCH_UNIT_ROWS) return (rows + row_block - 1) / row_block * row_block;
+  return rows + (2 * rows / BATCH_UNIT_ROWS + 1) * (row_block - 1);
+}
+
 void trainer_plan(const struct model_config *c, const struct trainer_options *o, enum compute_type type,
                   struct trainer_sizes *out)
 {
   int row_block = row_block_of(o, type);
   int64_t leaves = o->max_leaves, rows = o->micro_rows;
-  int64_t batch_rows = leaves * ((int64_t)o->max_prompt + o->max_new);  // no sharing at all: the most there can be
-  // two units in a row hold more than BATCH_UNIT_ROWS rows; each may be filled up to a row block
-  if (o->train) batch_rows += (2 * batch_rows / BATCH_UNIT_ROWS + 1) * (row_block - 1);
+  int64_t prompts = o->max_prompts ? o->max_prompts : leaves;
+  int64_t batch_rows = prompts * o->max_prompt + leaves * o->max_new;
+  if (o->train) batch_rows = with_padding(batch_rows, row_block);
   int64_t micro = rows < batch_rows ? rows : batch_rows;
   if (micro < smaller(batch_rows, BATCH_UNIT_ROWS)) micro = smaller(batch_rows, BATCH_UNIT_ROWS);
   int64_t nodes =

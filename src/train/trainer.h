@@ -20,6 +20,7 @@ struct trainer_options {
   int row_block;           /* batch.h; 0: that of the compute type */
   int max_path;            /* positions of the longest path */
   int max_leaves;          /* most paths of a batch */
+  int max_prompts;         /* most different prompts of them; 0: as many as leaves */
   int max_prompt, max_new; /* longest prompt and answer: bounds on distinct tokens */
   int kv_block, vocab_chunk;
   bool recompute;        /* memory knobs */

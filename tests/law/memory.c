@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "core/file.h"
+#include "tiny_model.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -118,6 +119,37 @@ static void test_plan_is_what_the_kernel_reports(void **state)
   compare("tiny with an adapter", "bf16", "micro_batch", "512");
 }
 
+/* A model whose activations weigh, in a step of fewer rows than a unit, whose answers are all as long as they may be;
+ * the base under an adapter whole and in blocks.
+ */
+static void test_a_small_step_of_a_wide_model(void **state)
+{
+  (void)state;
+  char model[96];
+  FILE *f;
+  if (SANITIZED) return;
+  snprintf(model, sizeof model, "%s/wide", folder);
+  CHECK(tiny_model_write(model) == 0 && tiny_file(model, "config.json", &f) == 0);
+  fputs(
+      "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 64, "
+      "\"hidden_size\": 512, \"intermediate_size\": 2048, \"num_hidden_layers\": 6, \"num_attention_heads\": 8, "
+      "\"num_key_value_heads\": 4, \"hidden_act\": \"silu\", \"max_position_embeddings\": 128, \"rms_norm_eps\": "
+      "1e-05, \"rope_theta\": 10000.0, \"tie_word_embeddings\": true, \"eos_token_id\": null}\n",
+      f);
+  CHECK(fclose(f) == 0);
+  snprintf(model, sizeof model, "random:%s/wide", folder);
+  write_recipe(model,
+               "methods: [{grpo: {kl_coef: 0.1}}]\n"
+               "lora: {rank: 8}\n"
+               "data: [{task: addition, digits: 2, format: plain}]\n"
+               "rollout: {problems: 2, group: 4, max_new_tokens: 40, max_prompt_tokens: 8}\n");
+  static const char *const kinds[] = {"full", "q8_0", "q4_0"};
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    compare("wide with an adapter", "f32", "weights", kinds[i]);
+    compare("wide with an adapter", "bf16", "weights", kinds[i]);
+  }
+}
+
 static void test_a_plan_over_the_limit_is_refused(void **state)
 {
   (void)state;
@@ -170,8 +202,8 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_plan_is_what_the_kernel_reports),
-                                     cmocka_unit_test(test_a_plan_over_the_limit_is_refused),
-                                     cmocka_unit_test(test_smollm2)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_plan_is_what_the_kernel_reports), cmocka_unit_test(test_a_small_step_of_a_wide_model),
+      cmocka_unit_test(test_a_plan_over_the_limit_is_refused), cmocka_unit_test(test_smollm2)};
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -2,6 +2,7 @@
    fit is refused with the knob to turn. */
 #include "check.h"
 
+#include "model/adapter.h"
 #include "train/plan.h"
 #include "train/value.h"
 
@@ -29,11 +30,15 @@ static const size_t GIB = (size_t)1 << 30;
 static enum compute_type type;
 static struct arena *arena;
 static struct error err;
+static struct model_config config;         /* of plans */
+static bool prompts_shared, adapter_begun; /* of plans */
 
 static int setup(void **state)
 {
   (void)state;
   error_clear(&err);
+  config = CONFIG;
+  prompts_shared = adapter_begun = false;
   arena = arena_create("test", 0, &err);
   return arena ? 0 : -1;
 }
@@ -52,13 +57,15 @@ static int make(const char *const *overrides, size_t count, uint32_t flags, size
   CHECK_OK(recipe_read_text(arena, RECIPE, sizeof RECIPE - 1, "test.yaml", RECIPE_TRAIN, overrides, count, &r, &err),
            &err);
   struct plan_input in = {.recipe = r,
-                          .config = &CONFIG,
+                          .config = &config,
                           .needs = &needs,
                           .base = 10 << 20,
                           .limit = limit,
                           .type = type,
                           .threads = 3,
-                          .generates = true};
+                          .generates = true,
+                          .adapter_begun = adapter_begun,
+                          .prompts_shared = prompts_shared};
   return plan_make(&in, out, &err);
 }
 
@@ -172,6 +179,42 @@ static void test_a_reference_is_counted(void **state)
   CHECK(!plan_shares_room(&CONFIG, &other));
 }
 
+/* With an adapter it is the base, unless the run began with an adapter or a method moves the reference. */
+static void test_a_reference_beside_an_adapter(void **state)
+{
+  (void)state;
+  struct plan base, begun, moved;
+  config.adapter = (struct adapter_config){.rank = 4, .alpha = 8, .targets = 127};
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &base), &err);
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP | NEED_RESET, 100 * GIB, &moved), &err);
+  adapter_begun = true;
+  CHECK_OK(make(NULL, 0, NEED_REFERENCE_LOGP, 100 * GIB, &begun), &err);
+  CHECK(base.reference);
+  CHECK_INT(line(&base, "reference"), 0);
+  CHECK_INT(line(&begun, "reference"), adapter_part_bytes(&config, sizeof(float)));
+  CHECK_INT(line(&moved, "reference"), line(&begun, "reference"));
+}
+
+/* Rows of a batch that cannot be are not paid for: prompts once a problem, and units as they are cut. */
+static void test_rows_of_a_small_step(void **state)
+{
+  (void)state;
+  static const char *const small[] = {"rollout.problems=2", "rollout.group=4", "rollout.max_new_tokens=32",
+                                      "rollout.max_prompt_tokens=10"};
+  struct plan apart, shared;
+  struct trainer_sizes sizes;
+  CHECK_OK(make(small, 4, 0, 100 * GIB, &apart), &err);
+  prompts_shared = true;
+  CHECK_OK(make(small, 4, 0, 100 * GIB, &shared), &err);
+  trainer_plan(&config, &apart.train, COMPUTE_F32, &sizes);
+  CHECK_INT(sizes.decoder.max_rows, 8 * (10 + 32));
+  trainer_plan(&config, &shared.train, COMPUTE_F32, &sizes);
+  CHECK_INT(sizes.decoder.max_rows, 2 * 10 + 8 * 32);
+  CHECK(line(&shared, "sampling and training") < line(&apart, "sampling and training") * 9 / 10);
+  trainer_plan(&config, &shared.train, COMPUTE_BF16, &sizes);
+  CHECK_INT(sizes.decoder.max_rows, 288);  // 276 rows of one unit, in blocks of 32
+}
+
 /* Each need has its line; where the run would fit without them, the sentence says so. */
 static void test_needs_are_priced(void **state)
 {
@@ -262,6 +305,8 @@ int main(void)
                                      CASE(test_knobs_that_are_given_stay),
                                      CASE(test_slots_beyond_the_rollouts_are_not_made),
                                      CASE(test_a_reference_is_counted),
+                                     CASE(test_a_reference_beside_an_adapter),
+                                     CASE(test_rows_of_a_small_step),
                                      CASE(test_needs_are_priced),
                                      CASE(test_bf16_is_counted),
                                      CASE(test_knobs_that_cannot_be),
