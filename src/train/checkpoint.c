@@ -181,6 +181,16 @@ static int check_checksums(struct arena *a, const char *folder, struct error *er
 
 /* ---- saving ----------------------------------------------------------------------------------------------------- */
 
+static int write_card(struct arena *a, const char *folder, const char *card, struct error *err)
+{
+  struct file_writer *w;
+  char *path = path_join(a, folder, "README.md", err);
+  if (!path) return err->code;
+  TRY(file_writer_open(a, path, &w, err));
+  TRY(file_writer_write(w, card, strlen(card), err));
+  return file_writer_commit(w, err);
+}
+
 static int write_whole(struct arena *a, const char *folder, const struct model *m, const struct model_source *source,
                        const struct tokenizer *tokenizer, const struct checkpoint *c, enum save_type type,
                        char state_hash[65], struct error *err)
@@ -191,6 +201,7 @@ static int write_whole(struct arena *a, const char *folder, const struct model *
   char *state = path_join(a, folder, "state.bin", err);
   if (!state) return err->code;
   TRY(write_state(a, state, m, c, type != SAVE_F32, err));
+  if (c->card) TRY(write_card(a, folder, c->card, err));
   TRY(write_checksums(a, folder, state_hash, err));
   return file_sync_folder(folder, err);
 }

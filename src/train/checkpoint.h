@@ -3,8 +3,10 @@
  * checkpoints/000020/ is a Hugging Face directory (model, tokenizer, template), or of a run with lora a PEFT folder
  * (adapter, tokenizer, template; the base is where it was), plus
  *   state.bin      what the weights alone do not say: AdamW's moments, f32 masters where the weights were saved
- * narrower, counters, methods' state. No times: its SHA-256 is the `state` hash of CONTRACT.md. checksums.txt  SHA-256
- * of every other file, as sha256sum writes it. It is written under another name, synced, and renamed when whole.
+ * narrower, counters, methods' state. No times: its SHA-256 is the `state` hash of CONTRACT.md.
+ *   README.md      the model card (train/card.h)
+ *   checksums.txt  SHA-256 of every other file, as sha256sum writes it
+ * It is written under another name, synced, and renamed when whole.
  * state.bin: "ASSAYST1", then sections (name length u32, name, size u64, bytes), little-endian.
  */
 #ifndef ASSAY_TRAIN_CHECKPOINT_H
@@ -33,6 +35,7 @@ struct checkpoint {
     const struct model *model;
   } weights[4];
   size_t weights_count;
+  const char *card; /* saving: README.md; NULL: none */
 };
 
 /* Writes run/checkpoints/STEP. state_hash: [65]. A full disk leaves the checkpoints before it as they were. */

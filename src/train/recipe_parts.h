@@ -10,5 +10,8 @@ bool recipe_key_applies(const struct recipe_key *key, enum recipe_kind kind);
 /* The group `reward` (NULL: absent) beyond its keys, once data and methods are read. */
 int recipe_read_reward(struct arena *a, const struct yaml_node *reward, struct recipe *r, struct error *err) MUST_USE;
 void recipe_key_path(const struct recipe_key *key, char *buf, size_t size);
+/* YAML in double quotes, with an escape for whatever YAML does not allow as it stands (core/json's strings leave DEL,
+ * C1 and noncharacters alone). */
+void recipe_put_quoted(struct text *t, const char *s);
 
 #endif

@@ -10,9 +10,7 @@
 
 /* ---- YAML pieces ------------------------------------------------------------------------------------------------ */
 
-/* Double-quoted, with an escape for whatever YAML does not allow as it stands (core/json's strings leave DEL, C1 and
- * noncharacters alone). */
-static void put_quoted(struct text *t, const char *s)
+void recipe_put_quoted(struct text *t, const char *s)
 {
   const uint8_t *at = (const uint8_t *)s, *end = at + strlen(s);
   text_puts(t, "\"");
@@ -41,7 +39,7 @@ static void put_quoted(struct text *t, const char *s)
 static void put_text(struct text *t, const char *s)
 {
   if (s)
-    put_quoted(t, s);
+    recipe_put_quoted(t, s);
   else
     text_puts(t, "null");
 }
@@ -65,7 +63,7 @@ static void put_scalar(struct text *t, const struct yaml_node *n)
   else if (bare)
     text_puts(t, n->text);
   else
-    put_quoted(t, n->text);
+    recipe_put_quoted(t, n->text);
 }
 
 static void put_node(struct text *t, const struct yaml_node *n)
@@ -78,7 +76,7 @@ static void put_node(struct text *t, const struct yaml_node *n)
   text_puts(t, map ? "{" : "[");
   for (size_t i = 0; i < n->count; i++) {
     if (i) text_puts(t, ", ");
-    if (map) put_quoted(t, n->keys[i]);
+    if (map) recipe_put_quoted(t, n->keys[i]);
     if (map) text_puts(t, ": ");
     put_node(t, n->items[i]);
   }
@@ -157,7 +155,7 @@ void recipe_value_text(const struct recipe *r, const struct recipe_key *k, struc
       text_puts(t, "[");
       for (size_t i = 0; i < list->count; i++) {
         if (i) text_puts(t, ", ");
-        put_quoted(t, list->items[i]);
+        recipe_put_quoted(t, list->items[i]);
       }
       text_puts(t, "]");
       break;
@@ -208,7 +206,7 @@ static void put_combine(const struct recipe *r, struct text *t)
   text_puts(t, "  combine: [");
   for (size_t i = 0; i < r->combine_count; i++) {
     text_puts(t, i ? ", {" : "{");
-    put_quoted(t, r->combine[i].channel);
+    recipe_put_quoted(t, r->combine[i].channel);
     text_puts(t, ": ");
     put_real(t, r->combine[i].weight);
     text_puts(t, "}");
@@ -239,7 +237,7 @@ static int put_methods(const struct recipe *r, const struct composed *set, struc
   for (size_t i = 0; i < r->method_count; i++) {
     const struct method_choice *m = &r->methods[i];
     text_puts(t, "  - ");
-    put_quoted(t, m->name);
+    recipe_put_quoted(t, m->name);
     if (m->options) {
       text_puts(t, ": ");
       put_node(t, m->options);

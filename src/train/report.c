@@ -192,6 +192,7 @@ int report_write(struct run *r, struct error *err)
   text_free(&line);
   if (!rc) rc = events_append(r->events, &r->metrics, err);
   if (!rc) rc = ledger_add(r->ledger, &r->metrics, err);
+  if (!rc) r->reported = r->metrics;
   if (!rc && !math_is_nan(metrics_get(&r->metrics, "time_s"))) say(r);
   return rc || !r->watch.reported ? rc : r->watch.reported(r->watch.arg, &r->metrics, err);
 }

@@ -13,13 +13,15 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "train/card.h"
 
 struct saving {
   struct run *run;
   struct arena *arena; /* the thread's own */
   bool going;
   pthread_t thread;
-  struct text methods, history, value;
+  struct text methods, history, value, card;
+  const char *license; /* of the model that the run began with, or NULL */
   char best[sizeof(double) + sizeof(int64_t)];
   struct checkpoint_blob blobs[4];
   struct checkpoint checkpoint;
@@ -34,9 +36,12 @@ static int write_checkpoint(struct saving *s, struct error *err)
   static const enum save_type types[] = {[RECIPE_F32] = SAVE_F32, [RECIPE_BF16] = SAVE_BF16, [RECIPE_F16] = SAVE_F16};
   struct run *r = s->run;
   arena_reset(s->arena);
-  TRY(checkpoint_save(s->arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer,
-                      &s->checkpoint, types[r->recipe->save.type], s->state_hash, err));
-  return model_hash(r->session.model, s->weights_hash, err);
+  TRY(model_hash(r->session.model, s->weights_hash, err));
+  card_put_weights(s->weights_hash, &s->card);
+  TRY(text_finish(&s->card, err));
+  s->checkpoint.card = s->card.bytes;
+  return checkpoint_save(s->arena, r->folder->path, r->session.model, &r->session.source, r->session.tokenizer,
+                         &s->checkpoint, types[r->recipe->save.type], s->state_hash, err);
 }
 
 static void *run_thread(void *arg)
@@ -64,6 +69,7 @@ static void free_texts(struct saving *s)
   text_free(&s->methods);
   text_free(&s->history);
   text_free(&s->value);
+  text_free(&s->card);
 }
 
 /* No thread outlives the run, whatever went wrong. */
@@ -86,8 +92,23 @@ static int open_saving(struct run *r, struct error *err)
   int rc = arena_on_reset(r->arena, close_saving, s, err);
   if (rc) arena_destroy(s->arena);
   TRY(rc);
+  TRY(card_license(r->arena, &r->session.source, &s->license, err));
   r->saving = s;
   return 0;
+}
+
+/* All of it but the hash of the weights, which the thread takes. */
+static int take_card(const struct run *r, struct saving *s, struct error *err)
+{
+  const struct card c = {.recipe = r->recipe,
+                         .license = s->license,
+                         .metrics = &r->reported,
+                         .ledger = r->ledger,
+                         .step = r->step,
+                         .adapter = r->session.model->adapter != NULL,
+                         .scores = r->session.model->score != NULL};
+  card_put(&c, &s->card);
+  return text_finish(&s->card, err);
 }
 
 static struct checkpoint_blob blob_of(const char *name, const struct text *t)
@@ -131,6 +152,7 @@ int run_save_start(struct run *r, struct error *err)
   free_texts(s);
   TRY(run_put_score(r, err));
   TRY(take_state(r, s, err));
+  TRY(take_card(r, s, err));
   if (start_thread(s))
     FAIL(err, ERROR_RESOURCE, "no thread could be started to write a checkpoint; raise the limit on processes");
   s->going = true;

@@ -143,6 +143,18 @@ static int64_t check_after_kill(const char *run, int64_t before)
   return step;
 }
 
+/* The text of the last checkpoint's README.md. */
+static const char *last_card(const char *run)
+{
+  const char *last;
+  char *text;
+  int64_t step;
+  size_t n;
+  CHECK_OK(checkpoint_last(arena, run, &last, &step, &err), &err);
+  CHECK_OK(file_read(arena, path_join(arena, last, "README.md", &err), 1 << 20, &text, &n, &err), &err);
+  return text;
+}
+
 static void check_finished(const char *run, const char *want)
 {
   int64_t steps[STEPS + 2];
@@ -207,6 +219,7 @@ static void kill_one_run(int number, double seconds, const char *want, struct ta
   }
   t->whole_runs++;
   check_finished(run, want);
+  CHECK_STR(last_card(run), last_card(in_folder("whole")));
 }
 
 static void test_killed_runs_end_alike(void **state)

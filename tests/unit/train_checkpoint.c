@@ -103,7 +103,8 @@ static int save_step(int64_t step, enum save_type type, char hash[65])
                          .weight_version = 3 * step,
                          .data_position = 1000 + step,
                          .blobs = blobs,
-                         .blob_count = 2};
+                         .blob_count = 2,
+                         .card = "# A card\n"};
   memcpy(c.identity, IDENTITY, sizeof c.identity);
   return checkpoint_save(arena, run_path(), model, &source, tokenizer, &c, type, hash, &err);
 }
@@ -207,12 +208,12 @@ static void flip(const char *path, long at)
 static void test_damage_is_found(void **state)
 {
   (void)state;
-  static const char *const files[] = {"state.bin", "model.safetensors", "config.json", "tokenizer.json"};
+  static const char *const files[] = {"state.bin", "model.safetensors", "config.json", "tokenizer.json", "README.md"};
   char hash[65];
   struct checkpoint c;
   CHECK_OK(save_step(2, SAVE_F32, hash), &err);
   struct model *m = new_model();
-  for (size_t i = 0; i < 4; i++) {
+  for (size_t i = 0; i < 5; i++) {
     char *path = path_join(arena, checkpoint_path(2), files[i], &err);
     flip(path, i == 0 ? 0 : -2);
     error_clear(&err);
