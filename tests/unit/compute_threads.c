@@ -153,7 +153,7 @@ static void run_head(struct sink *s, int32_t chunk)
     row[i] = i / 2 * 2, target[i] = i * 17 % V;
     coef[i] = noise_at(19, (size_t)i), entropy_coef[i] = i % 3 * 0.1;
     params[i] = (struct sample_params){
-        (float)(i % 4) * 0.4f, i % 3 ? 1 : 0.8f, i % 5 ? 0 : 0.02f, i % 2 ? 20 : 0, -1, i / 25.0, NULL};
+        (float)(i % 4) * 0.4f, i % 3 ? 1 : 0.8f, i % 5 ? 0 : 0.02f, i % 2 ? 20 : 0, -1, i / 25.0, NULL, NULL, 0};
   }
   struct head_rows rows = {M, row, M, row, target};
   s->rig.ops->head_score(s->rig.d, w, 1 / 0.8, &rows, h, chunk, scratch, stat, logp, entropy);
