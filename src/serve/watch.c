@@ -1,5 +1,6 @@
 #include "serve/watch.h"
 
+#include "serve/watch_evaluations.h"
 #include "serve/watch_recipe.h"
 #include "serve/watch_rollouts.h"
 
@@ -165,6 +166,22 @@ static int answer_group(struct question *q, struct error *err)
   return rollouts_put_group(q->run, step, key, q->out, err);
 }
 
+static int answer_evaluations(struct question *q, struct error *err)
+{
+  int64_t step;
+  TRY(read_whole(q, "step", INT32_MAX, &step, err));
+  return evaluations_put_list(q->run, step, q->out, err);
+}
+
+static int answer_evaluation(struct question *q, struct error *err)
+{
+  int64_t step;
+  uint64_t key;
+  TRY(read_whole(q, "step", INT32_MAX, &step, err));
+  TRY(read_key(q, &key, err));
+  return evaluations_put_problem(q->run, step, key, q->out, err);
+}
+
 static int answer_alternatives(struct question *q, struct error *err)
 {
   int64_t step, attempt, rollout;
@@ -210,6 +227,8 @@ static const struct {
                  {"/api/problem", true, answer_problem},
                  {"/api/rollouts", true, answer_rollouts},
                  {"/api/group", true, answer_group},
+                 {"/api/evaluations", true, answer_evaluations},
+                 {"/api/evaluation", true, answer_evaluation},
                  {"/api/alternatives", true, answer_alternatives},
                  {"/api/recipe", true, answer_recipe},
                  {"/api/log", true, answer_log}};

@@ -7,6 +7,8 @@
  *     /api/rollouts?run=I&step=S                 the answers of a step (watch_rollouts.h)
  *     /api/group?run=I&step=S&problem=KEY        those to one problem, token by token
  *     /api/alternatives?run=I&step=S&problem=KEY&attempt=A&rollout=N   what else could have stood there
+ *     /api/evaluations?run=I&step=S              the answers of an evaluation (watch_evaluations.h)
+ *     /api/evaluation?run=I&step=S&problem=KEY   those to one problem
  *     /api/recipe?run=I  /api/log?run=I          recipe.yaml as rows; the end of log.txt
  *
  * All that a run holds is untrusted: the page puts it in as text, never as markup, and the headers forbid everything

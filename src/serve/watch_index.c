@@ -35,45 +35,60 @@ static int by_number(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-static int take_steps(struct watch_run *r, char *const *names, size_t count, struct error *err)
+static int take_steps(struct watch_steps *s, char *const *names, size_t count, struct error *err)
 {
-  if (count > r->step_room) {
+  if (count > s->room) {
     size_t room = count + count / 2 + 64;
     int64_t *grown = memory_alloc(room, sizeof *grown, "watch", err);
     if (!grown) return err->code;
-    memory_free(r->steps);
-    r->steps = grown;
-    r->step_room = room;
+    memory_free(s->items);
+    s->items = grown;
+    s->room = room;
   }
-  r->step_count = 0;
+  s->count = 0;
   for (size_t i = 0; i < count; i++) {
     int64_t step = step_of(names[i]);
-    if (step >= 0) r->steps[r->step_count++] = step;
+    if (step >= 0) s->items[s->count++] = step;
   }
-  qsort(r->steps, r->step_count, sizeof *r->steps, by_number);
+  qsort(s->items, s->count, sizeof *s->items, by_number);
   return 0;
 }
 
 /* The folder is read again when its time says that something came or went. */
-static int list_steps(struct watch_run *r, struct error *err)
+static int list_steps(struct watch_run *r, const char *part, struct watch_steps *s, struct error *err)
 {
   struct stat st;
-  char *folder = path_join(r->scratch, r->path, "rollouts", err), **names;
+  char *folder = path_join(r->scratch, r->path, part, err), **names;
   size_t count;
   if (!folder) return err->code;
   if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode)) {
-    if (r->step_count) restart_index(r);
-    r->step_count = 0;
+    s->count = 0;
+    s->listed_seconds = s->listed_nanoseconds = 0;
     return 0;
   }
-  if (st.st_mtim.tv_sec == r->listed_seconds && st.st_mtim.tv_nsec == r->listed_nanoseconds) return 0;
-  r->listed_seconds = st.st_mtim.tv_sec;
-  r->listed_nanoseconds = st.st_mtim.tv_nsec;
+  if (st.st_mtim.tv_sec == s->listed_seconds && st.st_mtim.tv_nsec == s->listed_nanoseconds) return 0;
+  s->listed_seconds = st.st_mtim.tv_sec;
+  s->listed_nanoseconds = st.st_mtim.tv_nsec;
   TRY(file_list(r->scratch, folder, &names, &count, err));
-  TRY(take_steps(r, names, count, err));
-  // a resumed run cuts back: what was counted of steps that are gone must go as well
-  if (r->indexed > r->step_count || (r->indexed && r->steps[r->indexed - 1] != r->last_indexed)) restart_index(r);
-  return 0;
+  return take_steps(s, names, count, err);
+}
+
+int64_t watch_steps_nearest(const struct watch_steps *s, int64_t step)
+{
+  int64_t best = -1;
+  for (size_t i = 0; i < s->count; i++) {
+    int64_t far = s->items[i] > step ? s->items[i] - step : step - s->items[i];
+    int64_t least = best > step ? best - step : step - best;
+    if (best < 0 || far < least) best = s->items[i];
+  }
+  return best < 0 ? step : best;
+}
+
+/* A resumed run cuts back: what was counted of steps that are gone must go as well. */
+static bool is_cut_back(const struct watch_run *r)
+{
+  const struct watch_steps *s = &r->rollouts;
+  return r->indexed > s->count || (r->indexed && s->items[r->indexed - 1] != r->last_indexed);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -152,16 +167,7 @@ static void finish_step(struct watch_run *r)
 {
   arena_reset(r->file_arena);
   r->reader = NULL;
-  r->last_indexed = r->steps[r->indexed++];
-}
-
-static int open_step(struct watch_run *r, struct error *err)
-{
-  char name[48], *path;
-  snprintf(name, sizeof name, "%06" PRId64 ".jsonl.zst", r->steps[r->indexed]);
-  TRY(watch_run_file(r, r->file_arena, "rollouts", name, &path, err));
-  if (!path) FAIL(err, ERROR_INPUT, "rollouts/%s is gone", name);
-  return line_reader_open(r->file_arena, path, &r->reader, err);
+  r->last_indexed = r->rollouts.items[r->indexed++];
 }
 
 /* One line of the step at `indexed`; *ended: there was none. */
@@ -171,17 +177,17 @@ static int read_line(struct watch_run *r, bool *ended, struct error *err)
   size_t n;
   int number;
   *ended = false;
-  if (!r->reader) TRY(open_step(r, err));
+  if (!r->reader) TRY(watch_run_lines(r, r->file_arena, "rollouts", r->rollouts.items[r->indexed], &r->reader, err));
   TRY(line_reader_next(r->reader, &line, &n, &number, err));
   *ended = !line;
   if (!line) return 0;
   struct error failure = {0};
   struct arena_mark mark = arena_mark(r->scratch);
-  int rc = count_line(r, r->steps[r->indexed], line, n, &failure);
+  int rc = count_line(r, r->rollouts.items[r->indexed], line, n, &failure);
   arena_release(r->scratch, mark);
   if (rc && rc != ERROR_INPUT) *err = failure;
   if (rc == ERROR_INPUT) {
-    error_context(&failure, "step %" PRId64 ", line %d", r->steps[r->indexed], number);
+    error_context(&failure, "step %" PRId64 ", line %d", r->rollouts.items[r->indexed], number);
     note(r, &failure);
     rc = 0;
   }
@@ -190,13 +196,16 @@ static int read_line(struct watch_run *r, bool *ended, struct error *err)
 
 int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err)
 {
-  TRY(list_steps(r, err));
-  if (!r->indexed && r->step_count > WATCH_INDEXED) r->indexed = r->step_count - WATCH_INDEXED;
-  if (!r->reader && r->last_indexed < 0 && r->step_count) {
-    r->index_from = r->steps[r->indexed < r->step_count ? r->indexed : r->step_count - 1];
-    r->last_indexed = r->indexed ? r->steps[r->indexed - 1] : -1;
+  const struct watch_steps *s = &r->rollouts;
+  TRY(list_steps(r, "rollouts", &r->rollouts, err));
+  TRY(list_steps(r, "evaluations", &r->evaluations, err));
+  if (is_cut_back(r)) restart_index(r);
+  if (!r->indexed && s->count > WATCH_INDEXED) r->indexed = s->count - WATCH_INDEXED;
+  if (!r->reader && r->last_indexed < 0 && s->count) {
+    r->index_from = s->items[r->indexed < s->count ? r->indexed : s->count - 1];
+    r->last_indexed = r->indexed ? s->items[r->indexed - 1] : -1;
   }
-  while (r->indexed < r->step_count && clock_seconds() < until) {
+  while (r->indexed < s->count && clock_seconds() < until) {
     struct error failure = {0};
     bool ended;
     int rc = read_line(r, &ended, &failure);
@@ -207,6 +216,6 @@ int watch_index_poll(struct watch_run *r, double until, bool *more, struct error
     if (rc) note(r, &failure);
     if (rc || ended) finish_step(r);
   }
-  *more = r->indexed < r->step_count;
+  *more = r->indexed < s->count;
   return 0;
 }

@@ -1,4 +1,5 @@
-/* serve/watch_index: which steps have rollouts, and the history of their problems, read a little at a time. */
+/* serve/watch_index: which steps have rollouts and evaluations, and the history of their problems, read a little at a
+ * time. */
 #ifndef ASSAY_SERVE_WATCH_INDEX_H
 #define ASSAY_SERVE_WATCH_INDEX_H
 
@@ -9,6 +10,9 @@
  * over.
  */
 int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err) MUST_USE;
+
+/* The step of these that is nearest to this one; the same where there is none. */
+int64_t watch_steps_nearest(const struct watch_steps *s, int64_t step);
 
 /* The question of a rollout's prompt: its last message, or all of it where no special tokens part it, at most
    PROBLEM_TEXT bytes of its end with "..." in front where it is cut; "" without a tokenizer. */

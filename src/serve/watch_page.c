@@ -2,7 +2,6 @@
 #include "serve/watch.h"
 
 #include "core/log.h"
-#include "serve/watch_rollouts.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -69,7 +68,12 @@ void watch_put_page(struct text *t)
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-enum { EXPORT_STEPS = 12 };
+/* What has steps: its list, one entry of it, how many steps a file has, and their part of its room. */
+static const struct export_part {
+  const char *list, *entry;
+  int steps, part;
+} export_parts[] = {{"rollouts", "group", 12, 3}, {"evaluations", "evaluation", 4, 1}};
+enum { EXPORT_PARTS = sizeof export_parts / sizeof export_parts[0], EXPORT_WHOLE = 4 };
 
 /* What is written: the pieces of one JSON object of address and answer. */
 struct exporting {
@@ -108,8 +112,9 @@ static const char *get_query(const void *arg, const char *name)
   return !strcmp(name, "problem") ? q->problem : NULL;
 }
 
-/* ,"ADDRESS":ANSWER, as the page will ask for it. What has no answer is left out. */
-static int export_answer(struct exporting *x, const char *name, const struct export_query *q, struct error *err)
+/* ,"ADDRESS":ANSWER, as the page will ask for it. What has no answer is left out. copy (may be NULL): the answer. */
+static int export_answer(struct exporting *x, const char *name, const struct export_query *q, struct text *copy,
+                         struct error *err)
 {
   char path[64], key[160];
   struct watch_reply reply;
@@ -121,53 +126,66 @@ static int export_answer(struct exporting *x, const char *name, const struct exp
   n += snprintf(key + n, sizeof key - (size_t)n, "\":");
   int rc = reply.status == 200 ? file_writer_write(x->writer, key, (size_t)n, err) : 0;
   if (!rc && reply.status == 200) rc = write_json(x, reply.body.bytes, reply.body.size, err);
+  if (!rc && reply.status != 200) log_warn("%s of step %" PRId64 " is left out: %s", name, q->step, reply.body.bytes);
+  if (copy && reply.status == 200) text_add(copy, reply.body.bytes, reply.body.size);
   text_free(&reply.body);
   return rc;
 }
 
-/* The list of a step, and its problems in order until the step's share of the file is used. */
-static int export_step(struct exporting *x, int run, int64_t step, uint64_t until, struct error *err)
+/* The entries of a list, in order, until the step's share of the file is used. */
+static int export_entries(struct exporting *x, const struct export_part *part, struct export_query *q,
+                          const struct text *list, uint64_t until, struct error *err)
 {
-  struct export_query q = {.run = run, .step = step};
-  struct text list = {0};
   struct arena *a = arena_create("watch", 0, err);
-  json_t *root;
+  json_t *root, *value;
   const char *key;
-  json_t *value;
   if (!a) return err->code;
-  int rc = rollouts_put_list(x->watch->runs[run], step, &list, err);
-  if (rc == ERROR_INPUT) {
-    log_warn("step %" PRId64 " is left out: %s", step, err->message);
-    error_clear(err);
-    text_free(&list);
-    arena_destroy(a);
-    return 0;
-  }
-  if (!rc) rc = export_answer(x, "rollouts", &q, err);
-  if (!rc) rc = json_parse(a, list.bytes, list.size, NULL, 0, JSON_READ_PLAIN, &root, err);
+  int rc = json_parse(a, list->bytes, list->size, NULL, 0, JSON_READ_PLAIN, &root, err);
   if (!rc) {
     json_object_foreach(json_object_get(root, "problems"), key, value)
     {
-      q.problem = key;
+      q->problem = key;
       if (rc || file_writer_size(x->writer) > until) break;
-      rc = export_answer(x, "group", &q, err);
+      rc = export_answer(x, part->entry, q, NULL, err);
     }
   }
-  text_free(&list);
   arena_destroy(a);
   return rc;
 }
 
-static int export_rollouts(struct exporting *x, int run, struct error *err)
+static int export_step(struct exporting *x, const struct export_part *part, int run, int64_t step, uint64_t until,
+                       struct error *err)
+{
+  struct export_query q = {.run = run, .step = step};
+  struct text list = {0};
+  int rc = export_answer(x, part->list, &q, &list, err);
+  if (!rc) rc = text_finish(&list, err);
+  if (!rc && list.size) rc = export_entries(x, part, &q, &list, until, err);
+  text_free(&list);
+  return rc;
+}
+
+/* Steps spread over the run, the first and the last among them. */
+static int export_steps(struct exporting *x, const struct export_part *part, int run, const struct watch_steps *steps,
+                        uint64_t room, struct error *err)
+{
+  size_t most = (size_t)part->steps, count = steps->count < most ? steps->count : most;
+  uint64_t start = file_writer_size(x->writer);
+  for (size_t i = 0; i < count; i++) {
+    size_t at = count > 1 ? i * (steps->count - 1) / (count - 1) : 0;
+    TRY(export_step(x, part, run, steps->items[at], start + room * (i + 1) / count, err));
+  }
+  return 0;
+}
+
+static int export_run(struct exporting *x, int run, struct error *err)
 {
   const struct watch_run *r = x->watch->runs[run];
-  int count = r->step_count < EXPORT_STEPS ? (int)r->step_count : EXPORT_STEPS;
+  const struct watch_steps *steps[EXPORT_PARTS] = {&r->rollouts, &r->evaluations};
   uint64_t start = file_writer_size(x->writer), runs_left = (uint64_t)(x->watch->run_count - run);
-  uint64_t share = x->limit > start && count ? (x->limit - start) / runs_left / (uint64_t)count : 0;
-  for (int i = 0; i < count; i++) {
-    size_t at = count > 1 ? (size_t)i * (r->step_count - 1) / (size_t)(count - 1) : 0;
-    TRY(export_step(x, run, r->steps[at], start + share * (uint64_t)(i + 1), err));
-  }
+  uint64_t share = x->limit > start ? (x->limit - start) / runs_left : 0;
+  for (int i = 0; i < EXPORT_PARTS; i++)
+    TRY(export_steps(x, &export_parts[i], run, steps[i], share * (uint64_t)export_parts[i].part / EXPORT_WHOLE, err));
   return 0;
 }
 
@@ -186,8 +204,8 @@ static int export_data(struct exporting *x, struct error *err)
   TRY(rc);
   for (int run = 0; run < x->watch->run_count; run++) {
     struct export_query q = {.run = run, .step = -1};
-    for (size_t i = 0; i < sizeof of_run / sizeof of_run[0]; i++) TRY(export_answer(x, of_run[i], &q, err));
-    TRY(export_rollouts(x, run, err));
+    for (size_t i = 0; i < sizeof of_run / sizeof of_run[0]; i++) TRY(export_answer(x, of_run[i], &q, NULL, err));
+    TRY(export_run(x, run, err));
   }
   return file_writer_write(x->writer, "}", 1, err);
 }

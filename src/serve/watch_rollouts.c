@@ -13,14 +13,8 @@ typedef int take_line_fn(void *arg, const char *line, size_t n, bool *stop, stru
 
 static int walk(struct watch_run *r, struct arena *a, int64_t step, take_line_fn *take, void *arg, struct error *err)
 {
-  char name[48], *path;
   struct line_reader *reader;
-  snprintf(name, sizeof name, "%06" PRId64 ".jsonl.zst", step);
-  TRY(watch_run_file(r, a, "rollouts", name, &path, err));
-  if (!path)
-    FAIL(err, ERROR_INPUT,
-         "step %" PRId64 " has no rollouts in this run; save.rollouts of the recipe says which steps keep them", step);
-  TRY(line_reader_open(a, path, &reader, err));
+  TRY(watch_run_lines(r, a, "rollouts", step, &reader, err));
   for (bool stop = false; !stop;) {
     char *line;
     size_t n;
@@ -30,7 +24,7 @@ static int walk(struct watch_run *r, struct arena *a, int64_t step, take_line_fn
     struct arena_mark mark = arena_mark(r->scratch);
     int rc = take(arg, line, n, &stop, err);
     arena_release(r->scratch, mark);
-    if (rc) return error_place(err, path, number), rc;
+    if (rc) return error_context(err, "step %" PRId64 ", line %d", step, number), rc;
   }
   return 0;
 }
@@ -101,39 +95,27 @@ static int list_line(void *arg, const char *line, size_t n, bool *stop, struct e
 }
 
 /* The steps with rollouts that stand before and behind this one, null where there is none. */
-static void put_neighbours(const struct watch_run *r, int64_t step, struct text *out)
+static void put_neighbours(const struct watch_steps *s, int64_t step, struct text *out)
 {
   int64_t before = -1, behind = -1;
-  for (size_t i = 0; i < r->step_count; i++) {
-    if (r->steps[i] < step) before = r->steps[i];
-    if (r->steps[i] > step && behind < 0) behind = r->steps[i];
+  for (size_t i = 0; i < s->count; i++) {
+    if (s->items[i] < step) before = s->items[i];
+    if (s->items[i] > step && behind < 0) behind = s->items[i];
   }
   text_printf(out, before < 0 ? ",\"before\":null" : ",\"before\":%" PRId64, before);
   text_printf(out, behind < 0 ? ",\"behind\":null" : ",\"behind\":%" PRId64, behind);
 }
 
-/* The step that has rollouts and is nearest to this one; the same where there is none. */
-static int64_t nearest_step(const struct watch_run *r, int64_t step)
-{
-  int64_t best = -1;
-  for (size_t i = 0; i < r->step_count; i++) {
-    int64_t far = r->steps[i] > step ? r->steps[i] - step : step - r->steps[i];
-    int64_t least = best > step ? best - step : step - best;
-    if (best < 0 || far < least) best = r->steps[i];
-  }
-  return best < 0 ? step : best;
-}
-
 int rollouts_put_list(struct watch_run *r, int64_t step, struct text *out, struct error *err)
 {
   struct listing g = {.run = r};
-  step = nearest_step(r, step);
+  step = watch_steps_nearest(&r->rollouts, step);
   int rc = walk_step(r, step, list_line, &g, err);
   if (!rc) rc = text_finish(&g.lines, err);
   if (!rc) rc = text_finish(&g.problems, err);
   if (!rc) {
     text_printf(out, "{\"step\":%" PRId64 ",\"of\":%" PRId64 ",\"damaged\":%" PRId64, step, g.count, g.damaged);
-    put_neighbours(r, step, out);
+    put_neighbours(&r->rollouts, step, out);
     text_puts(out, ",\"problems\":{");
     text_puts(out, g.problems.size ? g.problems.bytes : "");
     text_puts(out, "},\"lines\":[");

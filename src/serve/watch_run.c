@@ -36,6 +36,18 @@ int watch_run_file(const struct watch_run *r, struct arena *a, const char *part,
   return 0;
 }
 
+int watch_run_lines(const struct watch_run *r, struct arena *a, const char *part, int64_t step,
+                    struct line_reader **out, struct error *err)
+{
+  char name[48], *path;
+  snprintf(name, sizeof name, "%06" PRId64 ".jsonl.zst", step);
+  TRY(watch_run_file(r, a, part, name, &path, err));
+  if (!path)
+    FAIL(err, ERROR_INPUT, "step %" PRId64 " has no %s in this run; save.rollouts of the recipe says which are kept",
+         step, part);
+  return line_reader_open(a, path, out, err);
+}
+
 static int open_file(const char *path, struct stat *st, int *fd, struct error *err)
 {
   *fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -241,7 +253,8 @@ static int find_tokenizer(struct watch_run *r, struct error *err)
 static void close_run(void *arg)
 {
   struct watch_run *r = arg;
-  memory_free(r->steps);
+  memory_free(r->rollouts.items);
+  memory_free(r->evaluations.items);
   arena_destroy(r->scratch);
   arena_destroy(r->file_arena);
   arena_destroy(r->text_arena);
@@ -309,6 +322,16 @@ int watch_run_poll(struct watch_run *r, double seconds, bool *more, struct error
   return 0;
 }
 
+static int64_t first_step(const struct watch_steps *s)
+{
+  return s->count ? s->items[0] : -1;
+}
+
+static int64_t last_step(const struct watch_steps *s)
+{
+  return s->count ? s->items[s->count - 1] : -1;
+}
+
 int watch_run_put_state(struct watch_run *r, struct text *t, struct error *err)
 {
   const struct series *s = r->series;
@@ -325,8 +348,9 @@ int watch_run_put_state(struct watch_run *r, struct text *t, struct error *err)
   json_put_f64(t, s->elapsed);
   text_printf(t, ",\"mismatch\":%.0f,\"mismatch_of\":%.0f,\"tokens\":%.0f,\"trained\":%.0f", s->mismatch,
               s->mismatch_of, s->tokens, s->trained);
-  text_printf(t, ",\"rollouts\":%zu,\"first_rollouts\":%" PRId64 ",\"last_rollouts\":%" PRId64, r->step_count,
-              r->step_count ? r->steps[0] : -1, r->step_count ? r->steps[r->step_count - 1] : -1);
+  text_printf(t, ",\"rollouts\":%zu,\"first_rollouts\":%" PRId64 ",\"last_rollouts\":%" PRId64, r->rollouts.count,
+              first_step(&r->rollouts), last_step(&r->rollouts));
+  text_printf(t, ",\"evaluations\":%zu,\"last_evaluation\":%" PRId64, r->evaluations.count, last_step(&r->evaluations));
   text_printf(t, ",\"indexed\":%zu,\"index_from\":%" PRId64 ",\"problems\":%zu,\"damaged\":%" PRId64 ",\"note\":",
               r->indexed, r->index_from, r->problems->count, r->damaged);
   json_put_string(t, r->note, strlen(r->note));

@@ -1,9 +1,10 @@
 /* serve/watch_run: a run folder as the page sees it, finished or still being written.
  *
- * Only these regular files are read: metrics.jsonl, recipe.yaml, log.txt, rollouts/STEP.jsonl.zst; links are not
- * followed. The tokenizer comes from the run's last checkpoint, or, as long as there is none, from the model that its
- * recipe names. What is read is added up by watch_run_poll, a little at a time; when a resumed run cuts its files back,
- * it begins anew. Memory does not grow with the run (watch_series.h, watch_problems.h).
+ * Only these regular files are read: metrics.jsonl, recipe.yaml, log.txt, rollouts/STEP.jsonl.zst and
+ * evaluations/STEP.jsonl.zst; links are not followed. The tokenizer comes from the run's last checkpoint, or, as long
+ * as there is none, from the model that its recipe names. What is read is added up by watch_run_poll, a little at a
+ * time; when a resumed run cuts its files back, it begins anew. Memory does not grow with the run (watch_series.h,
+ * watch_problems.h).
  */
 #ifndef ASSAY_SERVE_WATCH_RUN_H
 #define ASSAY_SERVE_WATCH_RUN_H
@@ -14,6 +15,13 @@
 #include "text/tokenizer.h"
 
 enum { WATCH_INDEXED = 4096, WATCH_TAIL = 64 }; /* newest steps whose problems are counted */
+
+/* The steps with a file STEP.jsonl.zst in one of the run's folders. */
+struct watch_steps {
+  int64_t *items; /* [count], ascending; memory_alloc */
+  size_t count, room;
+  int64_t listed_seconds, listed_nanoseconds; /* the folder's time at the last listing */
+};
 
 struct watch_run {
   struct arena *arena;     /* of the run */
@@ -30,12 +38,10 @@ struct watch_run {
   char note[400];    /* the first of them, and what else went wrong; "": nothing */
   int64_t step_goal; /* train.steps; 0: not known */
 
-  int64_t *steps; /* [step_count] with a file in rollouts/, ascending; memory_alloc */
-  size_t step_count, step_room;
-  int64_t listed_seconds, listed_nanoseconds; /* the folder's time at the last listing */
+  struct watch_steps rollouts, evaluations;
 
   struct problems *problems;
-  size_t indexed;           /* steps[0..indexed) are in problems, or passed over */
+  size_t indexed;           /* rollouts.items[0..indexed) are in problems, or passed over */
   int64_t index_from;       /* first step that is counted */
   int64_t last_indexed;     /* step; -1: none */
   struct arena *file_arena; /* of the rollout file that is being read */
@@ -54,10 +60,13 @@ int watch_run_poll(struct watch_run *r, double seconds, bool *more, struct error
 /* Whether a process holds the run's lock. */
 bool watch_run_is_written(const struct watch_run *r);
 
-/* The path of one of the run's files, part NULL or "rollouts"; *path NULL where it is not there. ERROR_INPUT: a link,
-   or no regular file. */
+/* The path of one of the run's files, part NULL, "rollouts" or "evaluations"; *path NULL where it is not there.
+   ERROR_INPUT: a link, or no regular file. */
 int watch_run_file(const struct watch_run *r, struct arena *a, const char *part, const char *name, char **path,
                    struct error *err) MUST_USE;
+/* The lines of a step's file in one of these folders. ERROR_INPUT: it is not there. */
+int watch_run_lines(const struct watch_run *r, struct arena *a, const char *part, int64_t step,
+                    struct line_reader **out, struct error *err) MUST_USE;
 /* At most the last `limit` bytes of a file; *text NULL where it is not there. */
 int watch_run_read(const struct watch_run *r, struct arena *a, const char *name, size_t limit, char **text, size_t *n,
                    struct error *err) MUST_USE;

@@ -166,6 +166,7 @@ static void put_answer(struct text *t, const struct answers *w, int32_t job, int
                             .correct = v->correct,
                             .readable = v->readable,
                             .extracted = v->extracted,
+                            .reason = v->reason,
                             .tokens = w->tree->segments[j->leaf[rollout]].count,
                             .finish = j->finish[rollout] == FINISH_STOP ? "stop" : "length"};
   text_puts(t, "{");

@@ -261,6 +261,7 @@ static int put_commands(struct run *r, const char *program, struct text *t, stru
     text_printf(t, "  %s generate %s '%s' --temperature 0\n", program, folder, prompt);
   else
     text_printf(t, "  %s chat %s\n", program, folder);
+  text_printf(t, "  %s watch %s\n", program, folder);
   if (r->recipe->kind == RECIPE_TRAIN)
     text_printf(t, "  %s replay %s --step %" PRId64 "\n", program, folder, r->step);
   else

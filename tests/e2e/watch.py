@@ -51,16 +51,19 @@ def make_hostile(folder, like):
                                  'logp': [-0.1, -3], 'logp_behaviour': [-0.1, -3], 'entropy': [0.5, 2], 'reward': i % 2, 'channels': {'reward': i % 2, HOSTILE: 1},
                                  'advantage': [1, -1], 'text': HOSTILE, 'finish': 'stop', 'context': HOSTILE,
                                  'verdict': {'reward': i % 2, 'correct': bool(i % 2), 'extracted': HOSTILE, 'reason': HOSTILE}}, separators=(',', ':')))
-    plain = folder + '/rollouts/000004.jsonl'
-    with open(plain, 'w') as f:
-        f.write('\n'.join(lines) + '\n')
-    with open(plain, 'rb') as f:  # one raw block: zstd without a library
-        body = f.read()
-    os.remove(plain)
+    write_zstd(folder + '/rollouts/000004.jsonl.zst', lines)
+    os.makedirs(folder + '/evaluations')
+    write_zstd(folder + '/evaluations/000004.jsonl.zst', [json.dumps(
+        {'problem': HOSTILE, 'sample': i, 'reward': 0, 'correct': False, 'readable': True, 'extracted': HOSTILE, 'tokens': 5, 'finish': HOSTILE,
+         'reason': HOSTILE, 'set': HOSTILE, 'prompt': HOSTILE, 'text': HOSTILE}) for i in range(2)])
+
+
+def write_zstd(path, lines):
+    """One raw block: zstd without a library."""
+    body = ('\n'.join(lines) + '\n').encode()
     assert len(body) < 1 << 17
-    header = (len(body) << 3 | 1).to_bytes(3, 'little')
-    with open(plain + '.zst', 'wb') as f:
-        f.write(b'\x28\xb5\x2f\xfd\xa0' + len(body).to_bytes(4, 'little') + header + body)
+    with open(path, 'wb') as f:
+        f.write(b'\x28\xb5\x2f\xfd\xa0' + len(body).to_bytes(4, 'little') + (len(body) << 3 | 1).to_bytes(3, 'little') + body)
 
 
 @contextlib.contextmanager
@@ -208,12 +211,13 @@ class Browser:
         check(not lines, '%s: the console says %s' % (where, lines[:3]))
 
 
-VIEWS = ('curves', 'problems', 'rollouts', 'recipe', 'log')
+VIEWS = ('curves', 'problems', 'rollouts', 'evaluations', 'recipe', 'log')
 DRAWN = '''[...document.querySelectorAll(".card canvas")].slice(0, 2).every((c) => {
   const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
   let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0;
   return n > 200; })'''
-READY = {'curves': 'document.querySelectorAll(".card").length > 10', 'problems': 'document.querySelectorAll(".problem").length > 1',
+READY = {'evaluations': 'document.querySelectorAll(".answer .said").length > 0',
+         'curves': 'document.querySelectorAll(".card").length > 10', 'problems': 'document.querySelectorAll(".problem").length > 1',
          'rollouts': 'document.querySelectorAll(".answer .token").length > 3', 'recipe': 'document.querySelectorAll(".recipe tbody tr").length > 20',
          'log': 'document.querySelector(".log").textContent.length > 50'}
 
@@ -308,6 +312,19 @@ def test_clicks(browser, url):
     step = browser.js('return document.querySelector(".steps input[type=number]").value')
     browser.click('.steps button:%s-child' % ('first' if step != '1' else 'last'))
     browser.wait('document.querySelector(".steps input[type=number]").value != "%s" && document.querySelectorAll(".answer").length' % step, 'another step')
+    # evaluations: the same problem at another step
+    browser.click('[data-view=evaluations]')
+    browser.wait(READY['evaluations'], 'evaluations')
+    check('reward' in browser.js('return document.querySelector(".answer .facts").textContent'), 'how an answer was judged')
+    browser.click('.groups li:nth-child(3) a')
+    browser.wait('document.querySelector(".groups li:nth-child(3) a[aria-current]")', 'a problem of the evaluation')
+    asked = browser.js('return document.querySelector(".prompt .tokens").textContent')
+    check(asked.endswith('='), 'the problem is shown: ' + asked)
+    browser.click('.steps button:first-child')
+    browser.wait('document.querySelector("h2").textContent.startsWith("Step 0:")', 'the evaluation before')
+    check(browser.js('return document.querySelector(".prompt .tokens").textContent') == asked, 'and the same problem')
+    browser.js('const s = [...document.querySelectorAll(".tools select")].pop(); s.value = "wrong"; s.dispatchEvent(new Event("change"))')
+    browser.wait('[...document.querySelectorAll(".groups .dots i")].every((d) => !d.classList.contains("right"))', 'what was not solved')
     # the recipe
     browser.click('[data-view=recipe]')
     browser.wait(READY['recipe'], 'recipe')
@@ -358,7 +375,7 @@ def test_live(browser, folder):
 
 def test_hostile(browser, folder):
     with watching(folder) as url:
-        for view in ('curves', 'problems', 'rollouts/0/4', 'recipe', 'log'):
+        for view in ('curves', 'problems', 'rollouts/0/4', 'evaluations/0/4', 'recipe', 'log'):
             visit(browser, url, view)
             seen = browser.js('return document.body.textContent')
             check('onerror=' in seen, view + ': hostile text is shown as text')

@@ -424,7 +424,7 @@ static void test_run_reads_nothing_outside(void **state)
   write_rollouts("other", 1, "x", 0, 1);
   CHECK(symlink("../other/rollouts", at("run/rollouts")) == 0);
   poll(r);
-  CHECK_INT((int64_t)r->step_count, 0);
+  CHECK_INT((int64_t)r->rollouts.count, 0);
   CHECK_ERROR(rollouts_put_list(r, 1, &text, &err), &err, ERROR_INPUT, "no link");
   error_clear(&err);
   // a pipe must not make the reader wait
@@ -510,6 +510,59 @@ static void test_answers(void **state)
   CHECK(json_is_array(get(ASK(w, "/api/problem", 200, "run", "0", "problem", key), "row")));
 }
 
+static void write_evaluation(int64_t step, const char *lines)
+{
+  struct run_folder folder = {.path = at("run"), .arena = arena, .lock = -1};
+  struct file_writer *w;
+  CHECK_OK(run_folder_open_lines(&folder, arena, "evaluations", step, &w, &err), &err);
+  CHECK_OK(run_folder_add_lines(arena, w, lines, strlen(lines), &err), &err);
+  CHECK_OK(file_writer_commit(w, &err), &err);
+}
+
+/* One problem of two sets with the same id, one answer that failed, one line that is damaged. */
+static const char evaluated[] =
+    "{\"problem\": \"7\", \"sample\": 0, \"reward\": 1.0, \"correct\": true, \"readable\": true, \"extracted\": "
+    "\"46\", \"tokens\": 3, \"finish\": \"stop\", \"reason\": \"equal\", \"set\": \"a\", \"prompt\": \"12+34=\", "
+    "\"text\": \"<b>46\"}\n"
+    "{\"problem\": \"7\", \"sample\": 1, \"reward\": 0.0, \"correct\": false, \"readable\": false, \"extracted\": "
+    "null, \"tokens\": 9, \"finish\": \"length\", \"set\": \"a\", \"prompt\": \"12+34=\", \"text\": \"\"}\n"
+    "no answer\n"
+    "{\"problem\": \"7\", \"sample\": 0, \"reward\": 0.0, \"correct\": false, \"failed\": true, \"tokens\": 1, "
+    "\"finish\": \"stop\", \"set\": \"b\", \"prompt\": \"1+1=\", \"text\": \"2\"}\n";
+
+static void test_evaluations(void **state)
+{
+  (void)state;
+  struct watch *w = open_one();
+  ASK(w, "/api/evaluations", 400, "run", "0", "step", "0");
+  write_evaluation(0, evaluated);
+  write_evaluation(20, evaluated);
+  const json_t *s = json_array_get(get(ASK(w, "/api/state", 200, NULL), "runs"), 0);
+  CHECK_INT(json_integer_value(get(s, "evaluations")), 2);
+  CHECK_INT(json_integer_value(get(s, "last_evaluation")), 20);
+  const json_t *list = ASK(w, "/api/evaluations", 200, "run", "0", "step", "13"), *lines = get(list, "lines");
+  CHECK_INT(json_integer_value(get(list, "step")), 20);
+  CHECK_INT(json_integer_value(get(list, "of")), 3);
+  CHECK_INT(json_integer_value(get(list, "damaged")), 1);
+  CHECK_INT((int64_t)json_array_size(get(list, "steps")), 2);
+  CHECK_INT((int64_t)json_object_size(get(list, "problems")), 2);
+  CHECK_INT((int64_t)json_array_size(lines), 3);
+  static const int verdicts[] = {1, 0, -1};
+  for (size_t i = 0; i < 3; i++)
+    CHECK_INT(json_integer_value(json_array_get(json_array_get(lines, i), 5)), verdicts[i]);
+  const char *key = json_string_value(json_array_get(json_array_get(lines, 0), 0));
+  const json_t *one = ASK(w, "/api/evaluation", 200, "run", "0", "step", "20", "problem", key);
+  const json_t *first = json_array_get(get(one, "answers"), 0);
+  CHECK_INT((int64_t)json_array_size(get(one, "answers")), 2);
+  CHECK_STR(json_string_value(get(one, "prompt")), "12+34=");
+  CHECK_STR(json_string_value(get(one, "set")), "a");
+  CHECK_STR(json_string_value(get(first, "text")), "<b>46");
+  CHECK_STR(json_string_value(get(first, "reason")), "equal");
+  CHECK(json_is_null(get(json_array_get(get(one, "answers"), 1), "extracted")));
+  ASK(w, "/api/evaluation", 400, "run", "0", "step", "20", "problem", "0123456789abcdef");
+  ASK(w, "/api/evaluation", 400, "run", "0", "step", "1", "problem", key);
+}
+
 static void test_a_run_that_cannot_be_read_is_told(void **state)
 {
   (void)state;
@@ -569,6 +622,7 @@ static void test_export_holds_everything_as_data(void **state)
   struct watch *w = open_one();
   char *html;
   size_t n;
+  write_evaluation(20, evaluated);
   CHECK_OK(watch_export(w, at("out.html"), 1 << 20, &err), &err);
   CHECK_OK(file_read(arena, at("out.html"), 16 << 20, &html, &n, &err), &err);
   CHECK(strstr(html, "script-src 'sha256-") || strstr(html, "script-src  'sha256-"));
@@ -583,6 +637,12 @@ static void test_export_holds_everything_as_data(void **state)
   CHECK_OK(json_parse(arena, data, (size_t)(end - data), "out.html", 0, JSON_READ_UNIQUE, &o, &err), &err);
   const json_t *list = get(o, "rollouts?run=0&step=4");
   CHECK_STR(json_string_value(json_array_get(json_array_get(get(list, "lines"), 0), 8)), "<b>17");
+  list = get(o, "evaluations?run=0&step=20");
+  int entries = 0;
+  const char *key;
+  json_t *value;
+  json_object_foreach(o, key, value) entries += !strncmp(key, "evaluation?run=0&step=20&problem=", 33);
+  CHECK_INT(entries, (int64_t)json_object_size(get(list, "problems")));
   get(o, "metrics?run=0");
   get(o, "recipe?run=0");
   get(o, "state");
@@ -603,6 +663,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_run_reads_nothing_outside, setup, teardown),
       cmocka_unit_test_setup_teardown(test_run_knows_its_writer, setup, teardown),
       cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_evaluations, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_run_that_cannot_be_read_is_told, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_questions, setup, teardown),
       cmocka_unit_test_setup_teardown(test_tokens_as_pieces, setup, teardown),

@@ -5,6 +5,7 @@ const views = {
   curves: {title: 'Curves', show: curvesView, update: drawCurves},
   problems: {title: 'Problems', show: problemsView, update: updateProblems},
   rollouts: {title: 'Rollouts', show: rolloutsView, update: updateRollouts},
+  evaluations: {title: 'Evaluations', show: evaluationsView, update: updateEvaluations},
   recipe: {title: 'Recipe', show: recipeView, update: () => {}},
   log: {title: 'Log', show: logView, update: loadLog},
 };
@@ -83,7 +84,7 @@ function takeState(state) {
 
 // What has changed is asked for; nothing is drawn where nothing has.
 async function refresh() {
-  const before = JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.running]));
+  const before = JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.evaluations, r.state.running]));
   const state = await ask('state');
   takeState(state);
   for (const run of runs) {
@@ -93,7 +94,7 @@ async function refresh() {
     run.read = read;
   }
   drawRuns();
-  const changed = before !== JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.running]));
+  const changed = before !== JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.evaluations, r.state.running]));
   if (view && changed) views[view].update();
   return state;
 }
