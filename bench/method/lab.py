@@ -227,4 +227,5 @@ def main():
         write_row(a.name, a.bed, kin, a.quantity, row)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a method costs beside GRPO, on the built-in model with a learning rate of 0, so that every run sees the same rollouts.
+"""What a method costs beside GRPO, with a learning rate of 0, so that every run sees the same rollouts.
 
     bench/method/overhead.sh ASSAY [METHOD ...] [--jobs N] [--keep FOLDER] [--rounds N [--time METHOD ...]] [--write]
 
@@ -11,20 +11,26 @@ METHOD     those to look at; else all
 RUNNER     environment: a command that stands before every count (nice, a lock)
 
 instructions  user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels); the
-              same in every run, whatever else the machine does. Seed 5 of the recipe draws four problems of which each has
-              right and wrong answers, in both steps, so that GRPO trains all 32 answers and a method none more.
-weight-only   a method that needs nothing but the rollouts: a run of one step beside GRPO's, its start and end included, in
-              shares of one step. Expected below +1 % where it trains the same rows.
-priced        a method that needs more: its second step less GRPO's second step, in forwards, where one forward is what the
-              KL to a reference adds to GRPO. Expected within a tenth of what `assay methods --resolve` announces.
+              same in every run, whatever else the machine does. The seeds draw problems of which each has right and wrong
+              answers, so that GRPO trains all of them and a method none more.
+weight-only   a method that needs nothing but the rollouts: a run of one step of 8 problems of 16 beside GRPO's, its start and
+              its end included. A method's own instructions do not depend on the model, so the model is the nano decoder of
+              lab.py (bed long, 19 thousand parameters), where they are counted in seconds; they are given per trained token,
+              in shares of what a token costs in a step of models/tiny (0.8 million). Expected below +1 % where the method
+              trains the same rows.
+priced        a method that needs more, on models/tiny, 4 problems of 8: its second step less GRPO's second step, in forwards,
+              where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of what
+              `assay methods --resolve` announces.
 time          20 steps of 16 problems of 8; the 95 % interval of the paired difference (Student's t), expected below +3 %.
 """
 import argparse, json, math, os, re, resource, shlex, shutil, subprocess, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
 
+import lab
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUNNER = shlex.split(os.environ.get("RUNNER", ""))
-SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null", "seed=5"]
+SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null"]
 GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 # Options without which the built-in model and one step do not do what the method is for.
 ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0"}
@@ -36,7 +42,7 @@ T = [0, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.
 
 class Bench:
     def __init__(self, assay, keep):
-        self.assay, self.keep, self.work = assay, keep, tempfile.mkdtemp()
+        self.assay, self.keep, self.work, self.home = assay, keep, tempfile.mkdtemp(), None
         os.makedirs(keep, exist_ok=True)
         can = subprocess.run(["perf", "stat", "-x,", "-e", "instructions:u", "true"], capture_output=True, text=True) if shutil.which("perf") else None
         self.perf = bool(can and re.match(r"\d", can.stderr))
@@ -45,16 +51,24 @@ class Bench:
         return subprocess.run([self.assay, *words], capture_output=True, text=True, cwd=ROOT)
 
     def train(self, methods, steps, problems, folder):
-        return [self.assay, "train", "recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"train.steps={steps}",
+        return [self.assay, "train", "recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"train.steps={steps}", "seed=5",
                 f"rollout.problems={problems}", "--threads", "1", "--quiet", "--run", folder]
 
-    def count(self, methods, steps):
+    def train_nano(self, methods, steps, folder):
+        if not self.home:
+            self.home = lab.prepare(self.assay, f"{ROOT}/build/lab", "long")
+        words, _ = lab.arguments(self.home, "long", methods, [*SETTINGS, f"train.steps={steps}", "seed=2", "rollout.problems=8", "rollout.group=16"])
+        words = [w for w in words if not w.startswith("eval.data")]
+        return [self.assay, "train", *words, "--threads", "1", "--quiet", "--run", folder]
+
+    def count(self, methods, steps, nano=False):
         """Instructions of a run, and the last step's metrics."""
-        kept = os.path.join(self.keep, re.sub(r"[^A-Za-z0-9_.-]+", "_", methods).strip("_") + f".{steps}.json")
+        kept = os.path.join(self.keep, re.sub(r"[^A-Za-z0-9_.-]+", "_", methods).strip("_") + f".{'nano' if nano else 'tiny'}.{steps}.json")
         if os.path.exists(kept):
             return json.load(open(kept))
         folder = tempfile.mkdtemp(dir=self.work)
-        words, env = self.train(methods, steps, 4, folder + "/run"), dict(os.environ)
+        words = self.train_nano(methods, steps, folder + "/run") if nano else self.train(methods, steps, 4, folder + "/run")
+        env = dict(os.environ)
         if self.perf:
             before, pattern = ["perf", "stat", "-x,", "-e", "instructions:u"], r"^(\d+),"
         else:
@@ -99,23 +113,32 @@ def settings(b, names):
 
 
 def tables(b, rows, jobs):
-    runs = [(GRPO, 1), (GRPO, 2), (KL, 1), (KL, 2)]
-    for _, _, methods, needs, _ in rows:
-        runs += [(methods, 1)] + ([(methods, 2)] if needs else [])
+    runs = [(GRPO, 1, True), (GRPO, 2, True)] + [(r[2], 1, True) for r in rows if not r[3]]
+    runs += [(m, n) for m in [GRPO, KL] + [r[2] for r in rows if r[3]] for n in (1, 2)]
+    if not any(r[3] for r in rows):
+        runs = [r for r in runs if r[0] != KL]
+    b.count(GRPO, 1, True)  # makes the nano model
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda r: b.count(*r), runs))
     count = lambda m, n: b.count(m, n)["instructions"]
     second = lambda m: count(m, 2) - count(m, 1)
     step, out = second(GRPO), []
+    tokens = lambda c: c["metrics"]["tokens/trained"]
+    a_token, base = step / tokens(b.count(GRPO, 2)), b.count(GRPO, 1, True)
+    nano_step = b.count(GRPO, 2, True)["instructions"] - base["instructions"]
     out += ["| weight-only method | instructions beside GRPO, off | on | rows trained, on |", "|---|---|---|---|"]
     shares = {}
     for name, word, methods, needs, _ in rows:
         if not needs:
-            trained = b.count(methods, 1)["metrics"]["rows/backward"] / b.count(GRPO, 1)["metrics"]["rows/backward"]
-            shares.setdefault(name, {})[word] = (100 * (count(methods, 1) - count(GRPO, 1)) / step, trained)
+            of = b.count(methods, 1, True)
+            more = (of["instructions"] - base["instructions"]) / tokens(base)
+            shares.setdefault(name, {})[word] = (100 * more / a_token, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
     for name, of in sorted(shares.items()):
         off, on = (f"{of[w][0]:+.3f} %" if w in of else "" for w in ("off", "on"))
         out.append(f"| {name} | {off} | {on} | {'' if 'on' not in of else 'as GRPO' if of['on'][1] == 1 else '%.2f of them' % of['on'][1]} |")
+    out += ["", f"A trained token costs GRPO {a_token / 1e6:.2f} million instructions with models/tiny, {nano_step / tokens(b.count(GRPO, 2, True)) / 1e6:.2f} with the nano decoder."]
+    if not any(r[3] for r in rows):
+        return out
     forward = second(KL) - step
     out += ["", "| priced method | needs | announced, forwards | measured | instructions beside GRPO |", "|---|---|---|---|---|"]
     for name, word, methods, needs, announced in sorted(rows):

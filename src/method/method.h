@@ -139,6 +139,7 @@ struct needs {
   int64_t replay_tokens;               /* NEED_REPLAY: most tokens that the buffer holds, for the planner; and beside */
   int64_t replay_rollouts;             /*   them: rollouts, as long as the recipe allows, */
   double replay_steps;                 /*   and all rollouts of so many steps */
+  double trained_again; /* of a step's rollouts, how many are trained beside them once, for the planner */
 };
 
 /* Adds the needs of method `who` to a union. Two that contradict each other are ERROR_INPUT. */

@@ -186,7 +186,8 @@ static double generate(const struct cost_pace *p, const struct model_config *c, 
                        const struct sizes *s, const struct cost_work *w)
 {
   if (w->rollouts < 1) return 0;
-  double slots = plan->slots, full = (double)(int64_t)(w->rollouts / slots), rest = w->rollouts - full * slots;
+  double all = w->rollouts + w->probes;
+  double slots = plan->slots, full = (double)(int64_t)(all / slots), rest = all - full * slots;
   double keys = w->prompt + w->fresh / 2, own = w->fresh / 2, prompts = w->groups * w->prompt;
   double seconds = prompts * (s->body + s->narrow + w->prompt / 2 * s->attended * ATTENTION) * p->forward;
   seconds += (w->fresh - 1) * full * decode_pass(p, c, plan, s, slots, keys, own);
@@ -210,9 +211,9 @@ void cost_step(const struct cost_pace *p, const struct model_config *c, const st
   out->generate = generate(p, c, plan, &s, w);
   out->score = w->passes * (forward + head);
   // the logits are computed again for the backward, so that they never exist as a whole
-  out->train =
-      w->epochs * (forward * (plan->recompute ? 2 : 1) + rows * (s.body * (p->dx + body_dw) + narrow) +
-                   ATTENTION_BACKWARD * attention + 2 * between + 2 * head + targets * s.head * (p->dx + body_dw));
+  out->train = (w->epochs + w->again) *
+               (forward * (plan->recompute ? 2 : 1) + rows * (s.body * (p->dx + body_dw) + narrow) +
+                ATTENTION_BACKWARD * attention + 2 * between + 2 * head + targets * s.head * (p->dx + body_dw));
   // the norm of the gradients reads them once more
   out->update = w->moves * s.parameters * (p->adamw + sizeof(float) * p->byte);
   out->total = out->generate + out->score + out->train + out->update;

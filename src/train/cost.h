@@ -25,6 +25,7 @@ struct cost_work {
   double rollouts, fresh; /* answers, and tokens of each */
   double epochs, moves;   /* passes over the rollouts, updates of the weights */
   double passes;          /* scoring passes over all rows */
+  double probes, again;   /* answers that are not trained; trained once more, in shares of the rollouts */
 };
 
 struct cost {

@@ -9,6 +9,7 @@
 #include "core/pool.h"
 #include "model/adapter.h"
 #include "train/events.h"
+#include "train/score.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -480,9 +481,13 @@ int run_step_cost(struct run *r, struct cost *out, struct error *err)
                         .fresh = sft ? 0 : (double)recipe->rollout.max_new_tokens,
                         .epochs = (double)recipe->train.epochs,
                         .moves = (double)(recipe->train.epochs * recipe->train.minibatches)};
-  // scoring passes: a move after the first, examples that nobody sampled (unless nothing depends on it), the reference
+  // scoring passes: a move after the first, examples that nobody sampled (unless nothing depends on it), what methods
+  // need
   bool scored = (w.moves > 1 || sft) && !compose_coefficients_fixed(r->methods, NULL);
-  w.passes = (scored ? w.epochs : 0) + (r->plan.reference ? 1 : 0);
+  const struct needs *n = compose_needs(r->methods);
+  w.passes = (scored ? w.epochs : 0) + score_passes(n);
+  w.probes = sft ? 0 : (double)(recipe->rollout.problems * n->probes);
+  w.again = n->trained_again;
   TRY(mean_prompt(r, &w.prompt, err));
   TRY(cost_measure(r->session.device, &r->session.config, &r->plan, &pace, err));
   cost_step(&pace, &r->session.config, &r->plan, &w, out);

@@ -120,6 +120,9 @@ void score_describe(const struct needs *n, int64_t updates, struct text *out)
     }
   text_printf(out, "%s, %" PRId64 " over later mini-batches (current log-probabilities)\n", score_passes(n) ? ")" : "",
               updates - 1);
+  if (n->probes) text_printf(out, "extra answers a step: up to %" PRId32 " a problem, not trained\n", n->probes);
+  if (n->trained_again > 0)
+    text_printf(out, "extra training a step: %.3g of a step's rollouts once more\n", n->trained_again);
 }
 
 /* ---- second contexts and slots: segments of the tree ------------------------------------------------------------ */

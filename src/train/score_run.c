@@ -219,8 +219,8 @@ int run_price_json(struct arena *a, const struct recipe *r, const struct needs *
   struct plan plan;
   text_puts(t, "\"forwards\": {\"passes\": [");
   put_passes(n, t);
-  text_printf(t,
-              "], \"later_minibatches\": %lld}, \"memory\": ", (long long)(r->train.epochs * r->train.minibatches - 1));
+  text_printf(t, "], \"later_minibatches\": %lld, \"probes\": %d, \"trained_again\": %.17g}, \"memory\": ",
+              (long long)(r->train.epochs * r->train.minibatches - 1), (int)n->probes, n->trained_again);
   int rc = r->top.model ? price(a, r, n, &plan, err) : 0;
   if (rc && rc != ERROR_RESOURCE) return rc;
   if (rc) {

@@ -76,7 +76,8 @@ struct needs;
 int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
               struct error *err) MUST_USE;
 /* The same as members of a JSON object, without the braces:
- *     "forwards": {"passes": [{"policy", "second", "needs": [word]}], "later_minibatches": n}
+ *     "forwards": {"passes": [{"policy", "second", "needs": [word]}], "later_minibatches": n, "probes": answers a
+ *     problem that are not trained, "trained_again": of a step's rollouts, how many are trained once more}
  *     "memory": {"peak_bytes", "limit_bytes", "parts": [{"what", "bytes", "needs": [word]}]}, or {"refused": why}, or
  * null without a model. A part of the training itself has no needs. */
 int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
