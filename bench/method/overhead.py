@@ -1,23 +1,22 @@
 #!/usr/bin/env python3
 """What a method costs beside GRPO, with a learning rate of 0, so that every run sees the same rollouts.
 
-    bench/method/overhead.sh ASSAY [METHOD ...] [--jobs N] [--keep FOLDER] [--rounds N [--time METHOD ...]] [--write]
+    bench/method/overhead.sh ASSAY [METHOD ...] [--jobs N] [--keep FOLDER] [--only weight|priced|time]
+                             [--rounds N [--time METHOD ...]]
 
 METHOD     those to look at; else all
 --keep     counts that are there are not made again
 --rounds   N pairs of processor seconds in turn for each METHOD of --time, which are compared as they are asked for in
            the first table: off where they can be turned off, else on
---write    the tables go into docs/performance.md
 RUNNER     environment: a command that stands before every count (nice, a lock)
 
 instructions  user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels); the
               same in every run, whatever else the machine does. The seeds draw problems of which each has right and wrong
               answers, so that GRPO trains all of them and a method none more.
 weight-only   a method that needs nothing but the rollouts: a run of one step of 8 problems of 16 beside GRPO's, its start and
-              its end included. A method's own instructions do not depend on the model, so the model is the nano decoder of
-              lab.py (bed long, 19 thousand parameters), where they are counted in seconds; they are given per trained token,
-              in shares of what a token costs in a step of models/tiny (0.8 million). Expected below +1 % where the method
-              trains the same rows.
+              its end included, in shares of one step. A method's own instructions do not depend on the model, so the model is
+              the smallest at hand, the nano decoder of lab.py (bed long, 19 thousand parameters): with any other the share is
+              smaller. Expected below +1 % where the method trains the same rows.
 priced        a method that needs more, on models/tiny, 4 problems of 8: its second step less GRPO's second step, in forwards,
               where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of what
               `assay methods --resolve` announces.
@@ -114,31 +113,29 @@ def settings(b, names):
 
 def tables(b, rows, jobs):
     runs = [(GRPO, 1, True), (GRPO, 2, True)] + [(r[2], 1, True) for r in rows if not r[3]]
-    runs += [(m, n) for m in [GRPO, KL] + [r[2] for r in rows if r[3]] for n in (1, 2)]
-    if not any(r[3] for r in rows):
-        runs = [r for r in runs if r[0] != KL]
+    if any(r[3] for r in rows):
+        runs += [(m, n) for m in [GRPO, KL] + [r[2] for r in rows if r[3]] for n in (1, 2)]
     b.count(GRPO, 1, True)  # makes the nano model
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda r: b.count(*r), runs))
     count = lambda m, n: b.count(m, n)["instructions"]
     second = lambda m: count(m, 2) - count(m, 1)
-    step, out = second(GRPO), []
-    tokens = lambda c: c["metrics"]["tokens/trained"]
-    a_token, base = step / tokens(b.count(GRPO, 2)), b.count(GRPO, 1, True)
+    out = []
+    base = b.count(GRPO, 1, True)
     nano_step = b.count(GRPO, 2, True)["instructions"] - base["instructions"]
-    out += ["| weight-only method | instructions beside GRPO, off | on | rows trained, on |", "|---|---|---|---|"]
+    out += ["| weight-only method | instructions beside GRPO, off | on |", "|---|---|---|"]
     shares = {}
     for name, word, methods, needs, _ in rows:
         if not needs:
             of = b.count(methods, 1, True)
-            more = (of["instructions"] - base["instructions"]) / tokens(base)
-            shares.setdefault(name, {})[word] = (100 * more / a_token, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
+            more = 100 * (of["instructions"] - base["instructions"]) / nano_step
+            shares.setdefault(name, {})[word] = (more, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
     for name, of in sorted(shares.items()):
-        off, on = (f"{of[w][0]:+.3f} %" if w in of else "" for w in ("off", "on"))
-        out.append(f"| {name} | {off} | {on} | {'' if 'on' not in of else 'as GRPO' if of['on'][1] == 1 else '%.2f of them' % of['on'][1]} |")
-    out += ["", f"A trained token costs GRPO {a_token / 1e6:.2f} million instructions with models/tiny, {nano_step / tokens(b.count(GRPO, 2, True)) / 1e6:.2f} with the nano decoder."]
+        off, on = (f"{of[w][0]:+.2f} %" if w in of else "" for w in ("off", "on"))
+        out.append(f"| {name} | {off} | {on}{'' if of.get('on', (0, 1))[1] == 1 else ', %.2f of the rows' % of['on'][1]} |")
     if not any(r[3] for r in rows):
         return out
+    step = second(GRPO)
     forward = second(KL) - step
     out += ["", "| priced method | needs | announced, forwards | measured | instructions beside GRPO |", "|---|---|---|---|---|"]
     for name, word, methods, needs, announced in sorted(rows):
@@ -173,14 +170,15 @@ def main():
     a.add_argument("--keep")
     a.add_argument("--rounds", type=int, default=0)
     a.add_argument("--time", nargs="*", default=["ace", "beyond_8020", "ppl_position"])
-    a.add_argument("--no-count", action="store_true")
+    a.add_argument("--only", choices=("weight", "priced", "time"))
     a = a.parse_args()
     temporary = None if a.keep else tempfile.mkdtemp()
     b = Bench(os.path.realpath(a.assay), a.keep or temporary)
     try:
-        if not a.no_count:
+        if a.only != "time":
             names = a.methods or [line.split()[1] for line in b.ask("methods").stdout.splitlines()]
-            print("\n".join(tables(b, list(settings(b, names)), a.jobs)))
+            rows = [r for r in settings(b, names) if a.only in (None, "priced" if r[3] else "weight")]
+            print("\n".join(tables(b, rows, a.jobs)))
         if a.rounds > 1:
             print("\n".join(times(b, a.time, a.rounds)))
     finally:

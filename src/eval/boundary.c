@@ -97,7 +97,8 @@ struct boundary_match boundary_match_entropy(const double *z, size_t rows, size_
   double low = s->low, high = s->high;
   double least = boundary_entropy(z, rows, v, low, NULL), most = boundary_entropy(z, rows, v, high, NULL);
   struct boundary_match m = {least > s->target ? low : high, least > s->target ? least : most, false};
-  bool inside = least <= s->target && most >= s->target;
+  double rounding = 1e-12 * (1 + math_abs(s->target)); /* a target that was computed as an end's entropy is inside */
+  bool inside = least <= s->target + rounding && most >= s->target - rounding;
   for (int64_t steps = 0; inside;) {
     m.temperature = (low + high) / 2;
     m.entropy = boundary_entropy(z, rows, v, m.temperature, NULL);

@@ -64,7 +64,7 @@ static struct anneal schedule_of(const struct self *o)
 static int check_schedule(const struct anneal *a, const struct step *s, struct error *err)
 {
   int64_t last = s->total > s->number ? s->total - 1 : s->number;
-  double coldest = anneal_temperature(a, (int64_t)a->first, last);
+  double coldest = a->mode == ANNEAL_BOTH ? anneal_temperature(a, (int64_t)a->first, last) : COLDEST;
   if (coldest < COLDEST)
     FAIL(err, ERROR_INPUT,
          "mode both reaches the temperature %g in step %lld; expected %g or more; give a larger d_steps or tau_min, "

@@ -18,9 +18,15 @@ double anneal_length(const struct anneal *o, int64_t step)
   return smaller(o->d0 + o->growth * (double)step, o->most);
 }
 
+/* What is left of the first step's heat. */
+static double left(const struct anneal *o, int64_t step)
+{
+  return math_exp(-(double)step / o->steps);
+}
+
 double anneal_temperature(const struct anneal *o, int64_t position, int64_t step)
 {
-  double t = (double)position, d = anneal_length(o, step), e = math_exp(-(double)step / o->steps);
+  double t = (double)position, d = anneal_length(o, step);
   if (t < o->first) return 1;
   switch (o->mode) {
     case ANNEAL_NEGEXP:
@@ -28,13 +34,13 @@ double anneal_temperature(const struct anneal *o, int64_t position, int64_t step
     case ANNEAL_EXP:
       return o->cold + (o->hot - o->cold) * math_exp(-t / d);
     case ANNEAL_STEP:
-      return o->cold + (o->hot - o->cold) * e;
+      return o->cold + (o->hot - o->cold) * left(o, step);
     case ANNEAL_BOTH:
-      return o->cold + (o->hot * e - o->cold) * math_exp(-t / d);
+      return o->cold + (o->hot * left(o, step) - o->cold) * math_exp(-t / d);
     case ANNEAL_STEPS_VARIANT:
-      return smaller(o->hot + (o->cold - o->hot) * e, 1);
+      return smaller(o->hot + (o->cold - o->hot) * left(o, step), 1);
     case ANNEAL_STEPS_VARIANT_REV:
-      return larger(o->cold + (o->hot - o->cold) * e, 0.1);
+      return larger(o->cold + (o->hot - o->cold) * left(o, step), 0.1);
     case ANNEAL_NONE:
       break;
   }

@@ -1,7 +1,9 @@
 /* The time of a step: it follows from work and pace as the formulas say, and the pace is measured. */
 #include "check.h"
 
+#include "method/compose.h"
 #include "train/cost.h"
+#include "train/score.h"
 
 static const struct model_config CONFIG = {
     .vocab = 1000, .hidden = 64, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 16, .ffn = 128, .tied = true};
@@ -39,12 +41,41 @@ static void grows_with_work(void **state)
   CHECK(twice.generate > 1.8 * once.generate && twice.generate < 2 * once.generate);
   CHECK(twice.train > once.train && twice.score > once.score && twice.update == once.update);
   w.rollouts = 16;
+  w.probes = 16; /* as many answers, of which half are trained */
+  w.again = 1;   /* twice */
+  cost_step(&PACE, &CONFIG, &PLAN, &w, &slow);
+  CHECK(slow.generate == twice.generate && slow.score == once.score && slow.update == once.update);
+  CHECK_CLOSE(slow.train, 2 * once.train, 1e-15, "rounding of one product");
+  w.probes = w.again = 0;
   struct plan narrow = PLAN;
   narrow.slots = 1;
   narrow.recompute = true;
   cost_step(&PACE, &CONFIG, &narrow, &w, &slow);
   CHECK(slow.generate > 3 * once.generate); /* 8 slots at twice the time of one row */
   CHECK(slow.train > once.train);
+}
+
+/* Answers that are not trained, and rollouts that are trained twice. */
+static void told(void **state)
+{
+  (void)state;
+  static const struct {
+    const char *method, *words;
+  } CASES[] = {{"remax", "extra answers a step: up to 1 a problem, not trained"},
+               {"pipo", "extra training a step: 1 of a step's rollouts once more"}};
+  for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    struct arena *a = arena_create("test", 0, &err);
+    struct composed *set;
+    struct text t = {0};
+    const struct method_choice choice = {.name = CASES[i].method};
+    const struct compose_options o = {.seed = 1, .epochs = 1, .minibatches = 2};
+    CHECK_OK(compose_open(a, &choice, 1, &o, &set, &err), &err);
+    score_describe(compose_needs(set), 2, &t);
+    CHECK_OK(text_finish(&t, &err), &err);
+    if (!strstr(t.bytes, CASES[i].words)) fail_msg("found %s; expected \"%s\" in it", t.bytes, CASES[i].words);
+    text_free(&t);
+    arena_destroy(a);
+  }
 }
 
 static void measures(void **state)
@@ -63,6 +94,6 @@ static void measures(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(products_alone), cmocka_unit_test(grows_with_work),
-                                     cmocka_unit_test(measures)};
+                                     cmocka_unit_test(told), cmocka_unit_test(measures)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
