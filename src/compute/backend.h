@@ -82,7 +82,7 @@ struct device_options {
   const char *isa;  /* cpu: "ref", "avx2", "avx512", "amx"; NULL, "auto": ASSAY_ISA where it is set, else the best here
                        but amx */
   int threads;      /* 0: as many as there are cores for this process */
-  enum compute_type type; /* bf16: on a cpu only */
+  enum compute_type type;
 };
 
 /* ERROR_INPUT for an unknown kind or isa (naming the known ones), ERROR_RESOURCE for one that this machine lacks. */

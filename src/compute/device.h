@@ -7,16 +7,19 @@
  *            a multiple of 16, the padding is 0 in every part and stays 0. The same for master, gradient and moments,
  *            so AdamW is elementwise. Rows from a multiple of 16 on are a matrix of their own: the LM head takes its
  *            weight in such slices.
- *   vector   [N], padded to 16.
- *   KV       per layer: block b, KV head h: K as [D][block] (lanes run across positions), V as [block][D].
+ *            Its rounded copy (bf16): words of two neighbouring k, ((n / 16) * K' / 2 + k / 2) * 16 + n % 16, where K'
+ * is K up to a multiple of 32, the padding 0. vector   [N], padded to 16. KV       per layer: block b, KV head h: K as
+ * [D][block] (lanes run across positions), V as [block][D]. In bf16 words of two neighbouring d, [D' / 2][block], and
+ * of two neighbouring positions, [block / 2][D].
  */
 #ifndef ASSAY_COMPUTE_DEVICE_H
 #define ASSAY_COMPUTE_DEVICE_H
 
 #include "compute/backend.h"
+#include "compute/words.h"
 #include "core/pool.h"
 
-enum { PANEL = 16, KEY_BLOCK = 32, VOCAB_BLOCK = 32, TERM_BLOCK = 32 /* of a sum in bf16 */ };
+enum { KEY_BLOCK = 32, VOCAB_BLOCK = 32 };
 
 struct buffer {
   struct device *device;
@@ -55,9 +58,10 @@ struct device_memory {
   void (*get)(struct device *, void *to, const void *from, size_t bytes);
   void (*sync)(struct device *);
   size_t (*room)(const struct device *); /* free bytes; NULL where it is the host's memory */
-  /* Logical row `row` of the compute copy of a weight, from and to the host. */
-  void (*round_row)(struct weight *w, size_t row, const void *from, enum host_type type);
-  void (*widen_row)(const struct weight *w, size_t row, void *to, enum host_type type);
+  /* Logical rows row .. row+count-1 of the compute copy of a weight, from and to the host; the master, where there is
+     one, has been written. */
+  void (*round_rows)(struct weight *w, size_t row, size_t count, const void *from, enum host_type type);
+  void (*widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type);
   /* n values of logical row `row` from its value k on, in blocks: from ggml's, and made into numbers. NULL: no such
      weights. */
   void (*pack)(struct weight *w, size_t row, size_t k, size_t n, const uint8_t *blocks);
@@ -81,12 +85,6 @@ struct device {
 static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
 {
   return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
-}
-
-/* Up to whole blocks of terms of a sum in bf16. */
-static inline size_t block_round(size_t n)
-{
-  return (n + TERM_BLOCK - 1) / TERM_BLOCK * TERM_BLOCK;
 }
 
 /* device.c calls these by kind. cpu: float64 reference where real64. */

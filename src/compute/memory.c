@@ -379,8 +379,7 @@ void weight_write(struct weight *w, enum weight_part part, size_t row, size_t co
 {
   ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
   if (w->part[part]) part_move(w, part, row, count, from, NULL, type);
-  for (size_t i = 0; i < count && part == WEIGHT_MASTER && w->copy; i++)
-    w->device->memory->round_row(w, row + i, (const char *)from + i * w->k * host_size(type), type);
+  if (part == WEIGHT_MASTER && w->copy) w->device->memory->round_rows(w, row, count, from, type);
   for (size_t i = 0; i < count && w->quant; i++)
     weight_write_rounded(w, row + i, (const char *)from + i * w->k * host_size(type), type);
 }
@@ -391,8 +390,7 @@ void weight_read(const struct weight *w, enum weight_part part, size_t row, size
   if (w->part[part]) part_move(w, part, row, count, NULL, to, type);
   for (size_t i = 0; i < count && w->quant; i++)
     weight_read_made(w, row + i, (char *)to + i * w->k * host_size(type), type);
-  for (size_t i = 0; i < count && !w->part[part] && !w->quant; i++)
-    w->device->memory->widen_row(w, row + i, (char *)to + i * w->k * host_size(type), type);
+  if (!w->part[part] && !w->quant) w->device->memory->widen_rows(w, row, count, to, type);
 }
 
 /* ---- KV ---- */

@@ -61,8 +61,8 @@ bool amx_permitted(void);                             /* asks the kernel */
 
 /* bf16/weight.c: rows first .. first+count-1 (first a multiple of 16) of the copy, from the master. */
 void weight_round(struct weight *w, size_t first, size_t count);
-/* Logical row `row` of a weight without a master, to and from the host. */
-void weight_round_row(struct weight *w, size_t row, const void *from, enum host_type type);
-void weight_widen_row(const struct weight *w, size_t row, void *to, enum host_type type);
+/* Logical rows row .. row+count-1 of the copy, from and to the host. */
+void weight_round_rows(struct weight *w, size_t row, size_t count, const void *from, enum host_type type);
+void weight_widen_rows(const struct weight *w, size_t row, size_t count, void *to, enum host_type type);
 
 #endif

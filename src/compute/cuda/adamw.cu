@@ -4,6 +4,7 @@
 
 struct adamw_args {
   real *master, *grad, *moment1, *moment2;
+  uint32_t *copy; /* rounded; NULL where there is none */
   size_t n, k, count;
   real b1, not_b1, b2, not_b2, c1, c2, lr, decay, eps, grad_scale;
 };
@@ -17,7 +18,12 @@ KERNEL(adamw_elements, struct adamw_args)
   real m1 = real_fma(a.b1, a.moment1[i], a.not_b1 * g);
   real m2 = real_fma(a.b2, a.moment2[i], a.not_b2 * (g * g));
   w = real_fma(a.decay, w, w);
-  a.master[i] = w - a.lr * real_divide(real_divide(m1, a.c1), real_sqrt(real_divide(m2, a.c2)) + a.eps);
+  w = w - a.lr * real_divide(real_divide(m1, a.c1), real_sqrt(real_divide(m2, a.c2)) + a.eps);
+  a.master[i] = w;
+  if (a.copy) {
+    const size_t n = i / PANEL / a.k * PANEL + i % PANEL, k = i / PANEL % a.k;
+    half_set(a.copy, 2 * words_at(a.k, n, k) + k % 2, w);
+  }
   a.moment1[i] = m1;
   a.moment2[i] = m2;
   a.grad[i] = 0;
@@ -30,6 +36,7 @@ void CUDA_NAME(adamw)(struct device *d, struct weight *w, const struct adamw_par
                          weight_reals(w, WEIGHT_GRAD),
                          weight_reals(w, WEIGHT_MOMENT1),
                          weight_reals(w, WEIGHT_MOMENT2),
+                         w->copy,
                          w->n,
                          w->k,
                          w->padded * w->k,

@@ -19,8 +19,9 @@ struct attention_state {
 };
 
 /* m' = max; f = exp(m - m'); e = exp(s - m'); l = l f + sum16(e); o = o f + sum_j e_j v_j */
-HERE void attention_block(const struct attention_args *a, const struct rows_run *run, size_t head, const real *q,
-                          int32_t start, int32_t first, int32_t last, bool fresh, struct attention_state *state)
+HERE void attention_block(const struct attention_args *a, bool half, const struct rows_run *run, size_t head,
+                          const real *q, int32_t start, int32_t first, int32_t last, bool fresh,
+                          struct attention_state *state)
 {
   const int lane = thread_here() % WARP;
   const int32_t key = start + lane;
@@ -28,41 +29,48 @@ HERE void attention_block(const struct attention_args *a, const struct rows_run 
   const size_t dim = a->path.dim;
   real s = -REAL_INFINITY, slope;
   if (visible) {
-    s = path_chain(q, path_key(&a->path, run, head, key), dim, a->path.block) * a->score.scale;
-    s = score_cap(&a->score, s, &slope);
+    const struct path_place place = path_place_of(&a->path, half, run, head, key);
+    s = score_cap(&a->score, path_product(&a->path, half, q, &place, true) * a->score.scale, &slope);
   }
   const real m = lanes_max(s, state->m), f = fresh ? 0 : real_exp(state->m - m), e = visible ? real_exp(s - m) : 0;
   state->m = m;
   state->l = real_fma(state->l, f, lanes_sum(e));
-  for (int i = 0; i < DIM_EACH; i++) state->o[i] = state->o[i] * f;
+  struct block_sum o[DIM_EACH];
+  for (int i = 0; i < DIM_EACH; i++) o[i] = block_begin(state->o[i] * f);
   for (int j = 0; j < KEY_BLOCK; j++) {
-    const real weight = lane_from(e, j);
+    const real weight = entering(half, lane_from(e, j));
     const bool seen = start + j >= first && start + j <= last;
-    const real *value = seen ? path_value(&a->path, run, head, start + j) : NULL;
+    const struct path_place place = path_place_of(&a->path, half, run, head, seen ? start + j : first);
     for (int i = 0; i < DIM_EACH; i++) {
       const size_t at = (size_t)(lane + i * WARP);
-      if (at < dim) state->o[i] = real_fma(weight, value ? value[at] : 0, state->o[i]);
+      if (at < dim) block_term(&o[i], half, (size_t)j, weight, seen ? path_value(&a->path, half, &place, at) : 0);
     }
   }
+  for (int i = 0; i < DIM_EACH; i++) state->o[i] = block_end(&o[i], half);
 }
 
-KERNEL_TEAM(attention_rows, struct attention_args, TEAM)
+HERE void attend(const struct attention_args *a, bool half)
 {
-  const size_t item = block_x() * (TEAM / WARP) + (size_t)(thread_here() / WARP), row = item / a.heads;
-  if (row >= (size_t)a.path.rows) return;
-  const size_t head = item % a.heads / (a.heads / a.path.heads), dim = a.path.dim;
-  const struct rows_run *run = path_run(&a.path, (int32_t)row);
-  const int32_t last = run->position + ((int32_t)row - run->row), first = path_first(a.window, last);
+  const size_t item = block_x() * (TEAM / WARP) + (size_t)(thread_here() / WARP), row = item / a->heads;
+  if (row >= (size_t)a->path.rows) return;
+  const size_t head = item % a->heads / (a->heads / a->path.heads), dim = a->path.dim;
+  const struct rows_run *run = path_run(&a->path, (int32_t)row);
+  const int32_t last = run->position + ((int32_t)row - run->row), first = path_first(a->window, last);
   const int lane = thread_here() % WARP;
   struct attention_state state = {-REAL_INFINITY, 0, {0}};
   for (int32_t block = first / KEY_BLOCK; block <= last / KEY_BLOCK; block++)
-    attention_block(&a, run, head, a.q + item * dim, block * KEY_BLOCK, first, last, block == first / KEY_BLOCK, &state);
+    attention_block(a, half, run, head, a->q + item * dim, block * KEY_BLOCK, first, last, block == first / KEY_BLOCK,
+                    &state);
   for (int i = 0; i < DIM_EACH; i++)
-    if ((size_t)(lane + i * WARP) < dim) a.o[item * dim + (size_t)(lane + i * WARP)] = real_divide(state.o[i], state.l);
+    if ((size_t)(lane + i * WARP) < dim)
+      a->o[item * dim + (size_t)(lane + i * WARP)] = real_divide(state.o[i], state.l);
   if (lane) return;
-  a.stat[2 * item] = state.m;
-  a.stat[2 * item + 1] = state.l;
+  a->stat[2 * item] = state.m;
+  a->stat[2 * item + 1] = state.l;
 }
+
+KERNEL_TEAM(attention_rows, struct attention_args, TEAM) { attend(&a, false); }
+KERNEL_TEAM(attention_rows_half, struct attention_args, TEAM) { attend(&a, true); }
 
 void CUDA_NAME(attention)(struct device *d, const struct attention_shape *shape, const struct kv *kv, int layer,
                           const struct rows *rows, struct view q, struct view o, struct view stat)
@@ -74,5 +82,5 @@ void CUDA_NAME(attention)(struct device *d, const struct attention_shape *shape,
   struct attention_args a = {path_upload(d, kv, layer, rows), view_reals(q), view_reals(o), view_reals(stat),
                              (size_t)shape->heads, shape->window, score_args_of(shape)};
   const size_t items = (size_t)a.path.rows * a.heads;
-  if (items) LAUNCH_TEAM(d, attention_rows, (items + TEAM / WARP - 1) / (TEAM / WARP), 1, TEAM, a);
+  if (items) LAUNCH_TEAM_TYPE(d, attention_rows, (items + TEAM / WARP - 1) / (TEAM / WARP), 1, TEAM, a);
 }

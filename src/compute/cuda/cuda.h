@@ -12,7 +12,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#include "compute/device.h"
+#include "compute/logits.h"
 #include "core/arena.h"
 #include "core/math.h"
 #ifdef __cplusplus
@@ -30,6 +30,33 @@ extern "C" {
 /* clang-format on */
 #define CUDA_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot);
 CUDA_SLOTS(CUDA_DECLARE)
+
+/* Those of compute type bf16 that are functions of their own; the others see device.type. */
+#define CUDA_BF16_SLOTS(X)      X(embed) X(gemm) X(gemm_dx) X(gemm_dw)
+#define CUDA_DECLARE_BF16(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot##_bf16);
+CUDA_BF16_SLOTS(CUDA_DECLARE_BF16)
+
+/* Launches NAME, or NAME_half where the compute type is bf16. */
+#define LAUNCH_TYPE(d, name, x, y, threads, args)  \
+  do {                                             \
+    if ((d)->type == COMPUTE_BF16)                 \
+      LAUNCH(d, name##_half, x, y, threads, args); \
+    else                                           \
+      LAUNCH(d, name, x, y, threads, args);        \
+  } while (0)
+#define LAUNCH_TEAM_TYPE(d, name, x, y, threads, args)  \
+  do {                                                  \
+    if ((d)->type == COMPUTE_BF16)                      \
+      LAUNCH_TEAM(d, name##_half, x, y, threads, args); \
+    else                                                \
+      LAUNCH_TEAM(d, name, x, y, threads, args);        \
+  } while (0)
+
+/* gemm.cu: grad(b)[n] = chain of additions of dy[m, n]. */
+void CUDA_NAME(gemm_bias)(struct device *d, struct weight *b, int32_t m, struct view dy);
+/* weight.cu: struct device_memory's round_rows and widen_rows. */
+void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, const void *from, enum host_type type);
+void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type);
 
 #ifdef __CUDACC__
 cudaStream_t cuda_stream(struct device *d);
@@ -60,17 +87,6 @@ static inline real *weight_reals(const struct weight *w, enum weight_part part)
 EVERYWHERE size_t size_min(size_t a, size_t b)
 {
   return a < b ? a : b;
-}
-
-/* Rows first .. first+count-1 of a matrix as a weight of its own (device.h). first: a multiple of PANEL. */
-static inline struct weight weight_slice(const struct weight *w, size_t first, size_t count)
-{
-  struct weight slice = *w;
-  slice.n = count;
-  slice.padded = (count + PANEL - 1) / PANEL * PANEL;
-  for (int i = 0; i < 4; i++)
-    if (slice.part[i]) slice.part[i] = (real *)slice.part[i] + first * w->k;
-  return slice;
 }
 
 /* Element (n, k) of a matrix in panels, as kernels find it. */

@@ -211,21 +211,18 @@ static void device_shut(struct device *d)
 #endif
 }
 
-/* Compute type f32 has no copies. */
-static void no_round(struct weight *w, size_t row, const void *from, enum host_type type)
-{
-  (void)w, (void)row, (void)from, (void)type;
-  ASSAY_BUG_IF(true);
-}
-static void no_widen(const struct weight *w, size_t row, void *to, enum host_type type)
-{
-  (void)w, (void)row, (void)to, (void)type;
-  ASSAY_BUG_IF(true);
-}
-
-static const struct device_memory cuda_memory = {false,     device_take, device_give, device_put,
-                                                 bytes_get, device_rest, bytes_room,  no_round,
-                                                 no_widen,  NULL,        NULL,        device_shut};
+static const struct device_memory cuda_memory = {false,
+                                                 device_take,
+                                                 device_give,
+                                                 device_put,
+                                                 bytes_get,
+                                                 device_rest,
+                                                 bytes_room,
+                                                 CUDA_NAME(weight_round_rows),
+                                                 CUDA_NAME(weight_widen_rows),
+                                                 NULL,
+                                                 NULL,
+                                                 device_shut};
 
 /* ---- the ring ---- */
 
@@ -324,20 +321,20 @@ static int device_begin(struct cuda_device *c, int threads, struct error *err)
 static int device_make(const struct device_options *options, struct device **out, struct error *err)
 {
   *out = NULL;
-  if (options->type != COMPUTE_F32)
-    return error_fail(err, ERROR_INPUT, NULL, 0, "compute.type",
-                      "found compute type %s on device cuda, which has f32; write type: f32, or device: cpu",
-                      compute_type_name(options->type));
   if (fault_hit(FAULT_DEVICE))
     return error_fail(err, ERROR_RESOURCE, NULL, 0, NULL, "the device could not be opened; this is an injected fault");
   struct cuda_device *c = (struct cuda_device *)memory_alloc(1, sizeof *c, "device", err);
   if (!c) return ERROR_RESOURCE;
   c->base.memory = &cuda_memory;
   c->base.isa = c->name;
-  c->base.type = COMPUTE_F32;
+  c->base.type = options->type;
   c->base.real_size = sizeof(real);
 #define CUDA_FILL(slot) c->base.ops.slot = CUDA_NAME(slot);
   CUDA_SLOTS(CUDA_FILL)
+#define CUDA_FILL_BF16(slot) c->base.ops.slot = CUDA_NAME(slot##_bf16);
+  if (options->type == COMPUTE_BF16) {
+    CUDA_BF16_SLOTS(CUDA_FILL_BF16)
+  }
   c->base.adamw_f32 = c->base.ops.adamw;
   const int rc = device_begin(c, options->threads, err);
   if (rc) {

@@ -26,7 +26,8 @@ static _Thread_local struct team {
   bool made[MOST];
   char *stacks;
   enum wait wait[MOST];
-  float brought[MOST]; /* to lane_read */
+  float brought[MOST];      /* to lane_read */
+  uint32_t words[MOST][12]; /* to tile_multiply: a, then b */
   void (*enter)(const void *);
   const void *args;
   bool waits;
@@ -181,4 +182,40 @@ float emulate_lane_read(float x, int lane)
   const float got = team.brought[first + lane];
   emulate_lanes_wait();
   return got;
+}
+
+/* 32 terms of row (or column) `line` of an operand: word t of a step is with lane 4 line + t % 4. */
+static void tile_terms(const uint32_t (*words)[12], int line, int first, int step_words, int upper, float term[32])
+{
+  for (int t = 0; t < 32; t++) {
+    const int step = t / 16, word = t % 16 / 2;
+    term[t] = word_half(words[line * 4 + word % 4][first + step * step_words + word / 4 * (step_words / 2) + upper],
+                        (size_t)t);
+  }
+}
+
+static float tile_output(const float a[32], const float b[32], float c)
+{
+  float even = 0, odd = 0;
+  for (int t = 0; t < 32; t += 2) {
+    even = math_fmaf(a[t], b[t], even);
+    odd = math_fmaf(a[t + 1], b[t + 1], odd);
+  }
+  return c + (even + odd);
+}
+
+void emulate_tile(const uint32_t a[8], const uint32_t b[4], float c[4])
+{
+  const int lane = emulated.thread % WARP;
+  const uint32_t(*words)[12] = (const uint32_t(*)[12])team.words + (emulated.thread - lane);
+  memcpy(team.words[emulated.thread], a, 8 * sizeof *a);
+  memcpy(team.words[emulated.thread] + 8, b, 4 * sizeof *b);
+  emulate_lanes_wait();
+  float rows[2][32], columns[2][32];
+  for (int i = 0; i < 2; i++) {
+    tile_terms(words, lane / 4, 0, 4, i, rows[i]);
+    tile_terms(words, lane % 4 * 2 + i, 8, 2, 0, columns[i]);
+  }
+  for (int i = 0; i < 4; i++) c[i] = tile_output(rows[i / 2], columns[i % 2], c[i]);
+  emulate_lanes_wait();
 }

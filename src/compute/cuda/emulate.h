@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Where the thread that runs now stands. */
 struct emulated {
@@ -21,5 +22,6 @@ void emulate_launch(void (*enter)(const void *args), const void *args, size_t bl
 void emulate_team_wait(void);
 void emulate_lanes_wait(void);
 float emulate_lane_read(float x, int lane); /* what `lane` of this warp brought to the same call */
+void emulate_tile(const uint32_t a[8], const uint32_t b[4], float c[4]); /* kernel.h: tile_multiply */
 
 #endif

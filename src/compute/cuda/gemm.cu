@@ -179,12 +179,17 @@ KERNEL(gemm_db, struct gemm_args)
   a.out[n] = sum;
 }
 
+void CUDA_NAME(gemm_bias)(struct device *d, struct weight *b, int32_t m, struct view dy)
+{
+  struct gemm_args a = {view_reals(dy), NULL, NULL, b ? weight_reals(b, WEIGHT_GRAD) : NULL, (size_t)m, b ? b->n : 0, 0,
+                        true};
+  if (a.out) LAUNCH(d, gemm_db, blocks_for(a.columns), 1, TEAM, a);
+}
+
 void CUDA_NAME(gemm_dw)(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x)
 {
   if (m <= 0) return;
   struct gemm_args a = {view_reals(dy), view_reals(x), NULL, weight_reals(w, WEIGHT_GRAD), w->n, w->k, (size_t)m, true};
   if (a.out) LAUNCH_TEAM(d, gemm_dw_tiles, (a.columns + TILE - 1) / TILE, (a.rows + TILE - 1) / TILE, TEAM, a);
-  struct gemm_args bias = {view_reals(dy), NULL, NULL, b ? weight_reals(b, WEIGHT_GRAD) : NULL, (size_t)m, w->n, 0,
-                           true};
-  if (bias.out) LAUNCH(d, gemm_db, blocks_for(w->n), 1, TEAM, bias);
+  CUDA_NAME(gemm_bias)(d, b, m, dy);
 }

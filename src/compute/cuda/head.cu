@@ -20,29 +20,10 @@ static void head_check(const struct weight *w, const struct head_rows *rows, int
   }
 }
 
-/* Logits of `count` rows, and where the weight has a cap the slopes of its softcap. */
-static void head_logits_and(struct device *d, const struct weight *w, int32_t count, struct view hidden,
-                            struct view logits, const struct view *slope)
-{
-  size_t n = (size_t)count * w->n;
-  d->ops.gemm(d, w, NULL, count, hidden, logits);
-  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, logits);
-  if (w->logit_cap > 0) d->ops.softcap(d, n, w->logit_cap, logits, slope);
-}
-
 void CUDA_NAME(head_logits)(struct device *d, const struct weight *w, int32_t count, struct view hidden,
                             struct view logits)
 {
   head_logits_and(d, w, count, hidden, logits, NULL);
-}
-
-/* From dL/dlogit to the gradient of gemm's result. */
-static void head_logits_backward(struct device *d, const struct weight *w, int32_t count, struct view dz,
-                                 struct view slope)
-{
-  size_t n = (size_t)count * w->n;
-  if (w->logit_cap > 0) d->ops.mul(d, n, dz, slope);
-  if (w->logit_scale < 1 || w->logit_scale > 1) d->ops.scale(d, n, w->logit_scale, dz);
 }
 
 /* The first pair of head row `row` or of a later one. */

@@ -8,7 +8,15 @@
  *
  * ORDER. In f32 each output is one chain in the order of backend.h, by one thread, or 16 lanes and their tree: the same
  * bits as on a CPU, for any grid. nvcc gets --fmad=false, --ftz=true, and IEEE division and square root; products that
- * fuse say so (real_fma).
+ * fuse say so (real_fma). In bf16 the matrix products are tile_multiply's, block by block of 32 terms from the first
+ * on, by one warp; all else is in the order of backend.h.
+ *
+ * tile_multiply(a, b, c): 16 x 8 outputs += 16 x 32 terms in bf16 by 8 x 32, by the lanes of a warp together, as two
+ * tensor core instructions mma.m16n8k16 (PTX ISA, "Matrix fragments for mma.m16n8k16"). Lane i holds, with g = i / 4
+ * and t = i % 4, of both steps s of 16 terms: a[4s .. 4s+3] the words (pairs of terms) t of rows g and g + 8, then t +
+ * 4 of both; b[2s], b[2s+1] the words t and t + 4 of column g; c: columns 2t, 2t + 1 of row g, then of row g + 8. How
+ * the hardware adds inside a step is its own, and the same wherever the terms stand in a tile. The emulated device adds
+ * as a processor does (backend.h, "blocks"): there bf16 has the CPU's bits, on a GPU its own.
  */
 #ifndef ASSAY_COMPUTE_CUDA_KERNEL_H
 #define ASSAY_COMPUTE_CUDA_KERNEL_H
@@ -16,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include "compute/words.h"
 #include "core/math_exp.h"
 
 typedef float real;
@@ -30,6 +39,7 @@ enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
 #define HERE                          static __device__ __forceinline__
 #define EVERYWHERE                    static __host__ __device__ __forceinline__
 #define SHARED                        __shared__
+#define UNROLL                        _Pragma("unroll")
 #define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
 #define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
 #define LAUNCH(d, name, blocks_x, blocks_y, threads, args)                                                    \
@@ -83,6 +93,20 @@ HERE double double_fma(double a, double b, double c)
 {
   return __fma_rn(a, b, c);
 }
+/* Half `half` of an array of words. */
+HERE void half_set(uint32_t *words, size_t half, real x)
+{
+  ((uint16_t *)words)[half] = (uint16_t)bf16_from(x);
+}
+HERE void tile_multiply(const uint32_t a[8], const uint32_t b[4], real c[4])
+{
+  for (int step = 0; step < 2; step++)
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[4 * step]), "r"(a[4 * step + 1]), "r"(a[4 * step + 2]), "r"(a[4 * step + 3]), "r"(b[2 * step]),
+          "r"(b[2 * step + 1]));
+}
 HERE real real_sqrt(real x)
 {
   return __fsqrt_rn(x);
@@ -101,6 +125,7 @@ HERE real real_divide(real a, real b)
 #define HERE            static inline /* in kernels */
 #define EVERYWHERE      static inline /* in kernels and around them */
 #define SHARED          static
+#define UNROLL
 #define KERNEL(name, type)                \
   static void name(const type a);         \
   static void name##_enter(const void *p) \
@@ -157,6 +182,14 @@ HERE real real_fma(real a, real b, real c)
 HERE double double_fma(double a, double b, double c)
 {
   return math_fma(a, b, c);
+}
+HERE void half_set(uint32_t *words, size_t half, real x)
+{
+  word_set(words + half / 2, half, x);
+}
+HERE void tile_multiply(const uint32_t a[8], const uint32_t b[4], real c[4])
+{
+  emulate_tile(a, b, c);
 }
 HERE real real_sqrt(real x)
 {

@@ -8,41 +8,56 @@ struct kv_args {
   int32_t copy_count;
 };
 
-/* A thread a number of a row. */
-HERE bool kv_places(const struct kv_args *a, size_t *at, real **key, real **value)
+/* A thread a number of a row: its index in k and v, and the element of its place. */
+HERE bool kv_place(const struct kv_args *a, bool half, size_t *element, struct path_place *place)
 {
   const size_t width = a->path.heads * a->path.dim, i = index_here(), row = i / width;
   if (row >= (size_t)a->path.rows) return false;
   const struct rows_run *run = path_run(&a->path, (int32_t)row);
   const int32_t position = run->position + ((int32_t)row - run->row);
-  const size_t head = i % width / a->path.dim, element = i % a->path.dim;
-  *at = i;
-  *key = path_key(&a->path, run, head, position) + element * a->path.block;
-  *value = path_value(&a->path, run, head, position) + element;
+  *element = i % a->path.dim;
+  *place = path_place_of(&a->path, half, run, i % width / a->path.dim, position);
   return true;
 }
 
-KERNEL(kv_write_rows, struct kv_args)
+HERE void write_row(const struct kv_args *a, bool half)
 {
-  size_t at;
-  real *key, *value;
-  if (!kv_places(&a, &at, &key, &value)) return;
-  *key = a.k[at];
-  *value = a.v[at];
+  size_t element;
+  struct path_place place;
+  if (kv_place(a, half, &element, &place))
+    path_set(&a->path, half, &place, element, a->k[index_here()], a->v[index_here()]);
 }
+KERNEL(kv_write_rows, struct kv_args) { write_row(&a, false); }
+KERNEL(kv_write_rows_half, struct kv_args) { write_row(&a, true); }
 
-/* A thread has one place of all blocks and takes the copies in order, which may read what earlier ones wrote. */
-KERNEL(kv_copy_blocks, struct kv_args)
+HERE void read_row(const struct kv_args *a, bool half)
 {
-  const size_t i = index_here(), of_head = i % (a.path.dim * a.path.block);
-  if (i >= a.path.block_reals) return;
-  for (int32_t c = 0; c < a.copy_count; c++) {
-    const size_t to = (size_t)a.copies[c].to * a.path.block_reals + i,
-                 from = (size_t)a.copies[c].from * a.path.block_reals + i, count = (size_t)a.copies[c].count;
-    if (of_head % a.path.block < count) a.path.keys[to] = a.path.keys[from];
-    if (of_head / a.path.dim < count) a.path.values[to] = a.path.values[from];
+  size_t element;
+  struct path_place place;
+  if (!kv_place(a, half, &element, &place)) return;
+  a->k[index_here()] = path_key(&a->path, half, &place, element);
+  a->v[index_here()] = path_value(&a->path, half, &place, element);
+}
+KERNEL(kv_read_rows, struct kv_args) { read_row(&a, false); }
+KERNEL(kv_read_rows_half, struct kv_args) { read_row(&a, true); }
+
+/* A thread has one element of one position of all blocks and takes the copies in order, which may read what earlier
+   ones wrote. */
+HERE void copy_blocks(const struct kv_args *a, bool half)
+{
+  const size_t i = index_here(), element = i % a->path.dim, position = i / a->path.dim % a->path.block,
+               head = i / a->path.dim / a->path.block;
+  if (head >= a->path.heads) return;
+  for (int32_t c = 0; c < a->copy_count; c++) {
+    if (position >= (size_t)a->copies[c].count) continue;
+    const struct path_place to = path_place_in(&a->path, half, (size_t)a->copies[c].to, head, position);
+    const struct path_place from = path_place_in(&a->path, half, (size_t)a->copies[c].from, head, position);
+    path_set(&a->path, half, &to, element, path_key(&a->path, half, &from, element),
+             path_value(&a->path, half, &from, element));
   }
 }
+KERNEL(kv_copy_blocks, struct kv_args) { copy_blocks(&a, false); }
+KERNEL(kv_copy_blocks_half, struct kv_args) { copy_blocks(&a, true); }
 
 void CUDA_NAME(kv_write)(struct device *d, struct kv *kv, int layer, const struct rows *rows, struct view k,
                          struct view v)
@@ -50,22 +65,14 @@ void CUDA_NAME(kv_write)(struct device *d, struct kv *kv, int layer, const struc
   if (rows->count <= 0 && rows->copy_count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers);
   struct kv_args a = {path_upload(d, kv, layer, rows), NULL, NULL, NULL, rows->copy_count};
+  const size_t width = a.path.heads * a.path.dim;
   if (a.path.rows > 0) {
     a.k = view_reals(k);
     a.v = view_reals(v);
-    LAUNCH(d, kv_write_rows, blocks_for((size_t)a.path.rows * a.path.heads * a.path.dim), 1, TEAM, a);
+    LAUNCH_TYPE(d, kv_write_rows, blocks_for((size_t)a.path.rows * width), 1, TEAM, a);
   }
   if (rows->copy_count > 0) a.copies = CUDA_UPLOAD(d, rows->copies, (size_t)rows->copy_count);
-  if (a.copies) LAUNCH(d, kv_copy_blocks, blocks_for(a.path.block_reals), 1, TEAM, a);
-}
-
-KERNEL(kv_read_rows, struct kv_args)
-{
-  size_t at;
-  real *key, *value;
-  if (!kv_places(&a, &at, &key, &value)) return;
-  a.k[at] = *key;
-  a.v[at] = *value;
+  if (a.copies) LAUNCH_TYPE(d, kv_copy_blocks, blocks_for(a.path.block * width), 1, TEAM, a);
 }
 
 void CUDA_NAME(kv_read)(struct device *d, const struct kv *kv, int layer, const struct rows *rows, struct view k,
@@ -74,5 +81,6 @@ void CUDA_NAME(kv_read)(struct device *d, const struct kv *kv, int layer, const 
   if (rows->count <= 0) return;
   ASSAY_BUG_IF(layer < 0 || layer >= kv->shape.layers);
   struct kv_args a = {path_upload(d, kv, layer, rows), view_reals(k), view_reals(v), NULL, 0};
-  if (a.path.rows > 0) LAUNCH(d, kv_read_rows, blocks_for((size_t)a.path.rows * a.path.heads * a.path.dim), 1, TEAM, a);
+  const size_t numbers = (size_t)a.path.rows * a.path.heads * a.path.dim;
+  if (numbers) LAUNCH_TYPE(d, kv_read_rows, blocks_for(numbers), 1, TEAM, a);
 }

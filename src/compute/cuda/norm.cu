@@ -36,7 +36,7 @@ void CUDA_NAME(rmsnorm)(struct device *d, const struct weight *w, double eps, in
 {
   if (m <= 0) return;
   struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), NULL, view_reals(y), view_reals(r), NULL, NULL,
-                        (size_t)m, w->n, (real)eps, w->plus_one, false};
+                        (size_t)m, w->n, (real)eps, (real)w->plus_one, false};
   LAUNCH_TEAM(d, norm_rows, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
 }
 
@@ -70,7 +70,7 @@ void CUDA_NAME(rmsnorm_backward)(struct device *d, struct weight *w, int32_t m, 
 {
   if (m <= 0) return;
   struct norm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), view_reals(dy), NULL, view_reals(r),
-                        view_reals(dx), weight_reals(w, WEIGHT_GRAD), (size_t)m, w->n, 0, w->plus_one, accumulate};
+                        view_reals(dx), weight_reals(w, WEIGHT_GRAD), (size_t)m, w->n, 0, (real)w->plus_one, accumulate};
   if (a.dw) LAUNCH(d, norm_weights, blocks_for(a.c), 1, TEAM, a);
   LAUNCH_TEAM(d, norm_gradients, (a.m + ROWS_EACH - 1) / ROWS_EACH, 1, TEAM, a);
 }

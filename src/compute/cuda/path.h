@@ -1,4 +1,5 @@
-/* cuda/path: where a path's keys, values and gradient slots are, as kernels find them. */
+/* cuda/path: where a path's keys, values and gradient slots are, as kernels find them, and sums over them. `half`: the
+ * compute type is bf16; kernels are compiled for either. */
 #ifndef ASSAY_COMPUTE_CUDA_PATH_H
 #define ASSAY_COMPUTE_CUDA_PATH_H
 
@@ -9,27 +10,39 @@ struct path_args {
   const struct rows_run *runs;
   const struct rows_span *spans; /* NULL where no run has any */
   const int32_t *blocks;
-  real *keys, *values; /* of the layer */
+  void *keys, *values; /* of the layer: reals, or words */
   int32_t rows, run_count, slots;
-  size_t heads, dim, block, block_reals; /* KV heads; positions per storage block */
+  size_t heads, dim, block; /* KV heads; positions per storage block */
 };
+
+/* Reals (or words) of one KV head's part of a storage block. */
+EVERYWHERE size_t path_key_size(const struct path_args *a, bool half)
+{
+  return half ? block_round(a->dim) / 2 * a->block : a->dim * a->block;
+}
+EVERYWHERE size_t path_value_size(const struct path_args *a, bool half)
+{
+  return half ? a->dim * (a->block / 2) : a->dim * a->block;
+}
 
 /* Copies runs, tables and spans to the device; rows 0 where that failed. */
 static inline struct path_args path_upload(struct device *d, const struct kv *kv, int layer, const struct rows *rows)
 {
-  const size_t layer_reals = kv->block_reals * (size_t)kv->shape.blocks;
   struct path_args a = {NULL,
                         NULL,
                         NULL,
-                        (real *)kv->keys + (size_t)layer * layer_reals,
-                        (real *)kv->values + (size_t)layer * layer_reals,
+                        kv->keys,
+                        kv->values,
                         rows->count,
                         rows->run_count,
                         0,
                         (size_t)kv->shape.heads,
                         (size_t)kv->shape.head_dim,
-                        (size_t)kv->shape.block,
-                        kv->block_reals};
+                        (size_t)kv->shape.block};
+  const size_t before = (size_t)layer * (size_t)kv->shape.blocks * a.heads; /* KV heads' parts of the layers before */
+  const bool half = d->type == COMPUTE_BF16;
+  a.keys = (char *)kv->keys + before * path_key_size(&a, half) * sizeof(real);
+  a.values = (char *)kv->values + before * path_value_size(&a, half) * sizeof(real);
   size_t entries = 0, spans = 0;
   for (int32_t i = 0; i < rows->run_count; i++) {
     const struct rows_run *run = rows->runs + i;
@@ -61,16 +74,46 @@ HERE const struct rows_run *path_run(const struct path_args *a, int32_t row)
   return a->runs + low;
 }
 
-/* K and V of one position of a run's path: key element i is key[i * block], value element i is value[i]. */
-HERE real *path_key(const struct path_args *a, const struct rows_run *run, size_t head, int32_t position)
+/* K and V of one position of a storage block, or of a run's path. */
+struct path_place {
+  size_t key, value, position; /* where element 0 is, in reals or words */
+};
+
+HERE struct path_place path_place_in(const struct path_args *a, bool half, size_t storage, size_t head, size_t position)
 {
-  const size_t at = (size_t)position, storage = (size_t)a->blocks[(size_t)run->table + at / a->block];
-  return a->keys + storage * a->block_reals + head * a->dim * a->block + at % a->block;
+  const size_t part = storage * a->heads + head;
+  struct path_place place;
+  place.key = part * path_key_size(a, half) + position;
+  place.value = part * path_value_size(a, half) + (half ? position / 2 : position) * a->dim;
+  place.position = position;
+  return place;
 }
-HERE real *path_value(const struct path_args *a, const struct rows_run *run, size_t head, int32_t position)
+HERE struct path_place path_place_of(const struct path_args *a, bool half, const struct rows_run *run, size_t head,
+                                     int32_t position)
 {
   const size_t at = (size_t)position, storage = (size_t)a->blocks[(size_t)run->table + at / a->block];
-  return a->values + storage * a->block_reals + (head * a->block + at % a->block) * a->dim;
+  return path_place_in(a, half, storage, head, at % a->block);
+}
+
+HERE real path_key(const struct path_args *a, bool half, const struct path_place *at, size_t i)
+{
+  if (half) return word_half(((const uint32_t *)a->keys)[at->key + i / 2 * a->block], i);
+  return ((const real *)a->keys)[at->key + i * a->block];
+}
+HERE real path_value(const struct path_args *a, bool half, const struct path_place *at, size_t i)
+{
+  if (half) return word_half(((const uint32_t *)a->values)[at->value + i], at->position);
+  return ((const real *)a->values)[at->value + i];
+}
+HERE void path_set(const struct path_args *a, bool half, const struct path_place *at, size_t i, real key, real value)
+{
+  if (half) {
+    half_set((uint32_t *)a->keys, 2 * (at->key + i / 2 * a->block) + i % 2, key);
+    half_set((uint32_t *)a->values, 2 * (at->value + i) + at->position % 2, value);
+    return;
+  }
+  ((real *)a->keys)[at->key + i * a->block] = key;
+  ((real *)a->values)[at->value + i] = value;
 }
 
 /* What becomes of a score: its factor, and the cap where there is one. */
@@ -100,11 +143,48 @@ HERE int32_t path_first(int window, int32_t position)
   return window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
 }
 
-/* chain_d x[d] y[d * stride] from +0 */
-HERE real path_chain(const real *x, const real *y, size_t dim, size_t stride)
+/* A number on its way into a product. */
+HERE real entering(bool half, real x)
+{
+  return half ? bf16_round(x) : x;
+}
+
+/* A sum over a block of 32 terms that goes on from `from`: in f32 one chain, in bf16 even and odd terms apart. */
+struct block_sum {
+  real from, even, odd;
+};
+
+HERE struct block_sum block_begin(real from)
+{
+  struct block_sum s = {from, 0, 0};
+  return s;
+}
+HERE void block_term(struct block_sum *s, bool half, size_t term, real x, real y)
+{
+  if (!half)
+    s->from = real_fma(x, y, s->from);
+  else if (term % 2)
+    s->odd = real_fma(x, y, s->odd);
+  else
+    s->even = real_fma(x, y, s->even);
+}
+HERE real block_end(const struct block_sum *s, bool half)
+{
+  return half ? s->from + (s->even + s->odd) : s->from;
+}
+
+/* sum_d x[d] k[d], or v[d], from +0 */
+HERE real path_product(const struct path_args *a, bool half, const real *x, const struct path_place *at, bool key)
 {
   real sum = 0;
-  for (size_t i = 0; i < dim; i++) sum = real_fma(x[i], y[i * stride], sum);
+  for (size_t begin = 0; begin < a->dim; begin += TERM_BLOCK) {
+    struct block_sum s = block_begin(sum);
+    for (size_t i = begin; i < begin + TERM_BLOCK && (half || i < a->dim); i++) {
+      const real y = i >= a->dim ? 0 : key ? path_key(a, half, at, i) : path_value(a, half, at, i);
+      block_term(&s, half, i, i < a->dim ? entering(half, x[i]) : 0, y);
+    }
+    sum = block_end(&s, half);
+  }
   return sum;
 }
 

@@ -1,7 +1,5 @@
 /* cpu/bf16: compute type bf16, in plain C: the definition that every instruction set repeats bit for bit. Which sums
  * there are and in which order stands in backend.h; how numbers lie in memory in cpu.h.
- *
- * A word holds two neighbouring terms of a sum, the even one in its low half.
  */
 #ifndef ASSAY_COMPUTE_CPU_BF16_BF16_H
 #define ASSAY_COMPUTE_CPU_BF16_BF16_H
@@ -15,46 +13,6 @@
 
 #define BF16_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) slot##_bf16;
 BF16_SLOTS(BF16_DECLARE)
-
-/* ---- one number ---- */
-
-/* To the nearest, ties to even; denormals to zeros of their sign; NaN to a quiet one. */
-static inline uint32_t bf16_from(float x)
-{
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  const uint32_t size = bits & 0x7fffffffu;
-  if (size > 0x7f800000u) return bits >> 16 | 0x40;
-  if (size < 0x00800000u) return bits >> 16 & 0x8000;
-  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-static inline float word_even(uint32_t word)
-{
-  float x;
-  word <<= 16;
-  memcpy(&x, &word, sizeof x);
-  return x;
-}
-static inline float word_odd(uint32_t word)
-{
-  float x;
-  word &= 0xffff0000u;
-  memcpy(&x, &word, sizeof x);
-  return x;
-}
-static inline float word_half(uint32_t word, size_t term)
-{
-  return term % 2 ? word_odd(word) : word_even(word);
-}
-static inline void word_set(uint32_t *word, size_t term, float x)
-{
-  *word = term % 2 ? (*word & 0xffff) | bf16_from(x) << 16 : (*word & 0xffff0000u) | bf16_from(x);
-}
-static inline float bf16_round(float x)
-{
-  return word_even(bf16_from(x));
-}
 
 /* ---- one block of a sum ---- */
 
@@ -70,12 +28,6 @@ static inline float bf16_block(const float *a, const float *b, float acc)
 }
 
 /* ---- where things are ---- */
-
-/* Word of W[n, k] in the copy. */
-static inline size_t copy_at(const struct weight *w, size_t n, size_t k)
-{
-  return ((n / PANEL) * (block_round(w->k) / 2) + k / 2) * PANEL + n % PANEL;
-}
 
 /* First word of K and of V of a KV head in a storage block. */
 static inline uint32_t *kv_keys(const struct kv *kv, int layer, int32_t block, int head)

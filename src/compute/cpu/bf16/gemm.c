@@ -127,7 +127,7 @@ REF_HOT static void gemm_dx_block(const struct weight *w, const float *dy, size_
     float *sum = t % 2 ? s->odd : s->even, made[PANEL] = {0};
     if (w->quant && real_term) row_of_blocks(w, n + t, k, made);
     for (size_t i = 0; i < width; i++) {
-      const float b = real_term && w->copy ? word_half(w->copy[copy_at(w, n + t, k + i)], k + i) : made[i];
+      const float b = real_term && w->copy ? word_half(w->copy[words_at(w->k, n + t, k + i)], k + i) : made[i];
       sum[i] = math_fmaf(a, b, sum[i]);
     }
   }

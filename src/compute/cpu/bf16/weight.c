@@ -33,23 +33,23 @@ void weight_round(struct weight *w, size_t first, size_t count)
   pool_run(w->device->pool, (count + PANEL - 1) / PANEL * (block_round(w->k) / 2), round_part, &job);
 }
 
-/* ---- rows of a weight without a master ---- */
+/* ---- logical rows ---- */
 
-void weight_round_row(struct weight *w, size_t row, const void *from, enum host_type type)
+void weight_round_rows(struct weight *w, size_t row, size_t count, const void *from, enum host_type type)
 {
-  for (size_t k = 0; k < w->k; k++)
-    word_set(w->copy + copy_at(w, row, k), k,
-             type == HOST_F32 ? ((const float *)from)[k] : (float)((const double *)from)[k]);
+  for (size_t i = 0; i < count * w->k; i++)
+    word_set(w->copy + words_at(w->k, row + i / w->k, i % w->k), i % w->k,
+             type == HOST_F32 ? ((const float *)from)[i] : (float)((const double *)from)[i]);
 }
 
-void weight_widen_row(const struct weight *w, size_t row, void *to, enum host_type type)
+void weight_widen_rows(const struct weight *w, size_t row, size_t count, void *to, enum host_type type)
 {
-  for (size_t k = 0; k < w->k; k++) {
-    const float x = word_half(w->copy[copy_at(w, row, k)], k);
+  for (size_t i = 0; i < count * w->k; i++) {
+    const float x = word_half(w->copy[words_at(w->k, row + i / w->k, i % w->k)], i % w->k);
     if (type == HOST_F32)
-      ((float *)to)[k] = x;
+      ((float *)to)[i] = x;
     else
-      ((double *)to)[k] = (double)x;
+      ((double *)to)[i] = (double)x;
   }
 }
 
@@ -69,7 +69,7 @@ static void embed_part(void *arg, int thread, size_t begin, size_t end)
   for (size_t m = begin; m < end; m++) {
     float *y = job->y + m * w->k;
     if (!w->quant) {
-      weight_widen_row(w, (size_t)job->token[m], y, HOST_F32);
+      weight_widen_rows(w, (size_t)job->token[m], 1, y, HOST_F32);
       continue;
     }
     quant_row(w, (size_t)job->token[m], 0, w->k, y);

@@ -65,7 +65,7 @@ void REAL_NAME(head_score)(struct device *d, const struct weight *w, double inv_
                           .entropy = view_reals(entropy)};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
-    struct weight slice = head_slice(w, job.at, job.width);
+    struct weight slice = weight_slice(w, job.at, job.width);
     d->ops.head_logits(d, &slice, rows->count, hidden, scratch);
     pool_run(d->pool, (size_t)rows->count, score_chunk, &job);
   }

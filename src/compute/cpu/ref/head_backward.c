@@ -59,7 +59,7 @@ void REAL_NAME(head_backward)(struct device *d, struct weight *w, double inv_tem
                               .vocab = w->n};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
-    struct weight slice = head_slice(w, job.at, job.width);
+    struct weight slice = weight_slice(w, job.at, job.width);
     const struct view slope = view_at(scratch, (size_t)rows->count * job.width);
     head_logits_and(d, &slice, rows->count, hidden, scratch, &slope);
     pool_run(d->pool, (size_t)rows->count, dz_part, &job);

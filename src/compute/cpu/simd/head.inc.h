@@ -93,7 +93,7 @@ static void head_score_run(struct device *d, const struct weight *w, double inv_
                           .entropy = view_reals(entropy)};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
-    const struct weight slice = head_slice(w, job.at, job.width);
+    const struct weight slice = weight_slice(w, job.at, job.width);
     d->ops.head_logits(d, &slice, rows->count, hidden, scratch);
     pool_run(d->pool, (size_t)rows->count, score_chunk, &job);
   }
@@ -165,7 +165,7 @@ static void head_backward_run(struct device *d, struct weight *w, double inv_tem
                               .vocab = w->n};
   for (; job.at < w->n; job.at += job.width) {
     job.width = size_min((size_t)chunk, w->n - job.at);
-    struct weight slice = head_slice(w, job.at, job.width);
+    struct weight slice = weight_slice(w, job.at, job.width);
     const struct view slope = view_at(scratch, (size_t)rows->count * job.width);
     head_logits_and(d, &slice, rows->count, hidden, scratch, &slope);
     pool_run(d->pool, (size_t)rows->count, dz_part, &job);

@@ -1,0 +1,94 @@
+/* cuda/weight: the rounded copy of a matrix (device.h): made from the master or from the host's rows, read by embed and
+ * by the host. */
+#include "compute/cuda/cuda.h"
+
+struct round_args {
+  const real *master;
+  uint32_t *copy;
+  size_t panel, words, k; /* the first panel; words of all panels to round */
+};
+
+/* A thread a word: two neighbouring k of one output. */
+KERNEL(round_words, struct round_args)
+{
+  const size_t i = index_here(), pairs = block_round(a.k) / 2;
+  if (i >= a.words) return;
+  const size_t n = (a.panel + i / (pairs * PANEL)) * PANEL + i % PANEL, k = i / PANEL % pairs * 2;
+  const real even = k < a.k ? a.master[panel_here(a.k, n, k)] : 0;
+  const real odd = k + 1 < a.k ? a.master[panel_here(a.k, n, k + 1)] : 0;
+  a.copy[words_at(a.k, n, k)] = word_of(even, odd);
+}
+
+static void *stage_panel(const struct weight *w, size_t bytes)
+{
+  struct error err;
+  memset(&err, 0, sizeof err);
+  void *staged = memory_alloc(bytes, 1, "transfer", &err);
+  if (!staged && !w->device->failed.code) w->device->failed = err;
+  return staged;
+}
+
+/* Rows of a weight without a master, between the host's rows and whole panels of words that come to the host. */
+static void rows_through_panels(const struct weight *w, size_t row, size_t count, const void *from, void *to,
+                                enum host_type type)
+{
+  struct device *d = w->device;
+  const size_t panel_words = PANEL * block_round(w->k) / 2, bytes = panel_words * sizeof *w->copy;
+  uint32_t *staged = (uint32_t *)stage_panel(w, bytes);
+  if (!staged) return;
+  for (size_t i = 0, n; i < count; i += n) {
+    const size_t first = (row + i) / PANEL * PANEL;
+    uint32_t *place = w->copy + first / PANEL * panel_words;
+    n = size_min(PANEL - (row + i) % PANEL, count - i);
+    d->memory->get(d, staged, place, bytes);
+    for (size_t j = i * w->k; j < (i + n) * w->k; j++) {
+      const size_t k = j % w->k;
+      uint32_t *word = staged + words_at(w->k, row + j / w->k - first, k);
+      if (from) word_set(word, k, type == HOST_F32 ? ((const float *)from)[j] : (float)((const double *)from)[j]);
+      if (to && type == HOST_F32) ((float *)to)[j] = word_half(*word, k);
+      if (to && type == HOST_F64) ((double *)to)[j] = (double)word_half(*word, k);
+    }
+    if (from) d->memory->put(d, place, staged, bytes);
+  }
+  memory_free(staged);
+}
+
+void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, const void *from, enum host_type type)
+{
+  if (!w->part[WEIGHT_MASTER]) {
+    rows_through_panels(w, row, count, from, NULL, type);
+    return;
+  }
+  const size_t panel = row / PANEL, end = (row + count + PANEL - 1) / PANEL;
+  struct round_args a = {weight_reals(w, WEIGHT_MASTER), w->copy, panel, (end - panel) * PANEL * block_round(w->k) / 2,
+                         w->k};
+  if (count) LAUNCH(w->device, round_words, blocks_for(a.words), 1, TEAM, a);
+}
+
+void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type)
+{
+  rows_through_panels(w, row, count, NULL, to, type);
+}
+
+/* ---- embed: y[m, :] = bf16(W[token[m], :]) ---- */
+
+struct embed_args {
+  const int32_t *token;
+  const uint32_t *copy;
+  real *to;
+  size_t m, c;
+};
+
+KERNEL(embed_words, struct embed_args)
+{
+  const size_t i = index_here(), c = i % a.c;
+  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, (size_t)a.token[i / a.c], c)], c);
+}
+
+void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
+{
+  if (m <= 0) return;
+  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
+  struct embed_args a = {CUDA_UPLOAD(d, token, (size_t)m), w->copy, view_reals(y), (size_t)m, w->k};
+  if (a.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
+}
