@@ -9,8 +9,8 @@
  *
  * The bytes are the file's (K types: scales of 6 bits take 8), only in another order. quant_steps gives the numbers of
  * some steps of a panel in the layout of f32 panels: what a product does with them is the same, bit for bit, as with a
- * matrix that was f32 all along. The code is compiled once for each instruction set; all its operations are exact or
- * rounded once, so all agree. */
+ * matrix that was f32 all along. simd/blocks.inc.h has the same on vectors; all operations are exact or rounded once,
+ * so all agree. */
 #ifndef ASSAY_COMPUTE_CPU_QUANT_H
 #define ASSAY_COMPUTE_CPU_QUANT_H
 
@@ -30,39 +30,40 @@ struct quant_form {
   uint8_t zero;          /* subtracted from a code */
   bool offset;           /* there is an m */
   bool signed_scale;     /* of the second level */
+  bool signed_code;      /* else from 0 on */
 };
 
-#define QUANT_FORM_Q4_0              \
-  {                                  \
-    32, 18, 4, 0, 0, 8, false, false \
+#define QUANT_FORM_Q4_0                     \
+  {                                         \
+    32, 18, 4, 0, 0, 8, false, false, false \
   }
-#define QUANT_FORM_Q4_1             \
-  {                                 \
-    32, 20, 4, 0, 0, 0, true, false \
+#define QUANT_FORM_Q4_1                    \
+  {                                        \
+    32, 20, 4, 0, 0, 0, true, false, false \
   }
-#define QUANT_FORM_Q5_0               \
-  {                                   \
-    32, 22, 4, 1, 0, 16, false, false \
+#define QUANT_FORM_Q5_0                      \
+  {                                          \
+    32, 22, 4, 1, 0, 16, false, false, false \
   }
-#define QUANT_FORM_Q5_1             \
-  {                                 \
-    32, 24, 4, 1, 0, 0, true, false \
+#define QUANT_FORM_Q5_1                    \
+  {                                        \
+    32, 24, 4, 1, 0, 0, true, false, false \
   }
-#define QUANT_FORM_Q8_0                \
-  {                                    \
-    32, 34, 8, 0, 0, 128, false, false \
+#define QUANT_FORM_Q8_0                    \
+  {                                        \
+    32, 34, 8, 0, 0, 0, false, false, true \
   }
-#define QUANT_FORM_Q4_K                \
-  {                                    \
-    256, 144, 4, 0, 32, 0, true, false \
+#define QUANT_FORM_Q4_K                       \
+  {                                           \
+    256, 144, 4, 0, 32, 0, true, false, false \
   }
-#define QUANT_FORM_Q5_K                \
-  {                                    \
-    256, 176, 4, 1, 32, 0, true, false \
+#define QUANT_FORM_Q5_K                       \
+  {                                           \
+    256, 176, 4, 1, 32, 0, true, false, false \
   }
-#define QUANT_FORM_Q6_K                 \
-  {                                     \
-    256, 210, 4, 2, 16, 32, false, true \
+#define QUANT_FORM_Q6_K                        \
+  {                                            \
+    256, 210, 4, 2, 16, 32, false, true, false \
   }
 #define QUANT_LIST(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q4_K) X(Q5_K) X(Q6_K)
 
@@ -136,7 +137,7 @@ QUANT_INLINE void quant_step(const struct quant_form f, const uint8_t *record, s
     uint8_t code[PANEL];
     quant_codes(f, record, k + t, code);
     for (size_t i = 0; i < PANEL; i++) {
-      const float x = (float)((int)code[i] - (int)f.zero) * s[i];
+      const float x = (float)((f.signed_code ? (int)(int8_t)code[i] : (int)code[i]) - (int)f.zero) * s[i];
       to[i] = f.offset ? x + m[i] : x;
     }
   }
@@ -144,14 +145,8 @@ QUANT_INLINE void quant_step(const struct quant_form f, const uint8_t *record, s
 
 QUANT_INLINE void quant_run(const struct quant_form f, const uint8_t *panel, size_t k, size_t depth, float *to)
 {
-  /* Panels are read side by side, some records of each at a time, which the processor does not take for a stream. */
-  enum { FAR = 2048, LINE = 64 };
-  const size_t share = quant_record_bytes(&f) * QUANT_STEP / f.block;
-  for (size_t end = k + depth; k < end; k += QUANT_STEP, to += QUANT_STEP * PANEL) {
-    const uintptr_t far = (uintptr_t)panel + k / QUANT_STEP * share + FAR; /* any address will do */
-    for (size_t i = 0; i < share; i += LINE) __builtin_prefetch((const void *)(far + i), 0, 2);
+  for (size_t end = k + depth; k < end; k += QUANT_STEP, to += QUANT_STEP * PANEL)
     quant_step(f, panel + k / f.block * quant_record_bytes(&f), k % f.block, to);
-  }
 }
 
 /* Values k .. k + depth - 1 (multiples of 16) of panel p, to: [depth][16]. */

@@ -72,7 +72,7 @@ static void split(enum quant_type type, const uint8_t *b, struct parts *p)
       split_32(b + 8, b + 4, p);
       break;
     case QUANT_Q8_0:
-      for (int i = 0; i < 32; i++) p->code[i] = b[2 + i] ^ 0x80; /* from -128 .. 127 to 0 .. 255 */
+      for (int i = 0; i < 32; i++) p->code[i] = b[2 + i];
       break;
     case QUANT_Q4_K:
       split_scales(b + 4, p);

@@ -81,6 +81,55 @@ INLINE void f16_store_mask(float *p, struct m16 m, struct f16 x)
   _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.hi), x.hi);
 }
 
+/* ---- codes of weights in blocks: sixteen whole numbers ---- */
+
+struct c16 {
+  __m256i lo, hi;
+};
+INLINE struct c16 c16_load(const uint8_t *p)
+{
+  return (struct c16){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)),
+                      _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8)))};
+}
+INLINE struct c16 c16_load_signed(const uint8_t *p)
+{
+  return (struct c16){_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)),
+                      _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8)))};
+}
+/* (a >> n) & mask */
+INLINE struct c16 c16_bits(struct c16 a, unsigned n, int mask)
+{
+  const __m128i count = _mm_cvtsi32_si128((int)n);
+  const __m256i keep = _mm256_set1_epi32(mask);
+  return (struct c16){_mm256_and_si256(_mm256_srl_epi32(a.lo, count), keep),
+                      _mm256_and_si256(_mm256_srl_epi32(a.hi, count), keep)};
+}
+/* low | high << 4 */
+INLINE struct c16 c16_join(struct c16 low, struct c16 high)
+{
+  return (struct c16){_mm256_or_si256(low.lo, _mm256_slli_epi32(high.lo, 4)),
+                      _mm256_or_si256(low.hi, _mm256_slli_epi32(high.hi, 4))};
+}
+INLINE struct f16 f16_codes(struct c16 a, int zero)
+{
+  const __m256i z = _mm256_set1_epi32(zero);
+  return (struct f16){_mm256_cvtepi32_ps(zero ? _mm256_sub_epi32(a.lo, z) : a.lo),
+                      _mm256_cvtepi32_ps(zero ? _mm256_sub_epi32(a.hi, z) : a.hi)};
+}
+/* The low and the high four bits of bytes, less zero. */
+INLINE void f16_nibbles(struct c16 a, int zero, struct f16 *low, struct f16 *high)
+{
+  const __m256i mask = _mm256_set1_epi32(15);
+  *low = f16_codes((struct c16){_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)}, zero);
+  *high = f16_codes((struct c16){_mm256_srli_epi32(a.lo, 4), _mm256_srli_epi32(a.hi, 4)}, zero);
+}
+/* Sixteen numbers of 16 bits. */
+INLINE struct f16 f16_halves(const uint8_t *p)
+{
+  return (struct f16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)),
+                      _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 16)))};
+}
+
 #define F16_BINARY(name, instruction)                                      \
   INLINE struct f16 name(struct f16 a, struct f16 b)                       \
   {                                                                        \

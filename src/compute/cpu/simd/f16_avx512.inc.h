@@ -141,6 +141,47 @@ INLINE struct f16 f16_select(struct m16 m, struct f16 a, struct f16 b)
   return (struct f16){_mm512_mask_blend_ps(m.m, b.v, a.v)};
 }
 
+/* ---- codes of weights in blocks: sixteen whole numbers ---- */
+
+struct c16 {
+  __m512i v;
+};
+INLINE struct c16 c16_load(const uint8_t *p)
+{
+  return (struct c16){_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p))};
+}
+INLINE struct c16 c16_load_signed(const uint8_t *p)
+{
+  return (struct c16){_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p))};
+}
+/* (a >> n) & mask */
+INLINE struct c16 c16_bits(struct c16 a, unsigned n, int mask)
+{
+  return (struct c16){_mm512_and_si512(_mm512_srl_epi32(a.v, _mm_cvtsi32_si128((int)n)), _mm512_set1_epi32(mask))};
+}
+/* low | high << 4 */
+INLINE struct c16 c16_join(struct c16 low, struct c16 high)
+{
+  return (struct c16){_mm512_or_si512(low.v, _mm512_slli_epi32(high.v, 4))};
+}
+INLINE struct f16 f16_codes(struct c16 a, int zero)
+{
+  return (struct f16){_mm512_cvtepi32_ps(zero ? _mm512_sub_epi32(a.v, _mm512_set1_epi32(zero)) : a.v)};
+}
+/* The low and the high four bits of bytes, less zero: looked up. */
+INLINE void f16_nibbles(struct c16 a, int zero, struct f16 *low, struct f16 *high)
+{
+  const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512 table = _mm512_cvtepi32_ps(_mm512_sub_epi32(first, _mm512_set1_epi32(zero)));
+  low->v = _mm512_permutexvar_ps(a.v, table);
+  high->v = _mm512_permutexvar_ps(_mm512_srli_epi32(a.v, 4), table);
+}
+/* Sixteen numbers of 16 bits. */
+INLINE struct f16 f16_halves(const uint8_t *p)
+{
+  return (struct f16){_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p))};
+}
+
 /* sum16's tree: l[i] += l[i + 8], then 4, 2, 1. */
 INLINE float f16_sum(struct f16 a)
 {

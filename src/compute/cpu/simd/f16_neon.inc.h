@@ -111,6 +111,58 @@ INLINE float32x4_t neon_min(float32x4_t a, float32x4_t b)
   return vbslq_f32(vcltq_f32(a, b), a, b);
 }
 
+/* ---- codes of weights in blocks: sixteen whole numbers ---- */
+
+struct c16 {
+  int32x4_t q[4];
+};
+INLINE struct c16 c16_load(const uint8_t *p)
+{
+  const uint8x16_t b = vld1q_u8(p);
+  const uint16x8_t low = vmovl_u8(vget_low_u8(b)), high = vmovl_u8(vget_high_u8(b));
+  return (struct c16){
+      {vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))), vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(low))),
+       vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))), vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(high)))}};
+}
+INLINE struct c16 c16_load_signed(const uint8_t *p)
+{
+  const int8x16_t b = vreinterpretq_s8_u8(vld1q_u8(p));
+  const int16x8_t low = vmovl_s8(vget_low_s8(b)), high = vmovl_s8(vget_high_s8(b));
+  return (struct c16){{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)), vmovl_s16(vget_low_s16(high)),
+                       vmovl_s16(vget_high_s16(high))}};
+}
+/* (a >> n) & mask */
+INLINE struct c16 c16_bits(struct c16 a, unsigned n, int mask)
+{
+  for (size_t i = 0; i < 4; i++) a.q[i] = vandq_s32(vshlq_s32(a.q[i], vdupq_n_s32(-(int)n)), vdupq_n_s32(mask));
+  return a;
+}
+/* low | high << 4 */
+INLINE struct c16 c16_join(struct c16 low, struct c16 high)
+{
+  for (size_t i = 0; i < 4; i++) low.q[i] = vorrq_s32(low.q[i], vshlq_n_s32(high.q[i], 4));
+  return low;
+}
+INLINE struct f16 f16_codes(struct c16 a, int zero)
+{
+  struct f16 x;
+  for (size_t i = 0; i < 4; i++) x.q[i] = vcvtq_f32_s32(vsubq_s32(a.q[i], vdupq_n_s32(zero)));
+  return x;
+}
+/* The low and the high four bits of bytes, less zero. */
+INLINE void f16_nibbles(struct c16 a, int zero, struct f16 *low, struct f16 *high)
+{
+  *low = f16_codes(c16_bits(a, 0, 15), zero);
+  *high = f16_codes(c16_bits(a, 4, 15), zero);
+}
+/* Sixteen numbers of 16 bits. */
+INLINE struct f16 f16_halves(const uint8_t *p)
+{
+  struct f16 x;
+  for (size_t i = 0; i < 4; i++) x.q[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
+  return x;
+}
+
 #define F16_BINARY(name, instruction)                                    \
   INLINE struct f16 name(struct f16 a, struct f16 b)                     \
   {                                                                      \

@@ -18,8 +18,8 @@
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_INC_H
 
 #include <string.h>
-#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
+#include "compute/cpu/simd/blocks_tile.inc.h"
 
 enum { A_DEPTH = 640, TILE_AHEAD = true, TILE_AHEAD_C = true };
 #include "compute/cpu/simd/tile.inc.h"
@@ -173,7 +173,7 @@ static void pack_blocks_transposed(float *b, const struct weight *w, size_t n, s
   for (size_t t = 0; t < depth; t += PANEL)
     for (size_t i = p; i < end; i++) {
       float made[QUANT_STEP * PANEL];
-      quant_steps(w, (n + t) / PANEL, i * PANEL, QUANT_STEP, made);
+      blocks_steps(w, (n + t) / PANEL, i * PANEL, QUANT_STEP, made);
       f16_transpose(made, PANEL, b + ((i - p) * b_depth(depth) + t) * PANEL, PANEL);
     }
 }
@@ -261,7 +261,7 @@ static void made_over_rows(const struct weight *w, struct tile t, float *made, s
     t.b_panel = t.depth * PANEL;
     t.a = a + at * (steps ? TILE_ROWS : 1);
     t.bias = at + t.depth == depth ? bias : NULL;
-    for (size_t i = 0; i < panels; i++) quant_steps(w, p + i, k + at, t.depth, made + i * t.b_panel);
+    for (size_t i = 0; i < panels; i++) blocks_steps(w, p + i, k + at, t.depth, made + i * t.b_panel);
     tiles_over_rows(t, steps, rows, panels, made);
     t.load = true;
   }
@@ -304,6 +304,11 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
   for (size_t i = begin; i < end; i++) {
     const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
+    if (c->blocks && rows <= BLOCKS_ROWS && rows * c->k <= A_FLOATS) {
+      blocks_over_panels(c->blocks, c->bias, c->x + cell.row * c->k, rows, cell.a, c->out + cell.row * c->n, cell.panel,
+                         cell.panel_end);
+      continue;
+    }
     /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per
      * panel. */
     const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);

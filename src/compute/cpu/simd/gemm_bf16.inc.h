@@ -12,8 +12,8 @@
 #ifndef ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
 #define ASSAY_COMPUTE_CPU_SIMD_GEMM_BF16_INC_H
 
-#include "compute/cpu/quant.h"
 #include "compute/cpu/ref/ref.h"
+#include "compute/cpu/simd/blocks.inc.h"
 
 enum {
   B_PAIR = 2 * PANEL,                                    /* two panels are packed at a time, side by side */
@@ -86,7 +86,7 @@ static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels
 static void words_made(const struct weight *w, size_t p, size_t k, uint32_t *to)
 {
   float made[TERM_BLOCK * PANEL];
-  quant_steps(w, p, k, TERM_BLOCK, made);
+  blocks_steps(w, p, k, TERM_BLOCK, made);
   for (size_t i = 0; i < TERM_BLOCK / 2; i++)
     w16_store(to + i * PANEL,
               w16_join(f16_round(f16_load(made + 2 * i * PANEL)), f16_round(f16_load(made + (2 * i + 1) * PANEL))));
