@@ -1,6 +1,7 @@
 """Many clients at once on an OpenAI-compatible server: python3 serve.py URL MODEL CLIENTS SECONDS [TOKENS [SEED]]
 
-Each client asks for completions one behind the other, streaming, until the time is over; then what runs is let end.
+Each client asks for completions one behind the other, streaming, until the time is over, at least once; then what runs is let
+end.
 Prints one JSON line: {requests, refused, errors, tokens, seconds, tok_s, first_p50, first_p99, request_p50, request_p99}
 PROMPT_BYTES cuts the prompts, of some 30 tokens, for models that read little. (Times in seconds, from the request on; refused: answered 429, tried again after Retry-After).
 """
@@ -54,7 +55,7 @@ async def ask(reader, writer, body):
 async def client(number, end):
     turn = 0
     reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
-    while time.perf_counter() < end:
+    while not turn or time.perf_counter() < end:
         turn += 1
         words = [WORDS[(number * 7 + turn * 3 + i * (1 + number % 5)) % len(WORDS)] for i in range(24)]
         body = {"model": model, "prompt": " ".join(words)[:longest], "max_tokens": tokens, "temperature": 1, "stream": True,

@@ -13,8 +13,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 model=$1 llama=$2 assay=${3:-$here/../build/release/assay}
 clients=${CLIENTS:-32} tokens=${TOKENS:-64} threads=${THREADS:-2} rounds=${ROUNDS:-3}
 log=$(mktemp)
-ours=0 theirs=0
-trap 'kill $ours $theirs 2>/dev/null; rm -f "$log"' EXIT
+servers=()
+trap 'kill "${servers[@]}" 2>/dev/null; rm -f "$log"' EXIT
 
 ready() { for _ in $(seq 600); do curl -sf "http://127.0.0.1:$1/health" >/dev/null && return; sleep 0.1; done; return 1; }
 # One wave of requests: NAME PORT SEED
@@ -26,15 +26,15 @@ batched() { # generated tokens over all of the time, prompts included
 }
 
 "$assay" serve "$model" --name assay --port 18181 --threads "$threads" --slots "$clients" --context 256 --keep 0 >"$log" 2>&1 &
-ours=$!
+servers+=($!)
 ready 18181
 case $llama in
   *batched-bench) ;;
-  *) "$llama" -m "$model" --port 18182 -t "$threads" -np "$clients" -c $((clients * 256)) -ctk f32 -ctv f32 >>"$log" 2>&1 & theirs=$!
+  *) "$llama" -m "$model" --port 18182 -t "$threads" -np "$clients" -c $((clients * 256)) -ctk f32 -ctv f32 >>"$log" 2>&1 & servers+=($!)
      ready 18182 ;;
 esac
 for ((round = 1; round <= rounds; round++)); do
   a=$(wave assay 18181 "$round")
-  b=$(if ((theirs)); then wave llama 18182 "$round"; else batched; fi)
+  b=$(if ((${#servers[@]} > 1)); then wave llama 18182 "$round"; else batched; fi)
   awk -v a="$a" -v b="$b" 'BEGIN { printf "assay %.1f tok/s, llama.cpp %.1f tok/s, ratio %.2f\n", a, b, a / b }'
 done

@@ -15,7 +15,7 @@ trap 'rm -f "$text"' EXIT
 while [ "$(stat -c %s "$text")" -lt 10000000 ]; do cat "$root"/docs/*.md "$root"/docs/*/*.md "$root"/src/*/*.c "$@" >>"$text"; done
 truncate -s 10000000 "$text"
 iconv -c -f UTF-8 -t UTF-8 "$text" >"$text.8" && mv "$text.8" "$text"
-taskset -c 0 "$build/bench/text/bench_text_tokenize" "$folder" "$text"
+taskset -c 0 "$build/bench_text_tokenize" "$folder" "$text"
 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false taskset -c 0 "$python" - "$folder" "$text" <<'PY'
 import sys, time
 from tokenizers import Tokenizer

@@ -465,6 +465,7 @@ static int do_retry(struct chat *c, const char *rest, struct error *err)
   (void)rest;
   if (!turns(c)) FAIL_AT(err, ERROR_INPUT, NULL, 0, "/retry", "nothing was said yet");
   if (last_is(c, "assistant")) drop_last(c);
+  if (!(c->now.temperature > 0)) say_dim(c, "at temperature 0 the answer is the same again; try /temperature 0.7");
   c->retries++;
   return answer_or_complain(c, err);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { LOG_BYTES = 64 * 1024, PROBLEM_ROWS = 4096 };
-static const double POLL_SECONDS = 0.2; /* that one question for the state may read on */
+static const double POLL_SECONDS = 0.06; /* that one question for the state may read on */
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 

@@ -194,18 +194,23 @@ static int read_line(struct watch_run *r, bool *ended, struct error *err)
   return rc;
 }
 
-int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err)
+/* Only the newest steps are counted: where to begin. */
+static void place_start(struct watch_run *r)
 {
   const struct watch_steps *s = &r->rollouts;
+  if (!r->indexed && s->count > WATCH_INDEXED) r->indexed = s->count - WATCH_INDEXED;
+  if (r->reader || r->last_indexed >= 0 || !s->count) return;
+  r->index_from = s->items[r->indexed < s->count ? r->indexed : s->count - 1];
+  r->last_indexed = r->indexed ? s->items[r->indexed - 1] : -1;
+}
+
+int watch_index_poll(struct watch_run *r, double until, bool *more, struct error *err)
+{
   TRY(list_steps(r, "rollouts", &r->rollouts, err));
   TRY(list_steps(r, "evaluations", &r->evaluations, err));
   if (is_cut_back(r)) restart_index(r);
-  if (!r->indexed && s->count > WATCH_INDEXED) r->indexed = s->count - WATCH_INDEXED;
-  if (!r->reader && r->last_indexed < 0 && s->count) {
-    r->index_from = s->items[r->indexed < s->count ? r->indexed : s->count - 1];
-    r->last_indexed = r->indexed ? s->items[r->indexed - 1] : -1;
-  }
-  while (r->indexed < s->count && clock_seconds() < until) {
+  place_start(r);
+  while (r->indexed < r->rollouts.count && clock_seconds() < until) {
     struct error failure = {0};
     bool ended;
     int rc = read_line(r, &ended, &failure);
@@ -216,6 +221,6 @@ int watch_index_poll(struct watch_run *r, double until, bool *more, struct error
     if (rc) note(r, &failure);
     if (rc || ended) finish_step(r);
   }
-  *more = r->indexed < s->count;
+  *more = r->indexed < r->rollouts.count;
   return 0;
 }

@@ -315,10 +315,13 @@ int watch_run_poll(struct watch_run *r, double seconds, bool *more, struct error
   double start = clock_seconds();
   bool metrics, index;
   arena_reset(r->scratch);
-  TRY(find_tokenizer(r, err));
+  // the first look is for the page's first picture: curves, and which steps there are
+  bool first = !r->looked;
+  r->looked = true;
   TRY(poll_metrics(r, start + seconds / 2, &metrics, err));
-  TRY(watch_index_poll(r, start + seconds, &index, err));
-  *more = metrics || index;
+  if (!first) TRY(find_tokenizer(r, err));
+  TRY(watch_index_poll(r, first ? start : start + seconds, &index, err));
+  *more = metrics || index || first;
   return 0;
 }
 

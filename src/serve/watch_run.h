@@ -27,7 +27,7 @@ struct watch_run {
   struct arena *arena;     /* of the run */
   struct arena *scratch;   /* of one call */
   const char *path, *name; /* as it was given; its last part */
-  bool sft;
+  bool sft, looked;        /* looked: polled before */
 
   struct series *series;
   int64_t metrics_read; /* bytes of metrics.jsonl in series */

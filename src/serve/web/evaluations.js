@@ -84,6 +84,7 @@ function drawEvaluationSteps() {
     choice(there.map((s) => [String(s), 'step ' + whole(s)]), String(step), (s) => go(Number(s)), {'aria-label': 'Evaluated step'}), arrow('→', 'next evaluation', there[at + 1]));
   const sets = [...new Set(Object.values(evaluations.list.problems).map((p) => p[2]))];
   if (!sets.includes(evaluations.set)) evaluations.set = 'all';
+  evaluations.sets.hidden = sets.length < 2;
   evaluations.sets.replaceChildren(sets.length < 2 ? '' : field('Set', choice([['all', 'all'], ...sets.map((s) => [s, s])], evaluations.set, (v) => { evaluations.set = v; drawEvaluations(); })));
 }
 
@@ -111,7 +112,7 @@ function layEvaluations(main) {
   evaluations.listNode = el('ul', {class: 'groups'});
   evaluations.count = el('p', {class: 'note', role: 'status'});
   evaluations.steps = el('span', {class: 'steps'});
-  evaluations.sets = el('div', {class: 'sets'});
+  evaluations.sets = el('div', {hidden: true});
   evaluations.detail = el('section', {class: 'group', 'aria-label': 'Answers to one problem'});
   main.replaceChildren(el('h1', {class: 'away'}, 'Evaluations'),
     el('form', {class: 'tools', 'aria-label': 'Which answers', onsubmit: (e) => e.preventDefault()},

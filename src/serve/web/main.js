@@ -2,12 +2,12 @@
 // The frame: which view stands, what the runs are doing, light or dark, and the question for news.
 
 const views = {
-  curves: {title: 'Curves', show: curvesView, update: drawCurves},
-  problems: {title: 'Problems', show: problemsView, update: updateProblems},
-  rollouts: {title: 'Rollouts', show: rolloutsView, update: updateRollouts},
-  evaluations: {title: 'Evaluations', show: evaluationsView, update: updateEvaluations},
-  recipe: {title: 'Recipe', show: recipeView, update: () => {}},
-  log: {title: 'Log', show: logView, update: loadLog},
+  curves: {title: 'Curves', show: curvesView, update: drawCurves, news: (s) => [s.generation, s.rows, s.running]},
+  problems: {title: 'Problems', show: problemsView, update: updateProblems, news: (s) => [s.indexed, s.rollouts]},
+  rollouts: {title: 'Rollouts', show: rolloutsView, update: updateRollouts, news: (s) => [s.rollouts, s.last_rollouts, s.running]},
+  evaluations: {title: 'Evaluations', show: evaluationsView, update: updateEvaluations, news: (s) => [s.evaluations, s.last_evaluation]},
+  recipe: {title: 'Recipe', show: recipeView, update: () => {}, news: () => null},
+  log: {title: 'Log', show: logView, update: loadLog, news: (s) => [s.generation, s.rows, s.running]},
 };
 let view = null;
 
@@ -82,9 +82,11 @@ function takeState(state) {
   });
 }
 
-// What has changed is asked for; nothing is drawn where nothing has.
+const news = () => view && JSON.stringify(runs.map((r) => views[view].news(r.state)));
+
+// What has changed is asked for; nothing is drawn where nothing has that the view shows.
 async function refresh() {
-  const before = JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.evaluations, r.state.running]));
+  const before = news();
   const state = await ask('state');
   takeState(state);
   for (const run of runs) {
@@ -94,8 +96,7 @@ async function refresh() {
     run.read = read;
   }
   drawRuns();
-  const changed = before !== JSON.stringify(runs.map((r) => [r.state.generation, r.state.rows, r.state.indexed, r.state.rollouts, r.state.evaluations, r.state.running]));
-  if (view && changed) views[view].update();
+  if (news() !== before) views[view].update();
   return state;
 }
 
@@ -107,7 +108,7 @@ async function watch() {
       addEventListener('hashchange', route);
       route();
     }
-    wait = state.more ? 60 : document.hidden ? 15000 : runs.some((r) => r.state.running) ? 1500 : 4000;
+    wait = state.more ? 20 : document.hidden ? 15000 : runs.some((r) => r.state.running) ? 1500 : 4000;
   } catch (e) {
     setNotice(exported ? String(e.message) : 'The server does not answer (' + e.message + '). Asking again.');
     byId('status').replaceChildren(spoken = 'no connection');

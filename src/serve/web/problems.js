@@ -86,10 +86,14 @@ function problemsView(main) {
   loadProblems();
 }
 
-// The table is made anew when steps have come, at most every few seconds.
+// The table is made anew when steps have come, at most every few seconds; the last of them are not missed.
 function updateProblems() {
-  if (runs[problems.run].state.indexed !== problems.seen && Date.now() - (problems.at || 0) > 2500) {
-    problems.at = Date.now();
-    loadProblems();
+  if (runs[problems.run].state.indexed === problems.seen) return;
+  const wait = 2500 - (Date.now() - (problems.at || 0));
+  if (wait > 0) {
+    problems.timer ||= setTimeout(() => { problems.timer = 0; if (view === 'problems') updateProblems(); }, wait);
+    return;
   }
+  problems.at = Date.now();
+  loadProblems();
 }
