@@ -13,7 +13,7 @@ packages+=(libflint-dev)
 case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in debian-1[0-2]* | ubuntu-2[0-3]*) packages+=(libflint-arb-dev) ;; esac
 for flag in "$@"; do
   case $flag in
-    --dev) packages+=(clang clang-format-14 libclang-rt-dev pmccabe) ;;
+    --dev) packages+=(clang clang-format-14 libclang-rt-dev pmccabe afl++) ;;
     --bench) packages+=(libopenblas-dev libdnnl-dev) ;;
     --browser) packages+=(chromium chromium-driver) ;;
     --arm64)

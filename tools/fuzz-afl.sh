@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 minutes=${1:-60}
 shift || true
 targets=("$@")
-if [ ${#targets[@]} = 0 ]; then targets=(safetensors gguf tokenizer_json template recipe jsonl train_events); fi
+if [ ${#targets[@]} = 0 ]; then targets=(safetensors gguf tokenizer_json template recipe jsonl train_events adapter_config); fi
 command -v afl-fuzz >/dev/null || { echo "fuzz-afl.sh: afl-fuzz is missing; on Debian: apt install afl++" >&2; exit 2; }
 export AFL_QUIET=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1
 export ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0:allocator_may_return_null=1

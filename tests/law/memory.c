@@ -129,7 +129,8 @@ static void test_a_small_step_of_a_wide_model(void **state)
   FILE *f;
   if (SANITIZED) return;
   snprintf(model, sizeof model, "%s/wide", folder);
-  CHECK(tiny_model_write(model) == 0 && tiny_file(model, "config.json", &f) == 0);
+  CHECK_INT(tiny_model_write(model), 0);
+  CHECK_INT(tiny_file(model, "config.json", &f), 0);
   fputs(
       "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 64, "
       "\"hidden_size\": 512, \"intermediate_size\": 2048, \"num_hidden_layers\": 6, \"num_attention_heads\": 8, "
