@@ -57,6 +57,42 @@ done
 "$assay" score "$tiny" --in ids.jsonl --json --quiet --weights q4_0 >four || fail "q4_0: exit status $?"
 cmp -s four rounded && fail "q4_0 scores as q8_0"
 
+# --- an adapter trained beside blocks: used, and folded ---
+train() { # MODEL HOW RUN FURTHER...
+  cat >adapter.yaml <<RECIPE
+model: $1
+lora: {rank: 2, alpha: 16}
+data: [{task: addition, format: plain}]
+methods: [grpo]
+rollout: {problems: 8, group: 8, max_new_tokens: 6, max_prompt_tokens: 16}
+train: {steps: 2, lr: 1.0e-2}
+compute: {weights: $2}
+RECIPE
+  "$assay" train adapter.yaml --run "$3" --quiet "${@:4}" || fail "train beside $2: exit status $?"
+}
+train q8_0.gguf keep kept
+train "$tiny" q8_0 rounding
+for threads in 1 2 3; do
+  "$assay" score kept --in ids.jsonl --json --quiet --weights keep --threads $threads >with || fail "score beside blocks: exit status $?"
+  "$assay" score rounding --in ids.jsonl --json --quiet --weights q8_0 --threads $threads >with.rounding
+  [ $threads = 1 ] && cp with with.one && cp with.rounding with.rounding.one
+  cmp -s with with.one && cmp -s with.rounding with.rounding.one || fail "an adapter beside blocks, $threads threads: other bits"
+done
+cmp -s with rounded && fail "the adapter learned nothing"
+# what is folded into are the numbers of the base's file: those of its blocks, or those before they were rounded on loading
+"$assay" merge kept folded --quiet || fail "merge beside blocks: exit status $?"
+"$assay" convert q8_0.gguf made --quiet
+cp -r kept/checkpoints/000002 peft && sed -i "s|\"base_model_name_or_path\": \"[^\"]*\"|\"base_model_name_or_path\": \"$work/made\"|" peft/adapter_config.json
+"$assay" merge peft again --quiet && [ "$(hash_of again)" = "$(hash_of folded)" ] || fail "folded into blocks is not folded into their numbers"
+"$assay" score folded --in ids.jsonl --json --quiet | cmp -s - rounded && fail "folding changed nothing"
+train q8_0.gguf keep still train.lr=0
+train "$tiny" q8_0 still.rounding train.lr=0
+"$assay" merge still out.still --quiet && [ "$(hash_of out.still)" = "$(hash_of q8_0.gguf)" ] || fail "an adapter of nothing moved the numbers of blocks"
+"$assay" merge still.rounding out.rounding --quiet && [ "$(hash_of out.rounding)" = "$(hash_of "$tiny")" ] ||
+  fail "a base that was rounded on loading is not folded as its file has it"
+"$assay" merge kept refused --type q8_0 2>error.txt && fail "merge --type q8_0"
+grep -q 'supported are f32, bf16 and f16' error.txt || fail "merge --type q8_0: $(cat error.txt)"
+
 # --- refused ---
 "$assay" score "$tiny" --in ids.jsonl --weights q5 2>error.txt && fail "--weights q5"
 grep -q 'expected full, keep, q8_0 or q4_0' error.txt || fail "--weights q5: $(cat error.txt)"
