@@ -34,7 +34,7 @@ static int encode_all(const struct tokenizer *t, const char *text, size_t n, str
   for (size_t at = 0, size; at < n; at += size) {
     size = document(text + at, n - at);
     while (at + size < n && ((unsigned char)text[at + size] & 0xc0) == 0x80) size++;
-    TRY(tokenizer_encode(t, text + at, size, 0, ids, err));
+    TRY(tokenizer_encode(t, text + at, size, TOKENIZER_SPECIAL, ids, err));  // as the package does
   }
   return 0;
 }

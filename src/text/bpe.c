@@ -96,36 +96,15 @@ int bpe_create(struct arena *a, struct bpe *b, size_t count, size_t merges, stru
   return 0;
 }
 
-/* The slot of a token with this hash, or the empty slot where it belongs. */
-static size_t find_slot_at(const struct bpe *b, uint64_t hash, const char *bytes, size_t n, bool mapped)
+/* The slot of a token, or the empty slot where it belongs. */
+static size_t find_slot(const struct bpe *b, const char *bytes, size_t n, bool mapped)
 {
-  size_t at = hash & b->slot_mask;
+  size_t at = hash_bytes(bytes, n, mapped) & b->slot_mask;
   for (; b->slots[at]; at = (at + 1) & b->slot_mask) {
     const struct bpe_token *t = &b->tokens[b->slots[at] - 1];
     if (t->size == n && t->mapped == mapped && !memcmp(t->bytes, bytes, n)) break;
   }
   return at;
-}
-
-static size_t find_slot(const struct bpe *b, const char *bytes, size_t n, bool mapped)
-{
-  return find_slot_at(b, hash_bytes(bytes, n, mapped), bytes, n, mapped);
-}
-
-void bpe_prefix_start(struct bpe_prefix *p)
-{
-  p->hash = HASH_START;
-}
-
-void bpe_prefix_add(struct bpe_prefix *p, uint8_t byte)
-{
-  p->hash = hash_byte(p->hash, byte);
-}
-
-int32_t bpe_prefix_find(const struct bpe *b, const struct bpe_prefix *p, const char *bytes, size_t n)
-{
-  int32_t id = (int32_t)b->slots[find_slot_at(b, mix(p->hash), bytes, n, false)] - 1;
-  return id >= 0 && !b->tokens[id].added ? id : -1;
 }
 
 int32_t bpe_find_bytes(const struct bpe *b, const char *bytes, size_t n, bool mapped)

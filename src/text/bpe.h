@@ -59,15 +59,6 @@ int32_t bpe_find(const struct bpe *b, const char *spelling, size_t n); /* as in 
 int32_t bpe_find_bytes(const struct bpe *b, const char *bytes, size_t n, bool mapped);
 void bpe_put_spelling(const struct bpe *b, int32_t id, struct text *out); /* as in the file */
 
-/* Tokens that begin somewhere in a text, by growing prefixes: start, then add a byte, and ask as often as wanted. */
-struct bpe_prefix {
-  uint64_t hash;
-};
-void bpe_prefix_start(struct bpe_prefix *p);
-void bpe_prefix_add(struct bpe_prefix *p, uint8_t byte);
-/* bytes, n: the prefix again. Tokens of plain vocabularies, but added ones; -1: none. */
-int32_t bpe_prefix_find(const struct bpe *b, const struct bpe_prefix *p, const char *bytes, size_t n);
-
 /* Buffers of one encoding call. */
 struct bpe_symbol;
 struct bpe_scratch {

@@ -409,8 +409,7 @@ static int load_unigram(struct loading *l, const json_t *model)
   u->unk = json_is_integer(unk) && json_integer_value(unk) >= 0 && json_integer_value(unk) < (int64_t)u->count
                ? (int32_t)json_integer_value(unk)
                : -1;
-  unigram_finish(u, b);
-  return 0;
+  return unigram_finish(l->a, u, b, l->err);
 }
 
 static int load_bpe(struct loading *l, const json_t *model)

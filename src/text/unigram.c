@@ -14,15 +14,58 @@ struct unigram_node {
 
 #define NOWHERE UINT32_MAX
 
-void unigram_finish(struct unigram *u, const struct bpe *vocabulary)
+/* ---- the trie ---------------------------------------------------------------------------------------------------- */
+
+enum { NODES_MOST = 1 << 24 /* what a key holds */ };
+
+/* The edge's slot, or the empty one where it belongs. */
+static struct unigram_edge *find_edge(const struct unigram *u, uint32_t node, uint8_t byte)
+{
+  uint32_t key = node << 8 | byte;
+  size_t at = (key * 0x9e3779b97f4a7c15ull >> 32) & u->edge_mask;
+  while (u->edges[at].node && u->edges[at].key != key) at = (at + 1) & u->edge_mask;
+  return &u->edges[at];
+}
+
+static bool is_matched(const struct unigram *u, const struct bpe *vocabulary, size_t id)
+{
+  return id < u->count && vocabulary->tokens[id].size && !vocabulary->tokens[id].added;
+}
+
+static int make_trie(struct arena *a, struct unigram *u, const struct bpe *vocabulary, struct error *err)
+{
+  size_t bytes = 0, room = 16;
+  uint32_t nodes = 1;
+  for (size_t id = 0; id < u->count; id++) bytes += is_matched(u, vocabulary, id) ? vocabulary->tokens[id].size : 0;
+  if (bytes >= NODES_MOST)
+    FAIL(err, ERROR_INPUT, "found %zu bytes of Unigram tokens; expected less than %d", bytes, NODES_MOST);
+  while (room < bytes + bytes / 2) room *= 2;
+  u->edges = ARENA_NEW(a, struct unigram_edge, room, "tokenizer", err);
+  if (!u->edges) return err->code;
+  u->edge_mask = room - 1;
+  for (size_t id = 0; id < u->count; id++) {
+    if (!is_matched(u, vocabulary, id)) continue;
+    const struct bpe_token *t = &vocabulary->tokens[id];
+    struct unigram_edge *edge = NULL;
+    for (uint32_t i = 0, node = 0; i < t->size; i++, node = edge->node) {
+      edge = find_edge(u, node, (uint8_t)t->bytes[i]);
+      if (!edge->node) *edge = (struct unigram_edge){node << 8 | (uint8_t)t->bytes[i], nodes++, -1};
+    }
+    edge->id = (int32_t)id;
+  }
+  return 0;
+}
+
+int unigram_finish(struct arena *a, struct unigram *u, const struct bpe *vocabulary, struct error *err)
 {
   double least = 0;
-  for (size_t i = 0; i < u->count; i++) {
+  for (size_t i = 0; i < u->count; i++)
     if (i == 0 || u->scores[i] < least) least = u->scores[i];
-    if (vocabulary->tokens[i].size > u->longest) u->longest = vocabulary->tokens[i].size;
-  }
   u->unk_score = least - UNKNOWN_PENALTY;
+  return make_trie(a, u, vocabulary, err);
 }
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
 void unigram_scratch_free(struct unigram_scratch *s)
 {
@@ -37,21 +80,19 @@ static void reach(struct unigram_node *node, double score, int32_t id, size_t st
 }
 
 /* All tokens that begin at a character, and the unknown one where no token is this character alone. */
-static void step_from(const struct unigram *u, const struct bpe *b, const char *piece, size_t n, size_t at,
-                      size_t width, struct unigram_node *nodes)
+static void step_from(const struct unigram *u, const char *piece, size_t n, size_t at, size_t width,
+                      struct unigram_node *nodes)
 {
-  size_t most = n - at < u->longest ? n - at : u->longest;
   double before = nodes[at].score;
-  struct bpe_prefix prefix;
   bool alone = false;
-  bpe_prefix_start(&prefix);
-  for (size_t size = 1; size <= most; size++) {
-    bpe_prefix_add(&prefix, (uint8_t)piece[at + size - 1]);
-    if (at + size < n && ((uint8_t)piece[at + size] & 0xc0) == 0x80) continue; /* inside a character */
-    int32_t id = bpe_prefix_find(b, &prefix, piece + at, size);
-    if (id < 0 || (size_t)id >= u->count) continue;
-    reach(&nodes[at + size], before + u->scores[id], id, at);
-    alone = alone || size == width;
+  uint32_t node = 0;
+  for (size_t end = at; end < n;) {
+    const struct unigram_edge *edge = find_edge(u, node, (uint8_t)piece[end++]);
+    if (!edge->node) break;
+    node = edge->node;
+    if (edge->id < 0 || (end < n && ((uint8_t)piece[end] & 0xc0) == 0x80)) continue; /* inside a character */
+    reach(&nodes[end], before + u->scores[edge->id], edge->id, at);
+    alone = alone || end == at + width;
   }
   if (!alone) reach(&nodes[at + width], before + u->unk_score, u->unk, at);
 }
@@ -112,7 +153,7 @@ int unigram_encode(const struct unigram *u, const struct bpe *vocabulary, const 
   for (size_t i = 0; i <= n; i++) s->nodes[i] = (struct unigram_node){0};
   for (size_t at = 0, width; at < n; at += width) {
     unicode_at(piece, n, at, &width);
-    step_from(u, vocabulary, piece, n, at, width, s->nodes);
+    step_from(u, piece, n, at, width, s->nodes);
   }
   turn(s->nodes, n);
   return put_path(u, vocabulary, piece, n, s->nodes, out, err);

@@ -10,11 +10,18 @@ struct unigram {
   size_t count;     /* ids below this are the model's */
   double unk_score; /* of a character that no token is */
   int32_t unk;
-  size_t longest; /* bytes of the longest token */
+  /* The tokens as a trie: nodes are numbered from the root, 0; an edge leads to exactly one of the others. A hash table
+   * by the edge's key, two thirds full at most; an empty slot has node 0. */
+  struct unigram_edge {
+    uint32_t key;  /* the node above << 8 | the byte */
+    uint32_t node; /* below */
+    int32_t id;    /* the token that ends there, -1: none */
+  } * edges;
+  size_t edge_mask;
 };
 
-/* Scores are in; finds unk_score and longest. */
-void unigram_finish(struct unigram *u, const struct bpe *vocabulary);
+/* Scores are in; finds unk_score and makes the trie. ERROR_INPUT: tokens of more than 16 Mi bytes together. */
+int unigram_finish(struct arena *a, struct unigram *u, const struct bpe *vocabulary, struct error *err) MUST_USE;
 
 struct unigram_node;
 struct unigram_scratch {
@@ -24,7 +31,7 @@ struct unigram_scratch {
 void unigram_scratch_free(struct unigram_scratch *s);
 
 /* Appends the ids of n bytes of UTF-8. Neighbouring unknown characters are one unknown token, or with byte fallback
-   their bytes. Time grows as n times the longest token. */
+   their bytes. Time grows as n times the longest token, at worst. */
 int unigram_encode(const struct unigram *u, const struct bpe *vocabulary, const char *piece, size_t n,
                    struct unigram_scratch *s, struct token_list *out, struct error *err) MUST_USE;
 
