@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER_BYTES = 32 << 10, BACKLOG = 256, THREADS = 2 };
+enum { HEADER_BYTES = 32 << 10, EXCHANGE_BYTES = 16 << 10 /* of its first memory */, BACKLOG = 256, THREADS = 2 };
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
@@ -180,7 +180,7 @@ static struct http_exchange *open_exchange(struct http_server *s, struct MHD_Con
                                            const char *path)
 {
   struct error err = {0};
-  struct arena *a = arena_create("exchange", 0, &err);
+  struct arena *a = arena_create("exchange", EXCHANGE_BYTES, &err);
   struct http_exchange *x = a ? ARENA_NEW(a, struct http_exchange, 1, "http", &err) : NULL;
   if (x) {
     *x = (struct http_exchange){.server = s, .arena = a, .connection = connection, .references = 1};

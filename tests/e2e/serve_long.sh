@@ -36,12 +36,12 @@ fi
 
 export PROMPT_BYTES=36
 start
-python3 "$root/bench/serve.py" "$(cat url)" tiny 200 10 24 >warm || fail "200 clients for 10 s: $(cat warm)"
+python3 "$root/bench/serve.py" "$(cat url)" tiny 200 20 24 >warm || fail "200 clients for 20 s: $(cat warm)"
 before=$(metric resident_memory_bytes)
 python3 "$root/bench/serve.py" "$(cat url)" tiny 200 "${SECONDS_LONG:-60}" 24 7 >load || fail "200 clients: $(cat load)"
 after=$(metric resident_memory_bytes)
 cat load
-echo "memory: $before bytes after 10 s, $after after $((10 + ${SECONDS_LONG:-60})) s"
+echo "memory: $before bytes after 20 s, $after after $((20 + ${SECONDS_LONG:-60})) s"
 awk -v a="$before" -v b="$after" 'BEGIN { exit !(b < a * 1.05 + 4e6) }' || fail "memory grows: $before to $after"
 [ "$(metric rows_running)" = 0 ] && [ "$(metric requests_waiting)" = 0 ] || fail "rows are left"
 finish
