@@ -6,8 +6,7 @@
 
 METHOD     those to look at; else all
 --keep     counts that are there are not made again
---rounds   N pairs of processor seconds in turn for each METHOD of --time, which are compared as they are asked for in
-           the first table: off where they can be turned off, else on
+--rounds   N runs of each METHOD of --time beside as many of GRPO: off where they can be turned off, else on
 RUNNER     environment: a command that stands before every count (nice, a lock)
 
 instructions  user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels); the
@@ -20,9 +19,11 @@ weight-only   a method that needs nothing but the rollouts: a run of one step of
 priced        a method that needs more, on models/tiny, 4 problems of 8: its second step less GRPO's second step, in forwards,
               where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of what
               `assay methods --resolve` announces.
-time          20 steps of 16 problems of 8; the 95 % interval of the paired difference (Student's t), expected below +3 %.
+time          30 steps of 16 problems of 8 with models/tiny, N runs of each in turn. Of every step the shortest of its N times
+              (what disturbs a step only adds to it), and the 95 % interval over the steps of the paired difference
+              (Student's t), expected below +3 %.
 """
-import argparse, json, math, os, re, resource, shlex, shutil, subprocess, sys, tempfile
+import argparse, json, math, os, re, shlex, shutil, subprocess, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import lab
@@ -34,9 +35,7 @@ GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 # Options without which the built-in model and one step do not do what the method is for.
 ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0"}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
-# t of 0.975 by degrees of freedom; beyond: the normal's
-T = [0, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
-     2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045]
+STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
 
 
 class Bench:
@@ -84,11 +83,10 @@ class Bench:
         return out
 
     def seconds(self, methods):
+        """Of each step."""
         shutil.rmtree(self.work + "/timed", ignore_errors=True)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(self.train(methods, 20, 16, self.work + "/timed"), check=True, capture_output=True, cwd=ROOT)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        subprocess.run(self.train(methods, STEPS, 16, self.work + "/timed"), check=True, capture_output=True, cwd=ROOT)
+        return [json.loads(x)["time_s"] for x in open(self.work + "/timed/metrics.jsonl")]
 
     def neutral(self, name):
         found = re.search(r"^  neutral +(.*) gives the bits of grpo$", self.ask("methods", name).stdout, re.M)
@@ -147,17 +145,18 @@ def tables(b, rows, jobs):
 
 
 def times(b, names, rounds):
-    out = ["| method | processor time beside GRPO, 95 % | pairs |", "|---|---|---|"]
+    out = ["| method | time of a step beside GRPO's, 95 % |", "|---|---|"]
     for name in names:
         methods = b.neutral(name) or f"[{name}]"
-        differences = []
+        took = {GRPO: [], methods: []}
         for i in range(rounds):
-            pair = [GRPO, methods] if i % 2 else [methods, GRPO]
-            took = {m: b.seconds(m) for m in pair}
-            differences.append(100 * (took[methods] / took[GRPO] - 1))
-        mean = sum(differences) / rounds
-        half = (T + [1.96] * rounds)[rounds - 1] * math.sqrt(sum((x - mean) ** 2 for x in differences) / (rounds - 1) / rounds)
-        out.append(f"| {name}, {'off' if b.neutral(name) else 'on'} | {mean - half:+.1f} to {mean + half:+.1f} % | {rounds} |")
+            for m in [GRPO, methods] if i % 2 else [methods, GRPO]:
+                took[m].append(b.seconds(m))
+        least = {m: [min(step) for step in zip(*runs)] for m, runs in took.items()}
+        differences = [100 * (x / y - 1) for x, y in zip(least[methods], least[GRPO])]
+        mean = sum(differences) / STEPS
+        half = T * math.sqrt(sum((x - mean) ** 2 for x in differences) / (STEPS - 1) / STEPS)
+        out.append(f"| {name}, {'off' if b.neutral(name) else 'on'} | {mean - half:+.1f} to {mean + half:+.1f} % |")
         print(out[-1], file=sys.stderr, flush=True)
     return out
 

@@ -6,5 +6,5 @@ cd "$(dirname "$0")"
   --quantity distinct --claim up --seeds 8 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
 ./lab.py thr --bed modes --method '[{thr: {p: 0.2}}]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
