@@ -18,7 +18,7 @@ weight-only   a method that needs nothing but the rollouts: a run of one step of
               smaller. Expected below +1 % where the method trains the same rows.
 priced        a method that needs more, on models/tiny, 4 problems of 8: its second step less GRPO's second step, in forwards,
               where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of what
-              `assay methods --resolve` announces.
+              `assay methods --resolve` announces: passes, and what looking at whole rows of logits takes as long as.
 time          30 steps of 16 problems of 8 with models/tiny, N runs of each in turn. Of every step the shortest of its N times
               (what disturbs a step only adds to it), and the 95 % interval over the steps of the paired difference
               (Student's t), expected below +3 %.
@@ -33,7 +33,8 @@ RUNNER = shlex.split(os.environ.get("RUNNER", ""))
 SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null"]
 GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 # Options without which the built-in model and one step do not do what the method is for.
-ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0"}
+ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
+      "sdpo": "prompt: '{solution}{prompt}', solution: '{text} '"}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
 STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
 
@@ -138,8 +139,8 @@ def tables(b, rows, jobs):
     out += ["", "| priced method | needs | announced, forwards | measured | instructions beside GRPO |", "|---|---|---|---|---|"]
     for name, word, methods, needs, announced in sorted(rows):
         if needs:
-            more = second(methods) - step
-            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {len(announced['passes'])} | {more / forward:.2f} | {100 * more / step:+.1f} % |")
+            more, told = second(methods) - step, len(announced["passes"]) + (announced.get("rows") or 0)
+            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {told:.2f} | {more / forward:.2f} | {100 * more / step:+.1f} % |")
     out += ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
     return out
 
