@@ -278,7 +278,8 @@ static int run(struct cli *c, struct error *err)
                               .type = cli_compute_type(c),
                               .keep = cli_keep(c),
                               .trained = !strcmp(work, "gemm") || !strcmp(work, "train") || !strcmp(work, "grpo"),
-                              .tokenizer_optional = strcmp(work, "grpo") != 0};
+                              .tokenizer_optional = strcmp(work, "grpo") != 0,
+                              .allow_random = true};
   TRY(session_open(c->arena, &o, &b->bench.session, err));
   if (s->lora)
     b->bench.session.config.adapter = (struct adapter_config){
@@ -309,6 +310,7 @@ const struct command command_bench = {
         "matrix products count. decode and shared also tell the read bandwidth, measured behind the runs, and the "
         "share of it "
         "that weights, keys and values take.\n"
+        "MODEL may be random:FOLDER, a model of the shape in its config.json.\n"
         "With --threads 1 seconds are processor time, which others on the machine do not disturb.",
     .example = "assay bench decode models/tiny --batch 8 --prompt 16 --new 16",
     .options = options,

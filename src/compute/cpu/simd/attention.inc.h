@@ -218,7 +218,8 @@ struct forward {
   struct seen seen[TILE_ROWS];
   float e[TILE_ROWS * KEY_BLOCK]; /* scores, then weights: the form PAIRS */
   float q[TILE_ROWS * A_STRIDE], o[TILE_ROWS * DIM_MAX], copy[2 * KEY_BLOCK * DIM_MAX];
-  uintptr_t key_ahead, value_ahead; /* how far from this block's keys and values the next one's are */
+  /* how far from the keys and values of this block's pieces the next block's are */
+  uintptr_t key_ahead[KEY_BLOCK / PANEL], value_ahead[KEY_BLOCK / PANEL];
 };
 _Static_assert(sizeof(struct forward) <= 512 * 1024 && (int)TILE_ROWS <= (int)PANEL, "fits in a thread's scratch");
 
@@ -287,7 +288,7 @@ static void forward_values(const struct attention_call *c, struct forward *w, si
                          .c_row = c->dim,
                          .depth = (size_t)(range.end - range.from),
                          .load = true,
-                         .ahead = w->value_ahead};
+                         .ahead = w->value_ahead[at / PANEL]};
   tile_across(t, &tiles_PAIRS, tile_lone_PAIRS, pairs, c->dim / PANEL);
 }
 
@@ -333,7 +334,7 @@ static void forward_block(const struct attention_call *c, const struct unit *u, 
     if (start + at > high || start + at + width <= low) continue;
     piece[i] = piece_load(c, u, start + at, low, high, w->copy + (size_t)i * 2 * PANEL * c->dim);
     pairs_by_keys(w->q + first * A_STRIDE, end - first, c->dim, piece[i].key, piece[i].key_step, (size_t)width,
-                  w->e + first * KEY_BLOCK + at, w->key_ahead);
+                  w->e + first * KEY_BLOCK + at, w->key_ahead[i]);
   }
   for (size_t i = first; i < end; i++) w->seen[i] = seen_of(c, w->position[i], start);
   forward_softmax(w, first, end, &c->score, c->dim);
@@ -343,15 +344,25 @@ static void forward_block(const struct attention_call *c, const struct unit *u, 
   for (int32_t at = 0, i = 0; at < KEY_BLOCK; at += width, i++) forward_piece(c, w, first, end, at, width, &piece[i]);
 }
 
+/* The piece of u at `position`, or at the last position of its first path: only where it lies is asked. */
+static struct piece piece_near(const struct attention_call *c, const struct unit *u, int32_t position)
+{
+  const int32_t last = u->apart ? u->run->position : pair_position(u, unit_pairs(u) - 1);
+  return piece_load(c, u, position < last ? position : last, 0, 0, NULL);
+}
+
 /* While the block at `start` of u is worked on, the one at next_start of `next` is fetched, where both are pieces. */
 static void forward_look_ahead(const struct attention_call *c, struct forward *w, const struct unit *u, int32_t start,
                                const struct unit *next, int32_t next_start)
 {
-  w->key_ahead = w->value_ahead = 0;
-  if (c->kv->shape.block < KEY_BLOCK) return;
-  const struct piece here = piece_load(c, u, start, 0, 0, NULL), there = piece_load(c, next, next_start, 0, 0, NULL);
-  w->key_ahead = (uintptr_t)there.key - (uintptr_t)here.key;
-  w->value_ahead = (uintptr_t)there.value - (uintptr_t)here.value;
+  const int32_t width = piece_width(c->kv);
+  for (int32_t at = 0; at < KEY_BLOCK; at += PANEL) w->key_ahead[at / PANEL] = w->value_ahead[at / PANEL] = 0;
+  if (c->kv->shape.block < PANEL) return;
+  for (int32_t at = 0; at < KEY_BLOCK; at += width) {
+    const struct piece here = piece_near(c, u, start + at), there = piece_near(c, next, next_start + at);
+    w->key_ahead[at / PANEL] = (uintptr_t)there.key - (uintptr_t)here.key;
+    w->value_ahead[at / PANEL] = (uintptr_t)there.value - (uintptr_t)here.value;
+  }
 }
 
 /* Every row of the unit sees the whole block, in the same storage. */
