@@ -28,6 +28,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (!(o->coef > 0)) return 0;
   out->flags |= NEED_ROW_TERM | NEED_ALWAYS;
   out->row_sources[out->row_source_count++] = (struct row_source){"reference", false};
+  out->row_functions = 2;
   return 0;
 }
 

@@ -59,6 +59,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (o->estimator == K3) return 0;
   out->flags |= NEED_ROW_TERM;
   out->row_sources[out->row_source_count++] = (struct row_source){.policy = "policy"};
+  out->row_functions = 4;
   return 0;
 }
 

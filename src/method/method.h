@@ -122,6 +122,7 @@ struct needs {
   int32_t token_stat_count;
   struct row_source row_sources[NEEDS_NAMED]; /* NEED_ROW_TERM: beside the policy's; may be none */
   int32_t row_source_count;
+  double row_functions; /* NEED_ROW_TERM: exponentials and logarithms that the terms take of a logit, for the planner */
   struct policy_need {
     const char *name, *path; /* NEED_POLICY: name and model */
   } policies[NEEDS_NAMED];

@@ -99,6 +99,7 @@ int needs_add(struct needs *to, const struct needs *n, const char *who, struct e
   to->replay_rollouts += n->replay_rollouts;
   to->replay_steps += n->replay_steps;
   to->trained_again += n->trained_again;
+  to->row_functions += n->row_functions;
   to->flags |= n->flags;
   return 0;
 }

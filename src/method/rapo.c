@@ -41,6 +41,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (!(o->alpha > 0)) return 0;
   out->flags |= NEED_ROW_TERM | NEED_ALWAYS;
   out->row_sources[out->row_source_count++] = (struct row_source){"reference", false};
+  out->row_functions = o->form == TEMPERED_FULL ? 3 : o->normalise && o->form != TEMPERED_K3 ? 2 : 1;
   return 0;
 }
 

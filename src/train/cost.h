@@ -24,7 +24,7 @@ struct cost_work {
   double groups, prompt;  /* prompts, and mean tokens of one */
   double rollouts, fresh; /* answers, and tokens of each */
   double epochs, moves;   /* passes over the rollouts, updates of the weights */
-  double passes;          /* scoring passes over all rows */
+  double passes;          /* scoring passes over all rows, and what takes as long as them */
   double probes, again;   /* answers that are not trained; trained once more, in shares of the rollouts */
 };
 

@@ -485,7 +485,7 @@ int run_step_cost(struct run *r, struct cost *out, struct error *err)
   // need
   bool scored = (w.moves > 1 || sft) && !compose_coefficients_fixed(r->methods, NULL);
   const struct needs *n = compose_needs(r->methods);
-  w.passes = (scored ? w.epochs : 0) + score_passes(n);
+  w.passes = (scored ? w.epochs : 0) + score_passes(n) + score_rows_price(n, &r->session.config);
   w.probes = sft ? 0 : (double)(recipe->rollout.problems * n->probes);
   w.again = n->trained_again;
   TRY(mean_prompt(r, &w.prompt, err));

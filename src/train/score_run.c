@@ -139,21 +139,21 @@ int run_move_policies(struct run *r, const struct observation *seen, bool update
 /* ---- price ------------------------------------------------------------------------------------------------------ */
 
 /* What the run will take, from the model's configuration alone. ERROR_RESOURCE: it does not fit. */
-static int price(struct arena *a, const struct recipe *r, const struct needs *n, struct plan *out, struct error *err)
+static int price(struct arena *a, const struct recipe *r, const struct needs *n, struct model_config *config,
+                 struct plan *out, struct error *err)
 {
   static const char random[] = "random:";
   const struct model_config *reference, *policies;
   struct model_source source;
-  struct model_config config;
   const char *model = r->top.model;
   if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
-  TRY(model_source_open(a, model, &source, &config, err));
-  config.keep = (enum model_keep)r->compute.weights;
-  TRY(run_adapter(a, r, &source, &config, err));
+  TRY(model_source_open(a, model, &source, config, err));
+  config->keep = (enum model_keep)r->compute.weights;
+  TRY(run_adapter(a, r, &source, config, err));
   TRY(run_policy_configs(a, r, n, &reference, &policies, err));
   size_t base = memory_resident_peak();
   struct plan_input in = {.recipe = r,
-                          .config = &config,
+                          .config = config,
                           .needs = n,
                           .reference = reference,
                           .policies = policies,
@@ -168,12 +168,15 @@ static int price(struct arena *a, const struct recipe *r, const struct needs *n,
 int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
 {
   struct plan plan;
+  struct model_config config = {0};
   score_describe(n, r->train.epochs * r->train.minibatches, t);
   if (!r->top.model) {
     text_puts(t, "memory       depends on the model; give model=PATH\n");
     return 0;
   }
-  int rc = price(a, r, n, &plan, err);
+  int rc = price(a, r, n, &config, &plan, err);
+  double rows = rc && rc != ERROR_RESOURCE ? 0 : score_rows_price(n, &config);
+  if (rows > 0) text_printf(t, "whole rows of logits: as long as %.2f forwards\n", rows);
   if (rc == ERROR_RESOURCE) {
     text_printf(t, "memory       %s\n", err->message);
     error_clear(err);
@@ -217,12 +220,17 @@ static void put_parts(const struct plan *p, struct text *t)
 int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
 {
   struct plan plan;
+  struct model_config config = {0};
+  int rc = r->top.model ? price(a, r, n, &config, &plan, err) : 0;
+  if (rc && rc != ERROR_RESOURCE) return rc;
   text_puts(t, "\"forwards\": {\"passes\": [");
   put_passes(n, t);
-  text_printf(t, "], \"later_minibatches\": %lld, \"probes\": %d, \"trained_again\": %.17g}, \"memory\": ",
+  text_printf(t, "], \"later_minibatches\": %lld, \"probes\": %d, \"trained_again\": %.17g, \"rows\": ",
               (long long)(r->train.epochs * r->train.minibatches - 1), (int)n->probes, n->trained_again);
-  int rc = r->top.model ? price(a, r, n, &plan, err) : 0;
-  if (rc && rc != ERROR_RESOURCE) return rc;
+  if (r->top.model)
+    text_printf(t, "%.17g}, \"memory\": ", score_rows_price(n, &config));
+  else
+    text_puts(t, "null}, \"memory\": ");
   if (rc) {
     text_puts(t, "{\"refused\": ");
     json_put_string(t, err->message, strlen(err->message));

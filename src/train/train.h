@@ -77,7 +77,8 @@ int run_price(struct arena *a, const struct recipe *r, const struct needs *n, st
               struct error *err) MUST_USE;
 /* The same as members of a JSON object, without the braces:
  *     "forwards": {"passes": [{"policy", "second", "needs": [word]}], "later_minibatches": n, "probes": answers a
- *     problem that are not trained, "trained_again": of a step's rollouts, how many are trained once more}
+ *     problem that are not trained, "trained_again": of a step's rollouts, how many are trained once more,
+ *     "rows": forwards that whole rows of logits take as long as, null without a model}
  *     "memory": {"peak_bytes", "limit_bytes", "parts": [{"what", "bytes", "needs": [word]}]}, or {"refused": why}, or
  * null without a model. A part of the training itself has no needs. */
 int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
