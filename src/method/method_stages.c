@@ -289,6 +289,14 @@ static double *gather_one(const struct minibatch *m, const double *from, struct 
   return x;
 }
 
+/* Whether somebody reads the policy's own log-probabilities in second contexts. */
+static bool reads_second(const struct needs *n)
+{
+  for (const char *const *name = n->second_policies; *name; name++)
+    if (!strcmp(*name, "policy")) return n->flags & NEED_SECOND_CONTEXT;
+  return false;
+}
+
 /* What needs put beside the tokens: the step's numbers, and the current ones as far as they are the step's. */
 static int gather_scores(const struct composed *set, const struct step *s, struct minibatch *m, struct arena *a,
                          struct error *err)
@@ -300,7 +308,7 @@ static int gather_scores(const struct composed *set, const struct step *s, struc
     m->value_target = gather_one(m, s->value_target, a, err);
     if (!m->value || !m->value_old || !m->value_target) return err->code;
   }
-  if (needs & NEED_SECOND_CONTEXT) {
+  if (reads_second(&set->needs)) {
     const double *old = s->scores ? scores_second_logp(s, "policy") : NULL;
     m->second_logp = gather_one(m, old, a, err);
     m->second_old = gather_one(m, old, a, err);

@@ -51,7 +51,6 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   out->flags |= NEED_ROW_TERM | NEED_SECOND_CONTEXT | NEED_ALWAYS;
   out->row_sources[out->row_source_count++] = (struct row_source){names[o->teacher], true};
   out->row_functions = o->top > 0 ? 1 : o->alpha > 0 && o->alpha < 1 ? 7 : 2;
-  out->second_policies[0] = "policy";
   if (o->teacher != EMA) return 0;
   out->flags |= NEED_EMA;
   out->ema_rate = o->ema_rate;
