@@ -57,8 +57,8 @@ enum {
 _Static_assert(BLOCK_ROWS *A_STRIDE <= A_FLOATS, "a block of rows fits");
 _Static_assert(A_DEPTH % PANEL == 0, "gemm_dx cuts the depth at panels");
 
-/* A weight in blocks: how deep the pieces of panels are that are made for a few rows: eight of them stay in L1. */
-enum { MADE_DEPTH = 32 };
+/* A weight in blocks: how deep the pieces are that are made of a group of panels for one tile of rows: all in L1. */
+enum { MADE_DEPTH = 128 };
 _Static_assert(A_DEPTH % MADE_DEPTH == 0 && MADE_DEPTH % QUANT_STEP == 0, "a depth cut at pieces is no deeper");
 
 struct gemm_call {
