@@ -163,7 +163,7 @@ def times(b, names, rounds):
 
 
 def main():
-    a = argparse.ArgumentParser(usage=__doc__)
+    a = argparse.ArgumentParser(usage=__doc__.replace("%", "%%"))
     a.add_argument("assay")
     a.add_argument("methods", nargs="*")
     a.add_argument("--jobs", type=int, default=1)
