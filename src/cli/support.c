@@ -70,27 +70,29 @@ static void put_formats(struct text *t)
 
 static void put_text_side(struct text *t)
 {
-  text_puts(t,
-            "## Tokenizers\n\n"
-            "| kind | models | in GGUF | test |\n|---|---|---|---|\n"
-            "| byte-level BPE | GPT-2, SmolLM, Llama 3, Qwen, Mistral Nemo (Tekken), DeepSeek, Granite, OLMo 2 | "
-            "`gpt2` | `tests/parity/tokenizers.c` |\n"
-            "| BPE over characters with byte fallback | Llama 2, Mistral 7B, Phi-3, Gemma | `llama` | the "
-            "same |\n"
-            "| Unigram | models made with sentencepiece's unigram | - | the same |\n\n"
-            "Normalisers NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip; pre-tokenisers Split, Digits, ByteLevel, "
-            "Metaspace; added tokens with\nlstrip, rstrip, single_word, normalized. WordPiece and others are refused "
-            "by name.\n\n"
-            "## Chat templates\n\n"
-            "Jinja as transformers runs it: loops with all of `loop`, recursive ones, break and continue; macros with "
-            "defaults, varargs, kwargs and\ncaller; set and filter blocks, call, with, raw, generation, named blocks; "
-            "namespace, joiner, cycler, dict, range, strftime_now and\nraise_exception; the filters and tests of Jinja "
-            "but for pprint, random, urlize, wordwrap and xmlattr; Python's methods of strings, lists\nand dicts; "
-            "%-formats and str.format. include, import and extends are refused. A rendering is bounded in steps, "
-            "memory, output and depth.\n\n"
-            "Tests: `tests/parity/templates.c` (13 real templates, 1,586 renderings), "
-            "`tests/golden/template_language.c` (constructs and random\nprograms against jinja2; "
-            "`tests/parity/make/template_fuzz.py` makes more of them).\n");
+  text_puts(
+      t,
+      "## Tokenizers\n\n"
+      "| kind | models | in GGUF | test |\n|---|---|---|---|\n"
+      "| byte-level BPE | GPT-2, SmolLM, Llama 3, Qwen, Mistral Nemo (Tekken), DeepSeek, Granite, OLMo 2 | "
+      "`gpt2` | `tests/parity/tokenizers.c` |\n"
+      "| BPE over characters with byte fallback | Llama 2, Mistral 7B, Phi-3, Gemma | `llama` | the "
+      "same |\n"
+      "| Unigram | models made with sentencepiece's unigram | - | the same |\n\n"
+      "Normalisers NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip; pre-tokenisers Split, Digits, ByteLevel, "
+      "Metaspace; added tokens with\nlstrip, rstrip, single_word, normalized. WordPiece and others are refused "
+      "by name.\n\n"
+      "## Chat templates\n\n"
+      "Jinja as transformers runs it: loops with all of `loop`, recursive ones, break and continue; macros with "
+      "defaults, varargs, kwargs and\ncaller; set and filter blocks, call, with, raw, generation, named blocks; "
+      "namespace, joiner, cycler, dict, range, strftime_now and\nraise_exception; the filters and tests of Jinja "
+      "but for random and urlize; text that safe or escape\nmarks, and what joining it escapes; Python's methods of "
+      "strings, lists and dicts; %-formats and str.format. include, import,\nextends and autoescape are refused. "
+      "A rendering is bounded in steps, memory, output and depth.\n\n"
+      "Tests: `tests/parity/templates.c` (13 real templates, 1,586 renderings), "
+      "`tests/golden/template_language.c` (constructs, random\nprograms, and templates built as those of 45 model "
+      "families "
+      "are, against jinja2; `tests/parity/make/template_fuzz.py` and\n`template_models.py` make more of them).\n");
 }
 
 void support_markdown(struct text *out)

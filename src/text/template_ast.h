@@ -40,6 +40,7 @@ enum node_kind {
   NODE_FILTER_BLOCK, /* body through the filters of a */
   NODE_WITH,         /* items = values: body */
   NODE_SCOPE,        /* body in a scope of its own; flag: what it prints is a generation */
+  NODE_NAMED,        /* the block name: sees what the template itself has set; flag: and what is set around it */
   NODE_BREAK,
   NODE_CONTINUE,
   NODE_REFUSED /* include, import, extends: an error when reached; name */
@@ -68,8 +69,8 @@ struct node {
 struct template
 {
   const char *file;
-  struct node_list body;
-  bool generation; /* it has the tag */
+  struct node_list body, blocks; /* blocks: the NAMED ones, wherever they stand */
+  bool generation;               /* it has the tag */
 };
 
 /* The parser's state; template_parse.c has the statements, template_expr.c the expressions. */
@@ -82,6 +83,7 @@ struct parser {
   bool without_if;    /* the next expression stops at a word `if`: the items of a for */
   struct node *macro; /* the innermost macro around */
   bool generation;    /* the tag was seen */
+  struct node_list blocks;
 };
 
 int jinja_parser_fail(struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -83,218 +83,6 @@ int jinja_eval_arguments(struct jinja *r, const struct node *call, struct argume
   return 0;
 }
 
-/* Operators. */
-
-static int undefined_failure(struct jinja *r, const struct value *v)
-{
-  return jinja_fail(r, "'%.200s' is undefined", v->as.hint ? v->as.hint : "value");
-}
-
-static int bad_operands(struct jinja *r, const char *op, const struct value *a, const struct value *b)
-{
-  if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
-  if (b->kind == VALUE_UNDEFINED) return undefined_failure(r, b);
-  return jinja_fail(r, "unsupported operand type(s) for %s: '%s' and '%s'", op, value_type(a), value_type(b));
-}
-
-static int too_large(struct jinja *r)
-{
-  return jinja_fail(r, "an integer is too large (more than 127 bits)");
-}
-
-static int power_integers(struct jinja *r, wide base, wide exponent, struct value *out)
-{
-  wide result = 1;
-  while (exponent > 0) {
-    if (exponent & 1 && __builtin_mul_overflow(result, base, &result)) return too_large(r);
-    exponent >>= 1;
-    if (exponent && __builtin_mul_overflow(base, base, &base)) return too_large(r);
-  }
-  *out = value_int(result);
-  return 0;
-}
-
-static int power_reals(struct jinja *r, double x, double y, struct value *out)
-{
-  bool whole = math_is_finite(y) && math_floor(y) == y && math_abs(y) < 1e15;
-  if (x == 0 && y < 0) return jinja_fail(r, "0.0 cannot be raised to a negative power");
-  if (x < 0 && !whole) return jinja_fail(r, "a negative number cannot be raised to a broken power");
-  bool odd = whole && (long long)y % 2;
-  double size = x == 0 ? (y == 0 ? 1 : 0) : math_pow(math_abs(x), y);
-  *out = value_float(x < 0 && odd ? -size : size);
-  return 0;
-}
-
-/* a / b, a // b and a % b as Python has them: rounded down, the remainder with the sign of b. */
-static int divide_integers(struct jinja *r, const char *op, wide a, wide b, struct value *out)
-{
-  bool quotient = op[0] == '/';
-  if (!b) return jinja_fail(r, quotient && !op[1] ? "division by zero" : "integer division or modulo by zero");
-  if (quotient && !op[1]) {
-    *out = value_float((double)a / (double)b);
-    return 0;
-  }
-  wide n = 0;
-  if (b == -1) {
-    if (quotient && __builtin_sub_overflow((wide)0, a, &n)) return too_large(r);
-  } else {
-    n = quotient ? a / b : a % b;
-    if (a % b && (a < 0) != (b < 0)) n = quotient ? n - 1 : n + b;
-  }
-  *out = value_int(n);
-  return 0;
-}
-
-static int integers(struct jinja *r, const char *op, wide a, wide b, struct value *out)
-{
-  wide n = 0;
-  bool overflow = false;
-  switch (op[0]) {
-    case '+':
-      overflow = __builtin_add_overflow(a, b, &n);
-      break;
-    case '-':
-      overflow = __builtin_sub_overflow(a, b, &n);
-      break;
-    case '*':
-      if (op[1]) return b < 0 ? power_reals(r, (double)a, (double)b, out) : power_integers(r, a, b, out);
-      overflow = __builtin_mul_overflow(a, b, &n);
-      break;
-    default:
-      return divide_integers(r, op, a, b, out);
-  }
-  if (overflow) return too_large(r);
-  *out = value_int(n);
-  return 0;
-}
-
-static double zero_with_sign_of(double x)
-{
-  return x < 0 || (x == 0 && 1 / x < 0) ? -0.0 : 0.0;
-}
-
-/* a // b and a % b, step by step as in Python's floatobject.c; b != 0. */
-static double floor_divide(double a, double b)
-{
-  double rest = math_fmod(a, b), quotient = (a - rest) / b;
-  if (rest != 0 && (rest < 0) != (b < 0)) quotient -= 1;
-  if (quotient == 0) return zero_with_sign_of(a / b);
-  double floor = math_floor(quotient);
-  return quotient - floor > 0.5 ? floor + 1 : floor;
-}
-
-static double modulo(double a, double b)
-{
-  double rest = math_fmod(a, b);
-  if (rest == 0) return zero_with_sign_of(b);
-  return (rest < 0) != (b < 0) ? rest + b : rest;
-}
-
-static int reals(struct jinja *r, const char *op, double a, double b, struct value *out)
-{
-  if (!strcmp(op, "**")) return power_reals(r, a, b, out);
-  if ((op[0] == '/' || op[0] == '%') && b == 0) return jinja_fail(r, "float division by zero");
-  double x = 0;
-  if (op[0] == '+')
-    x = a + b;
-  else if (op[0] == '-')
-    x = a - b;
-  else if (op[0] == '*')
-    x = a * b;
-  else if (op[0] == '/' && !op[1])
-    x = a / b;
-  else
-    x = op[0] == '/' ? floor_divide(a, b) : modulo(a, b);
-  *out = value_float(x);
-  return 0;
-}
-
-static int join_lists(struct jinja *r, const struct value *a, const struct value *b, struct value *out)
-{
-  struct value_list *list = NULL;
-  size_t n = a->as.list->count, m = b->as.list->count;
-  TRY(jinja_step(r, n + m));
-  TRY(value_list_new(r, a->kind, n + m, out, &list));
-  if (n) memcpy(list->items, a->as.list->items, n * sizeof *list->items);
-  if (m) memcpy(list->items + n, b->as.list->items, m * sizeof *list->items);
-  return 0;
-}
-
-/* A string, list or tuple n times. */
-static int repeat(struct jinja *r, const struct value *v, wide times, struct value *out)
-{
-  if (times < 0) times = 0;
-  size_t unit = v->kind == VALUE_STRING ? v->as.string.size : v->as.list->count;
-  if (unit && times > TEMPLATE_OUTPUT / (wide)unit)
-    return jinja_fail(r, "a repetition grows beyond %d MiB", TEMPLATE_OUTPUT >> 20);
-  if (v->kind == VALUE_STRING) {
-    struct jinja_text b = {.r = r};
-    for (wide i = 0; i < times && unit; i++) jinja_add(&b, v->as.string.bytes, unit);
-    TRY(jinja_step(r, (size_t)times / 8));
-    return jinja_take(&b, out);
-  }
-  struct value_list *list = NULL;
-  size_t n = unit ? unit * (size_t)times : 0;
-  TRY(jinja_step(r, n));
-  TRY(value_list_new(r, v->kind, n, out, &list));
-  for (size_t i = 0; i < n; i++) list->items[i] = v->as.list->items[i % unit];
-  return 0;
-}
-
-static bool is_sequence(const struct value *v)
-{
-  return v->kind == VALUE_STRING || v->kind == VALUE_LIST || v->kind == VALUE_TUPLE;
-}
-
-/* a + b where a is a string, list or tuple. */
-static int join(struct jinja *r, const struct value *a, const struct value *b, struct value *out)
-{
-  if (a->kind == b->kind && a->kind != VALUE_STRING) return join_lists(r, a, b, out);
-  if (a->kind != VALUE_STRING || b->kind == VALUE_UNDEFINED) return bad_operands(r, "+", a, b);
-  if (b->kind != VALUE_STRING) return jinja_fail(r, "can only concatenate str (not \"%s\") to str", value_type(b));
-  struct jinja_text text = {.r = r};
-  TRY(jinja_step(r, (a->as.string.size + b->as.string.size) / 64));
-  jinja_add(&text, a->as.string.bytes, a->as.string.size);
-  jinja_add(&text, b->as.string.bytes, b->as.string.size);
-  return jinja_take(&text, out);
-}
-
-int jinja_eval_binary(struct jinja *r, const char *op, const struct value *a, const struct value *b, struct value *out)
-{
-  if (value_is_integer(a) && value_is_integer(b)) return integers(r, op, value_as_integer(a), value_as_integer(b), out);
-  if (value_is_number(a) && value_is_number(b)) return reals(r, op, value_as_real(a), value_as_real(b), out);
-  if (a->kind == VALUE_UNDEFINED) return undefined_failure(r, a);
-  if (!strcmp(op, "+") && is_sequence(a)) return join(r, a, b, out);
-  if (!strcmp(op, "*")) {
-    const struct value *times = is_sequence(a) ? b : a, *v = is_sequence(a) ? a : b;
-    if (is_sequence(v) && value_is_integer(times)) return repeat(r, v, value_as_integer(times), out);
-  }
-  if (!strcmp(op, "%") && a->kind == VALUE_STRING) return jinja_format_percent(r, a, b, out);
-  return bad_operands(r, op, a, b);
-}
-
-int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, const struct value *b, bool *out)
-{
-  if (!strcmp(op, "==") || !strcmp(op, "!=")) {
-    *out = value_equal(r, a, b) == (op[0] == '=');
-    return r->rc;
-  }
-  if (!strcmp(op, "in") || !strcmp(op, "not in")) {
-    TRY(value_contains(r, a, b, out));
-    *out ^= op[0] == 'n';
-    return 0;
-  }
-  int order;
-  TRY(value_compare(r, a, b, &order));
-  if ((a->kind == VALUE_FLOAT && math_is_nan(a->as.real)) || (b->kind == VALUE_FLOAT && math_is_nan(b->as.real))) {
-    *out = false;
-    return 0;
-  }
-  *out = op[0] == '<' ? order < 0 : order > 0;
-  if (op[1] && !order) *out = true;
-  return 0;
-}
-
 /* Attributes and items. */
 
 static void loop_attribute(const struct loop *l, const char *name, struct value *out)
@@ -328,6 +116,13 @@ static void pair_attribute(const struct value_list *pair, const char *name, stru
   if (pair->count == 2 && !strcmp(name, "list")) *out = pair->items[1];
 }
 
+static void range_attribute(const struct value_range *range, const char *name, struct value *out)
+{
+  if (!strcmp(name, "start")) *out = value_int(range->start);
+  if (!strcmp(name, "step")) *out = value_int(range->step);
+  if (!strcmp(name, "stop")) *out = value_int(range->stop);
+}
+
 /* What is no method: *out stays undefined where there is none. */
 static void plain_attribute(const struct value *v, const char *name, struct value *out)
 {
@@ -342,12 +137,48 @@ static void plain_attribute(const struct value *v, const char *name, struct valu
     *out = value_int(value_as_integer(v));
   if (v->kind == VALUE_FLOAT && !strcmp(name, "real")) *out = *v;
   if (v->kind == VALUE_TUPLE) pair_attribute(v->as.list, name, out);
+  if (v->kind == VALUE_RANGE) range_attribute(v->as.range, name, out);
+}
+
+static int names_of(struct jinja *r, const struct node_list *names, struct value *out)
+{
+  struct value_list *list = NULL;
+  TRY(value_list_new(r, VALUE_TUPLE, names->count, out, &list));
+  for (size_t i = 0; i < names->count; i++) list->items[i] = value_text(names->items[i]->name);
+  return 0;
+}
+
+static int macro_attribute(struct jinja *r, const struct node *n, const char *name, struct value *out)
+{
+  if (!strcmp(name, "arguments")) return names_of(r, &n->items, out);
+  const struct {
+    const char *name;
+    bool truth;
+  } uses[] = {{"caller", n->uses_caller}, {"catch_kwargs", n->uses_kwargs}, {"catch_varargs", n->uses_varargs}};
+  for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+    if (!strcmp(name, uses[i].name)) *out = value_bool(uses[i].truth);
+  return 0;
+}
+
+/* self.name: the named block, called like a macro. It sees what the template itself has set. */
+static int block_attribute(struct jinja *r, const char *name, struct value *out)
+{
+  for (size_t i = 0; i < r->t->blocks.count; i++) {
+    if (strcmp(r->t->blocks.items[i]->name, name)) continue;
+    struct macro *m = jinja_alloc(r, 1, sizeof *m);
+    if (!m) return r->rc;
+    *m = (struct macro){r->t->blocks.items[i], r->top};
+    *out = (struct value){.kind = VALUE_MACRO, .as.macro = m};
+  }
+  return 0;
 }
 
 /* v.name by itself, without looking at items; *out stays undefined where there is none. */
 static int own_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
 {
   plain_attribute(v, name, out);
+  if (v->kind == VALUE_MACRO) TRY(macro_attribute(r, v->as.macro->node, name, out));
+  if (v->kind == VALUE_SELF) TRY(block_attribute(r, name, out));
   if (out->kind != VALUE_UNDEFINED || !jinja_method_exists(v, name)) return 0;
   struct value_method *m = jinja_alloc(r, 1, sizeof *m);
   struct value *self = jinja_alloc(r, 1, sizeof *self);
@@ -360,7 +191,7 @@ static int own_attribute(struct jinja *r, const struct value *v, const char *nam
 
 int jinja_eval_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
 {
-  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
+  if (v->kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, v);
   *out = value_undefined(name);
   if (!strncmp(name, "__", 2)) return 0; /* the sandbox hides these; using one is using something undefined */
   TRY(own_attribute(r, v, name, out));
@@ -389,13 +220,13 @@ static int item_at(struct jinja *r, const struct value *v, wide index, struct va
 
 int jinja_eval_item(struct jinja *r, const struct value *v, const struct value *key, struct value *out)
 {
-  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
+  if (v->kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, v);
   *out = value_undefined("item");
   if (v->kind == VALUE_DICT) {
     TRY(jinja_step(r, v->as.dict->count / 8));
     const struct value *have = value_dict_get(r, v->as.dict, key);
     if (have) *out = *have;
-  } else if (value_is_integer(key) && (is_sequence(v) || v->kind == VALUE_RANGE)) {
+  } else if (value_is_integer(key) && (jinja_is_sequence(v) || v->kind == VALUE_RANGE)) {
     return item_at(r, v, value_as_integer(key), out);
   }
   if (r->rc || out->kind != VALUE_UNDEFINED || key->kind != VALUE_STRING) return r->rc;
@@ -406,10 +237,19 @@ int jinja_eval_item(struct jinja *r, const struct value *v, const struct value *
   return strncmp(name, "__", 2) ? own_attribute(r, v, name, out) : 0;
 }
 
-int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, struct value *out)
+static int path_step(struct jinja *r, const struct value *v, const struct value *key, const struct value *fallback,
+                     struct value *out)
+{
+  TRY(jinja_eval_item(r, v, key, out));
+  if (fallback && out->kind == VALUE_UNDEFINED) *out = *fallback;
+  return 0;
+}
+
+int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, const struct value *fallback,
+                    struct value *out)
 {
   *out = *v;
-  if (path->kind != VALUE_STRING) return jinja_eval_item(r, v, path, out);
+  if (path->kind != VALUE_STRING) return path_step(r, v, path, fallback, out);
   const char *s = path->as.string.bytes, *end = s + path->as.string.size;
   for (;;) {
     const char *dot = s < end ? memchr(s, '.', (size_t)(end - s)) : NULL, *stop = dot ? dot : end;
@@ -421,7 +261,7 @@ int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *
       if (digits) n = n * 10 + (*p - '0');
     }
     if (digits) key = value_int(n);
-    TRY(jinja_eval_item(r, &from, &key, out));
+    TRY(path_step(r, &from, &key, fallback, out));
     if (!dot) return 0;
     s = dot + 1;
   }
@@ -439,13 +279,13 @@ static wide slice_bound(const struct value *given, bool is_start, bool back, wid
 }
 
 /* Python's slice: bounds are clamped, a negative step walks back. */
-static int slice_bounds(struct jinja *r, const struct value parts[3], size_t size, wide *start, wide *step,
+static int slice_bounds(struct jinja *r, const struct value parts[3], size_t size, wide *start, wide *stop, wide *step,
                         size_t *count)
 {
   wide n = (wide)size;
   for (int i = 0; i < 3; i++)
     if (parts[i].kind != VALUE_NONE && !value_is_integer(&parts[i]))
-      return parts[i].kind == VALUE_UNDEFINED ? undefined_failure(r, &parts[i])
+      return parts[i].kind == VALUE_UNDEFINED ? jinja_fail_undefined(r, &parts[i])
                                               : jinja_fail(r, "slice indices must be integers or None");
   *step = parts[2].kind == VALUE_NONE ? 1 : value_as_integer(&parts[2]);
   if (!*step) return jinja_fail(r, "slice step cannot be zero");
@@ -454,6 +294,7 @@ static int slice_bounds(struct jinja *r, const struct value parts[3], size_t siz
   wide span = back ? from - to : to - from, size_of_step = back ? -*step : *step;
   if (size_of_step > n) size_of_step = n + 1;
   *start = from;
+  *stop = to;
   *count = span > 0 ? (size_t)((span + size_of_step - 1) / size_of_step) : 0;
   return 0;
 }
@@ -474,7 +315,10 @@ static int pick_items(struct jinja *r, const struct value *v, wide start, wide s
     else
       jinja_add(&b, item->as.string.bytes, item->as.string.size);
   }
-  return list ? 0 : jinja_take(&b, out);
+  if (list) return 0;
+  TRY(jinja_take(&b, out));
+  out->markup = v->markup;
+  return 0;
 }
 
 static int eval_slice(struct jinja *r, const struct value *v, const struct node *n, struct value *out)
@@ -483,12 +327,13 @@ static int eval_slice(struct jinja *r, const struct value *v, const struct node 
   if (n->a) TRY(jinja_eval(r, n->a, &parts[0]));
   if (n->b) TRY(jinja_eval(r, n->b, &parts[1]));
   if (n->c) TRY(jinja_eval(r, n->c, &parts[2]));
-  if (v->kind == VALUE_UNDEFINED) return undefined_failure(r, v);
-  if (!is_sequence(v) && v->kind != VALUE_RANGE) return jinja_fail(r, "'%s' object cannot be sliced", value_type(v));
+  if (v->kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, v);
+  if (!jinja_is_sequence(v) && v->kind != VALUE_RANGE)
+    return jinja_fail(r, "'%s' object cannot be sliced", value_type(v));
   size_t size = 0, count = 0;
-  wide start = 0, step = 1;
+  wide start = 0, stop = 0, step = 1;
   TRY(value_length(r, v, &size));
-  TRY(slice_bounds(r, parts, size, &start, &step, &count));
+  TRY(slice_bounds(r, parts, size, &start, &stop, &step, &count));
   TRY(jinja_step(r, count / 8));
   if (v->kind == VALUE_STRING && step == 1) {
     *out = string_part(v, (size_t)start, count);
@@ -497,7 +342,10 @@ static int eval_slice(struct jinja *r, const struct value *v, const struct node 
   if (v->kind == VALUE_RANGE) {
     struct value_range *part = jinja_alloc(r, 1, sizeof *part);
     if (!part) return r->rc;
-    *part = (struct value_range){v->as.range->start + start * v->as.range->step, v->as.range->step * step, count};
+    const struct value_range *all = v->as.range;
+    wide stride;
+    if (__builtin_mul_overflow(all->step, step, &stride)) return jinja_fail(r, "a slice's step is too large");
+    *part = (struct value_range){all->start + start * all->step, all->start + stop * all->step, stride, count};
     *out = (struct value){.kind = VALUE_RANGE, .as.range = part};
     return 0;
   }
@@ -603,7 +451,7 @@ int jinja_call_value(struct jinja *r, const struct value *f, const struct argume
   *out = value_none();
   switch (f->kind) {
     case VALUE_UNDEFINED:
-      return undefined_failure(r, f);
+      return jinja_fail_undefined(r, f);
     case VALUE_MACRO:
       return call_macro(r, f->as.macro, args, out);
     case VALUE_LOOP:
@@ -626,7 +474,7 @@ static int eval_call(struct jinja *r, const struct node *n, struct value *out)
   struct value f;
   struct arguments args;
   TRY(jinja_eval(r, n->a, &f));
-  if (f.kind == VALUE_UNDEFINED) return undefined_failure(r, &f);
+  if (f.kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, &f);
   TRY(jinja_eval_arguments(r, n, &args));
   r->line = n->line;
   return jinja_call_value(r, &f, &args, out);
@@ -663,7 +511,7 @@ static int eval_sign(struct jinja *r, const struct node *n, struct value *out)
     return 0;
   }
   if (!value_is_number(&v)) {
-    if (v.kind == VALUE_UNDEFINED) return undefined_failure(r, &v);
+    if (v.kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, &v);
     return jinja_fail(r, "bad operand type for unary %c: '%s'", n->kind == NODE_NEG ? '-' : '+', value_type(&v));
   }
   return jinja_eval_binary(r, n->kind == NODE_NEG ? "-" : "+", &zero, &v, out);

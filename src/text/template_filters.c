@@ -209,27 +209,6 @@ static int filter_round(struct filter_call *c)
   return 0;
 }
 
-static int filter_escape(struct filter_call *c)
-{
-  struct value s;
-  struct jinja_text b = {.r = c->r};
-  TRY(as_string(c, &s));
-  for (size_t i = 0; i < s.as.string.size; i++) {
-    char x = s.as.string.bytes[i];
-    const char *as = x == '&'    ? "&amp;"
-                     : x == '<'  ? "&lt;"
-                     : x == '>'  ? "&gt;"
-                     : x == '"'  ? "&#34;"
-                     : x == '\'' ? "&#39;"
-                                 : NULL;
-    if (as)
-      jinja_puts(&b, as);
-    else
-      jinja_add(&b, &x, 1);
-  }
-  return jinja_take(&b, c->out);
-}
-
 static int filter_striptags(struct filter_call *c)
 {
   struct value s;
@@ -393,7 +372,7 @@ static int filter_indent(struct filter_call *c)
   else
     TRY(jinja_eval_binary(c->r, "*", &space, width ? width : &four, &indent));
   TRY(jinja_eval_binary(c->r, "+", &s, &newline, &s)); /* so that a newline at the end counts as a line */
-  TRY(string_lines(c->r, &s, &lines));
+  TRY(string_lines(c->r, &s, false, &lines));
   bool first = jinja_argument_truth(c->args, 1, "first", false),
        blank = jinja_argument_truth(c->args, 2, "blank", false);
   struct jinja_text b = {.r = c->r};
@@ -426,6 +405,11 @@ static int filter_attr(struct filter_call *c)
   return 0;
 }
 
+static int filter_random(struct filter_call *c)
+{
+  return jinja_fail(c->r, "the filter random picks by chance; a chat template must not depend on it");
+}
+
 static int filter_json(struct filter_call *c)
 {
   return jinja_tojson(c->r, c->v, c->args, c->out);
@@ -446,9 +430,9 @@ static const struct filter filters[] = {{"upper", filter_case},
                                         {"float", filter_float},
                                         {"abs", filter_abs},
                                         {"round", filter_round},
-                                        {"escape", filter_escape},
-                                        {"e", filter_escape},
-                                        {"forceescape", filter_escape},
+                                        {"escape", jinja_filter_markup},
+                                        {"e", jinja_filter_markup},
+                                        {"forceescape", jinja_filter_markup},
                                         {"striptags", filter_striptags},
                                         {"urlencode", filter_urlencode},
                                         {"wordcount", filter_wordcount},
@@ -460,7 +444,11 @@ static const struct filter filters[] = {{"upper", filter_case},
                                         {"items", filter_items},
                                         {"attr", filter_attr},
                                         {"tojson", filter_json},
-                                        {"safe", filter_string}};
+                                        {"safe", jinja_filter_markup},
+                                        {"xmlattr", jinja_filter_xmlattr},
+                                        {"wordwrap", jinja_filter_wordwrap},
+                                        {"pprint", jinja_filter_pprint},
+                                        {"random", filter_random}};
 
 static const struct filter *find_filter(const char *name)
 {
@@ -474,6 +462,15 @@ bool jinja_filter_exists(const char *name)
   return find_filter(name) != NULL;
 }
 
+/* The filters that hand marked text back marked; format and truncate do so by what they call. */
+static bool keeps_mark(const char *name)
+{
+  static const char *const names[] = {"upper", "lower", "capitalize", "trim", "center", "reverse", "indent"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(names[i], name)) return true;
+  return false;
+}
+
 int jinja_call_filter(struct jinja *r, const char *name, const struct value *v, const struct arguments *args,
                       struct value *out)
 {
@@ -482,6 +479,7 @@ int jinja_call_filter(struct jinja *r, const char *name, const struct value *v, 
   struct filter_call c = {r, v, args, name, out};
   TRY(jinja_enter(r));
   TRY(f->run(&c));
+  if (v->kind == VALUE_STRING && v->markup && keeps_mark(name)) out->markup = out->kind == VALUE_STRING;
   jinja_leave(r);
   return r->rc;
 }

@@ -1,4 +1,4 @@
-/* text/template_filters: a filter's call, for the two files that hold filters. */
+/* text/template_filters: a filter's call, for the files that hold filters. */
 #ifndef ASSAY_TEXT_TEMPLATE_FILTERS_H
 #define ASSAY_TEXT_TEMPLATE_FILTERS_H
 
@@ -16,5 +16,12 @@ struct filter {
   int (*run)(struct filter_call *);
 };
 const struct filter *jinja_find_list_filter(const char *name); /* NULL: none */
+
+/* template_markup.c */
+int jinja_filter_markup(struct filter_call *c) MUST_USE; /* safe, escape, forceescape */
+int jinja_filter_xmlattr(struct filter_call *c) MUST_USE;
+/* template_layout.c */
+int jinja_filter_wordwrap(struct filter_call *c) MUST_USE;
+int jinja_filter_pprint(struct filter_call *c) MUST_USE;
 
 #endif

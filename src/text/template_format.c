@@ -15,8 +15,10 @@ struct spec {
   char align; /* '<' '>' '^' '=', 0: by type */
   char sign;  /* '+', ' ' or 0 */
   bool alternate, comma;
-  int width, precision; /* precision -1: none */
-  char type;            /* 0: none given */
+  bool escapes;                      /* the format is marked text: what is not is escaped */
+  bool width_given, precision_given; /* by a star: the next value */
+  int width, precision;              /* precision -1: none */
+  char type;                         /* 0: none given */
 };
 
 static bool one_of(const char *set, char c)
@@ -151,6 +153,8 @@ static int put_percent_text(struct jinja_text *b, struct spec *s, const struct v
   struct jinja_text body = {.r = b->r};
   TRY(one_of("sc", s->type) ? value_put_str(&body, v) : value_put_repr(&body, v));
   TRY(jinja_take(&body, &text));
+  text.markup = v->markup && s->type == 's';
+  if (s->escapes) TRY(string_escape(b->r, &text, &text));
   if (s->fill == '0') s->fill = ' ';
   return put_text(b, s, &text, s->align == '<' ? '<' : '>');
 }
@@ -195,6 +199,14 @@ static int put_percent(struct jinja_text *b, struct spec *s, const struct value 
   return put_percent_number(b, s, v);
 }
 
+/* Digits, or a star for the next value. */
+static int read_count(const char *f, size_t n, size_t *at, bool *given)
+{
+  *given = *at < n && f[*at] == '*';
+  *at += *given;
+  return read_digits(f, n, at);
+}
+
 /* The flags, width, precision and type behind a '%'; a name in brackets goes to *name. */
 static void read_percent(const char *f, size_t n, size_t *at, struct spec *s, struct value *name)
 {
@@ -216,10 +228,10 @@ static void read_percent(const char *f, size_t n, size_t *at, struct spec *s, st
     else
       s->sign = c;
   }
-  s->width = read_digits(f, n, at);
+  s->width = read_count(f, n, at, &s->width_given);
   if (*at < n && f[*at] == '.') {
     ++*at;
-    s->precision = read_digits(f, n, at);
+    s->precision = read_count(f, n, at, &s->precision_given);
   }
   if (*at < n) s->type = f[(*at)++];
 }
@@ -233,6 +245,24 @@ static const struct value *percent_value(struct jinja *r, const struct value *na
   if (*used >= count) return NULL;
   size_t at = (*used)++;
   return values->kind == VALUE_TUPLE ? &values->as.list->items[at] : values;
+}
+
+/* Widths and precisions that values give. */
+static int take_stars(struct jinja *r, struct spec *s, const struct value *values, size_t *used)
+{
+  const struct value none = value_none();
+  for (int i = 0; i < 2; i++) {
+    if (!(i ? s->precision_given : s->width_given)) continue;
+    const struct value *v = percent_value(r, &none, values, used);
+    if (!v) return jinja_fail(r, "not enough arguments for format string");
+    if (!value_is_integer(v)) return jinja_fail(r, "* wants int");
+    const wide n = value_as_integer(v), size = n < 0 ? -n : n;
+    if (size > 100000) return jinja_fail(r, "a width or precision of a format is too large");
+    if (i) s->precision = n < 0 ? 0 : (int)size;
+    if (!i) s->width = (int)size;
+    if (!i && n < 0) s->align = '<';
+  }
+  return 0;
 }
 
 int jinja_format_percent(struct jinja *r, const struct value *format, const struct value *values, struct value *out)
@@ -249,6 +279,8 @@ int jinja_format_percent(struct jinja *r, const struct value *format, const stru
     struct spec s;
     struct value name = value_none();
     read_percent(f, n, &at, &s, &name);
+    s.escapes = format->markup;
+    TRY(take_stars(r, &s, values, &used));
     TRY(jinja_step(r, (size_t)s.width));
     if (s.type == '%') {
       jinja_puts(&b, "%");
@@ -260,7 +292,9 @@ int jinja_format_percent(struct jinja *r, const struct value *format, const stru
   }
   if (tuple ? used < values->as.list->count : !used && values->kind != VALUE_DICT)
     return jinja_fail(r, "not all arguments converted during string formatting");
-  return jinja_take(&b, out);
+  TRY(jinja_take(&b, out));
+  out->markup = format->markup;
+  return 0;
 }
 
 /* str.format */
@@ -338,14 +372,33 @@ static int put_formatted(struct jinja_text *b, const struct value *v, const char
   return put_text(b, &s, &text, s.align && s.align != '=' ? s.align : '<');
 }
 
-/* What stands before ':' or '!' in braces: nothing, a number or a name, then .attributes. */
+/* .name and [key] behind the argument of a field; a key of digits is a number. */
+static int follow_path(struct jinja *r, const char *f, size_t n, struct value *v)
+{
+  for (size_t at = 0; at < n;) {
+    const bool index = f[at] == '[';
+    const char *close = index ? memchr(f + at, ']', n - at) : NULL;
+    if (!index && f[at] != '.') return jinja_fail(r, "Only '.' or '[' may follow ']' in format field specifier");
+    if (index && !close) return jinja_fail(r, "Missing ']' in format string");
+    const size_t from = at + 1;
+    size_t end = index ? (size_t)(close - f) : from, digits = from;
+    while (!index && end < n && f[end] != '.' && f[end] != '[') end++;
+    if (end == from) return jinja_fail(r, "Empty attribute in format string");
+    struct value key = value_string(f + from, end - from), have = *v;
+    const int number = read_digits(f, end, &digits);
+    if (index && digits == end) key = value_int(number);
+    TRY(jinja_eval_item(r, &have, &key, v));
+    at = end + index;
+  }
+  return 0;
+}
+
+/* What stands before ':' or '!' in braces: nothing, a number or a name, then .attributes and [items]. */
 static int find_field(struct jinja *r, const char *f, size_t n, const struct arguments *args, size_t *next,
                       struct value *out)
 {
   size_t head = 0;
   while (head < n && f[head] != '.' && f[head] != '[') head++;
-  if (head < n && f[head] == '[')
-    return jinja_fail(r, "indices in format fields are not supported; use the value itself");
   const struct value *v = NULL;
   size_t at = 0, index = head ? (size_t)read_digits(f, head, &at) : (*next)++;
   if (at == head) {
@@ -356,43 +409,85 @@ static int find_field(struct jinja *r, const char *f, size_t n, const struct arg
   }
   if (!v) return jinja_fail(r, "format lacks the argument '%.*s'", (int)(head < 40 ? head : 40), f);
   *out = *v;
-  if (head == n) return 0;
-  struct value path = value_string(f + head + 1, n - head - 1);
-  return jinja_eval_path(r, v, &path, out);
+  return follow_path(r, f + head, n - head, out);
+}
+
+/* The brace that ends the field at f[at], whose format may hold fields of its own; n: there is none. */
+static size_t field_end(const char *f, size_t n, size_t at)
+{
+  int depth = 0;
+  for (; at < n; at++) {
+    depth += (f[at] == '{') - (f[at] == '}');
+    if (!depth) return at;
+  }
+  return n;
+}
+
+static int put_braces(struct jinja_text *b, const struct value *format, const struct arguments *args, size_t *next,
+                      bool nested);
+
+/* {name!r:spec} without its braces. */
+static int put_field(struct jinja_text *b, const char *f, size_t n, const struct arguments *args, size_t *next,
+                     bool escapes, bool nested)
+{
+  struct jinja *r = b->r;
+  struct jinja_text shown = {.r = r}, inner = {.r = r};
+  struct value v, spec, text;
+  size_t name = 0;
+  while (name < n && f[name] != ':' && f[name] != '!') name++;
+  TRY(find_field(r, f, name, args, next, &v));
+  if (name + 1 < n && f[name] == '!') {
+    struct jinja_text converted = {.r = r};
+    TRY(f[name + 1] == 's' ? value_put_str(&converted, &v) : value_put_repr(&converted, &v));
+    TRY(jinja_take(&converted, &v));
+    name += 2;
+  }
+  if (name < n) name++; /* the colon */
+  spec = value_string(f + name, n - name);
+  if (memchr(f + name, '{', n - name)) {
+    if (nested) return jinja_fail(r, "Max string recursion exceeded");
+    TRY(put_braces(&inner, &spec, args, next, true));
+    TRY(jinja_take(&inner, &spec));
+  }
+  TRY(put_formatted(&shown, &v, spec.as.string.bytes, spec.as.string.size));
+  TRY(jinja_take(&shown, &text));
+  text.markup = v.kind == VALUE_STRING && v.markup;
+  if (escapes) TRY(string_escape(r, &text, &text));
+  jinja_add(b, text.as.string.bytes, text.as.string.size);
+  return r->rc;
+}
+
+static int put_braces(struct jinja_text *b, const struct value *format, const struct arguments *args, size_t *next,
+                      bool nested)
+{
+  const char *f = format->as.string.bytes;
+  const size_t n = format->as.string.size;
+  for (size_t at = 0; at < n;) {
+    if (f[at] != '{' && f[at] != '}') {
+      jinja_add(b, f + at++, 1);
+      continue;
+    }
+    if (at + 1 < n && f[at + 1] == f[at]) {
+      jinja_add(b, f + at, 1);
+      at += 2;
+      continue;
+    }
+    const size_t end = f[at] == '{' ? field_end(f, n, at) : n;
+    if (end == n) return jinja_fail(b->r, "Single '%c' encountered in format string", f[at]);
+    TRY(put_field(b, f + at + 1, end - at - 1, args, next, format->markup, nested));
+    at = end + 1;
+  }
+  return b->r->rc;
 }
 
 int jinja_format_braces(struct jinja *r, const struct value *format, const struct arguments *args, struct value *out)
 {
-  const char *f = format->as.string.bytes;
-  size_t n = format->as.string.size, next = 0;
+  size_t next = 0;
   struct jinja_text b = {.r = r};
-  for (size_t at = 0; at < n;) {
-    if (f[at] != '{' && f[at] != '}') {
-      jinja_add(&b, f + at++, 1);
-      continue;
-    }
-    if (at + 1 < n && f[at + 1] == f[at]) {
-      jinja_add(&b, f + at, 1);
-      at += 2;
-      continue;
-    }
-    const char *close = f[at] == '{' ? memchr(f + at, '}', n - at) : NULL;
-    if (!close) return jinja_fail(r, "Single '%c' encountered in format string", f[at]);
-    size_t from = at + 1, end = (size_t)(close - f), name = from;
-    while (name < end && f[name] != ':' && f[name] != '!') name++;
-    struct value v;
-    TRY(find_field(r, f + from, name - from, args, &next, &v));
-    if (name + 1 < end && f[name] == '!') {
-      struct jinja_text text = {.r = r};
-      TRY(f[name + 1] == 'r' ? value_put_repr(&text, &v) : value_put_str(&text, &v));
-      TRY(jinja_take(&text, &v));
-      name += 2;
-    }
-    if (name < end) name++; /* the colon */
-    TRY(put_formatted(&b, &v, f + name, end - name));
-    at = end + 1;
-  }
-  return jinja_take(&b, out);
+  TRY(put_braces(&b, format, args, &next, false));
+  TRY(jinja_take(&b, out));
+  out->markup = format->markup;
+  return 0;
 }
 
 /* strftime of the one moment that the run knows. */
@@ -430,8 +525,17 @@ int jinja_format_time(struct jinja *r, const struct value *format, struct value 
   size_t n = format->as.string.size;
   if (n >= sizeof fmt || memchr(format->as.string.bytes, 0, n))
     return jinja_fail(r, "a format of strftime_now is too long or holds a NUL");
-  memcpy(fmt, format->as.string.bytes, n);
-  fmt[n] = 0;
+  size_t kept = 0;
+  for (size_t i = 0; i < n; i++) {
+    const char *f = format->as.string.bytes + i;
+    if (f[0] == '%' && i + 1 < n && (f[1] == 'Z' || f[1] == 'z')) {
+      i++; /* the moment has no zone: Python writes nothing */
+      continue;
+    }
+    fmt[kept++] = f[0];
+    if (f[0] == '%' && i + 1 < n) fmt[kept++] = f[1], i++;
+  }
+  fmt[kept] = 0;
   size_t size = n ? strftime(text, sizeof text, fmt, &tm) : 0;
   struct jinja_text b = {.r = r};
   jinja_add(&b, text, size);

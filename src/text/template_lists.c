@@ -58,7 +58,7 @@ static int item_key(struct filter_call *c, const struct value *item, const struc
                     struct value *out)
 {
   *out = *item;
-  if (path && path->kind != VALUE_NONE) TRY(jinja_eval_path(c->r, item, path, out));
+  if (path && path->kind != VALUE_NONE) TRY(jinja_eval_path(c->r, item, path, NULL, out));
   if (!ignore_case || out->kind != VALUE_STRING) return 0;
   struct value s = *out;
   return string_case(c->r, &s, false, out);
@@ -256,6 +256,7 @@ static int filter_map(struct filter_call *c)
   struct value_list *out = NULL;
   const struct value *path = c->args->count ? NULL : jinja_argument(c->args, 0, "attribute"),
                      *fallback = jinja_argument(c->args, SIZE_MAX, "default");
+  if (fallback && fallback->kind == VALUE_NONE) fallback = NULL;
   char name[64] = "";
   struct arguments rest = arguments_from(c->args, 1);
   if (!path && !c->args->count) return jinja_fail(c->r, "map requires a filter argument");
@@ -267,8 +268,7 @@ static int filter_map(struct filter_call *c)
       TRY(jinja_call_filter(c->r, name, &items.items[i], &rest, &out->items[i]));
       continue;
     }
-    TRY(jinja_eval_path(c->r, &items.items[i], path, &out->items[i]));
-    if (fallback && out->items[i].kind == VALUE_UNDEFINED) out->items[i] = *fallback;
+    TRY(jinja_eval_path(c->r, &items.items[i], path, fallback, &out->items[i]));
   }
   return 0;
 }

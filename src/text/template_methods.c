@@ -147,8 +147,26 @@ static const struct {
                {VALUE_CYCLER, "next", cycler_next},
                {VALUE_CYCLER, "reset", cycler_next}};
 
+/* dict.fromkeys, the one method of a function. */
+static int dict_from_keys(struct jinja *r, const struct arguments *args, struct value *out)
+{
+  const struct value *given = jinja_argument(args, 1, NULL), none = value_none();
+  struct value_list keys;
+  if (!args->count) return jinja_fail(r, "fromkeys expected at least 1 argument, got 0");
+  TRY(value_iterate(r, &args->items[0], &keys));
+  TRY(value_dict_new(r, VALUE_DICT, keys.count, out));
+  for (size_t i = 0; i < keys.count; i++) TRY(value_dict_set(r, out->as.dict, keys.items[i], given ? *given : none));
+  return 0;
+}
+
+static bool is_from_keys(const struct value *v, const char *name)
+{
+  return v->kind == VALUE_FUNCTION && !strcmp(v->as.name, "dict") && !strcmp(name, "fromkeys");
+}
+
 bool jinja_method_exists(const struct value *v, const char *name)
 {
+  if (is_from_keys(v, name)) return true;
   if (v->kind == VALUE_STRING) return jinja_string_method_exists(name);
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (methods[i].kind == v->kind && !strcmp(methods[i].name, name)) return true;
@@ -159,6 +177,7 @@ int jinja_call_method(struct jinja *r, const struct value *v, const char *name, 
                       struct value *out)
 {
   if (v->kind == VALUE_STRING) return jinja_call_string_method(r, v, name, args, out);
+  if (is_from_keys(v, name)) return dict_from_keys(r, args, out);
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (methods[i].kind == v->kind && !strcmp(methods[i].name, name)) return methods[i].run(r, v, name, args, out);
   return jinja_fail(r, "'%s object' has no attribute '%s'", value_type(v), name);
@@ -185,7 +204,7 @@ static int make_range(struct jinja *r, const struct arguments *args, struct valu
     return jinja_fail(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", TEMPLATE_RANGE);
   struct value_range *range = jinja_alloc(r, 1, sizeof *range);
   if (!range) return r->rc;
-  *range = (struct value_range){v[0], v[2], (size_t)count};
+  *range = (struct value_range){v[0], v[1], v[2], (size_t)count};
   *out = (struct value){.kind = VALUE_RANGE, .as.range = range};
   return 0;
 }

@@ -256,12 +256,21 @@ static int parse_generation(struct parser *p, struct node **out)
 
 static int parse_named_block(struct parser *p, struct node **out)
 {
-  TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
-  struct node *n = jinja_parser_node(p, NODE_SCOPE);
+  struct node *n = jinja_parser_node(p, NODE_NAMED);
   if (!n) return ERROR_RESOURCE;
+  n->name = p->at->text;
+  TRY(jinja_parser_expect(p, LEX_NAME, NULL, NULL));
   static const char *const ends[] = {"endblock", NULL};
   const char *end;
-  while (jinja_parser_skip(p, LEX_NAME, "scoped") || jinja_parser_skip(p, LEX_NAME, "required")) continue;
+  for (bool more = true; more;) {
+    bool scoped = jinja_parser_skip(p, LEX_NAME, "scoped");
+    n->flag = n->flag || scoped;
+    more = scoped || jinja_parser_skip(p, LEX_NAME, "required");
+  }
+  for (size_t i = 0; i < p->blocks.count; i++)
+    if (!strcmp(p->blocks.items[i]->name, n->name))
+      return jinja_parser_fail(p, "found the block \"%s\" a second time", n->name);
+  TRY(jinja_parser_add(p, &p->blocks, n));
   TRY(jinja_parser_expect(p, LEX_TAG_END, NULL, NULL));
   TRY(parse_body(p, ends, &n->body, &end));
   jinja_parser_skip(p, LEX_NAME, NULL); /* the name may be repeated */
@@ -357,6 +366,7 @@ int template_parse(struct arena *a, const char *text, size_t n, const char *file
   struct parser p = {.a = a, .file = t->file, .err = err, .at = tokens};
   TRY(parse_body(&p, NULL, &t->body, NULL));
   t->generation = p.generation;
+  t->blocks = p.blocks;
   *out = t;
   return 0;
 }

@@ -151,7 +151,7 @@ static void put_range(struct jinja_text *b, const struct value_range *range)
   jinja_puts(b, "range(");
   value_put_int(b, range->start);
   jinja_puts(b, ", ");
-  value_put_int(b, range->start + (wide)range->count * range->step);
+  value_put_int(b, range->stop);
   if (range->step != 1) {
     jinja_puts(b, ", ");
     value_put_int(b, range->step);
@@ -206,7 +206,9 @@ int value_put_repr(struct jinja_text *b, const struct value *v)
       value_put_real(b, v->as.real);
       break;
     case VALUE_STRING:
+      if (v->markup) jinja_puts(b, "Markup(");
       put_string_repr(b, v->as.string.bytes, v->as.string.size);
+      if (v->markup) jinja_puts(b, ")");
       break;
     case VALUE_LIST:
       return put_items(b, "[", v->as.list, "]");

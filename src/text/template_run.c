@@ -324,6 +324,8 @@ static int run_statement(struct jinja *r, const struct node *n)
       return run_with(r, n);
     case NODE_SCOPE:
       return run_scope(r, n);
+    case NODE_NAMED:
+      return run_in_scope(r, &n->body, n->flag ? r->scope : r->top);
     case NODE_BREAK:
       return EXEC_BREAK;
     case NODE_CONTINUE:
@@ -375,7 +377,7 @@ static int render(const struct template *t, const json_t *variables, const char 
   r.spans_arena = spans_arena;
   r.scope = &globals;
   int rc = load_variables(&r, variables);
-  r.scope = &top;
+  r.scope = r.top = &top;
   if (!rc) rc = jinja_body(&r, &t->body);
   if (rc < 0) rc = jinja_fail(&r, "break or continue outside of a loop");
   if (!rc) rc = r.rc;

@@ -59,6 +59,9 @@ int jinja_loop(struct jinja *r, const struct node *n, const struct value *items,
 
 int jinja_eval(struct jinja *r, const struct node *n, struct value *out) MUST_USE;
 int jinja_eval_arguments(struct jinja *r, const struct node *call, struct arguments *out) MUST_USE;
+/* template_operators.c */
+int jinja_fail_undefined(struct jinja *r, const struct value *v) MUST_USE;
+bool jinja_is_sequence(const struct value *v); /* a string, list or tuple */
 int jinja_eval_binary(struct jinja *r, const char *op, const struct value *a, const struct value *b,
                       struct value *out) MUST_USE;
 int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, const struct value *b,
@@ -66,8 +69,9 @@ int jinja_eval_compare(struct jinja *r, const char *op, const struct value *a, c
 /* v.name, and v[key] as Jinja looks them up: attributes first or items first, undefined where neither is. */
 int jinja_eval_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out) MUST_USE;
 int jinja_eval_item(struct jinja *r, const struct value *v, const struct value *key, struct value *out) MUST_USE;
-/* v.a.0.b: a dotted path, as filters take it. */
-int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, struct value *out) MUST_USE;
+/* v.a.0.b: a dotted path, as filters take it. fallback (may be NULL) stands for each part that is undefined. */
+int jinja_eval_path(struct jinja *r, const struct value *v, const struct value *path, const struct value *fallback,
+                    struct value *out) MUST_USE;
 int jinja_call_value(struct jinja *r, const struct value *f, const struct arguments *args, struct value *out) MUST_USE;
 
 /* Global functions. */
@@ -98,7 +102,10 @@ int string_capitalize(struct jinja *r, const struct value *s, struct value *out)
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 /* Characters of `chars` (NULL: white space) taken off the ends. */
 struct value string_strip(const struct value *s, const struct value *chars, int sides);
-int string_lines(struct jinja *r, const struct value *s, struct value_list *out) MUST_USE;
+/* keep: with the ends of lines. */
+int string_lines(struct jinja *r, const struct value *s, bool keep, struct value_list *out) MUST_USE;
+/* template_markup.c: HTML's characters escaped, the result marked; marked text stays as it is. */
+int string_escape(struct jinja *r, const struct value *s, struct value *out) MUST_USE;
 bool string_is_case(const struct value *s, bool upper);
 int string_center(struct jinja *r, const struct value *s, size_t width, char align, uint32_t fill,
                   struct value *out) MUST_USE;

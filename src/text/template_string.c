@@ -46,14 +46,38 @@ static bool walk_next(struct walk *w, uint32_t *c)
   return true;
 }
 
+/* Letters whose capitals are several. */
+static const char *wide_capital(uint32_t c)
+{
+  static const struct {
+    uint32_t c;
+    const char *upper;
+  } table[] = {{0xdf, "SS"},   {0x149, "\u02bcN"}, {0x1f0, "J\u030c"}, {0xfb00, "FF"}, {0xfb01, "FI"},
+               {0xfb02, "FL"}, {0xfb03, "FFI"},    {0xfb04, "FFL"},    {0xfb05, "ST"}, {0xfb06, "ST"}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    if (table[i].c == c) return table[i].upper;
+  return NULL;
+}
+
+static bool ends_word(const struct walk *w)
+{
+  size_t step;
+  return w->at >= w->n || !is_cased(unicode_at(w->s, w->n, w->at, &step));
+}
+
+/* A sigma at the end of a word has a form of its own; the dotted capital I keeps its dot. */
 int string_case(struct jinja *r, const struct value *s, bool upper, struct value *out)
 {
   struct jinja_text b = {.r = r};
+  bool inside = false;
   uint32_t c;
   TRY(jinja_step(r, s->as.string.size / 16));
-  for (struct walk w = walk_over(s); walk_next(&w, &c);) {
-    if (upper && c == 0xdf)
-      jinja_puts(&b, "SS");
+  for (struct walk w = walk_over(s); walk_next(&w, &c); inside = is_cased(c)) {
+    const char *several = upper ? wide_capital(c) : c == 0x130 ? "i\u0307" : NULL;
+    if (several)
+      jinja_puts(&b, several);
+    else if (!upper && c == 0x3a3 && inside && ends_word(&w))
+      jinja_put_code(&b, 0x3c2);
     else
       jinja_put_code(&b, upper ? to_upper(c) : to_lower(c));
   }
@@ -153,7 +177,7 @@ static bool is_line_end(uint32_t c)
   return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
 
-int string_lines(struct jinja *r, const struct value *s, struct value_list *out)
+int string_lines(struct jinja *r, const struct value *s, bool keep, struct value_list *out)
 {
   struct value_grow lines = {0};
   size_t from = 0;
@@ -162,9 +186,10 @@ int string_lines(struct jinja *r, const struct value *s, struct value_list *out)
     size_t at = w.at;
     bool more = walk_next(&w, &c);
     if (more && !is_line_end(c)) continue;
-    if (more || at > from) TRY(value_grow_add(r, &lines, value_string(w.s + from, at - from)));
+    if (more && c == '\r' && w.at < w.n && w.s[w.at] == '\n') w.at++;
+    const size_t end = keep ? w.at : at;
+    if (more || at > from) TRY(value_grow_add(r, &lines, value_string(w.s + from, end - from)));
     if (!more) break;
-    if (c == '\r' && w.at < w.n && w.s[w.at] == '\n') w.at++;
     from = w.at;
   }
   *out = (struct value_list){lines.items, lines.count};
@@ -216,25 +241,32 @@ static int do_strip(struct string_call *c)
   return jinja_step(c->r, c->s->as.string.size / 16);
 }
 
+/* From the left, or from the right: the part that the limit leaves whole keeps the space at its other end. */
 static int split_spaces(struct string_call *c, long limit, struct value_grow *parts)
 {
-  struct value rest = string_strip(c->s, NULL, STRIP_LEFT);
+  const bool last = c->name[0] == 'r';
+  struct value rest = string_strip(c->s, NULL, last ? STRIP_RIGHT : STRIP_LEFT);
   while (rest.as.string.size) {
-    struct walk w = walk_over(&rest);
-    size_t end = 0;
-    uint32_t x;
-    if (limit == 0) {
-      rest = string_strip(&rest, NULL, STRIP_RIGHT);
-      end = rest.as.string.size;
-    } else {
-      while (walk_next(&w, &x) && !is_space(x)) end = w.at;
-    }
-    TRY(value_grow_add(c->r, parts, value_string(rest.as.string.bytes, end)));
+    const char *s = rest.as.string.bytes;
+    size_t n = rest.as.string.size, from = last ? n : 0, to = last ? n : 0, step = 0;
+    if (limit == 0) return value_grow_add(c->r, parts, rest);
+    while (last && from > 0 && !is_space(unicode_before(s, from, &step))) from -= step;
+    while (!last && to < n && !is_space(unicode_at(s, n, to, &step))) to += step;
+    TRY(value_grow_add(c->r, parts, value_string(s + from, to - from)));
     limit--;
-    rest = value_string(rest.as.string.bytes + end, rest.as.string.size - end);
-    rest = string_strip(&rest, NULL, STRIP_LEFT);
+    rest = last ? value_string(s, from) : value_string(s + to, n - to);
+    rest = string_strip(&rest, NULL, last ? STRIP_RIGHT : STRIP_LEFT);
   }
   return 0;
+}
+
+static void turn_around(struct value_grow *parts)
+{
+  for (size_t i = 0; i < parts->count / 2; i++) {
+    struct value swap = parts->items[i];
+    parts->items[i] = parts->items[parts->count - 1 - i];
+    parts->items[parts->count - 1 - i] = swap;
+  }
 }
 
 /* The last place of `part` in the first n bytes. */
@@ -268,11 +300,6 @@ static int split_by(struct string_call *c, const struct value *separator, long l
     limit--;
   }
   TRY(value_grow_add(c->r, parts, value_string(s, n)));
-  for (size_t i = 0; last && i < parts->count / 2; i++) {
-    struct value swap = parts->items[i];
-    parts->items[i] = parts->items[parts->count - 1 - i];
-    parts->items[parts->count - 1 - i] = swap;
-  }
   return 0;
 }
 
@@ -289,13 +316,14 @@ static int do_split(struct string_call *c)
     TRY(split_by(c, separator, limit, &parts));
   else
     return jinja_fail(c->r, "must be str or None, not %s", value_type(separator));
+  if (c->name[0] == 'r') turn_around(&parts);
   return value_list_from(c->r, VALUE_LIST, &parts, c->out);
 }
 
 static int do_lines(struct string_call *c)
 {
   struct value_list lines;
-  TRY(string_lines(c->r, c->s, &lines));
+  TRY(string_lines(c->r, c->s, jinja_argument_truth(c->args, 0, "keepends", false), &lines));
   struct value_grow g = {lines.items, lines.count, lines.count};
   return value_list_from(c->r, VALUE_LIST, &g, c->out);
 }
@@ -323,11 +351,29 @@ static int do_partition(struct string_call *c)
   return jinja_step(c->r, n / 16);
 }
 
+/* The characters that the arguments start and end (the second and third) leave. */
+static int part_within(struct string_call *c, struct value *out, size_t *first)
+{
+  const long n = (long)string_length(c->s);
+  long start, end;
+  TRY(jinja_argument_integer(c->r, c->args, 1, NULL, 0, &start));
+  TRY(jinja_argument_integer(c->r, c->args, 2, NULL, n, &end));
+  if (start < 0) start = start + n > 0 ? start + n : 0;
+  if (end < 0) end = end + n > 0 ? end + n : 0;
+  if (start > n) start = n;
+  *first = (size_t)start;
+  *out = string_part(c->s, *first, end > start ? (size_t)(end - start) : 0);
+  return jinja_step(c->r, c->s->as.string.size / 16);
+}
+
 /* startswith, endswith: one string or a tuple of them. */
 static int do_affix(struct string_call *c)
 {
   const struct value *what = jinja_argument(c->args, 0, NULL);
   if (!what) return jinja_fail(c->r, "%s() lacks its argument", c->name);
+  struct value within;
+  size_t start;
+  TRY(part_within(c, &within, &start));
   struct value_list one = {(struct value *)(uintptr_t)what, 1};
   if (what->kind == VALUE_TUPLE) one = *what->as.list;
   *c->out = value_bool(false);
@@ -335,8 +381,8 @@ static int do_affix(struct string_call *c)
     const struct value *part = &one.items[i];
     if (part->kind != VALUE_STRING)
       return jinja_fail(c->r, "%s first arg must be str or a tuple of str, not %s", c->name, value_type(part));
-    size_t n = c->s->as.string.size, m = part->as.string.size;
-    const char *at = c->s->as.string.bytes + (c->name[0] == 'e' && m <= n ? n - m : 0);
+    size_t n = within.as.string.size, m = part->as.string.size;
+    const char *at = within.as.string.bytes + (c->name[0] == 'e' && m <= n ? n - m : 0);
     if (m <= n && !memcmp(at, part->as.string.bytes, m)) *c->out = value_bool(true);
   }
   return 0;
@@ -358,14 +404,10 @@ static int do_remove_affix(struct string_call *c)
 static int do_find(struct string_call *c)
 {
   struct value part, within;
-  long start;
+  size_t start = 0;
   if (!c->args->count) return jinja_fail(c->r, "%s() lacks its argument", c->name);
   TRY(jinja_argument_string(c->r, c->args, 0, NULL, value_text(""), &part));
-  TRY(jinja_argument_integer(c->r, c->args, 1, NULL, 0, &start));
-  TRY(jinja_step(c->r, c->s->as.string.size / 16));
-  if (start < 0) start += (long)string_length(c->s);
-  if (start < 0) start = 0;
-  within = string_part(c->s, (size_t)start, SIZE_MAX);
+  TRY(part_within(c, &within, &start));
   const char *s = within.as.string.bytes;
   size_t n = within.as.string.size, m = part.as.string.size;
   if (name_is(c, "count")) {
@@ -380,7 +422,7 @@ static int do_find(struct string_call *c)
   const char *found = c->name[0] == 'r' ? find_last(s, n, &part) : find_first(s, n, &part);
   if (!found && strstr(c->name, "index")) return jinja_fail(c->r, "substring not found");
   struct value before = value_string(s, found ? (size_t)(found - s) : 0);
-  *c->out = value_int(found ? (wide)string_length(&before) + start : -1);
+  *c->out = value_int(found ? (wide)(string_length(&before) + start) : -1);
   return 0;
 }
 
@@ -392,6 +434,7 @@ static int do_replace(struct string_call *c)
   TRY(jinja_argument_string(c->r, c->args, 0, "old", value_text(""), &from));
   TRY(jinja_argument_string(c->r, c->args, 1, "new", value_text(""), &to));
   TRY(jinja_argument_integer(c->r, c->args, 2, "count", -1, &limit));
+  if (c->s->markup) TRY(string_escape(c->r, &to, &to));
   return string_replace(c->r, c->s, &from, &to, limit, c->out);
 }
 
@@ -405,8 +448,10 @@ static int do_join(struct string_call *c)
   for (size_t i = 0; i < items.count; i++) {
     if (items.items[i].kind != VALUE_STRING)
       return jinja_fail(c->r, "sequence item %zu: expected str instance, %s found", i, value_type(&items.items[i]));
+    struct value item = items.items[i];
+    if (c->s->markup) TRY(string_escape(c->r, &item, &item));
     if (i) jinja_add(&b, c->s->as.string.bytes, c->s->as.string.size);
-    jinja_add(&b, items.items[i].as.string.bytes, items.items[i].as.string.size);
+    jinja_add(&b, item.as.string.bytes, item.as.string.size);
   }
   return jinja_take(&b, c->out);
 }
@@ -440,13 +485,35 @@ static int do_zfill(struct string_call *c)
   return jinja_take(&b, c->out);
 }
 
+/* Digits beside the decimal ones: powers, indices, those in circles, brackets or with a full stop. */
+static bool is_other_digit(uint32_t c)
+{
+  static const uint16_t ranges[][2] = {{0xb2, 0xb3},     {0xb9, 0xb9},     {0x2070, 0x2070}, {0x2074, 0x2079},
+                                       {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247c}, {0x2488, 0x2490},
+                                       {0x24ea, 0x24ea}, {0x24f5, 0x24fd}, {0x24ff, 0x24ff}, {0x2776, 0x277e},
+                                       {0x2780, 0x2788}, {0x278a, 0x2792}};
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+    if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+  return false;
+}
+
+static bool is_numeric(uint32_t c)
+{
+  const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)c);
+  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
+}
+
 static bool char_is(const char *test, uint32_t c)
 {
+  const bool decimal = utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_ND;
+  if (!strcmp(test, "isdecimal")) return decimal;
+  if (!strcmp(test, "isdigit")) return decimal || is_other_digit(c);
+  if (!strcmp(test, "isnumeric")) return is_numeric(c);
+
   if (!strcmp(test, "isspace")) return is_space(c);
   if (!strcmp(test, "isalpha")) return unicode_is_alpha(c);
   if (!strcmp(test, "isascii")) return c < 128;
-  if (!strcmp(test, "isalnum")) return unicode_is_alpha(c) || unicode_is_digit(c);
-  return unicode_is_digit(c); /* isdigit, isdecimal, isnumeric */
+  return unicode_is_alpha(c) || is_numeric(c); /* isalnum */
 }
 
 static int do_is(struct string_call *c)
@@ -562,6 +629,14 @@ static const struct {
                {"expandtabs", do_expand_tabs},
                {"format", do_format}};
 
+/* What a method makes of marked text is marked: the string, or those in the list. */
+static void mark(struct value *v)
+{
+  v->markup = v->kind == VALUE_STRING;
+  for (size_t i = 0; (v->kind == VALUE_LIST || v->kind == VALUE_TUPLE) && i < v->as.list->count; i++)
+    v->as.list->items[i].markup = true;
+}
+
 bool jinja_string_method_exists(const char *name)
 {
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
@@ -573,7 +648,11 @@ int jinja_call_string_method(struct jinja *r, const struct value *v, const char 
                              struct value *out)
 {
   struct string_call c = {r, v, args, name, out};
-  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-    if (!strcmp(methods[i].name, name)) return methods[i].run(&c);
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    if (strcmp(methods[i].name, name)) continue;
+    TRY(methods[i].run(&c));
+    if (v->markup) mark(out);
+    return 0;
+  }
   return jinja_fail(r, "'str object' has no attribute '%s'", name);
 }

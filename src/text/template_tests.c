@@ -44,7 +44,7 @@ static int test_kind(struct test_call *c, bool *out)
                {"sequence", is_sequence(v)},
                {"iterable", is_sequence(v) || v->kind == VALUE_VIEW || v->kind == VALUE_ITERATOR},
                {"callable", is_callable(v)},
-               {"escaped", false}};
+               {"escaped", v->markup}};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (!strcmp(kinds[i].name, c->name)) *out = kinds[i].truth;
   return 0;

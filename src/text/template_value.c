@@ -465,5 +465,7 @@ struct value string_part(const struct value *s, size_t first, size_t count)
   for (; first && at < n; first--, at += step) unicode_at(bytes, n, at, &step);
   size_t end = at;
   for (; count && end < n; count--, end += step) unicode_at(bytes, n, end, &step);
-  return value_string(bytes + at, end - at);
+  struct value part = value_string(bytes + at, end - at);
+  part.markup = s->markup;
+  return part;
 }

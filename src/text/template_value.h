@@ -44,7 +44,7 @@ struct value_iterator {
   size_t at;
 };
 struct value_range {
-  wide start, step;
+  wide start, stop, step;
   size_t count;
 };
 struct value_method {
@@ -54,6 +54,7 @@ struct value_method {
 
 struct value {
   enum value_kind kind;
+  bool markup; /* STRING: HTML by the filters safe and escape, as Python's markupsafe has it */
   union {
     bool truth;
     wide integer;
@@ -94,7 +95,7 @@ struct jinja {
   uint64_t steps, bytes;
   unsigned depth;
   struct jinja_text *out;
-  struct scope *scope;
+  struct scope *scope, *top;       /* top: of the template itself */
   struct variable *free_variables; /* of finished turns of loops */
   size_t macros;                   /* defined so far: each keeps the scope it was defined in */
   struct value block;              /* what a filter block or a filtered set hands to its filters */
