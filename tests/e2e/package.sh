@@ -25,7 +25,7 @@ fi
 DESTDIR="$work/root" cmake --install "$build" --prefix /usr >"$work/out" 2>&1 || fail "install: $(cat "$work/out")"
 usr="$work/root/usr"
 wanted="bin/assay include/assay.h lib/libassay.a lib/pkgconfig/assay.pc share/assay/recipes/demo.yaml
-  share/assay/models/tiny/config.json share/doc/assay/copyright share/man/man1/assay.1 share/man/man1/assay-train.1
+  share/assay/models/tiny/config.json share/doc/assay/copyright share/doc/libassay-dev/copyright share/man/man1/assay.1 share/man/man1/assay-train.1
   share/bash-completion/completions/assay share/zsh/site-functions/_assay share/fish/vendor_completions.d/assay.fish"
 for file in $wanted; do
   [ -s "$usr/$file" ] || fail "the installation lacks $file"
@@ -47,27 +47,48 @@ if ! command -v dpkg-deb >/dev/null || ! command -v dpkg-shlibdeps >/dev/null ||
   exit 0
 fi
 
-# The package, beside the build folder's own.
+# The packages, beside the build folder's own: the program, and what is needed to link with the library.
 cpack --config "$build/CPackConfig.cmake" -G DEB -B "$work/package" >"$work/out" 2>&1 || fail "cpack: $(cat "$work/out")"
+architecture=$(dpkg --print-architecture)
+package="$work/package/assay_${version}_$architecture.deb"
+library="$work/package/libassay-dev_${version}_$architecture.deb"
 set -- "$work/package"/*.deb
-[ $# = 1 ] || fail "expected one package: $*"
-[ "$(basename "$1")" = "assay_${version}_$(dpkg --print-architecture).deb" ] || fail "its name is $(basename "$1")"
-dpkg-deb --contents "$1" >"$work/list" || fail "its contents cannot be listed"
+[ $# = 2 ] || fail "expected two packages: $*"
+for file in "$package" "$library"; do
+  [ -s "$file" ] || fail "expected $file among $*"
+  dpkg-deb --contents "$file" >"$work/list" || fail "the contents of $file cannot be listed"
+  cat "$work/list" >>"$work/both"
+  grep -vE ' root/root .* \./usr/' "$work/list" >"$work/odd" && fail "not root's, or not below usr: $(cat "$work/odd")"
+  grep -E '^.{5}w|^.{8}w|^.{3}s|^.{6}s' "$work/list" && fail "a file that others may write, or with another's rights"
+done
 for file in $wanted; do
-  grep -q " \./usr/$file\$" "$work/list" || fail "the package lacks $file"
+  [ "$(grep -c " \./usr/$file\$" "$work/both")" = 1 ] || fail "not in one of the packages: $file"
 done
-grep -vE ' root/root .* \./usr/' "$work/list" >"$work/odd" && fail "not root's, or not below usr: $(cat "$work/odd")"
-grep -E '^.{5}w|^.{8}w|^.{3}s|^.{6}s' "$work/list" && fail "a file that others may write, or with another's rights"
-field() { dpkg-deb --field "$package" "$1"; }
-package=$1
-[ "$(field Package) $(field Version) $(field Section)" = "assay $version science" ] || fail "fields: $(dpkg-deb --info "$package")"
-[ "$(field Architecture)" = "$(dpkg --print-architecture)" ] || fail "architecture: $(field Architecture)"
-[ -n "$(field Maintainer)" ] || fail "no maintainer"
-[ -n "$(field Description)" ] || fail "no description"
-for library in libc6 libjansson4 libyaml-0-2 libpcre2-8-0 libseccomp2; do
-  field Depends | grep -q "$library" || fail "it does not depend on $library: $(field Depends)"
+field() { dpkg-deb --field "$1" "$2"; }
+for file in "$package assay science" "$library libassay-dev libdevel"; do
+  # shellcheck disable=SC2086
+  set -- $file
+  [ "$(field "$1" Package) $(field "$1" Version) $(field "$1" Section)" = "$2 $version $3" ] ||
+    fail "fields: $(dpkg-deb --info "$1")"
+  [ "$(field "$1" Architecture)" = "$architecture" ] || fail "architecture: $(field "$1" Architecture)"
+  [ -n "$(field "$1" Maintainer)" ] || fail "no maintainer"
+  [ -n "$(field "$1" Description)" ] || fail "no description"
 done
-field Recommends | grep -q bubblewrap || fail "it does not recommend bubblewrap"
+for needed in libc6 libjansson4 libyaml-0-2 libpcre2-8-0 libseccomp2; do
+  field "$package" Depends | grep -q "$needed" || fail "it does not depend on $needed: $(field "$package" Depends)"
+done
+field "$package" Recommends | grep -q bubblewrap || fail "it does not recommend bubblewrap"
+# Each library that the pkg-config file names comes with a package that libassay-dev depends on.
+depends=",$(field "$library" Depends | tr -d ' '),"
+for name in $(pkg-config --libs assay); do
+  case $name in
+    -L* | -lassay | -lpthread | -lm | -ldl | -lrt | -lstdc++) continue ;;
+    -l*) name=$("${compiler:-cc}" -print-file-name="lib${name#-l}.so") ;;
+  esac
+  owner=$(dpkg -S "$name" 2>/dev/null || dpkg -S "$(realpath -s "$name")" 2>/dev/null || dpkg -S "/usr$name" 2>/dev/null) || continue
+  owner=${owner%%:*}
+  [[ $depends == *",$owner,"* ]] || fail "libassay-dev does not depend on $owner, which has $name: $depends"
+done
 
 # What is in it runs, and is stripped.
 dpkg-deb --extract "$package" "$work/extracted" || fail "it cannot be extracted"
