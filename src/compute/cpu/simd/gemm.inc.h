@@ -59,6 +59,8 @@ _Static_assert(A_DEPTH % PANEL == 0, "gemm_dx cuts the depth at panels");
 
 /* A weight in blocks: how deep the pieces are that are made of a group of panels for one tile of rows: all in L1. */
 enum { MADE_DEPTH = 128 };
+/* One tile of rows, by steps, may be so deep; whole pieces, so that a depth that is cut at them is no deeper. */
+enum { STEPS_DEPTH = A_FLOATS / TILE_ROWS / MADE_DEPTH * MADE_DEPTH };
 _Static_assert(A_DEPTH % MADE_DEPTH == 0 && MADE_DEPTH % QUANT_STEP == 0, "a depth cut at pieces is no deeper");
 
 struct gemm_call {
@@ -311,7 +313,7 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
     }
     /* One tile of rows is packed by steps and may be as deep as the scratch is long: W is then read in one piece per
      * panel. */
-    const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? A_FLOATS / TILE_ROWS : A_DEPTH);
+    const size_t depth_blocks = ceil_div(c->k, rows <= TILE_ROWS ? STEPS_DEPTH : A_DEPTH);
     const size_t unit = c->blocks ? MADE_DEPTH : 1;
     for (size_t r = 0; r < row_blocks; r++) {
       const size_t m = cell.row + cut(rows, 1, row_blocks, r), m_end = cell.row + cut(rows, 1, row_blocks, r + 1);
