@@ -16,7 +16,8 @@ enum { MOST_TURNS = 40, STEPS = 6 };
 
 static char folder[64];
 
-/* A reward of 0 to 0.999 by chance; now and then an error, an end, a word that is no answer. */
+/* A reward of 0 to 0.999 by chance; now and then an error, an end, a word that is no answer. An evaluation asks for
+   twenty verdicts, so that never all of them fail, which would end the run. */
 static const char PROGRAM[] =
     "while read -r l; do\n"
     "  read -r x </proc/sys/kernel/random/uuid; n=$((0x${x%%-*} % 1000))\n"
@@ -32,8 +33,8 @@ static const char PROGRAM[] =
 
 static const char RECIPE[] =
     "data: [{path: %s/data.jsonl, verifier: {command: {command: sh %s/program.sh}}}]\n"
-    "eval: {data: [{path: %s/data.jsonl, verifier: {command: {command: sh %s/program.sh}}}], every: 2, problems: 2, "
-    "samples: 2}\n"
+    "eval: {data: [{path: %s/data.jsonl, verifier: {command: {command: sh %s/program.sh}}}], every: 2, problems: 5, "
+    "samples: 4}\n"
     "reward: {on_failure: %s, timeout: 0.2, combine: [reward, {style: 0.5}]}\n"
     "rollout: {problems: 4, group: 4, max_new_tokens: 12, max_prompt_tokens: 16}\n"
     "train: {steps: 6, lr: 1.0e-3}\n"
@@ -175,7 +176,7 @@ static void check_kills(const char *name, const char *on_failure)
   bool ended = false, begun = false;
   for (int turn = 0; !ended && turn < MOST_TURNS; turn++) {
     begun = file_exists(arena_printf(a, "test", &err, "%s/%s/recipe.yaml", folder, killed));
-    ended = run_and_kill(killed, begun, 1 + turn % 3, 25 + 35 * turn);
+    ended = run_and_kill(killed, begun, 1 + turn % 3, 4 + 4 * turn * turn);
     kills += !ended;
   }
   CHECK(ended && kills >= 3);
@@ -204,7 +205,7 @@ static void test_own_verdicts(void **state)
   write_all("retry");
   for (int turn = 0; !ended && turn < MOST_TURNS; turn++) {
     bool begun = file_exists(arena_printf(a, "test", &err, "%s/own/recipe.yaml", folder));
-    ended = run_and_kill("own", begun, 2, 60 + 60 * turn);
+    ended = run_and_kill("own", begun, 2, 20 + 20 * turn * turn);
     kills += !ended;
   }
   CHECK(ended && kills >= 2);

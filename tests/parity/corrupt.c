@@ -106,7 +106,7 @@ static const struct example folders[] = {
     {"config-kv-heads-do-not-divide", "2 query heads cannot share 3 key-value heads"},
     {"config-layers-huge", "num_hidden_layers is 2147483647; expected 1 to 1024"},
     {"config-layers-negative", "num_hidden_layers"},
-    {"config-model-type-unknown", "model_type \"llamoid\" is not supported; supported are llama"},
+    {"config-model-type-unknown", "model_type \"llamoid\" is not supported and not known here"},
     {"config-not-json", "expected one JSON value"},
     {"config-rope-type-unknown", "rope_type \"spiral\""},
     {"good", NULL},
