@@ -87,6 +87,10 @@ static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
   return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
 }
 
+/* memory.c: room on the host for numbers on their way, to be freed; NULL where there is none, which is the device's
+   failure. */
+void *device_stage(struct device *d, size_t bytes);
+
 /* device.c calls these by kind. cpu: float64 reference where real64. */
 int cpu_device_open(const struct device_options *options, bool real64, struct device **out, struct error *err) MUST_USE;
 int cuda_device_open(const struct device_options *options, struct device **out, struct error *err) MUST_USE;

@@ -43,8 +43,7 @@ static void reals_move(void *to, size_t to_size, size_t to_step, const void *fro
   for (size_t i = 0; i < n; i++) real_set(to, to_size, i * to_step, real_get(from, from_size, i * from_step));
 }
 
-/* Room on the host for numbers on their way; a lack of it is the device's failure. */
-static void *stage(struct device *d, size_t bytes)
+void *device_stage(struct device *d, size_t bytes)
 {
   struct error err = {0};
   void *p = memory_alloc(bytes, 1, "transfer", &err);
@@ -94,7 +93,7 @@ void buffer_write(struct device *d, struct view to, const void *from, enum host_
     reals_move(reals, d->real_size, 1, from, host_size(type), 1, n);
     return;
   }
-  void *staged = stage(d, n * d->real_size);
+  void *staged = device_stage(d, n * d->real_size);
   if (!staged) return;
   reals_move(staged, d->real_size, 1, from, host_size(type), 1, n);
   d->memory->put(d, reals, staged, n * d->real_size);
@@ -110,7 +109,7 @@ void buffer_read(struct device *d, struct view from, void *to, enum host_type ty
     reals_move(to, host_size(type), 1, reals, d->real_size, 1, n);
     return;
   }
-  void *staged = stage(d, n * d->real_size);
+  void *staged = device_stage(d, n * d->real_size);
   if (!staged) return;
   d->memory->get(d, staged, reals, n * d->real_size);
   reals_move(to, host_size(type), 1, staged, d->real_size, 1, n);
@@ -363,7 +362,7 @@ static void part_move(const struct weight *w, enum weight_part part, size_t row,
 {
   struct device *d = w->device;
   const size_t step = w->k * host_size(type);
-  void *staged = d->memory->host ? NULL : stage(d, PANEL * w->k * d->real_size);
+  void *staged = d->memory->host ? NULL : device_stage(d, PANEL * w->k * d->real_size);
   if (!d->memory->host && !staged) return;
   for (size_t i = 0, n; i < count; i += n) {
     n = PANEL - (row + i) % PANEL;

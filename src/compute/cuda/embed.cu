@@ -30,6 +30,28 @@ void CUDA_NAME(embed)(struct device *d, const struct weight *w, int32_t m, const
   if (a.index) LAUNCH(d, embed_rows, blocks_for(a.m * a.c), 1, TEAM, a);
 }
 
+/* In bf16 from the rounded copy. */
+struct embed_words_args {
+  const int32_t *token;
+  const uint32_t *copy;
+  real *to;
+  size_t m, c;
+};
+
+KERNEL(embed_words, struct embed_words_args)
+{
+  const size_t i = index_here(), c = i % a.c;
+  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, (size_t)a.token[i / a.c], c)], c);
+}
+
+void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
+{
+  if (m <= 0) return;
+  indices_check(m, token, w->n);
+  struct embed_words_args a = {CUDA_UPLOAD(d, token, (size_t)m), w->copy, view_reals(y), (size_t)m, w->k};
+  if (a.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
+}
+
 /* accum[slot[m], :] += dy[m, :], m ascending: a thread has a column, so that rows of one slot stay in order. */
 KERNEL(embed_columns, struct embed_args)
 {

@@ -15,8 +15,9 @@
  * tensor core instructions mma.m16n8k16 (PTX ISA, "Matrix fragments for mma.m16n8k16"). Lane i holds, with g = i / 4
  * and t = i % 4, of both steps s of 16 terms: a[4s .. 4s+3] the words (pairs of terms) t of rows g and g + 8, then t +
  * 4 of both; b[2s], b[2s+1] the words t and t + 4 of column g; c: columns 2t, 2t + 1 of row g, then of row g + 8. How
- * the hardware adds inside a step is its own, and the same wherever the terms stand in a tile. The emulated device adds
- * as a processor does (backend.h, "blocks"): there bf16 has the CPU's bits, on a GPU its own.
+ * the hardware adds inside a step is its own; that it is the same at every place of a tile is taken as given here, and
+ * asked of a GPU by tests/e2e/device_cuda.sh. The emulated device adds as a processor does (backend.h, "blocks"): there
+ * bf16 has the CPU's bits, on a GPU its own.
  */
 #ifndef ASSAY_COMPUTE_CUDA_KERNEL_H
 #define ASSAY_COMPUTE_CUDA_KERNEL_H

@@ -1,4 +1,4 @@
-/* cuda/weight: the rounded copy of a matrix (device.h): made from the master or from the host's rows, read by embed and
+/* cuda/weight: the rounded copy of a matrix (device.h): made from the master or from the host's rows, and read
  * by the host. */
 #include "compute/cuda/cuda.h"
 
@@ -19,22 +19,13 @@ KERNEL(round_words, struct round_args)
   a.copy[words_at(a.k, n, k)] = word_of(even, odd);
 }
 
-static void *stage_panel(const struct weight *w, size_t bytes)
-{
-  struct error err;
-  memset(&err, 0, sizeof err);
-  void *staged = memory_alloc(bytes, 1, "transfer", &err);
-  if (!staged && !w->device->failed.code) w->device->failed = err;
-  return staged;
-}
-
 /* Rows of a weight without a master, between the host's rows and whole panels of words that come to the host. */
 static void rows_through_panels(const struct weight *w, size_t row, size_t count, const void *from, void *to,
                                 enum host_type type)
 {
   struct device *d = w->device;
   const size_t panel_words = PANEL * block_round(w->k) / 2, bytes = panel_words * sizeof *w->copy;
-  uint32_t *staged = (uint32_t *)stage_panel(w, bytes);
+  uint32_t *staged = (uint32_t *)device_stage(d, bytes);
   if (!staged) return;
   for (size_t i = 0, n; i < count; i += n) {
     const size_t first = (row + i) / PANEL * PANEL;
@@ -68,27 +59,4 @@ void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, co
 void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type)
 {
   rows_through_panels(w, row, count, NULL, to, type);
-}
-
-/* ---- embed: y[m, :] = bf16(W[token[m], :]) ---- */
-
-struct embed_args {
-  const int32_t *token;
-  const uint32_t *copy;
-  real *to;
-  size_t m, c;
-};
-
-KERNEL(embed_words, struct embed_args)
-{
-  const size_t i = index_here(), c = i % a.c;
-  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, (size_t)a.token[i / a.c], c)], c);
-}
-
-void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
-{
-  if (m <= 0) return;
-  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
-  struct embed_args a = {CUDA_UPLOAD(d, token, (size_t)m), w->copy, view_reals(y), (size_t)m, w->k};
-  if (a.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
 }
