@@ -130,6 +130,8 @@ int answer_lines(struct cli *c, answer_fn *answer, void *arg, struct error *err)
 /* The same for commands that work on several lines at once: puts an error in the line's place. */
 int answer_error(struct cli *c, struct output *o, const struct lines *l, const struct line *line, struct error *failure,
                  struct error *err) MUST_USE;
+/* Tells on stderr how far a command has come, unless its results go to the terminal. */
+void lines_progress(const struct cli *c, const char *what, int64_t done, const char *unit);
 
 /* ---- signals ----------------------------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/bench.h"
-#include "cli/cli.h"
+#include "cli/budget.h"
 #include "cli/peak.h"
 #include "core/pool.h"
 
@@ -247,7 +247,8 @@ static int run_work(struct command_bench *c, const char *work, struct error *err
   struct arena *a = c->cli->arena;
   struct bench_time time;
   TRY(fill_sizes(b, work, err));
-  TRY(session_load(&b->session, 0, err));
+  struct budget budget;
+  TRY(budget_load(c->cli, &b->session, 0, &budget, err));
   c->peak = peak_multiply_adds(b->session.device);
   if (!strcmp(work, "gemm")) return bench_gemm(c, a, err);
   if (!strcmp(work, "grpo"))

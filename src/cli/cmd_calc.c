@@ -107,7 +107,7 @@ const struct command command_calc = {
         "Alone it lists the functions there are. So is a paper's table, or another framework's output, compared:\n"
         "\n"
         "  assay calc --in rl/verl/adv_grpo.json           what the file's own `function` gives, case by case\n"
-        "  assay calc adv_rloo --in rl/verl/adv_grpo.json  another function on the same numbers\n"
+        "  assay calc adv_rloo --in rl/verl/adv_grpo.json  another function on the same numbers; so does `rloo`\n"
         "\n"
         "Where frameworks give one name to different formulas, the file's source.repo says whose is meant, or "
         "dialect=trl.",

@@ -1,12 +1,10 @@
 /* A conversation in the terminal. The KV of the last turns is kept, so that an answer reads what is new and no more;
  * the answer is, to the bit, what `assay generate` gives for the conversation's messages. */
+#include "cli/budget.h"
 #include "cli/chat_line.h"
-#include "cli/cli.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/yaml.h"
-#include "rollout/generate.h"
-#include "rollout/session.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -605,14 +603,15 @@ static int open_model(struct chat *c, struct error *err)
     FAIL_AT(err, ERROR_INPUT, s->source.path, 0, "--system",
             "has no chat template, so it knows no system prompt; expected one in tokenizer_config.json or "
             "chat_template.jinja; leave out --system for plain completion");
-  TRY(session_load(s, c->positions, err));
+  struct budget budget;
+  TRY(budget_load(c->cli, s, c->positions, &budget, err));
   struct generate_options g = {.slots = 1,
                                .prefill_rows = PREFILL_ROWS,
                                .max_group = 1,
                                .max_path = c->positions,
                                .kv_block = KV_BLOCK,
                                .keep = KEEP};
-  g.kv_blocks = generate_blocks_least(&g);
+  TRY(budget_blocks(&budget, s, generate_blocks_least(&g), &g, err));
   return generator_create(c->cli->arena, s->model, s->tokenizer, s->end_ids, s->end_id_count, &g, &c->generator, err);
 }
 

@@ -1,11 +1,10 @@
 #include <string.h>
-#include "cli/cli.h"
+#include "cli/budget.h"
 #include "core/file.h"
 #include "model/adapter.h"
 #include "model/gguf_write.h"
 #include "model/open.h"
 #include "rollout/gguf_tokenizer.h"
-#include "rollout/session.h"
 #include "train/checkpoint.h"
 
 struct settings {
@@ -46,6 +45,7 @@ static int read_type(const char *text, bool gguf, enum save_type *out, struct er
 static int print_hashes(struct cli *c, struct error *err)
 {
   struct session s;
+  struct budget budget;
   struct text t = {0};
   char weights[65], state[65] = "";
   if (c->argument_count != 1)
@@ -54,7 +54,7 @@ static int print_hashes(struct cli *c, struct error *err)
       c->arena,
       &(struct session_options){.model = c->arguments[0], .threads = (int)c->threads, .tokenizer_optional = true}, &s,
       err));
-  TRY(session_load(&s, 0, err));
+  TRY(budget_load(c, &s, 0, &budget, err));
   TRY(model_hash(s.model, weights, err));
   const char *folder = s.source.adapter ? s.source.adapter : s.source.folder;
   char *file = folder ? path_join(c->arena, folder, "state.bin", err) : NULL;

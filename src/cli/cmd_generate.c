@@ -1,9 +1,7 @@
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/budget.h"
 #include "core/log.h"
-#include "rollout/generate.h"
-#include "rollout/session.h"
 
 enum {
   WINDOW_LINES = 64,  /* lines that are worked on together */
@@ -53,6 +51,7 @@ struct generate {
   struct cli *cli;
   const struct settings *settings;
   struct session session;
+  struct budget budget;
   struct output *output;
   struct arena *arena; /* of the window */
   struct request requests[WINDOW_LINES];
@@ -180,7 +179,7 @@ static bool cancelled(void *arg)
 }
 
 /* What the window's lines need at most. */
-static struct generate_options window_options(const struct generate *g)
+static int window_options(const struct generate *g, struct generate_options *out, struct error *err)
 {
   struct generate_options o = {.slots = (int)g->settings->slots,
                                .prefill_rows = PREFILL_ROWS,
@@ -200,8 +199,9 @@ static struct generate_options window_options(const struct generate *g)
     if (length + longest > o.max_path) o.max_path = length + longest;
   }
   if (rollouts && rollouts < o.slots) o.slots = (int)rollouts;
-  o.kv_blocks = generate_blocks(&o, prompt, answer);
-  return o;
+  TRY(budget_blocks(&g->budget, &g->session, generate_blocks(&o, prompt, answer), &o, err));
+  *out = o;
+  return 0;
 }
 
 /* Jobs of one temperature run together: records are at it. */
@@ -269,9 +269,10 @@ static int put_answer(struct generate *g, const struct request *r, int32_t sampl
 /* Answers the window's lines, each in its place. */
 static int answer_window(struct generate *g, struct lines *lines, struct error *err)
 {
-  struct generate_options o = window_options(g);
+  struct generate_options o;
   struct generator *generator;
   struct tree *t;
+  TRY(window_options(g, &o, err));
   TRY(tree_create(g->arena, &t, err));
   TRY(generator_create(g->arena, g->session.model, g->session.tokenizer, g->session.end_ids, g->session.end_id_count,
                        &o, &generator, err));
@@ -365,7 +366,7 @@ static int run(struct cli *c, struct error *err)
                               .tokenizer_optional = c->argument_count == 1,
                               .adapter = g->settings->adapter};
   TRY(session_open(c->arena, &o, &g->session, err));
-  TRY(session_load(&g->session, 0, err));
+  TRY(budget_load(c, &g->session, 0, &g->budget, err));
   g->arena = arena_create("window", 0, err);
   if (!g->arena) return err->code;
   int rc = c->argument_count == 2 ? answer_prompt(g, c->arguments[1], err) : answer_lines_in(g, err);

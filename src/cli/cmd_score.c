@@ -1,5 +1,5 @@
 #include <string.h>
-#include "cli/cli.h"
+#include "cli/budget.h"
 #include "core/log.h"
 #include "core/math.h"
 #include "model/decoder.h"
@@ -256,7 +256,7 @@ static int score_window(struct score *s, struct error *err)
     TRY(run_pass(s, kv, blocks, err));
     while (next < s->count && s->sequences[next].done == rows_of(&s->sequences[next])) next++;
     STOP_IF_ASKED(err);
-    log_progress("scoring", (double)(s->done_lines + next), 0, "lines");
+    lines_progress(s->cli, "scoring", s->done_lines + next, "lines");
   }
   return 0;
 }
@@ -352,11 +352,12 @@ static int open_score(struct score *s, struct error *err)
                                     .keep = cli_keep(c),
                                     .tokenizer_optional = true,
                                     .adapter = settings_of(s)->adapter};
+  struct budget budget;
   TRY(session_open(c->arena, &session, &s->session, err));
   if (settings_of(s)->top > s->session.config.vocab)
     FAIL_AT(err, ERROR_INPUT, NULL, 0, "--top", "found --top %lld; expected at most %d, the model's vocabulary",
             (long long)settings_of(s)->top, s->session.config.vocab);
-  TRY(session_load(&s->session, 0, err));
+  TRY(budget_load(c, &s->session, 0, &budget, err));
   TRY(decoder_create(c->arena, s->session.model, &o, &s->decoder, err));
   s->sequences = ARENA_NEW(c->arena, struct sequence, WINDOW_LINES, "score", err);
   s->pass = s->sequences ? ARENA_NEW(c->arena, struct pass, 1, "score", err) : NULL;

@@ -80,6 +80,7 @@ static int write_problems(struct cli *c, const struct source *source, struct str
     if (cli_stopped()) rc = error_fail(err, ERROR_STOPPED, NULL, 0, NULL, "stopped by a signal");
     if (!rc) rc = stream_next(stream, a, &p, err);
     if (!rc) rc = put_problem(c, o, &p, i + 1, &t, err);
+    lines_progress(c, "tasks", i + 1, "problems");
     arena_reset(a);
   }
   text_free(&t);

@@ -145,6 +145,7 @@ static int run_windows(struct verify *v, struct error *err)
     }
     if (judge_window(v)) recover_errors(v);
     TRY(put_window(v, err));
+    if (w->count) lines_progress(v->cli, "verify", w->lines[w->count - 1].number, "lines");
     arena_reset(v->arena);
   }
   TRY(output_close(v->output, err));

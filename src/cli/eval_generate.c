@@ -1,4 +1,5 @@
 #include "cli/eval_generate.h"
+#include "cli/budget.h"
 #include "cli/eval_recipe.h"
 
 #include <string.h>
@@ -6,7 +7,6 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "reward/verify_queue.h"
-#include "rollout/session.h"
 
 enum {
   CHUNK_PROBLEMS = 64, /* worked on together: bounds memory */
@@ -26,6 +26,7 @@ struct evaluation {
   struct cli *cli;
   const struct eval_settings *settings;
   struct session session;
+  struct budget budget;
   struct source *source;
   uint32_t source_index;
   const char *data; /* the source's name in attempts */
@@ -155,7 +156,8 @@ static int run_jobs(struct evaluation *e, struct error *err)
                                .max_path = longest < most ? (int)longest : most,
                                .kv_block = KV_BLOCK};
   struct generator *generator;
-  o.kv_blocks = generate_blocks(&o, e->longest_prompt, o.max_path - e->longest_prompt);
+  const int wanted = generate_blocks(&o, e->longest_prompt, o.max_path - e->longest_prompt);
+  TRY(budget_blocks(&e->budget, &e->session, wanted, &o, err));
   TRY(generator_create(e->arena, e->session.model, e->session.tokenizer, e->session.end_ids, e->session.end_id_count,
                        &o, &generator, err));
   e->verdicts = ARENA_NEW(e->arena, struct verdict, answers, "eval", err);
@@ -337,7 +339,7 @@ int eval_generate(struct cli *c, const char *model, const struct eval_settings *
                               .keep = cli_keep(c),
                               .adapter = ((const struct eval_given *)c->settings)->adapter};
   TRY(session_open(c->arena, &o, &e->session, err));
-  TRY(session_load(&e->session, 0, err));
+  TRY(budget_load(c, &e->session, 0, &e->budget, err));
   TRY(verify_queue_create(c->arena, &(struct verify_queue_options){.workers = JUDGES}, &e->judges, err));
   e->arena = arena_create("eval", 0, err);
   int rc = e->arena ? 0 : err->code;

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/budget.h"
 #include "core/log.h"
 #include "eval/boundary.h"
 #include "model/decoder.h"
-#include "rollout/session.h"
 
 enum { PASS_ROWS = 512, KV_BLOCK = 32 };
 
@@ -72,8 +72,9 @@ int perplexity_open(struct cli *c, const char *model, const struct eval_settings
   TRY(read_problems(p, settings, err));
   struct session_options session = {
       .model = model, .threads = (int)c->threads, .type = cli_compute_type(c), .keep = cli_keep(c)};
+  struct budget budget;
   TRY(session_open(c->arena, &session, &p->session, err));
-  TRY(session_load(&p->session, 0, err));
+  TRY(budget_load(c, &p->session, 0, &budget, err));
   TRY(decoder_create(c->arena, p->session.model, &o, &p->decoder, err));
   p->arena = arena_create("perplexity", 0, err);
   return p->arena ? arena_on_reset(c->arena, destroy_arena, p->arena, err) : err->code;

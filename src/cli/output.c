@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -151,6 +152,12 @@ static int answer_line(struct cli *c, struct output *o, const struct lines *l, s
   return rc;
 }
 
+void lines_progress(const struct cli *c, const char *what, int64_t done, const char *unit)
+{
+  bool shown = !(c->out && strcmp(c->out, "-") != 0) && isatty(STDOUT_FILENO);  // then the results themselves tell
+  if (!shown) log_progress(what, (double)done, 0, unit);
+}
+
 int answer_lines(struct cli *c, answer_fn *answer, void *arg, struct error *err)
 {
   struct lines *l;
@@ -163,6 +170,7 @@ int answer_lines(struct cli *c, answer_fn *answer, void *arg, struct error *err)
     struct line line;
     if ((rc = lines_next(l, a, &line, &more, err)) || !more) break;
     rc = answer_line(c, o, l, &line, a, answer, arg, &wrong, err);
+    lines_progress(c, c->command->name, line.number, "lines");
     arena_reset(a);
   }
   arena_destroy(a);

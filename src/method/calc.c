@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "core/math.h"
-#include "method/step.h"
+#include "core/yaml.h"
+#include "method/method.h"
 
 #define X(name) extern const struct calc calc_##name;
 #include "calc_table.h"
@@ -69,6 +70,42 @@ const struct calc *calc_find_for(struct arena *a, const json_t *document, const 
   if (dialect && snprintf(name, sizeof name, "%s/%s", dialect, function) < (int)sizeof name && calc_find(name))
     return calc_find(name);
   return calc_find(function);
+}
+
+/* What a baseline's name means for a document: its part of the kind that the document is about, else the first that it
+ * has. NULL: no such method, or none of its parts is here. */
+static const char *function_of_method(struct arena *a, const char *method, const json_t *document)
+{
+  static const char *const others[][2] = {{"ppo", "gae"},
+                                          {"passk_training", "grpo_passk"},
+                                          {"reinforce_pp", "reinforce_plus_plus"},
+                                          {"reinforce_pp_baseline", "reinforce_plus_plus_baseline"}};
+  const char *own = json_string_value(json_object_get(document, "function")), *part = method;
+  const char *const kinds[] = {own ? own : "adv_", "adv_", "loss_", "grpo_"};
+  struct error unused = {0};
+  if (!method_find(method)) return NULL;
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (!strcmp(others[i][0], method)) part = others[i][1];
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    const int kind = (int)(strcspn(kinds[i], "_") + 1);
+    const char *name = arena_printf(a, "calc", &unused, "%.*s%s", kind, kinds[i], part);
+    if (name && calc_find_for(a, document, name)) return name;
+  }
+  return NULL;
+}
+
+static int unknown_function(const char *function, const char *file, struct error *err)
+{
+  const char *known[256];
+  size_t count = 0;
+  for (size_t i = 0; i < calc_count(); i++) {
+    if (count < sizeof known / sizeof *known) known[count++] = table[i]->function;
+    for (const char *const *name = table[i]->also; name && *name && count < sizeof known / sizeof *known; name++)
+      known[count++] = *name;
+  }
+  const char *nearest = name_nearest(function, known, count);
+  FAIL_AT(err, ERROR_INPUT, file, 0, "function", "found function \"%s\"; expected one that `assay calc` lists%s%s%s",
+          function, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 /* ---- the document ------------------------------------------------------------------------------------------------ */
@@ -158,11 +195,9 @@ int calc_run(struct arena *a, const json_t *document, const char *file, const ch
   if (!function) function = json_string_value(named);
   if (!function) FAIL_AT(err, ERROR_INPUT, file, 0, "function", "found no function; expected its name, or --function");
   const struct calc *f = calc_find_for(a, document, function);
-  if (!f)
-    FAIL_AT(err, ERROR_INPUT, file, 0, "function",
-            "found function \"%s\", which this build does not compute; see "
-            "`assay calc` for those that it does",
-            function);
+  const char *part = f ? function : function_of_method(a, function, document);
+  if (!part) return unknown_function(function, file, err);
+  if (!f) f = calc_find_for(a, document, function = part);
   json_t *copy = json_deep_copy(document), *c;
   size_t i;
   TRY(arena_on_reset(a, release, copy, err));

@@ -43,7 +43,8 @@ const struct calc *calc_find(const char *function); /* NULL: none */
 /* By a document's function and source; function NULL: the document's. NULL: none. */
 const struct calc *calc_find_for(struct arena *a, const json_t *document, const char *function);
 
-/* Computes every case. function NULL: the document's. overrides: an object whose members replace those of every case's
+/* Computes every case. function NULL: the document's; the name of a baseline: its function of the document's kind
+ * ("rloo" on adv_grpo: adv_rloo). overrides: an object whose members replace those of every case's
  * args, or NULL. *out lives as long as the arena. */
 int calc_run(struct arena *a, const json_t *document, const char *file, const char *function, const json_t *overrides,
              json_t **out, struct error *err) MUST_USE;

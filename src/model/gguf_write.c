@@ -5,6 +5,7 @@
 
 #include "compute/quant.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/math.h"
 #include "model/gguf_family.h"
 
@@ -414,7 +415,9 @@ static int write_all(struct writing *w, const struct gguf_pairs *pairs, const st
     struct model_tensor t;
     model_tensor_at(w->c, i, &t);
     rc = write_tensor(w, &t, err);
+    log_progress("write", (double)(i + 1), (double)model_tensor_count(w->c), "tensors");
   }
+  log_progress_end();
   return rc;
 }
 

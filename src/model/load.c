@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/pool.h"
 #include "model/adapter.h"
 #include "model/layout.h"
@@ -421,9 +422,11 @@ static int fill_model(const struct store *s, struct model *m, struct error *err)
                         .minus_one = s->gguf && t.norm && m->config.norm_plus_one,
                         .errors = errors};
     TRY(fill_weight(pool, &f, err));
+    log_progress("load", (double)(i + 1), (double)m->weight_count, "tensors");
     if (at.gguf) file_forget(at.gguf->data, at.gguf->bytes);
     if (at.safe) file_forget(at.safe->data, at.safe->end - at.safe->begin);
   }
+  log_progress_end();
   return device_sync(m->device, err);
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/math.h"
 #include "model/adapter.h"
 #include "model/config.h"
@@ -362,12 +363,14 @@ int model_save(const struct model *m, const struct model_source *source, const c
 
 struct stream {
   const struct model_reader *reader;
-  struct model_tensor *tensors; /* by name */
+  struct model_tensor *tensors; /* [count], by name */
+  size_t count;
 };
 
 static int read_stream(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
 {
   const struct stream *s = arg;
+  log_progress("convert", (double)index, (double)s->count, "tensors");
   return model_reader_rows(s->reader, &s->tensors[index], row, count, to, err);
 }
 
@@ -383,7 +386,7 @@ static int convert_stream(struct arena *a, const struct model_source *source, co
   struct model_reader *reader;
   const size_t count = model_tensor_count(c);
   TRY(model_reader_open(a, source, c, &reader, err));
-  struct stream s = {reader, ARENA_NEW(a, struct model_tensor, count, "model.save", err)};
+  struct stream s = {reader, ARENA_NEW(a, struct model_tensor, count, "model.save", err), count};
   struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, count, "model.save", err);
   if (!s.tensors || !tensors) return ERROR_RESOURCE;
   for (size_t i = 0; i < count; i++) model_tensor_at(c, i, &s.tensors[i]);
@@ -394,8 +397,9 @@ static int convert_stream(struct arena *a, const struct model_source *source, co
   }
   struct save_tensors from = {
       .stem = "model", .tensors = tensors, .count = count, .whole = false, .read = read_stream, .arg = &s};
-  TRY(save_tensors(a, &from, folder, type, limit, err));
-  return save_side_files(a, c, source, folder, type, err);
+  int rc = save_tensors(a, &from, folder, type, limit, err);
+  log_progress_end();
+  return rc ? rc : save_side_files(a, c, source, folder, type, err);
 }
 
 int model_convert(struct arena *a, struct device *d, const char *src, const char *dst, enum save_type type,

@@ -163,12 +163,15 @@ static int set_token(const struct tokenizer *t, json_t *variables, const char *n
   return json_object_set_new(variables, name, json_stringn(text.bytes, text.size));
 }
 
+/* As transformers' apply_chat_template has them: tools and documents are none where there are none, never undefined. */
 static json_t *make_variables(const struct session *s, const json_t *messages, const json_t *given,
                               bool add_generation_prompt)
 {
   json_t *all = json_object();
   int rc = all ? json_object_set(all, "messages", (json_t *)messages) : -1;
   if (!rc) rc = json_object_set_new(all, "add_generation_prompt", json_boolean(add_generation_prompt));
+  if (!rc) rc = json_object_set_new(all, "tools", json_null());
+  if (!rc) rc = json_object_set_new(all, "documents", json_null());
   if (!rc) rc = set_token(s->tokenizer, all, "bos_token", tokenizer_bos(s->tokenizer));
   if (!rc) rc = set_token(s->tokenizer, all, "eos_token", tokenizer_eos(s->tokenizer));
   if (!rc) rc = set_token(s->tokenizer, all, "pad_token", tokenizer_pad(s->tokenizer));

@@ -189,11 +189,20 @@ static int own_attribute(struct jinja *r, const struct value *v, const char *nam
   return 0;
 }
 
+/* What the sandbox hides: underscores, and what would change a dict, before an item of that name is looked for. */
+static bool is_hidden(const struct value *v, const char *name)
+{
+  static const char *const changing[] = {"clear", "pop", "popitem", "setdefault", "update"};
+  for (size_t i = 0; v->kind == VALUE_DICT && i < sizeof changing / sizeof *changing; i++)
+    if (!strcmp(name, changing[i])) return true;
+  return !strncmp(name, "__", 2);
+}
+
 int jinja_eval_attribute(struct jinja *r, const struct value *v, const char *name, struct value *out)
 {
   if (v->kind == VALUE_UNDEFINED) return jinja_fail_undefined(r, v);
   *out = value_undefined(name);
-  if (!strncmp(name, "__", 2)) return 0; /* the sandbox hides these; using one is using something undefined */
+  if (is_hidden(v, name)) return 0; /* using one is using something undefined */
   TRY(own_attribute(r, v, name, out));
   if (out->kind != VALUE_UNDEFINED || v->kind != VALUE_DICT) return 0;
   const struct value *have = value_dict_text(v->as.dict, name, strlen(name));

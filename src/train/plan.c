@@ -329,10 +329,10 @@ int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
   for (int i = 1; i < out->count; i++)
     if (out->lines[i].bytes > out->lines[largest].bytes) largest = i;
   FAIL(err, ERROR_RESOURCE,
-       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower rollout.max_new_tokens, "
-       "rollout.group, compute.slots or compute.micro_batch, "
-       "choose a smaller model, %sor raise compute.memory",
+       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower %s or "
+       "compute.micro_batch, choose a smaller model, %sor raise compute.memory",
        mib(out->total), out->lines[largest].what, mib(out->lines[largest].bytes), mib(out->limit),
+       in->generates ? "rollout.max_new_tokens, rollout.group, compute.slots" : "train.batch, train.max_tokens",
        in->config->adapter.rank ? "" : "train an adapter (lora: {rank: 16}), ");
 }
 

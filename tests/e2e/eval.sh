@@ -22,6 +22,10 @@ task=(--data "task:addition,digits=1,format=plain" --problems 10 --samples 4 --m
 "$assay" eval run "${task[@]}" --out second.jsonl --threads 3 --slots 7 >second.txt || fail "eval: exit status $?"
 cmp first.jsonl second.jsonl || fail "threads or slots change attempts"
 cmp first.txt second.txt || fail "threads or slots change the report"
+# nor on memory: with the least that it takes, answers wait for each other
+for mib in $(seq 6 80); do "$assay" eval run "${task[@]}" --out tight.jsonl --memory "${mib}M" >/dev/null 2>tight.err && break; done
+cmp first.jsonl tight.jsonl || fail "the least memory, $mib MiB, changes attempts: $(cat tight.err)"
+[ "$mib" -gt 6 ] || fail "6 MiB hold the program, its weights and an answer"
 [ "$(wc -l <first.jsonl)" = 40 ] || fail "40 attempts, but $(wc -l <first.jsonl) lines"
 "$assay" eval run "${task[@]}" --seed 2 --out third.jsonl >third.txt || fail "eval: exit status $?"
 cmp -s first.jsonl third.jsonl && fail "another seed gives the same attempts"
