@@ -139,10 +139,6 @@ static int open_input(struct merge *m, struct input *in, const char *path, const
   in->path = path;
   in->sign = 1;
   TRY(model_source_open(a, path, &in->source, &in->config, err));
-  if (in->config.fused)
-    FAIL_AT(err, ERROR_INPUT, path, 0, "model_type",
-            "found %s, whose files join q, k and v, gate and up; expected a family whose files hold each weight alone",
-            in->config.model_type);
   if (adapter) TRY(model_source_adapt(a, adapter, &in->source, &in->config, err));
   TRY(model_reader_open(a, &in->source, &in->config, &in->reader, err));
   return in->source.adapter ? adapter_reader_open(a, in->source.adapter, &in->config, &in->adapter, err) : 0;
@@ -217,24 +213,40 @@ static size_t rows_at_once(const struct model_tensor *t)
   return chunk ? chunk < t->n ? chunk : t->n : 1;
 }
 
+/* Rows of one weight, the index-th of the decoder's list. */
+static int make_weight(struct merge *m, size_t index, const struct model_tensor *t, size_t row, size_t count, float *to,
+                       struct error *err)
+{
+  for (size_t first = row, step = rows_at_once(t); first < row + count; first += step) {
+    size_t n = row + count - first < step ? row + count - first : step;
+    const struct merge_place at = {(uint32_t)index, (uint64_t)first * t->k};
+    STOP_IF_ASKED(err);
+    TRY(read_all(m, t, first, n, err));
+    float *out = to + (first - row) * t->k;
+    if (methods[m->method].kind == MIX)
+      merge_numbers(&m->rule, &at, n * t->k, (const float *const *)m->values, m->base ? m->values[m->count - 1] : NULL,
+                    out);
+    else
+      memcpy(out, m->values[0], n * t->k * sizeof *out);
+    m->done += n * t->k;
+    log_progress("merge", (double)m->done / 1e6, (double)m->numbers / 1e6, "M numbers");
+  }
+  return 0;
+}
+
+/* Rows of a tensor of the files, which is a weight or several that they join. */
 static int make_rows(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
 {
   struct merge *m = arg;
-  struct model_tensor t;
-  STOP_IF_ASKED(err);
-  model_tensor_at(&m->inputs[0].config, m->order[index], &t);
-  for (size_t first = row, step = rows_at_once(&t); first < row + count; first += step) {
-    size_t n = row + count - first < step ? row + count - first : step;
-    const struct merge_place at = {(uint32_t)m->order[index], (uint64_t)first * t.k};
-    TRY(read_all(m, &t, first, n, err));
-    float *out = to + (first - row) * t.k;
-    if (methods[m->method].kind == MIX)
-      merge_numbers(&m->rule, &at, n * t.k, (const float *const *)m->values, m->base ? m->values[m->count - 1] : NULL,
-                    out);
-    else
-      memcpy(out, m->values[0], n * t.k * sizeof *out);
-    m->done += n * t.k;
-    log_progress("merge", (double)m->done / 1e6, (double)m->numbers / 1e6, "M numbers");
+  for (size_t i = m->order[index]; count; i++) {
+    struct model_tensor t;
+    model_tensor_at(&m->inputs[0].config, i, &t);
+    if (row >= t.stored_row + t.n) continue;
+    size_t from = row - t.stored_row, n = t.n - from < count ? t.n - from : count;
+    TRY(make_weight(m, i, &t, from, n, to, err));
+    row += n;
+    to += n * t.k;
+    count -= n;
   }
   return 0;
 }
@@ -293,30 +305,31 @@ static int compare_names(const void *a, const void *b)
   return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
 }
 
-/* The tensors in order of name, as model_save writes them, and room for rows of each input. */
+/* The files' tensors in order of name, as model_save writes them, and room for rows of each input. */
 static int lay_out(struct merge *m, struct save_tensors *out, struct error *err)
 {
   struct arena *a = m->cli->arena;
-  size_t count = model_tensor_count(&m->inputs[0].config), room = CHUNK_NUMBERS;
-  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, count, "merge", err);
-  struct named *names = ARENA_NEW(a, struct named, count, "merge", err);
-  m->order = ARENA_NEW(a, size_t, count, "merge", err);
+  size_t all = model_tensor_count(&m->inputs[0].config), count = 0, room = CHUNK_NUMBERS;
+  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, all, "merge", err);
+  struct named *names = ARENA_NEW(a, struct named, all, "merge", err);
+  m->order = ARENA_NEW(a, size_t, all, "merge", err);
   m->values = ARENA_NEW(a, float *, m->count, "merge", err);
   if (!tensors || !names || !m->order || !m->values) return err->code;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < all; i++) {
     struct model_tensor t;
     model_tensor_at(&m->inputs[0].config, i, &t);
-    names[i] = (struct named){arena_strdup(a, t.name, "merge", err), i};
-    if (!names[i].name) return err->code;
     size_t least = t.kind == WEIGHT_VECTOR ? t.n : t.k;
     room = least > room ? least : room;
     m->numbers += t.n * t.k;
+    if (t.part) continue; /* in the tensor of the first part */
+    names[count++] = (struct named){arena_strdup(a, t.stored, "merge", err), i};
+    if (!names[count - 1].name) return err->code;
   }
   qsort(names, count, sizeof *names, compare_names);
   for (size_t i = 0; i < count; i++) {
     struct model_tensor t;
     model_tensor_at(&m->inputs[0].config, m->order[i] = names[i].at, &t);
-    tensors[i] = (struct save_tensor){names[i].name, t.n, t.k};
+    tensors[i] = (struct save_tensor){names[i].name, t.stored_rows, t.k};
   }
   for (size_t i = 0; i < m->count; i++)
     if (!(m->values[i] = ARENA_NEW(a, float, room, "merge", err))) return err->code;

@@ -63,7 +63,9 @@ static void put_formats(struct text *t)
   text_puts(t, "| safetensors, one file or shards | " SAFETENSORS_READABLE
                " | F32, BF16, F16 | `tests/parity/formats.c`, `tests/parity/transformers_loads.sh` |\n");
   text_puts(t, "| GGUF 2 and 3, either byte order (but Q5_0, Q5_1), split files | " GGUF_READABLE
-               " | F32, F16, BF16, Q8_0 | `tests/parity/formats.c`, `tests/unit/model_gguf.c` |\n\n");
+               " | F32, F16, BF16, Q8_0 | `tests/parity/formats.c`, `tests/unit/model_gguf.c` |\n");
+  text_puts(t, "| adapters as PEFT keeps them: LoRA, rsLoRA, of one rank, of all families | " SAFETENSORS_READABLE
+               " | F32, BF16, F16 | `tests/parity/peft.c`, `tests/parity/peft_loads.sh` |\n\n");
 }
 
 /* ---- text ---------------------------------------------------------------------------------------------------- */

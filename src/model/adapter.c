@@ -83,12 +83,28 @@ static int create_one(struct model *m, int layer, int target, char part, size_t 
   return 0;
 }
 
+/* Where files join weights, an adapter's halves stand beside all of them. */
+static int check_joined(const struct model_config *c, struct error *err)
+{
+  static const unsigned joined[] = {1u << ADAPTER_Q | 1u << ADAPTER_K | 1u << ADAPTER_V,
+                                    1u << ADAPTER_GATE | 1u << ADAPTER_UP};
+  for (size_t i = 0; c->fused && i < sizeof joined / sizeof *joined; i++) {
+    unsigned some = c->adapter.targets & joined[i];
+    if (some && some != joined[i])
+      FAIL_AT(err, ERROR_INPUT, NULL, 0, "lora.targets",
+              "found some of %s; files of %s join them in one matrix; expected all of them or none",
+              i ? "gate, up" : "q, k, v", c->model_type);
+  }
+  return 0;
+}
+
 int adapter_create(struct arena *a, struct model *m, struct error *err)
 {
   const struct adapter_config *c = &m->config.adapter;
   size_t layers = (size_t)m->config.layers;
   struct adapter *x = m->adapter = ARENA_NEW(a, struct adapter, 1, "adapter", err);
   if (!x) return ERROR_RESOURCE;
+  TRY(check_joined(&m->config, err));
   x->scale = adapter_scale(c);
   x->pairs = arena_push(a, layers, sizeof *x->pairs, "adapter", err);
   x->weights = ARENA_NEW(a, struct weight *, 2 * ADAPTER_TARGETS * layers, "adapter", err);

@@ -1,6 +1,12 @@
 /* Adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors with names like
  * "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight". Which products the adapter stands beside is read
- * off the tensors' names: target_modules may be a pattern, and the tensors are what is there. */
+ * off the tensors' names: target_modules may be a pattern, and the tensors are what is there.
+ *
+ * Where files join q, k and v, gate and up (Phi-3), PEFT has one pair beside the joined matrix: y += s (x A^T) B^T with
+ * A [r, K] and B's rows those of all parts. In memory each part has a pair of its own, begun with the same A. Saved
+ * again they stand in one pair of the rank parts * r: A's are laid under each other, and B holds each part's block in
+ * the columns of its A, zeros beside it, which is the same sum. rank_pattern and alpha_pattern say so to PEFT; s stays
+ * what it is. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +21,22 @@
 
 static const char CONFIG[] = "adapter_config.json", TENSORS[] = "adapter_model.safetensors",
                   PREFIX[] = "base_model.model.";
-static const char TARGET_LIST[] = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
+static const char TARGET_LIST[] =
+    "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, and Phi-3's qkv_proj and gate_up_proj";
+
+/* Modules that stand for several. */
+static const struct {
+  const char *module;
+  unsigned targets;
+  int parts;
+} joined[] = {{"self_attn.qkv_proj", 1u << ADAPTER_Q | 1u << ADAPTER_K | 1u << ADAPTER_V, 3},
+              {"mlp.gate_up_proj", 1u << ADAPTER_GATE | 1u << ADAPTER_UP, 2}};
+enum { JOINED = sizeof joined / sizeof joined[0] };
+
+static const char *last_name(const char *module)
+{
+  return strrchr(module, '.') + 1;
+}
 
 bool adapter_folder_is(const char *folder)
 {
@@ -39,8 +60,6 @@ static int refuse_others(const json_t *o, const char *file, struct error *err)
 {
   static const char *const keys[][2] = {
       {"use_dora", "DoRA"},
-      {"rank_pattern", "ranks that differ by module"},
-      {"alpha_pattern", "alphas that differ by module"},
       {"modules_to_save", "modules saved whole"},
       {"layers_to_transform", "adapters in some layers only"},
       {"layer_replication", "layers used several times"},
@@ -72,6 +91,33 @@ static int refuse_others(const json_t *o, const char *file, struct error *err)
   return 0;
 }
 
+/* alpha of a pair that holds `parts` of them, so that s is that of each. */
+static double joined_alpha(const struct adapter_config *c, int parts)
+{
+  return c->alpha * (c->rslora ? math_sqrt((double)parts) : (double)parts);
+}
+
+/* Patterns as put_config writes them say nothing new; others do. */
+static int check_patterns(const json_t *o, const struct adapter_config *c, const char *file, struct error *err)
+{
+  static const char *const keys[] = {"rank_pattern", "alpha_pattern"};
+  for (int i = 0; i < 2; i++) {
+    const json_t *given = json_object_get(o, keys[i]);
+    size_t known = 0;
+    for (int k = 0; k < JOINED; k++) {
+      const json_t *x = json_object_get(given, last_name(joined[k].module));
+      double want = i ? joined_alpha(c, joined[k].parts) : (double)(c->rank * joined[k].parts);
+      known += json_is_number(x) && math_abs(json_number_value(x) - want) <= 1e-12 * want;
+    }
+    if (!is_empty(given) && known != json_object_size(given))
+      FAIL_AT(err, ERROR_INPUT, file, 0, keys[i],
+              "%s is set, which means %s that differ by module; supported is LoRA of one rank, with rsLoRA or without; "
+              "fold it into its base with PEFT (merge_and_unload) and use that model",
+              keys[i], i ? "alphas" : "ranks");
+  }
+  return 0;
+}
+
 static int read_config(struct arena *a, const char *folder, struct adapter_config *out, const char **base,
                        struct error *err)
 {
@@ -87,51 +133,54 @@ static int read_config(struct arena *a, const char *folder, struct adapter_confi
   TRY(json_bool_or(o, "use_rslora", false, &out->rslora, file, err));
   TRY(json_string_or(o, "base_model_name_or_path", "", base, file, err));
   out->rank = (int)rank;
-  return 0;
+  return check_patterns(o, out, file, err);
 }
 
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-/* Layer, target and part of a tensor's name; false where it is no part of a LoRA adapter of this program's kind. PEFT
+/* The targets of a module below a layer; 0: it is none. */
+static unsigned targets_of(const char *module)
+{
+  for (int t = 0; t < ADAPTER_TARGETS; t++)
+    if (!strcmp(module, adapter_target_module((enum adapter_target)t))) return 1u << t;
+  for (int i = 0; i < JOINED; i++)
+    if (!strcmp(module, joined[i].module)) return joined[i].targets;
+  return 0;
+}
+
+/* The targets that a tensor's name speaks of; 0 where it is no part of a LoRA adapter of this program's kind. PEFT
    leaves the adapter's name out of files, or writes "default". */
-static bool split_name(const char *name, int *layer, enum adapter_target *target, char *part)
+static unsigned read_name(const char *name)
 {
   static const char LAYERS[] = "model.layers.";
   char module[64];
-  if (strncmp(name, PREFIX, strlen(PREFIX))) return false;
+  if (strncmp(name, PREFIX, strlen(PREFIX))) return 0;
   name += strlen(PREFIX);
-  if (strncmp(name, LAYERS, strlen(LAYERS))) return false;
+  if (strncmp(name, LAYERS, strlen(LAYERS))) return 0;
   name += strlen(LAYERS);
   size_t digits = strspn(name, "0123456789");
-  if (!digits || digits > 4 || name[digits] != '.') return false;
-  *layer = (int)strtol(name, NULL, 10);
+  if (!digits || digits > 4 || name[digits] != '.') return 0;
   name += digits + 1;
   const char *lora = strstr(name, ".lora_");
-  if (!lora || (size_t)(lora - name) >= sizeof module) return false;
+  if (!lora || (size_t)(lora - name) >= sizeof module) return 0;
   memcpy(module, name, (size_t)(lora - name));
   module[lora - name] = 0;
-  *target = ADAPTER_TARGETS;
-  for (int t = 0; t < ADAPTER_TARGETS; t++)
-    if (!strcmp(module, adapter_target_module((enum adapter_target)t))) *target = (enum adapter_target)t;
-  *part = lora[6];
-  const char *rest = *part ? lora + 7 : "";
-  return *target < ADAPTER_TARGETS && (*part == 'A' || *part == 'B') &&
-         (!strcmp(rest, ".weight") || !strcmp(rest, ".default.weight"));
+  const char *rest = lora[6] ? lora + 7 : "";
+  bool half = lora[6] == 'A' || lora[6] == 'B';
+  return half && (!strcmp(rest, ".weight") || !strcmp(rest, ".default.weight")) ? targets_of(module) : 0;
 }
 
 static int read_targets(const struct safetensors *s, unsigned *out, struct error *err)
 {
   *out = 0;
   for (size_t i = 0; i < s->count; i++) {
-    int layer;
-    enum adapter_target target;
-    char part;
-    if (!split_name(s->tensors[i].name, &layer, &target, &part))
+    unsigned targets = read_name(s->tensors[i].name);
+    if (!targets)
       FAIL_AT(err, ERROR_INPUT, s->path, 0, s->tensors[i].name,
               "found the tensor \"%.200s\"; supported are lora_A and lora_B of %s in layers of a decoder",
               s->tensors[i].name, TARGET_LIST);
-    *out |= 1u << target;
+    *out |= targets;
   }
   if (!*out) FAIL_AT(err, ERROR_INPUT, s->path, 0, NULL, "holds no tensor; expected lora_A and lora_B of some modules");
   return 0;
@@ -199,18 +248,63 @@ static int check_finite(const struct safetensors *s, const struct safetensors_te
   return 0;
 }
 
-static int load_weight(const struct safetensors *s, struct weight *w, struct error *err)
+/* The half 'A' or 'B' of the pair beside t, or of the joined one; name: what it is called. */
+static const struct safetensors_tensor *find_half(const struct safetensors *s, const struct model_tensor *t, char half,
+                                                  char name[static 128])
 {
-  const struct safetensors_tensor *t = find(s, weight_name(w));
-  TRY(check_tensor(s, t, weight_name(w), adapter_file_rows(w), adapter_file_cols(w), err));
+  snprintf(name, 128, "%.*s.lora_%c.weight", (int)(strlen(t->stored) - strlen(".weight")), t->stored, half);
+  return find(s, name);
+}
+
+/* t's block of a joined B: its rows, and of them the columns of its A. */
+static int read_block(const struct safetensors *s, const struct safetensors_tensor *x, const struct model_tensor *t,
+                      size_t rank, float *to, struct error *err)
+{
+  size_t wide = rank * (size_t)t->parts, own = rank * (size_t)t->part;
+  float *row = memory_alloc(wide, sizeof *row, "adapter", err);
+  bool beside = false;
+  if (!row) return ERROR_RESOURCE;
+  for (size_t i = 0; i < t->n; i++) {
+    safetensors_read_f32(x, (t->stored_row + i) * wide, wide, row);
+    memcpy(to + i * rank, row + own, rank * sizeof *row);
+    for (size_t j = 0; j < wide; j++) beside |= (j < own || j >= own + rank) && !(row[j] <= 0 && row[j] >= 0);
+  }
+  memory_free(row);
+  if (beside)
+    FAIL_AT(
+        err, ERROR_INPUT, s->path, 0, x->name,
+        "the tensor \"%s\" has %zu columns, and not one block of %zu for each part of the joined matrix; expected %zu "
+        "columns, or such blocks",
+        x->name, wide, rank, rank);
+  return 0;
+}
+
+/* A [rank, k] or B [n, rank] of one weight. */
+static int read_half(const struct safetensors *s, const struct model_tensor *t, size_t rank, char half, float *to,
+                     struct error *err)
+{
+  char name[128];
+  const struct safetensors_tensor *a = find_half(s, t, 'A', name), *x = find_half(s, t, half, name);
+  bool blocks = t->parts > 1 && a && a->rank == 2 && a->dims[0] == rank * (size_t)t->parts;
+  size_t wide = blocks ? rank * (size_t)t->parts : rank;
+  if (half == 'A') {
+    TRY(check_tensor(s, x, name, wide, t->k, err));
+    safetensors_read_f32(x, blocks ? (size_t)t->part * rank * t->k : 0, rank * t->k, to);
+    return check_finite(s, x, to, rank * t->k, err);
+  }
+  TRY(check_tensor(s, x, name, t->stored_rows, wide, err));
+  if (blocks) TRY(read_block(s, x, t, rank, to, err));
+  if (!blocks) safetensors_read_f32(x, t->stored_row * rank, t->n * rank, to);
+  return check_finite(s, x, to, t->n * rank, err);
+}
+
+static int load_half(const struct safetensors *s, const struct model_tensor *t, char half, struct weight *w,
+                     struct error *err)
+{
   size_t n = weight_rows(w) * weight_cols(w);
   float *values = memory_alloc(n, sizeof *values, "adapter", err);
   float *scratch = memory_alloc(n, sizeof *scratch, "adapter", err);
-  int rc = values && scratch ? 0 : ERROR_RESOURCE;
-  if (!rc) {
-    safetensors_read_f32(t, 0, n, values);
-    rc = check_finite(s, t, values, n, err);
-  }
+  int rc = values && scratch ? read_half(s, t, weight_rows(w), half, values, err) : ERROR_RESOURCE;
   if (!rc) adapter_file_write(w, values, scratch);
   memory_free(values);
   memory_free(scratch);
@@ -218,12 +312,18 @@ static int load_weight(const struct safetensors *s, struct weight *w, struct err
 }
 
 /* Layers that the base does not have: the names are known to be of adapters. */
-static int refuse_more(const struct safetensors *s, const struct model *m, struct error *err)
+static int refuse_more(const struct safetensors *s, const struct model_config *c, struct error *err)
 {
-  if (s->count == m->adapter->count) return 0;
+  size_t known = 0;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    known += adapter_target_of(c, &t) < ADAPTER_TARGETS && !t.part ? 2 : 0;
+  }
+  if (known == s->count) return 0;
   FAIL_AT(err, ERROR_INPUT, s->path, 0, NULL,
           "holds %zu tensors; the base has %d layers, which ask for %zu; is it the adapter of another model?", s->count,
-          m->config.layers, m->adapter->count);
+          c->layers, known);
 }
 
 int adapter_load(struct model *m, const char *folder, struct error *err)
@@ -232,8 +332,16 @@ int adapter_load(struct model *m, const char *folder, struct error *err)
   struct safetensors s;
   if (!a) return ERROR_RESOURCE;
   int rc = open_tensors(a, folder, &s, err);
-  for (size_t i = 0; !rc && i < m->adapter->count; i++) rc = load_weight(&s, m->adapter->weights[i], err);
-  if (!rc) rc = refuse_more(&s, m, err);
+  for (size_t i = 0; !rc && i < model_tensor_count(&m->config); i++) {
+    struct model_tensor t;
+    model_tensor_at(&m->config, i, &t);
+    enum adapter_target target = adapter_target_of(&m->config, &t);
+    if (target == ADAPTER_TARGETS) continue;
+    const struct adapter_pair *pair = &m->adapter->pairs[t.layer][target];
+    rc = load_half(&s, &t, 'A', pair->a, err);
+    if (!rc) rc = load_half(&s, &t, 'B', pair->b, err);
+  }
+  if (!rc) rc = refuse_more(&s, &m->config, err);
   if (!rc) rc = device_sync(m->device, err);
   arena_destroy(a);
   return rc;
@@ -266,21 +374,6 @@ static void reader_close(void *arg)
   reader_free(arg);
 }
 
-/* Names of the base's weights, which are those that the file may speak of. */
-static int check_names(const struct adapter_reader *r, const struct model_config *config, struct error *err)
-{
-  size_t known = 0;
-  for (size_t i = 0; i < model_tensor_count(config); i++) {
-    struct model_tensor t;
-    model_tensor_at(config, i, &t);
-    known += adapter_target_of(config, &t) < ADAPTER_TARGETS ? 2 : 0;
-  }
-  if (known == r->tensors.count) return 0;
-  FAIL_AT(err, ERROR_INPUT, r->tensors.path, 0, NULL,
-          "holds %zu tensors; the base has %d layers, which ask for %zu; is it the adapter of another model?",
-          r->tensors.count, config->layers, known);
-}
-
 int adapter_reader_open(struct arena *a, const char *folder, const struct model_config *config,
                         struct adapter_reader **out, struct error *err)
 {
@@ -290,40 +383,24 @@ int adapter_reader_open(struct arena *a, const char *folder, const struct model_
   r->scale = adapter_scale(&config->adapter);
   TRY(arena_on_reset(a, reader_close, r, err));
   TRY(open_tensors(a, folder, &r->tensors, err));
-  return check_names(r, config, err);
-}
-
-static int read_half(const struct adapter_reader *r, const struct model_tensor *t, char part, size_t rows, size_t cols,
-                     float **out, struct error *err)
-{
-  char name[128];
-  size_t stem = strlen(t->name) - strlen(".weight");
-  snprintf(name, sizeof name, "%.*s.lora_%c.weight", (int)stem, t->name, part);
-  const struct safetensors_tensor *x = find(&r->tensors, name);
-  TRY(check_tensor(&r->tensors, x, name, rows, cols, err));
-  *out = memory_alloc(rows * cols, sizeof **out, "adapter", err);
-  if (!*out) return ERROR_RESOURCE;
-  safetensors_read_f32(x, 0, rows * cols, *out);
-  return check_finite(&r->tensors, x, *out, rows * cols, err);
+  return refuse_more(&r->tensors, config, err);
 }
 
 /* Takes up the halves of another weight. */
 static int turn_to(struct adapter_reader *r, const struct model_tensor *t, struct error *err)
 {
   char name[128];
-  size_t stem = strlen(t->name);
   if (!strcmp(r->of, t->name)) return 0;
   reader_free(r);
   snprintf(r->of, sizeof r->of, "%s", t->name);
-  r->beside = false;
-  if (t->kind != WEIGHT_MATRIX || t->layer < 0 || stem < strlen(".weight")) return 0;
-  snprintf(name, sizeof name, "%.*s.lora_A.weight", (int)(stem - strlen(".weight")), t->name);
-  if (!find(&r->tensors, name)) return 0;
-  TRY(read_half(r, t, 'A', r->rank, t->k, &r->a, err));
-  TRY(read_half(r, t, 'B', t->n, r->rank, &r->b, err));
-  if (!(r->sum = memory_alloc(t->k, sizeof *r->sum, "adapter", err))) return ERROR_RESOURCE;
-  r->beside = true;
-  return 0;
+  r->beside = t->kind == WEIGHT_MATRIX && t->layer >= 0 && find_half(&r->tensors, t, 'A', name);
+  if (!r->beside) return 0;
+  r->a = memory_alloc(r->rank * t->k, sizeof *r->a, "adapter", err);
+  r->b = memory_alloc(t->n * r->rank, sizeof *r->b, "adapter", err);
+  r->sum = memory_alloc(t->k, sizeof *r->sum, "adapter", err);
+  if (!r->a || !r->b || !r->sum) return ERROR_RESOURCE;
+  TRY(read_half(&r->tensors, t, r->rank, 'A', r->a, err));
+  return read_half(&r->tensors, t, r->rank, 'B', r->b, err);
 }
 
 int adapter_reader_add(struct adapter_reader *r, const struct model_tensor *t, size_t row, size_t count, double sign,
@@ -337,38 +414,126 @@ int adapter_reader_add(struct adapter_reader *r, const struct model_tensor *t, s
 /* ---- saving -------------------------------------------------------------------------------------------------------
  */
 
+/* A tensor of the file: a half of one pair, or of those of all weights that files join. */
+struct half {
+  const char *name;
+  size_t tensor, rows, cols; /* tensor: of the first weight, in the decoder's list */
+  bool b;
+};
+
 struct saving {
-  const struct adapter *adapter;
-  float *scratch;
+  const struct model *model;
+  const struct half *halves;
+  float *values, *scratch; /* as many as the largest half has */
 };
 
 static int read_tensor(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
 {
   const struct saving *s = arg;
+  const struct half *h = &s->halves[index];
+  const struct model_config *c = &s->model->config;
+  size_t rank = (size_t)c->adapter.rank;
+  struct model_tensor t = {.part = -1, .parts = 1};
   (void)row, (void)count, (void)err;
-  adapter_file_read(s->adapter->weights[index], to, s->scratch);
+  memset(to, 0, h->rows * h->cols * sizeof *to);
+  for (int p = 0; p < t.parts; p++) {
+    model_tensor_at(c, h->tensor + (size_t)p, &t);
+    const struct adapter_pair *pair = &s->model->adapter->pairs[t.layer][adapter_target_of(c, &t)];
+    if (!h->b) adapter_file_read(pair->a, to + (size_t)p * rank * h->cols, s->scratch);
+    if (h->b) adapter_file_read(pair->b, s->values, s->scratch);
+    for (size_t i = 0; h->b && i < t.n; i++)
+      memcpy(to + (t.stored_row + i) * h->cols + (size_t)p * rank, s->values + i * rank, rank * sizeof *to);
+  }
   return 0;
+}
+
+static int compare_halves(const void *a, const void *b)
+{
+  return strcmp(((const struct half *)a)->name, ((const struct half *)b)->name);
+}
+
+/* In order of name. */
+static int list_halves(struct arena *a, const struct model *m, struct half **out, size_t *count, struct error *err)
+{
+  const struct model_config *c = &m->config;
+  struct half *all = *out = ARENA_NEW(a, struct half, m->adapter->count, "adapter", err);
+  *count = 0;
+  if (!all) return ERROR_RESOURCE;
+  for (size_t i = 0; i < model_tensor_count(c); i++) {
+    struct model_tensor t;
+    model_tensor_at(c, i, &t);
+    if (adapter_target_of(c, &t) == ADAPTER_TARGETS || t.part) continue;
+    size_t wide = (size_t)c->adapter.rank * (size_t)t.parts;
+    for (int b = 0; b < 2; b++) {
+      char *name = arena_printf(a, "adapter", err, "%s%.*s.lora_%c.weight", PREFIX,
+                                (int)(strlen(t.stored) - strlen(".weight")), t.stored, b ? 'B' : 'A');
+      if (!name) return ERROR_RESOURCE;
+      all[(*count)++] = (struct half){name, i, b ? t.stored_rows : wide, b ? wide : t.k, b};
+    }
+  }
+  qsort(all, *count, sizeof *all, compare_halves);
+  return 0;
+}
+
+/* The joined module that a target of the base belongs to; JOINED: it stands alone. */
+static int joined_with(const struct model_config *c, int target)
+{
+  int i = 0;
+  while (c->fused && i < JOINED && !(joined[i].targets & (1u << target))) i++;
+  return c->fused ? i : JOINED;
+}
+
+static void put_targets(struct text *t, const struct model_config *c)
+{
+  const char *between = "";
+  for (int i = 0; i < ADAPTER_TARGETS; i++) {
+    int with = joined_with(c, i);
+    bool later = with < JOINED && i && joined_with(c, i - 1) == with; /* named at its first part */
+    if (!(c->adapter.targets & (1u << i)) || later) continue;
+    const char *module = with < JOINED ? joined[with].module : adapter_target_module((enum adapter_target)i);
+    text_printf(t, "%s\"%s\"", between, last_name(module));
+    between = ", ";
+  }
+}
+
+/* Ranks, or alphas, of joined modules. */
+static void put_pattern(struct text *t, const struct model_config *c, bool alpha)
+{
+  const char *between = "";
+  for (int i = 0; c->fused && i < JOINED; i++) {
+    if (!(c->adapter.targets & joined[i].targets)) continue;
+    text_printf(t, "%s\"%s\": ", between, last_name(joined[i].module));
+    if (alpha) json_put_f64(t, joined_alpha(&c->adapter, joined[i].parts));
+    if (!alpha) text_printf(t, "%d", c->adapter.rank * joined[i].parts);
+    between = ", ";
+  }
 }
 
 static void put_config(struct text *t, const struct model *m, const char *base)
 {
   const struct adapter_config *c = &m->config.adapter;
-  text_puts(t, "{\n  \"base_model_name_or_path\": ");
+  text_puts(t, "{\n");
+  if (m->config.fused) {
+    text_puts(t, "  \"alpha_pattern\": {");
+    put_pattern(t, &m->config, true);
+    text_puts(t, "},\n");
+  }
+  text_puts(t, "  \"base_model_name_or_path\": ");
   json_put_string(t, base, strlen(base));
   text_puts(t,
             ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n"
             "  \"init_lora_weights\": true,\n  \"lora_alpha\": ");
   json_put_f64(t, c->alpha);
   text_printf(t,
-              ",\n  \"lora_dropout\": 0.0,\n  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n"
-              "  \"target_modules\": [",
+              ",\n  \"lora_dropout\": 0.0,\n  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %d,\n",
               c->rank);
-  bool first = true;
-  for (int i = 0; i < ADAPTER_TARGETS; i++) {
-    if (!(c->targets & (1u << i))) continue;
-    text_printf(t, "%s\"%s\"", first ? "" : ", ", strrchr(adapter_target_module((enum adapter_target)i), '.') + 1);
-    first = false;
+  if (m->config.fused) {
+    text_puts(t, "  \"rank_pattern\": {");
+    put_pattern(t, &m->config, false);
+    text_puts(t, "},\n");
   }
+  text_puts(t, "  \"target_modules\": [");
+  put_targets(t, &m->config);
   text_printf(t, "],\n  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n",
               c->rslora ? "true" : "false");
 }
@@ -391,22 +556,21 @@ static int write_config(struct arena *a, const struct model *m, const char *base
 static int save_into(struct arena *a, const struct model *m, const struct model_source *source, const char *folder,
                      enum save_type type, struct error *err)
 {
-  const struct adapter *x = m->adapter;
-  struct saving s = {.adapter = x};
-  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, x->count, "adapter", err);
-  size_t most = 0;
+  struct half *halves;
+  size_t count, most = 0;
+  TRY(list_halves(a, m, &halves, &count, err));
+  struct save_tensor *tensors = ARENA_NEW(a, struct save_tensor, count, "adapter", err);
   if (!tensors) return ERROR_RESOURCE;
-  for (size_t i = 0; i < x->count; i++) {
-    const struct weight *w = x->weights[i];
-    size_t n = weight_rows(w) * weight_cols(w);
-    char *name = arena_printf(a, "adapter", err, "%s%s", PREFIX, weight_name(w));
-    if (!name) return ERROR_RESOURCE;
-    tensors[i] = (struct save_tensor){name, adapter_file_rows(w), adapter_file_cols(w)};
-    most = n > most ? n : most;
+  for (size_t i = 0; i < count; i++) {
+    tensors[i] = (struct save_tensor){halves[i].name, halves[i].rows, halves[i].cols};
+    most = halves[i].rows * halves[i].cols > most ? halves[i].rows * halves[i].cols : most;
   }
-  if (!(s.scratch = ARENA_NEW(a, float, most, "adapter", err))) return ERROR_RESOURCE;
+  struct saving s = {.model = m, .halves = halves};
+  s.values = ARENA_NEW(a, float, most, "adapter", err);
+  s.scratch = ARENA_NEW(a, float, most, "adapter", err);
+  if (!s.values || !s.scratch) return ERROR_RESOURCE;
   struct save_tensors from = {
-      .stem = "adapter_model", .tensors = tensors, .count = x->count, .whole = true, .read = read_tensor, .arg = &s};
+      .stem = "adapter_model", .tensors = tensors, .count = count, .whole = true, .read = read_tensor, .arg = &s};
   TRY(save_tensors(a, &from, folder, type, UINT64_MAX, err));
   TRY(save_tokenizer_files(a, source ? source->folder : NULL, folder, err));
   // last: a folder with it is whole

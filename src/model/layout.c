@@ -164,6 +164,8 @@ static void place_stored(const struct model_config *c, struct model_tensor *t)
   memcpy(t->stored_gguf, t->gguf_name, sizeof t->stored_gguf);
   t->stored_row = 0;
   t->stored_rows = t->n;
+  t->part = 0;
+  t->parts = 1;
   if (!c->fused || t->layer < 0) return;
   for (size_t i = 0; i < sizeof joined / sizeof joined[0]; i++) {
     size_t rows = 0, first = 0;
@@ -172,12 +174,14 @@ static void place_stored(const struct model_config *c, struct model_tensor *t)
       if (joined[i].part[p] == t->slot) {
         here = true;
         first = rows;
+        t->part = p;
       }
       rows += rows_of(c, joined[i].part[p]);
     }
     if (!here) continue;
     t->stored_row = first;
     t->stored_rows = rows;
+    t->parts = joined[i].count;
     snprintf(t->stored, sizeof t->stored, "model.layers.%d.%s", t->layer, joined[i].name);
     snprintf(t->stored_gguf, sizeof t->stored_gguf, "blk.%d.%s", t->layer, joined[i].gguf);
   }

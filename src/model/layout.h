@@ -19,6 +19,7 @@ struct model_tensor {
      stored_rows rows under these (Phi-3's qkv_proj and gate_up_proj). */
   char stored[96], stored_gguf[64];
   size_t stored_row, stored_rows;
+  int part, parts; /* which of how many it is there; they stand behind each other in the list */
 };
 
 size_t model_tensor_count(const struct model_config *c);

@@ -87,12 +87,6 @@ int run_adapter(struct arena *a, const struct recipe *recipe, struct model_sourc
   if (recipe->lora.adapter) TRY(model_source_adapt(a, recipe->lora.adapter, source, config, err));
   if (source->adapter) return check_given(recipe, &config->adapter, source->adapter, err);
   config->adapter = recipe_adapter(recipe);
-  if (config->adapter.rank && config->fused) /* PEFT's names would be those of the joined matrices */
-    FAIL_AT(
-        err, ERROR_INPUT, recipe->file, 0, "lora",
-        "found a %s model, whose files join q, k and v, gate and up; no adapter is supported there; leave lora out, "
-        "which trains all weights",
-        config->model_type);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "core/math.h"
 #include "core/rng.h"
 #include "model/adapter.h"
+#include "model/safetensors.h"
 #include "tiny_model.h"
 
 static struct model_config config;
@@ -193,6 +194,118 @@ static void test_what_cannot_be_computed_is_refused(void **state)
               "holds no adapter; expected a folder with adapter_config.json");
 }
 
+/* ---- Phi-3: one pair beside a joined matrix ----------------------------------------------------------------- */
+
+static struct model *new_joined(struct adapter_config adapter)
+{
+  struct error err = {0};
+  struct model *m;
+  CHECK_OK(model_source_open(test_arena, ASSAY_SOURCE_DIR "/tests/parity/data/models/phi3", &source, &config, &err),
+           &err);
+  config.adapter = adapter;
+  CHECK_OK(model_load(test_arena, test_device, &source, &config, 16, &m, &err), &err);
+  return m;
+}
+
+static void test_a_joined_folder_comes_back_to_the_bit(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  static const struct adapter_config cases[] = {
+      {.rank = 2, .alpha = 3, .targets = 127},
+      {.rank = 3, .alpha = 2.5, .rslora = true, .targets = 1u << ADAPTER_GATE | 1u << ADAPTER_UP | 1u << ADAPTER_O}};
+  for (size_t c = 0; c < 2; c++) {
+    struct model *m = new_joined(cases[c]), *again;
+    CHECK_OK(adapter_randomise(m, 5, &err), &err);
+    fill_b(m);
+    const char *folder = fresh_folder("adapter-joined");
+    struct safetensors file;
+    struct model_source back;
+    struct model_config read = config;
+    CHECK_OK(model_save(m, &source, folder, SAVE_F32, &err), &err);
+    CHECK_OK(
+        safetensors_open(test_arena, path_join(test_arena, folder, "adapter_model.safetensors", &err), &file, &err),
+        &err);
+    CHECK_INT(file.count, c ? 2 * 2 * 2 : 2 * 2 * 4);
+    const struct safetensors_tensor *b =
+        safetensors_find(&file, "base_model.model.model.layers.1.mlp.gate_up_proj.lora_B.weight");
+    CHECK(b && b->dims[0] == 40 && b->dims[1] == 2 * (uint64_t)cases[c].rank);
+    CHECK_OK(model_source_open(test_arena, folder, &back, &read, &err), &err);
+    CHECK_INT(read.adapter.rank, cases[c].rank);
+    CHECK_INT(read.adapter.targets, cases[c].targets);
+    CHECK_OK(model_load(test_arena, test_device, &back, &read, 16, &again, &err), &err);
+    CHECK_INT(again->trained_count, m->trained_count);
+    for (size_t i = 0; i < m->trained_count; i++)
+      CHECK_BITS(values_of(again->trained[i]), values_of(m->trained[i]),
+                 weight_rows(m->trained[i]) * weight_cols(m->trained[i]) * sizeof(float));
+  }
+}
+
+/* What PEFT makes: one A for all parts. value: of B's number `at`. */
+static float joined_number(size_t tensor, size_t at)
+{
+  return (float)tensor + (float)at / 1024;
+}
+
+static int put_joined(void *arg, size_t index, size_t row, size_t count, float *to, struct error *err)
+{
+  const struct save_tensor *t = arg;
+  (void)err;
+  for (size_t i = 0; i < count * t[index].cols; i++) to[i] = joined_number(index, row * t[index].cols + i);
+  return 0;
+}
+
+static const char *write_joined(size_t rank)
+{
+#define JOINED_LAYER(n) "base_model.model.model.layers." #n ".self_attn.qkv_proj.lora_"
+  struct error err = {0};
+  const char *folder = fresh_folder("adapter-peft");
+  struct save_tensor tensors[] = {{JOINED_LAYER(0) "A.weight", rank, 32},
+                                  {JOINED_LAYER(0) "B.weight", 64, rank},
+                                  {JOINED_LAYER(1) "A.weight", rank, 32},
+                                  {JOINED_LAYER(1) "B.weight", 64, rank}};
+  struct save_tensors from = {
+      .stem = "adapter_model", .tensors = tensors, .count = 4, .whole = true, .read = put_joined, .arg = tensors};
+  CHECK_OK(save_tensors(test_arena, &from, folder, SAVE_F32, UINT64_MAX, &err), &err);
+  write_config(folder, rank == 9 ? ", \"rank_pattern\": {\"qkv_proj\": 9}, \"alpha_pattern\": {\"qkv_proj\": 18}" : "");
+  return folder;
+}
+
+static void test_a_joined_pair_of_peft_becomes_one_for_each_part(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  struct model *m = new_joined((struct adapter_config){0});
+  struct model_config read = config;
+  struct model_source with = source;
+  CHECK_OK(model_source_adapt(test_arena, write_joined(3), &with, &read, &err), &err);
+  CHECK_INT(read.adapter.targets, 1u << ADAPTER_Q | 1u << ADAPTER_K | 1u << ADAPTER_V);
+  CHECK_OK(model_load(test_arena, test_device, &with, &read, 16, &m, &err), &err);
+  const struct adapter_pair *pairs = m->adapter->pairs[1];
+  CHECK(!pairs[ADAPTER_O].a && !pairs[ADAPTER_GATE].a);
+  size_t first = 0;
+  for (int t = ADAPTER_Q; t <= ADAPTER_V; t++) {
+    float a[3 * 32], b[64 * 3], scratch[64 * 3];
+    adapter_file_read(pairs[t].a, a, scratch);
+    adapter_file_read(pairs[t].b, b, scratch);
+    size_t rows = adapter_file_rows(pairs[t].b);
+    CHECK_INT(rows, t == ADAPTER_Q ? 32 : 16);
+    for (size_t i = 0; i < 3 * 32; i++) CHECK(a[i] == joined_number(2, i));
+    for (size_t i = 0; i < rows * 3; i++) CHECK(b[i] == joined_number(3, first + i));
+    first += rows * 3;
+  }
+  // of three times the rank, but no block for each part
+  read = config;
+  CHECK_OK(model_source_adapt(test_arena, write_joined(9), &with, &read, &err), &err);
+  CHECK_ERROR(model_load(test_arena, test_device, &with, &read, 16, &m, &err), &err, ERROR_INPUT,
+              "not one block of 3 for each part");
+  error_clear(&err);
+  // some parts of a joined matrix
+  read = config;
+  read.adapter = (struct adapter_config){.rank = 3, .alpha = 6, .targets = 1u << ADAPTER_Q | 1u << ADAPTER_V};
+  CHECK_ERROR(model_create(test_arena, test_device, &read, 16, &m, &err), &err, ERROR_INPUT, "some of q, k, v");
+}
+
 /* ---- one base, several models ---------------------------------------------------------------- */
 
 static void test_views_share_the_base(void **state)
@@ -268,9 +381,12 @@ static void test_folding_is_the_product_and_can_be_undone(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_a_start_counts_nothing_and_spans_the_inputs),
-      cmocka_unit_test(test_a_folder_comes_back_to_the_bit), cmocka_unit_test(test_what_cannot_be_computed_is_refused),
-      cmocka_unit_test(test_views_share_the_base), cmocka_unit_test(test_folding_is_the_product_and_can_be_undone)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_start_counts_nothing_and_spans_the_inputs),
+                                     cmocka_unit_test(test_a_folder_comes_back_to_the_bit),
+                                     cmocka_unit_test(test_what_cannot_be_computed_is_refused),
+                                     cmocka_unit_test(test_a_joined_folder_comes_back_to_the_bit),
+                                     cmocka_unit_test(test_a_joined_pair_of_peft_becomes_one_for_each_part),
+                                     cmocka_unit_test(test_views_share_the_base),
+                                     cmocka_unit_test(test_folding_is_the_product_and_can_be_undone)};
   return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
