@@ -49,12 +49,12 @@ static int fill_job(struct call *c, int32_t i, const struct token_list *ids, con
             "has %zu tokens; prompt and answer may have %d together; shorten it, or start the server with a larger "
             "--context",
             ids->count, limits->positions);
-  if (r->n > limits->answers)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "n", "found %d; expected at most %d, the server's --slots", r->n,
-            limits->answers);
+  if (r->drawn > limits->answers)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, r->drawn > r->n ? "best_of" : "n",
+            "found %d; expected at most %d, the server's --slots", r->drawn, limits->answers);
   TRY(tree_add_segment(c->tree, -1, SEGMENT_PROMPT, (int32_t)ids->count, &j->segment, err));
   TRY(tree_append_ids(c->tree, j->segment, ids->ids, (int32_t)ids->count, 0, err));
-  j->count = r->n;
+  j->count = r->drawn;
   j->sampling = r->sampling;
   j->max_new_tokens = (int32_t)answer_length(r, limits, room);
   j->stop = r->stop;
@@ -62,8 +62,8 @@ static int fill_job(struct call *c, int32_t i, const struct token_list *ids, con
   j->top = r->logprobs ? r->top : 0;
   j->score_prompt = r->echo && r->logprobs;
   j->tree = c->tree;
-  j->leaf = c->leaves + (ptrdiff_t)i * r->n;
-  j->finish = c->finishes + (ptrdiff_t)i * r->n;
+  j->leaf = c->leaves + (ptrdiff_t)i * r->drawn;
+  j->finish = c->finishes + (ptrdiff_t)i * r->drawn;
   c->prompt_tokens += (int64_t)ids->count;
   return 0;
 }
@@ -87,8 +87,8 @@ static int open_choices(struct call *c, struct error *err)
   size_t words = ((size_t)c->session->config.vocab + 31) / 32;
   for (int32_t i = 0; i < c->choice_count; i++) {
     struct choice *o = &c->choices[i];
-    o->prompt = i / r->n;
-    o->rollout = i % r->n;
+    o->prompt = i / r->drawn;
+    o->rollout = i % r->drawn;
     token_decoder_start(&o->decoder, c->session->tokenizer, true);
     if (r->echo) put_prompt(c, o);
     TRY(call_open_bias(c, o, err));
@@ -103,7 +103,7 @@ static int open_choices(struct call *c, struct error *err)
 
 static int open_arrays(struct call *c, struct error *err)
 {
-  size_t prompts = (size_t)c->request.prompt_count, all = prompts * (size_t)c->request.n;
+  size_t prompts = (size_t)c->request.prompt_count, all = prompts * (size_t)c->request.drawn;
   c->choice_count = c->left = (int32_t)all;
   c->jobs = ARENA_NEW(c->arena, struct generate_job, prompts, "call", err);
   c->leaves = ARENA_NEW(c->arena, int32_t, all, "call", err);
@@ -244,7 +244,7 @@ static void finish_call(struct call *c)
 
 struct choice *call_choice(struct call *c, int32_t job, int32_t rollout)
 {
-  return &c->choices[job * c->request.n + rollout];
+  return &c->choices[job * c->request.drawn + rollout];
 }
 
 /* Where a prompt's alternatives are kept: prompts one behind the other. */
@@ -308,6 +308,15 @@ static void find_tools(struct call *c, struct choice *o)
   text_free(&raw);
 }
 
+/* How likely the model finds the answer, a token: what best_of goes by. */
+static double mean_logp(const struct call *c, const struct choice *o)
+{
+  const struct segment *s = &c->tree->segments[c->jobs[o->prompt].leaf[o->rollout]];
+  double sum = 0;
+  for (int32_t i = 0; i < s->count; i++) sum += (double)s->tokens[i].logp;
+  return s->count ? sum / s->count : 0;
+}
+
 void call_finished(struct call *c, int32_t job, int32_t rollout)
 {
   struct choice *o = call_choice(c, job, rollout);
@@ -318,6 +327,7 @@ void call_finished(struct call *c, int32_t job, int32_t rollout)
                                                  c->request.stop_count);
   o->over = true;
   o->reason = c->jobs[job].finish[rollout] == FINISH_LENGTH ? "length" : "stop";
+  o->score = mean_logp(c, o);
   if (c->request.tools) find_tools(c, o);
   if (o->tool_calls) o->reason = "tool_calls";
   if (c->request.stream) stream_choice(c, o, true);

@@ -22,6 +22,8 @@ struct choice {
   int32_t tokens;    /* drawn so far */
   struct text entries[ENTRIES];
   bool role_sent, over;
+  bool answered;      /* stands in the answer already (best_of) */
+  double score;       /* mean log-probability of its tokens, once it is over */
   const char *reason; /* "stop", "length", "tool_calls"; NULL until it is over */
   json_t *tool_calls; /* of an answer that is over, or NULL */
   int32_t top_ids[API_TOP];

@@ -161,12 +161,23 @@ static void put_message(const struct choice *o, struct text *t)
   text_puts(t, "}");
 }
 
+/* The k-th answer to a prompt; of more than are wanted the likeliest that is not given yet, the first among equals. */
+static const struct choice *pick(struct call *c, int32_t prompt, int32_t k)
+{
+  struct choice *of = call_choice(c, prompt, 0), *best = NULL;
+  if (c->request.drawn == c->request.n) return of + k;
+  for (int32_t i = 0; i < c->request.drawn; i++)
+    if (!of[i].answered && (!best || of[i].score > best->score)) best = &of[i];
+  best->answered = true;
+  return best;
+}
+
 void call_put_answer(struct call *c, struct text *t)
 {
   put_head(c, false, t);
   text_puts(t, ", \"choices\": [");
-  for (int32_t i = 0; i < c->choice_count; i++) {
-    const struct choice *o = &c->choices[i];
+  for (int32_t i = 0; i < c->request.prompt_count * c->request.n; i++) {
+    const struct choice *o = pick(c, i / c->request.n, i % c->request.n);
     text_printf(t, i ? ", {\"index\": %d" : "{\"index\": %d", i);
     if (c->request.kind == API_CHAT) {
       put_message(o, t);

@@ -138,7 +138,7 @@ static void sweep(struct engine *e)
     struct call *c = e->live[i].call;
     if (!c) continue;
     bool over = true;
-    for (int32_t k = 0; k < c->request.n; k++) over = over && call_choice(c, e->live[i].job, k)->over;
+    for (int32_t k = 0; k < c->request.drawn; k++) over = over && call_choice(c, e->live[i].job, k)->over;
     if (over) e->live[i].call = NULL;
   }
   for (struct call **at = &e->active; *at;) {

@@ -218,18 +218,33 @@ bool grammar_mask(struct grammar *g, const struct grammar_state *s, uint32_t *ma
   return m->any || s->complete;
 }
 
-int grammar_open(struct arena *a, const struct grammar_vocab *v, const json_t *schema, struct grammar **out,
-                 struct error *err)
+/* With room for what is built next. field: of the request, that asks for it. */
+static int open_empty(struct arena *a, const struct grammar_vocab *v, const char *field, struct grammar **out,
+                      struct error *err)
 {
   struct grammar *g = ARENA_NEW(a, struct grammar, 1, "grammar", err);
   if (!g) return err->code;
   if (!v->end_id_count)
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, "response_format", "needs a model with an end token: this one could not stop");
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, field, "needs a model with an end token: this one could not stop");
   g->vocab = v;
   for (int i = 0; i < GRAMMAR_MEMORY; i++) {
     g->memory[i].mask = ARENA_NEW(a, uint32_t, v->words, "grammar", err);
     if (!g->memory[i].mask) return err->code;
   }
   *out = g;
-  return grammar_build(a, schema, g, err);
+  return 0;
+}
+
+int grammar_open(struct arena *a, const struct grammar_vocab *v, const json_t *schema, struct grammar **out,
+                 struct error *err)
+{
+  TRY(open_empty(a, v, "response_format", out, err));
+  return grammar_build(a, schema, *out, err);
+}
+
+int grammar_open_calls(struct arena *a, const struct grammar_vocab *v, const json_t *tools, const char *only,
+                       struct grammar **out, struct error *err)
+{
+  TRY(open_empty(a, v, "tool_choice", out, err));
+  return grammar_build_calls(a, tools, only, *out, err);
 }

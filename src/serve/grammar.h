@@ -19,7 +19,7 @@
 #include "core/json.h"
 #include "text/tokenizer.h"
 
-enum { GRAMMAR_DEPTH = 32, GRAMMAR_THREADS = 24, GRAMMAR_NODES = 32768, GRAMMAR_TOKEN = 64 /* bytes of a token */ };
+enum { GRAMMAR_DEPTH = 32, GRAMMAR_THREADS = 64, GRAMMAR_NODES = 32768, GRAMMAR_TOKEN = 64 /* bytes of a token */ };
 
 struct grammar_thread {
   uint16_t at, depth;
@@ -53,6 +53,10 @@ struct grammar;
 /* schema NULL: any JSON object. ERROR_INPUT names what is not supported and where. */
 int grammar_open(struct arena *a, const struct grammar_vocab *v, const json_t *schema, struct grammar **out,
                  struct error *err) MUST_USE;
+/* One call of one of a request's tools, {"name": ..., "arguments": ...}, its arguments by the tool's schema; only: of
+ * the tool of this name, NULL: of any. */
+int grammar_open_calls(struct arena *a, const struct grammar_vocab *v, const json_t *tools, const char *only,
+                       struct grammar **out, struct error *err) MUST_USE;
 void grammar_start(const struct grammar *g, struct grammar_state *s);
 /* One byte further; false: no answer goes on so. */
 bool grammar_step(const struct grammar *g, struct grammar_state *s, uint8_t byte);

@@ -38,5 +38,8 @@ struct grammar {
 
 /* Nodes and start of a schema; NULL: any object. */
 int grammar_build(struct arena *a, const json_t *schema, struct grammar *g, struct error *err) MUST_USE;
+/* ... of calls of tools; only NULL: of any. */
+int grammar_build_calls(struct arena *a, const json_t *tools, const char *only, struct grammar *g,
+                        struct error *err) MUST_USE;
 
 #endif

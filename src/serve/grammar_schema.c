@@ -3,6 +3,7 @@
 #include "core/yaml.h"
 #include "serve/grammar_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { LEVELS = 64, REFERENCES = 128, ITEMS = 256, CHARACTERS = 512, SPACES = 16, DIGITS = 16 };
@@ -10,6 +11,7 @@ enum { LEVELS = 64, REFERENCES = 128, ITEMS = 256, CHARACTERS = 512, SPACES = 16
 struct build {
   struct grammar *g;
   struct arena *a;
+  const char *field; /* of the request, that asks for this */
   const json_t *root;
   struct error *err;
   bool failed;
@@ -34,7 +36,7 @@ static uint16_t fail(struct build *b, const char *key, const char *fmt, ...)
   va_start(args, fmt);
   vsnprintf(message, sizeof message, fmt, args);
   va_end(args);
-  if (!b->failed) error_fail(b->err, ERROR_INPUT, NULL, 0, "response_format", "%s: %s", key, message);
+  if (!b->failed) error_fail(b->err, ERROR_INPUT, NULL, 0, b->field, "%s: %s", key, message);
   b->failed = true;
   return 0;
 }
@@ -319,19 +321,75 @@ static uint16_t build_literal(struct build *b, const json_t *value, uint16_t nex
 {
   struct text t = {0};
   json_put_value(&t, value);
-  uint16_t at = text_finish(&t, b->err) ? fail(b, "enum", "no memory") : literal(b, t.bytes, t.size, next);
+  uint16_t at = text_finish(&t, b->err) ? fail(b, "const", "no memory") : literal(b, t.bytes, t.size, next);
   text_free(&t);
   return at;
 }
 
-static uint16_t build_alternatives(struct build *b, const json_t *list, const char *key, bool literals, uint16_t next)
+/* One of several texts, and what follows it. */
+struct word {
+  const char *bytes;
+  size_t size;
+  uint16_t next;
+};
+
+static int by_bytes(const void *a, const void *b)
+{
+  const struct word *x = a, *y = b;
+  int order = memcmp(x->bytes, y->bytes, x->size < y->size ? x->size : y->size);
+  return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* Of sorted words from their byte `at` on: what they have in common stands once, so that a byte leads to one place and
+ * not to one for each word. */
+static uint16_t build_words(struct build *b, const struct word *w, size_t count, size_t at)
+{
+  const struct word *first = &w[0], *last = &w[count - 1];
+  size_t end = at, i = 0, group;
+  if (b->level == LEVELS) return fail(b, "enum", "has texts of which each begins another, %d deep", LEVELS);
+  while (end < first->size && end < last->size && first->bytes[end] == last->bytes[end]) end++;
+  uint16_t found = 0;
+  b->level++;
+  for (; i < count && w[i].size == end; i++) found = i ? either(b, found, w[i].next) : w[i].next;
+  for (; i < count && !b->failed; i += group) {
+    for (group = 1; i + group < count && w[i + group].bytes[end] == w[i].bytes[end];) group++;
+    uint16_t branch = build_words(b, w + i, group, end);
+    found = i ? either(b, branch, found) : branch;
+  }
+  b->level--;
+  return literal(b, first->bytes + at, end - at, found);
+}
+
+/* The text of a value, into the arena. */
+static struct word make_word(struct build *b, const json_t *value, uint16_t next)
+{
+  struct text t = {0};
+  json_put_value(&t, value);
+  const char *copy = text_finish(&t, b->err) ? NULL : arena_strndup(b->a, t.bytes, t.size, "grammar", b->err);
+  struct word w = {copy ? copy : "", copy ? t.size : 0, next};
+  text_free(&t);
+  if (!copy) fail(b, "enum", "no memory");
+  return w;
+}
+
+static uint16_t build_enum(struct build *b, const json_t *list, uint16_t next)
+{
+  size_t n = json_array_size(list);
+  if (!n) return fail(b, "enum", "expected a list of at least one");
+  struct word *words = ARENA_NEW(b->a, struct word, n, "grammar", b->err);
+  if (!words) return fail(b, "enum", "no memory");
+  for (size_t i = 0; i < n; i++) words[i] = make_word(b, json_array_get(list, i), next);
+  qsort(words, n, sizeof *words, by_bytes);
+  return b->failed ? 0 : build_words(b, words, n, 0);
+}
+
+static uint16_t build_any_of(struct build *b, const json_t *list, uint16_t next)
 {
   size_t n = json_array_size(list);
   uint16_t at = 0;
-  if (!n) return fail(b, key, "expected a list of at least one");
+  if (!n) return fail(b, "anyOf", "expected a list of at least one");
   for (size_t i = n; i-- > 0;) {
-    const json_t *one = json_array_get(list, i);
-    uint16_t built = literals ? build_literal(b, one, next) : build_schema(b, one, next);
+    uint16_t built = build_schema(b, json_array_get(list, i), next);
     at = i == n - 1 ? built : either(b, built, at);
   }
   return at;
@@ -419,9 +477,9 @@ static uint16_t build_schema(struct build *b, const json_t *schema, uint16_t nex
   else if (json_object_get(schema, "const"))
     at = build_literal(b, json_object_get(schema, "const"), next);
   else if (json_object_get(schema, "enum"))
-    at = build_alternatives(b, json_object_get(schema, "enum"), "enum", true, next);
+    at = build_enum(b, json_object_get(schema, "enum"), next);
   else if (json_object_get(schema, "anyOf"))
-    at = build_alternatives(b, json_object_get(schema, "anyOf"), "anyOf", false, next);
+    at = build_any_of(b, json_object_get(schema, "anyOf"), next);
   else if (all && json_array_size(all) == 1)
     at = build_schema(b, json_array_get(all, 0), next);
   else if (all)
@@ -436,14 +494,67 @@ static uint16_t build_schema(struct build *b, const json_t *schema, uint16_t nex
   return at;
 }
 
-int grammar_build(struct arena *a, const json_t *schema, struct grammar *g, struct error *err)
+/* ---- calls of tools
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* An object by the tool's schema, whose references begin at it. */
+static uint16_t build_arguments(struct build *b, const json_t *schema, uint16_t next)
+{
+  if (!json_object_size(schema)) return call(b, b->any_object, next);
+  b->root = schema;
+  b->reference_count = 0;
+  bool untyped = !json_object_get(schema, "type") && !json_object_get(schema, "$ref") &&
+                 !json_object_get(schema, "anyOf") && !json_object_get(schema, "allOf");
+  if (untyped) return check_keywords(b, schema) ? build_object(b, schema, next) : 0;
+  return build_schema(b, schema, next);
+}
+
+static uint16_t build_calls(struct build *b, const json_t *tools, const char *only, uint16_t next)
+{
+  uint16_t end = space(b, byte(b, '}', next));
+  size_t count = 0;
+  struct word *words = ARENA_NEW(b->a, struct word, json_array_size(tools), "grammar", b->err);
+  if (!words) return fail(b, "tools", "no memory");
+  for (size_t i = 0; i < json_array_size(tools) && !b->failed; i++) {
+    const json_t *function = json_object_get(json_array_get(tools, i), "function"),
+                 *name = json_object_get(function, "name");
+    if (!json_is_string(name)) return fail(b, "tools", "found tools[%zu] without a function's name", i);
+    if (only && strcmp(only, json_string_value(name)) != 0) continue;
+    uint16_t arguments = space(b, build_arguments(b, json_object_get(function, "parameters"), end));
+    words[count++] = make_word(b, name, byte(b, ',', space(b, literal(b, "\"arguments\":", 12, arguments))));
+  }
+  if (b->failed || !count) return fail(b, "tools", "found none to call");
+  qsort(words, count, sizeof *words, by_bytes);
+  return byte(b, '{', space(b, literal(b, "\"name\":", 7, space(b, build_words(b, words, count, 0)))));
+}
+
+/* ---- the whole
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static struct build *begin(struct arena *a, const char *field, struct grammar *g, struct error *err)
 {
   struct build *b = ARENA_NEW(a, struct build, 1, "grammar", err);
   g->nodes = b ? ARENA_NEW(a, struct grammar_node, GRAMMAR_NODES, "grammar", err) : NULL;
-  if (!g->nodes) return err->code;
-  *b = (struct build){.g = g, .a = a, .root = schema, .err = err};
+  if (!g->nodes) return NULL;
+  *b = (struct build){.g = g, .a = a, .field = field, .err = err};
   build_parts(b);
+  return b;
+}
+
+int grammar_build(struct arena *a, const json_t *schema, struct grammar *g, struct error *err)
+{
+  struct build *b = begin(a, "response_format", g, err);
+  if (!b) return err->code;
+  b->root = schema;
   uint16_t accept = node(b, GRAMMAR_ACCEPT, 0, 0, 0, 0);
   g->start = space(b, schema ? build_schema(b, schema, accept) : object_of(b, b->any, accept));
+  return b->failed ? err->code : 0;
+}
+
+int grammar_build_calls(struct arena *a, const json_t *tools, const char *only, struct grammar *g, struct error *err)
+{
+  struct build *b = begin(a, "tool_choice", g, err);
+  if (!b) return err->code;
+  g->start = space(b, build_calls(b, tools, only, node(b, GRAMMAR_ACCEPT, 0, 0, 0, 0)));
   return b->failed ? err->code : 0;
 }

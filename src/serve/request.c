@@ -19,6 +19,7 @@ static const struct {
               {"messages", CHAT, TAKEN, 0},
               {"prompt", COMPLETION, TAKEN, 0},
               {"n", BOTH, TAKEN, 0},
+              {"best_of", COMPLETION, TAKEN, 0},
               {"max_tokens", BOTH, TAKEN, 0},
               {"max_completion_tokens", CHAT, TAKEN, 0},
               {"temperature", BOTH, TAKEN, 0},
@@ -48,7 +49,6 @@ static const struct {
               {"prompt_cache_retention", BOTH, PASSED, 0},
               {"parallel_tool_calls", CHAT, PASSED, 0},
               {"repetition_penalty", BOTH, NEUTRAL, 1},
-              {"best_of", COMPLETION, NEUTRAL, 1},
               {"suffix", COMPLETION, NEUTRAL, 0}};
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -160,14 +160,34 @@ static void drop_json(void *json)
   json_decref(json);
 }
 
-/* "none": the tools are not even shown to the model. */
-static int take_choice(const json_t *o, bool *none, struct error *err)
+static bool has_tool(const json_t *tools, const char *name)
+{
+  for (size_t i = 0; i < json_array_size(tools); i++) {
+    const char *s = json_string_value(json_object_get(json_object_get(json_array_get(tools, i), "function"), "name"));
+    if (s && !strcmp(s, name)) return true;
+  }
+  return false;
+}
+
+/* "none": the tools are not even shown to the model. "required", or a name: the answer is a call. */
+static int take_choice(const json_t *o, const json_t *tools, struct api_request *r, bool *none, struct error *err)
 {
   const json_t *choice = json_object_get(o, "tool_choice");
   const char *word = json_string_value(choice);
   *none = word && !strcmp(word, "none");
   if (!choice || json_is_null(choice) || *none || (word && !strcmp(word, "auto"))) return 0;
-  FAIL_AT(err, ERROR_INPUT, NULL, 0, "tool_choice", "is not supported with this value; expected \"auto\" or \"none\"");
+  r->tool = json_string_value(json_object_get(json_object_get(choice, "function"), "name"));
+  r->must_call = true;
+  if (!r->tool && !(word && !strcmp(word, "required")))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "tool_choice",
+            "is not supported with this value; expected \"auto\", \"none\", \"required\" or {type: function, function: "
+            "{name}}");
+  if (!json_array_size(tools))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "tool_choice", "asks for a call without tools; expected tools beside it");
+  if (r->tool && !has_tool(tools, r->tool))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "tool_choice", "found \"%.60s\"; expected the name of one of the tools",
+            r->tool);
+  return 0;
 }
 
 /* The member if it is there and not null; it must be an array or an object then. */
@@ -186,8 +206,8 @@ static int take_tools(struct arena *a, const json_t *o, struct api_request *r, s
 {
   bool none;
   json_t *tools, *kwargs;
-  TRY(take_choice(o, &none, err));
   TRY(take_member(o, "tools", true, &tools, err));
+  TRY(take_choice(o, tools, r, &none, err));
   TRY(take_member(o, "chat_template_kwargs", false, &kwargs, err));
   if (json_array_size(tools) && !none) r->tools = tools;
   if (!r->tools && !kwargs) return 0;
@@ -307,6 +327,20 @@ static int take_numbers(const json_t *o, struct api_request *r, struct error *er
   return 0;
 }
 
+/* best_of draws that many and answers with the n best, which are known at the end alone. */
+static int take_best_of(const json_t *o, struct api_request *r, struct error *err)
+{
+  int64_t drawn;
+  TRY(json_int_or(o, "best_of", 1, 128, r->n, &drawn, NULL, err));
+  if (drawn < r->n)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "best_of", "found %d; expected at least n, which is %d", (int)drawn, (int)r->n);
+  if (drawn > r->n && r->stream)
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "best_of",
+            "cannot be streamed: the best is known at the end; expected one of the two");
+  r->drawn = (int32_t)drawn;
+  return 0;
+}
+
 /* A chat says logprobs: true and top_logprobs; a completion logprobs: how many. */
 static int take_logprobs(const json_t *o, struct api_request *r, struct error *err)
 {
@@ -353,6 +387,7 @@ static int take_rest(struct arena *a, const json_t *o, struct api_request *r, st
   TRY(json_bool_or(options, "include_usage", false, &r->include_usage, NULL, err));
   TRY(json_bool_or(o, "echo", false, &r->echo, NULL, err));
   TRY(take_numbers(o, r, err));
+  TRY(take_best_of(o, r, err));
   TRY(take_bias(a, o, r, err));
   TRY(take_logprobs(o, r, err));
   TRY(take_stop(a, o, r, err));

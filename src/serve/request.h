@@ -1,7 +1,7 @@
 /* serve/request: the body of an OpenAI request, checked and taken apart: /v1/chat/completions and /v1/completions.
  *
  * Every field is either taken, known to change no answer (user, metadata, ...) and passed over, taken at its neutral
- * value only (best_of: 1), or refused by name. Pure: no model is needed, so that a fuzzer can reach all of
+ * value only (repetition_penalty: 1), or refused by name. Pure: no model is needed, so that a fuzzer can reach all of
  * it.
  */
 #ifndef ASSAY_SERVE_REQUEST_H
@@ -33,9 +33,12 @@ struct api_request {
   json_t *messages;  /* chat: as templates want them: contents are strings, arguments of tool calls objects */
   json_t *tools;     /* chat, or NULL */
   json_t *variables; /* of the template: chat_template_kwargs with tools, or NULL */
+  bool must_call;    /* the answer is one call of a tool: */
+  const char *tool;  /* of this one; NULL: of any */
   struct api_prompt *prompts;
   int32_t prompt_count; /* 1 for a chat */
-  int32_t n;            /* answers to each */
+  int32_t n;            /* answers to each: */
+  int32_t drawn;        /* the best of so many (best_of); n: all of them */
   int64_t max_tokens;   /* -1: not given */
   struct sampling sampling;
   double presence, frequency; /* penalties; 0: none */

@@ -47,7 +47,9 @@ static int prepare(struct serve *s, struct call *c, enum api_kind kind, struct e
   struct call_limits limits = {o->context, o->slots, o->max_tokens};
   TRY(api_request_parse(c->arena, kind, body, n, &c->request, err));
   TRY(check_model(s, &c->request, err));
-  if (c->request.format != FORMAT_TEXT) TRY(grammar_open(c->arena, s->vocab, c->request.schema, &c->grammar, err));
+  const struct api_request *r = &c->request;
+  if (r->format != FORMAT_TEXT) TRY(grammar_open(c->arena, s->vocab, r->schema, &c->grammar, err));
+  if (r->must_call) TRY(grammar_open_calls(c->arena, s->vocab, r->tools, r->tool, &c->grammar, err));
   uint32_t ordinal = next_ordinal(s);
   snprintf(c->id, sizeof c->id, "%s-%08" PRIx64 "%08" PRIx32, kind == API_CHAT ? "chatcmpl" : "cmpl", s->started,
            ordinal);

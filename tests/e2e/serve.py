@@ -105,6 +105,13 @@ def same_as_generate(s):
             check(choice["logprobs"]["token_logprobs"] == score["logp"], "bits %r, %r" % (choice, score))
             tops = [sorted(t.values()) for t in choice["logprobs"]["top_logprobs"]]
             check(tops == [sorted(t["logp"]) for t in score["top"]], "top %r, %r" % (tops, score["top"]))
+    # the best of several are the likeliest a token, end token and all, in that order
+    lines = run("generate", "talker", "--json", line=dict(prompt="12+34=", max_new_tokens=20, n=5, seed=11, temperature=1.2))
+    lines.sort(key=lambda line: -sum(line["logp"]) / len(line["logp"]))
+    answer = s.complete(prompt="12+34=", max_tokens=20, n=2, best_of=5, seed=11, temperature=1.2)
+    check([c["text"] for c in answer["choices"]] == [line["text"] for line in lines[:2]], "best_of %r, %r" % (answer, lines))
+    check([c["index"] for c in answer["choices"]] == [0, 1], "best_of %r" % answer)
+    check(answer["usage"]["completion_tokens"] == sum(len(line["ids"]) for line in lines), "usage of best_of %r" % answer)
     # a prompt's own
     answer = s.complete(prompt="12+34=46", max_tokens=0, echo=True, logprobs=0)
     score = run("score", "talker", line={"ids": answer["choices"][0]["logprobs"]["token_ids"]})[0]

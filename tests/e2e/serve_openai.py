@@ -1,5 +1,6 @@
 """The official client against a server: python3 serve_openai.py URL KEY. The model is models/tiny with a template."""
 import asyncio
+import json
 import sys
 
 import openai
@@ -62,6 +63,35 @@ for seed in range(4):
     said = client.chat.completions.create(model="tiny", messages=messages, seed=seed, temperature=2, max_tokens=40,
                                           response_format={"type": "json_schema", "json_schema": schema})
     check(said.choices[0].message.content.strip() in ('"red"', '"green"', '"blue"'), said)
+
+# a call of a tool that must be, of any and of one; the best of several
+def tool(name, **properties):
+    parameters = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": name, "parameters": parameters}}
+
+
+tools = [tool("add", a={"type": "integer"}, b={"type": "integer"}), tool("say", c={"enum": ["red", "green"]})]
+named = {"type": "function", "function": {"name": "say"}}
+short = messages[:1] + [{"role": "user", "content": "1"}]  # models/tiny has 64 positions
+for choice, names in (("required", ("add", "say")), (named, ("say",))):
+    for seed in range(4):
+        said = client.chat.completions.create(model="tiny", messages=short, seed=seed, temperature=0.5, max_tokens=90, tools=tools,
+                                              tool_choice=choice).choices[0]
+        if said.finish_reason == "length":
+            continue
+        call = said.message.tool_calls[0].function
+        check(said.finish_reason == "tool_calls" and call.name in names and said.message.content is None, said)
+        arguments = json.loads(call.arguments)
+        check(set(arguments) == {"a", "b"} if call.name == "add" else arguments["c"] in ("red", "green"), arguments)
+    check(said.finish_reason == "tool_calls" or choice == "required", "a call of one tool comes to its end")
+    parts = client.chat.completions.create(model="tiny", messages=short, seed=3, temperature=0.5, max_tokens=90, tools=tools,
+                                           tool_choice=choice, stream=True)
+    found = [p.choices[0].delta.tool_calls[0].function for p in parts if p.choices[0].delta.tool_calls]
+    check([f.arguments for f in found] == [c.function.arguments for c in said.message.tool_calls or []], found)
+every = client.completions.create(model="tiny", prompt="12+34=", seed=9, temperature=1.5, max_tokens=8, n=4)
+best = client.completions.create(model="tiny", prompt="12+34=", seed=9, temperature=1.5, max_tokens=8, n=1, best_of=4)
+check(best.choices[0].text in [c.text for c in every.choices] and len(best.choices) == 1, best)
+check(best.usage.completion_tokens == every.usage.completion_tokens, best)
 
 # refusals become the client's exceptions
 check("temperature" in str(refused(openai.BadRequestError, messages=messages, temperature=-1)), "bad request")

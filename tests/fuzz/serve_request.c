@@ -42,13 +42,14 @@ static const struct grammar_vocab *vocabulary(void)
   return vocab;
 }
 
-static void try_schema(struct arena *a, const json_t *schema, const uint8_t *bytes, size_t size)
+static void try_grammar(struct arena *a, const struct api_request *r, const uint8_t *bytes, size_t size)
 {
   struct error err = {0};
   struct grammar *g;
   struct grammar_state s;
   uint32_t mask[1];
-  if (grammar_open(a, vocabulary(), schema, &g, &err)) {
+  if (r->must_call ? grammar_open_calls(a, vocabulary(), r->tools, r->tool, &g, &err)
+                   : grammar_open(a, vocabulary(), r->schema, &g, &err)) {
     must(err.code && *err.message);
     return;
   }
@@ -70,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
       must(err.code && *err.message);
     } else {
       must(r.n >= 1 && r.prompt_count >= 1 && r.top <= API_TOP && r.stop_count <= API_STOPS);
-      if (r.format != FORMAT_TEXT) try_schema(a, r.schema, bytes, size);
+      must(r.drawn >= r.n && (r.tools || !r.must_call));
+      if (r.format != FORMAT_TEXT || r.must_call) try_grammar(a, &r, bytes, size);
     }
     arena_destroy(a);
   }

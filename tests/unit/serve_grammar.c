@@ -100,6 +100,70 @@ static void texts(void **state)
   }
 }
 
+/* Of more texts than a state has threads each can be said, whatever they have in common. */
+static void many_words(void **state)
+{
+  enum { WORDS = 300 };
+  char word[WORDS][24];
+  struct text t = {0};
+  (void)state;
+  for (int i = 0; i < WORDS; i++) {
+    snprintf(word[i], sizeof word[i], "\"%sw%d\"", i % 3 ? "get_" : "", i);
+    text_printf(&t, "%s%s", i ? ", " : "{\"enum\": [", word[i]);
+  }
+  text_puts(&t, ", \"a\", \"ab\", \"ab\", 12, [1], null]}");
+  const struct grammar *g = open_grammar(t.bytes);
+  for (int i = 0; i < WORDS; i++) CHECK(takes(g, word[i]));
+  static const char *const yes[] = {"\"a\"", "\"ab\"", "12", "[1]", "null"};
+  static const char *const no[] = {"\"w300\"", "\"get_\"", "\"abc\"", "1", "\"\"", "nul"};
+  for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) CHECK(takes(g, yes[i]));
+  for (size_t i = 0; i < sizeof no / sizeof *no; i++) CHECK(!takes(g, no[i]));
+  text_free(&t);
+}
+
+#define TOOLS                                                                                                          \
+  "[{\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"parameters\": {\"type\": \"object\", "        \
+  "\"properties\": {\"city\": {\"$ref\": \"#/$defs/s\"}}, \"required\": [\"city\"], \"$defs\": {\"s\": {\"type\": "    \
+  "\"string\"}}}}}, {\"type\": \"function\", \"function\": {\"name\": \"get_time\", \"parameters\": {\"properties\": " \
+  "{\"zone\": {\"$ref\": \"#/$defs/s\"}}, \"$defs\": {\"s\": {\"type\": \"integer\"}}}}}, {\"function\": {\"name\": "  \
+  "\"stop\"}}]"
+
+/* A call of one tool or of any, each with arguments by its own schema and its own definitions. */
+static void calls(void **state)
+{
+  static const struct {
+    const char *only, *yes[4], *no[6];
+  } cases[] = {
+      {NULL,
+       {"{\"name\": \"get_weather\", \"arguments\": {\"city\": \"x\"}}", "{\"name\":\"get_time\",\"arguments\":{}}",
+        "{\"name\": \"get_time\", \"arguments\": {\"zone\": 3}}", "{\"name\": \"stop\", \"arguments\": {\"a\": [1]}}"},
+       {"{\"name\": \"get_weather\", \"arguments\": {}}", "{\"name\": \"get_time\", \"arguments\": {\"zone\": \"x\"}}",
+        "{\"name\": \"get_\", \"arguments\": {}}", "{\"name\": \"stop\"}", "{\"name\": \"stop\", \"arguments\": 1}",
+        "[]"}},
+      {"get_time",
+       {"{\"name\": \"get_time\", \"arguments\": {\"zone\": 3}}"},
+       {"{\"name\": \"stop\", \"arguments\": {}}", "{\"name\": \"get_weather\", \"arguments\": {\"city\": \"x\"}}"}}};
+  struct error err = {0};
+  struct grammar *g;
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    CHECK_OK(grammar_open_calls(arena, vocab, read_json(TOOLS), cases[i].only, &g, &err), &err);
+    for (int k = 0; k < 4 && cases[i].yes[k]; k++)
+      if (!takes(g, cases[i].yes[k])) fail_msg("%zu does not take %s", i, cases[i].yes[k]);
+    for (int k = 0; k < 6 && cases[i].no[k]; k++)
+      if (takes(g, cases[i].no[k])) fail_msg("%zu takes %s", i, cases[i].no[k]);
+  }
+  CHECK_ERROR(grammar_open_calls(arena, vocab, read_json("[{}]"), NULL, &g, &err), &err, ERROR_INPUT,
+              "tools[0] without a function's name");
+  CHECK_STR(err.key, "tool_choice");
+  error_clear(&err);
+  CHECK_ERROR(grammar_open_calls(arena, vocab,
+                                 read_json("[{\"function\": {\"name\": \"f\", \"parameters\": "
+                                           "{\"properties\": {\"x\": {\"pattern\": \"a\"}}}}}]"),
+                                 NULL, &g, &err),
+              &err, ERROR_INPUT, "pattern: is not supported");
+}
+
 static bool bit(const uint32_t *mask, int32_t id)
 {
   return mask[id >> 5] >> (id & 31) & 1;
@@ -218,7 +282,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(texts), cmocka_unit_test(random_answers_are_valid),
-                                     cmocka_unit_test(refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(texts), cmocka_unit_test(many_words), cmocka_unit_test(calls),
+                                     cmocka_unit_test(random_answers_are_valid), cmocka_unit_test(refusals)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -79,7 +79,15 @@ static void chats(void **state)
   CHECK(json_object_get(r.variables, "tools") == r.tools);
   r = parse(API_CHAT,
             "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}], \"tools\": [{}], \"tool_choice\": \"none\"}");
-  CHECK(!r.tools && !r.variables);
+  CHECK(!r.tools && !r.variables && !r.must_call);
+#define TWO_TOOLS ", \"tools\": [{\"function\": {\"name\": \"f\"}}, {\"function\": {\"name\": \"g\"}}]"
+  r = parse(API_CHAT,
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}]" TWO_TOOLS ", \"tool_choice\": \"required\"}");
+  CHECK(r.must_call && !r.tool && r.tools);
+  r = parse(API_CHAT, "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}]" TWO_TOOLS
+                      ", \"tool_choice\": {\"type\": \"function\", \"function\": {\"name\": \"g\"}}}");
+  CHECK(r.must_call);
+  CHECK_STR(r.tool, "g");
 }
 
 static void completions(void **state)
@@ -99,7 +107,19 @@ static void completions(void **state)
   CHECK_INT(r.prompt_count, 3);
   CHECK_STR(r.prompts[1].text, "b");
   CHECK_INT((int64_t)json_array_size(r.prompts[2].ids), 2);
-  r = parse(API_COMPLETION, "{\"prompt\": \"a\", \"logit_bias\": {\"0\": -100, \"2147483647\": 1.5}}");
+  CHECK_INT(r.drawn, 1);
+  r = parse(API_COMPLETION, "{\"prompt\": \"a\", \"n\": 3}");
+  CHECK_INT(r.drawn, 3);
+  r = parse(API_COMPLETION, "{\"prompt\": \"a\", \"n\": 2, \"best_of\": 5}");
+  CHECK_INT(r.n, 2);
+  CHECK_INT(r.drawn, 5);
+}
+
+static void biases(void **state)
+{
+  (void)state;
+  struct api_request r =
+      parse(API_COMPLETION, "{\"prompt\": \"a\", \"logit_bias\": {\"0\": -100, \"2147483647\": 1.5}}");
   CHECK_INT(r.bias_count, 2);
   CHECK_INT(r.bias[0].id, 0);
   CHECK_INT(r.bias[1].id, INT32_MAX);
@@ -138,7 +158,10 @@ static void refusals(void **state)
   refused(API_CHAT, CHAT(", \"stop\": [1]"), "stop", "1 to 1000 bytes");
   refused(API_CHAT, CHAT(", \"top_logprobs\": 2"), "top_logprobs", "without logprobs");
   refused(API_CHAT, CHAT(", \"logprobs\": true, \"top_logprobs\": 21"), "top_logprobs", "found");
-  refused(API_CHAT, CHAT(", \"tool_choice\": \"required\""), "tool_choice", "auto");
+  refused(API_CHAT, CHAT(", \"tool_choice\": \"required\""), "tool_choice", "without tools");
+  refused(API_CHAT, CHAT(", \"tool_choice\": \"always\""), "tool_choice", "\"required\"");
+  refused(API_CHAT, CHAT(TWO_TOOLS ", \"tool_choice\": {\"function\": {\"name\": \"h\"}}"), "tool_choice",
+          "name of one of the tools");
   refused(API_CHAT, CHAT(", \"stream_options\": 1"), "stream_options", "object");
   refused(API_CHAT, CHAT(", \"response_format\": {\"type\": \"xml\"}"), "response_format", "json_schema");
   refused(API_CHAT, CHAT(", \"response_format\": {\"type\": \"json_object\"}, \"tools\": [{}]"), "response_format",
@@ -146,7 +169,10 @@ static void refusals(void **state)
   refused(API_COMPLETION, "{\"prompt\": 1}", "prompt", "neither text nor token ids");
   refused(API_COMPLETION, "{\"prompt\": []}", "prompt", "neither text nor token ids");
   refused(API_COMPLETION, "{\"prompt\": \"a\", \"max_tokens\": 0}", "max_tokens", "without echo");
-  refused(API_COMPLETION, "{\"prompt\": \"a\", \"best_of\": 2}", "best_of", "neutral value 1");
+  refused(API_COMPLETION, "{\"prompt\": \"a\", \"n\": 2, \"best_of\": 1}", "best_of", "at least n, which is 2");
+  refused(API_COMPLETION, "{\"prompt\": \"a\", \"best_of\": 2, \"stream\": true}", "best_of", "cannot be streamed");
+  refused(API_COMPLETION, "{\"prompt\": \"a\", \"suffix\": \"b\"}", "suffix", "neutral value");
+  refused(API_CHAT, CHAT(", \"best_of\": 2"), "best_of", "no field");
 }
 
 static void tools(void **state)
@@ -187,6 +213,6 @@ static void tools(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(chats), cmocka_unit_test(completions), cmocka_unit_test(refusals),
-                                     cmocka_unit_test(tools)};
+                                     cmocka_unit_test(biases), cmocka_unit_test(tools)};
   return cmocka_run_group_tests(tests, open_arena, close_arena);
 }
