@@ -17,8 +17,8 @@ weight-only   a method that needs nothing but the rollouts: a run of one step of
               the smallest at hand, the nano decoder of lab.py (bed long, 19 thousand parameters): with any other the share is
               smaller. Expected below +1 % where the method trains the same rows.
 priced        a method that needs more, on models/tiny, 4 problems of 8: its second step less GRPO's second step, in forwards,
-              where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of what
-              `assay methods --resolve` announces: passes, and what looking at whole rows of logits takes as long as.
+              where one forward is what the KL to a reference adds to GRPO. Expected within a tenth of the price that
+              `assay methods --resolve` announces for prompts and answers of these lengths.
 time          30 steps of 16 problems of 8 with models/tiny, N runs of each in turn. Of every step the shortest of its N times
               (what disturbs a step only adds to it), and the 95 % interval over the steps of the paired difference
               (Student's t), expected below +3 %.
@@ -33,9 +33,15 @@ RUNNER = shlex.split(os.environ.get("RUNNER", ""))
 SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null"]
 GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 # Options without which the built-in model and one step do not do what the method is for.
-ON = {"poise": "layer: -2", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
+# A probe that is fitted in the second step, on 64 rows; a slot at once; a replay in the second step, of the first one's batch;
+# half a step's rollouts that wait, and as many that come back.
+ON = {"poise": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
+      "pipo": "window: 1, min_steps: 1, normalise: false", "rorecomp": "capacity: 24, batch: 16",
       "sdpo": "prompt: '{solution}{prompt}', solution: '{text} '"}
+# The second context, "46 12+34=", is as long as prompts may be: that is what is announced.
+WITH = {"sdpo": ["rollout.max_prompt_tokens=10"]}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
+PROBLEMS, PARTS = 4, ("passes", "rows", "trained", "updates", "probes", "own")
 STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
 
 
@@ -49,9 +55,13 @@ class Bench:
     def ask(self, *words):
         return subprocess.run([self.assay, *words], capture_output=True, text=True, cwd=ROOT)
 
+    def words(self, methods, problems):
+        more = [w for name, words in WITH.items() if f"{{{name}:" in methods for w in words]
+        return ["recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"rollout.problems={problems}", *more]
+
     def train(self, methods, steps, problems, folder):
-        return [self.assay, "train", "recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"train.steps={steps}", "seed=5",
-                f"rollout.problems={problems}", "--threads", "1", "--quiet", "--run", folder]
+        return [self.assay, "train", *self.words(methods, problems), f"train.steps={steps}", "seed=5", "--threads", "1",
+                "--quiet", "--run", folder]
 
     def train_nano(self, methods, steps, folder):
         if not self.home:
@@ -66,7 +76,7 @@ class Bench:
         if os.path.exists(kept):
             return json.load(open(kept))
         folder = tempfile.mkdtemp(dir=self.work)
-        words = self.train_nano(methods, steps, folder + "/run") if nano else self.train(methods, steps, 4, folder + "/run")
+        words = self.train_nano(methods, steps, folder + "/run") if nano else self.train(methods, steps, PROBLEMS, folder + "/run")
         env = dict(os.environ)
         if self.perf:
             before, pattern = ["perf", "stat", "-x,", "-e", "instructions:u"], r"^(\d+),"
@@ -93,21 +103,27 @@ class Bench:
         found = re.search(r"^  neutral +(.*) gives the bits of grpo$", self.ask("methods", name).stdout, re.M)
         return f"[{{{name}: {{{found[1].replace(' ', ', ').replace('=', ': ')}}}}}]" if found else None
 
+    def resolve(self, methods, *lengths):
+        said = json.loads(self.ask("methods", "--resolve", *self.words(methods, PROBLEMS), *lengths, "--json").stdout)
+        if "error" in said:
+            raise SystemExit(f"{methods}: {said['error']['message']}")
+        return said
+
     def price(self, methods):
-        said = self.ask("methods", "--resolve", "recipes/cispo.yaml", f"methods={methods}", "train.minibatches=1", "--json").stdout
-        price = json.loads(said)
-        if "error" in price:
-            raise SystemExit(f"{methods}: {price['error']['message']}")
-        return price["needs"], price["forwards"]
+        """In forwards, at the lengths of GRPO's second step: a row is a token of a prompt, or of an answer but its last."""
+        m = self.count(GRPO, 2)["metrics"]
+        rollouts = round(m["tokens/generated"] / m["length/mean"])
+        prompt = (m["rows/forward"] - m["tokens/generated"] + rollouts) / PROBLEMS
+        return self.resolve(methods, "--prompt-tokens", str(prompt), "--answer-tokens", str(m["length/mean"]))["forwards"]["price"]
 
 
 def settings(b, names):
-    """(name, word, methods, needs, forwards) of all that is counted."""
+    """(name, word, methods, needs) of all that is counted."""
     for name in names:
         on = f"[{{{name}: {{{ON[name]}}}}}]" if name in ON else f"[{name}]"
         for word, methods in ("off", b.neutral(name)), ("on", on):
             if methods and name != "grpo" and name not in OTHER_DATA:
-                yield (name, word, methods, *b.price(methods))
+                yield name, word, methods, b.resolve(methods)["needs"]
 
 
 def tables(b, rows, jobs):
@@ -124,7 +140,7 @@ def tables(b, rows, jobs):
     nano_step = b.count(GRPO, 2, True)["instructions"] - base["instructions"]
     out += ["| weight-only method | instructions beside GRPO, off | on |", "|---|---|---|"]
     shares = {}
-    for name, word, methods, needs, _ in rows:
+    for name, word, methods, needs in rows:
         if not needs:
             of = b.count(methods, 1, True)
             more = 100 * (of["instructions"] - base["instructions"]) / nano_step
@@ -136,11 +152,13 @@ def tables(b, rows, jobs):
         return out
     step = second(GRPO)
     forward = second(KL) - step
-    out += ["", "| priced method | needs | announced, forwards | measured | instructions beside GRPO |", "|---|---|---|---|---|"]
-    for name, word, methods, needs, announced in sorted(rows):
+    out += ["", "| priced method | needs | announced, forwards | of which | counted | instructions beside GRPO |", "|---|---|---|---|---|---|"]
+    for name, word, methods, needs in sorted(rows):
         if needs:
-            more, told = second(methods) - step, len(announced["passes"]) + (announced.get("rows") or 0)
-            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {told:.2f} | {more / forward:.2f} | {100 * more / step:+.1f} % |")
+            more, price = second(methods) - step, b.price(methods)
+            parts = ", ".join(f"{part} {price[part]:.2f}" for part in PARTS if abs(price[part]) >= 0.005)
+            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {price['total']:.2f} | {parts} | "
+                       f"{more / forward:.2f} | {100 * more / step:+.1f} % |")
     out += ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
     return out
 

@@ -43,7 +43,7 @@ def claims():
 
 
 def claim_table(text):
-    known, used, out = dict(claims()), set(), []
+    known, used, out, count = dict(claims()), set(), [], dict.fromkeys(("shown", "undecided", "none"), 0)
     out += ["| method | bed | base | quantity | the claim | would show | so | the claim is from |", "|---|---|---|---|---|---|---|---|"]
     for r in rows(text):
         if r["seen"] != "no":
@@ -55,14 +55,20 @@ def claim_table(text):
         used.add(key)
         shows, base = float(r["shows"]), float(r["base_mean"])
         share = f"{100 * shows / base:.0f} % of the base's mean" if base else "any"
+        if not source:
+            sys.exit(f"report: claims.tsv says nothing of where {', '.join(key)} is from; add what was read")
         if size == "-":
-            said, so, source = "no number", f"open below {share}", "-"
+            said, so, decided = "none given", f"no size to hold it against; open below {share}", "none"
         else:
             value = float(size[:-2]) / 100 * base if size.endswith(" %") else float(size)
-            said, so = f"{value:.3g}", "would have shown" if shows < value else "undecided: more seeds, or a larger task"
+            said, decided = f"{value:.3g}", "shown" if shows < value else "undecided"
+            so = "would have shown" if decided == "shown" else "undecided: more seeds, or a larger task"
+        count[decided] += 1
         out.append(f"| {' | '.join(key)} | {said} | {shows:.3g} | {so} | {source} |")
     for key in sorted(set(known) - used):
         sys.exit(f"report: claims.tsv has a line for {', '.join(key)}, which is no row that says no; take it out")
+    out += ["", f"{sum(count.values())} rows: {count['shown']} would have shown a difference of the claim's size, {count['undecided']} would "
+            f"not, and for {count['none']} no size is given."]
     return "\n".join(out) + "\n"
 
 

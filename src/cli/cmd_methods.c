@@ -4,12 +4,17 @@
 
 struct settings {
   const char *resolve;
+  double prompt_tokens, answer_tokens;
   bool markdown;
 };
 static const struct settings defaults = {0};
 static const struct option options[] = {
     {"--resolve", "RECIPE", OPTION_TEXT, offsetof(struct settings, resolve), 0, 0,
      "who owns or contributes to each stage of a recipe, and every option with its origin"},
+    {"--prompt-tokens", "N", OPTION_REAL, offsetof(struct settings, prompt_tokens), 1, 1e9,
+     "with --resolve: mean length of a prompt that the price is for (default: rollout.max_prompt_tokens)"},
+    {"--answer-tokens", "N", OPTION_REAL, offsetof(struct settings, answer_tokens), 1, 1e9,
+     "with --resolve: the same of an answer (default: rollout.max_new_tokens)"},
     {"--markdown", NULL, OPTION_FLAG, offsetof(struct settings, markdown), 0, 0, "docs/methods.md"},
 };
 
@@ -43,6 +48,8 @@ static int describe(const struct cli *c, struct text *t, struct error *err)
 
 static int resolve(const struct cli *c, const char *path, struct text *t, struct error *err)
 {
+  const struct settings *s = c->settings;
+  const struct price_lengths lengths = {s->prompt_tokens, s->answer_tokens};
   struct recipe *r;
   struct composed *set;
   TRY(recipe_read(c->arena, path, RECIPE_TRAIN, c->arguments, (size_t)c->argument_count, &r, err));
@@ -53,12 +60,12 @@ static int resolve(const struct cli *c, const char *path, struct text *t, struct
     text_puts(t, "{");
     TRY(compose_json(set, t, err));
     text_puts(t, ", ");
-    TRY(run_price_json(c->arena, r, compose_needs(set), t, err));
+    TRY(run_price_json(c->arena, r, compose_needs(set), &lengths, t, err));
     text_puts(t, "}\n");
     return text_finish(t, err);
   }
   TRY(compose_describe(set, t, err));
-  return run_price(c->arena, r, compose_needs(set), t, err);
+  return run_price(c->arena, r, compose_needs(set), &lengths, t, err);
 }
 
 static int run(struct cli *c, struct error *err)
@@ -87,10 +94,11 @@ const struct command command_methods = {
         "Without NAME: every method. With NAME: its paper, stages, options and metrics. With --json: {name, number, "
         "title, base, stages, options, needs}.\n"
         "--resolve RECIPE: who owns or contributes to each stage, every option with the file and line it came from, "
-        "the needs and the extra\n"
-        "forwards per step; key=value overrides the recipe as in assay train. With --json: {stages, options, needs, "
-        "forwards, memory}, each pass\n"
-        "over the own tokens and each part of the memory with the needs that ask for it.",
+        "the needs, the extra\n"
+        "forwards per step, their price and the memory; key=value overrides the recipe as in assay train. With --json: "
+        "{stages, options,\n"
+        "needs, forwards, memory}, each pass over the own tokens and each part of the memory with the needs that ask "
+        "for it.",
     .example = "assay methods grpo",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -68,11 +68,11 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (!is_on(o)) return 0;
   out->flags |= NEED_SLOT | (o->alpha > 0 ? NEED_ALWAYS : 0) | (asks(o) ? NEED_REFERENCE_LOGP : 0);
   out->slot_token = (int32_t)o->token;
+  out->slot_trained = o->alpha > 0;
   return 0;
 }
 
-/* ---- scores: [kept] in canonical order, 0 without a slot
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- scores: [kept] in canonical order, 0 without a slot --------------------------------------------------------- */
 
 /* Asks the reference for the slot's token behind every answer that has a slot; the value is a channel for metrics. */
 static int reward(struct method_call *c, const struct step *s, struct channels *out, struct error *err)

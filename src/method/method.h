@@ -111,6 +111,11 @@ struct row_source {
   const char *policy;
   bool second;
 };
+/* A step as the planner sees it: what a method's own arithmetic depends on. */
+struct work_shape {
+  double groups, group, answer; /* prompts, answers to each, tokens of an answer */
+  double width, updates;        /* numbers of a state; updates of the weights on the step's rollouts */
+};
 /* What a method needs under its options; lists give the details of a flag. Of two methods that name an ema rate, value
  * head, second context or slot, each must name the same, or compose says so. */
 struct needs {
@@ -128,19 +133,33 @@ struct needs {
   } policies[NEEDS_NAMED];
   int32_t policy_count;
   const char *second_policies[NEEDS_NAMED + 1]; /* NEED_SECOND_CONTEXT: who scores there, "policy" first among equals */
-  double ema_rate;                              /* NEED_EMA: ema = ema + rate (w - ema) after each step, in (0, 1] */
+  int32_t second_each,
+      second_prompt;   /* contexts of a group, 0: one an answer; tokens of each, 0: as prompts may have */
+  bool second_trained; /* what stands there gets gradients */
+  double ema_rate;     /* NEED_EMA: ema = ema + rate (w - ema) after each step, in (0, 1] */
   struct value_need {
     double lr, beta1, beta2, eps, weight_decay, clip_norm; /* AdamW of the head; clip_norm 0: off */
     bool backprop;                                         /* its gradient reaches the policy's weights */
     bool unbiased;                                         /* w . h alone: the bias stays 0 */
   } value;                                                 /* NEED_VALUE */
-  int32_t slot_token;                                      /* NEED_SLOT: its id */
+  int32_t slot_token;                                      /* NEED_SLOT: its id; it gets a gradient */
+  bool slot_trained;
   const char *fields[NEEDS_NAMED + 1]; /* NEED_FIELDS: "solution:string"; types: string number array object any */
   int32_t probes;                      /* NEED_GENERATE: most probes per group, for the planner */
   int64_t replay_tokens;               /* NEED_REPLAY: most tokens that the buffer holds, for the planner; and beside */
   int64_t replay_rollouts;             /*   them: rollouts, as long as the recipe allows, */
   double replay_steps;                 /*   and all rollouts of so many steps */
-  double trained_again; /* of a step's rollouts, how many are trained beside them once, for the planner */
+  struct update_need {
+    double left_out; /* of a step's rollouts, what the main update leaves to later ones */
+    double again;    /* as many, of earlier steps, are trained beside it: the mean over steps */
+    double entries;  /* at once; 0: as many as a step has */
+    bool first;      /* before the main update */
+  } more_updates;    /* for the planner */
+  struct own_work {
+    double (*madds)(const void *options, const struct work_shape *s);
+    const void *options;
+  } own[NEEDS_NAMED]; /* arithmetic of methods that weighs: multiply-adds in f64 of a step, for the planner */
+  int32_t own_count;
 };
 
 /* Adds the needs of method `who` to a union. Two that contradict each other are ERROR_INPUT. */
@@ -416,8 +435,9 @@ struct second {
   void *core;
 };
 /* A context of the group's problem in which the user's last message is `text` (through the chat template), or exactly
- * these tokens (one at least). A text longer than rollout.max_prompt_tokens gives no context: *context is -1. A copy of
- * the rollout that does not fit behind its second context is scored nowhere: NaN. */
+ * these tokens (one at least). The same tokens in the same group are one context. A text longer than
+ * rollout.max_prompt_tokens gives none: *context is -1. A copy of the rollout that does not fit behind its second
+ * context is scored nowhere: NaN. */
 int second_add_text(struct second *out, int32_t group, const char *text, int32_t *context, struct error *err) MUST_USE;
 int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_t count, int32_t *context,
                    struct error *err) MUST_USE;

@@ -81,7 +81,20 @@ static int add_single(struct needs *to, const struct needs *n, const char *who, 
   if (n->flags & NEED_EMA) to->ema_rate = n->ema_rate;
   if (n->flags & NEED_VALUE) to->value = n->value;
   if (n->flags & NEED_SLOT) to->slot_token = n->slot_token;
+  if (n->flags & NEED_SECOND_CONTEXT) {
+    to->second_each = n->second_each;
+    to->second_prompt = n->second_prompt;
+    to->second_trained = n->second_trained;
+  }
   return 0;
+}
+
+static void add_updates(struct update_need *to, const struct update_need *n)
+{
+  to->left_out += n->left_out;
+  to->again += n->again;
+  to->entries = to->entries > n->entries ? to->entries : n->entries;
+  to->first = to->first || n->first;
 }
 
 int needs_add(struct needs *to, const struct needs *n, const char *who, struct error *err)
@@ -98,7 +111,12 @@ int needs_add(struct needs *to, const struct needs *n, const char *who, struct e
   to->replay_tokens += n->replay_tokens;
   to->replay_rollouts += n->replay_rollouts;
   to->replay_steps += n->replay_steps;
-  to->trained_again += n->trained_again;
+  add_updates(&to->more_updates, &n->more_updates);
+  to->slot_trained = to->slot_trained || n->slot_trained;
+  for (int32_t i = 0; i < n->own_count; i++) {
+    ASSAY_BUG_IF(to->own_count == NEEDS_NAMED);
+    to->own[to->own_count++] = n->own[i];
+  }
   to->row_functions += n->row_functions;
   to->flags |= n->flags;
   return 0;

@@ -40,6 +40,20 @@ struct second_core {
   const struct second_renderer *renderer;
 };
 
+/* The second context of a group that has these tokens, so that answers share it; -1: none. */
+static int32_t find_second(const struct step *s, int32_t group, const int32_t *ids, int32_t count)
+{
+  for (int32_t c = s->context_count - 1; c >= 0; c--) {
+    const struct context *x = &s->contexts[c];
+    const struct segment *segment = &s->tree->segments[x->segment];
+    int32_t k = 0;
+    if (x->group != group || strcmp(x->kind, "second") || segment->count != count) continue;
+    while (k < count && segment->tokens[k].id == ids[k]) k++;
+    if (k == count) return c;
+  }
+  return -1;
+}
+
 int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_t count, int32_t *context,
                    struct error *err)
 {
@@ -48,6 +62,7 @@ int second_add_ids(struct second *out, int32_t group, const int32_t *ids, int32_
   ASSAY_BUG_IF(group < 0 || group >= s->group_count);
   if (count < 1)
     FAIL(err, ERROR_INPUT, "a second context of no tokens; expected one at least, such as the start token");
+  if ((*context = find_second(s, group, ids, count)) >= 0) return 0;
   TRY(tree_add_segment(s->tree, -1, SEGMENT_PROMPT, count, &segment, err));
   TRY(tree_append_ids(s->tree, segment, ids, count, 0, err));
   return step_add_context(s, group, "policy", "second", segment, context, err);

@@ -96,6 +96,14 @@ void poise_targets(const double *reward, const int32_t *group, int32_t n, bool w
   }
 }
 
+double poise_variance(const double *x, int32_t n)
+{
+  double sum = 0, squares = 0;
+  for (int32_t i = 0; i < n; i++) sum += x[i];
+  for (int32_t i = 0; i < n; i++) squares += (x[i] - sum / n) * (x[i] - sum / n);
+  return n ? squares / n : 0;
+}
+
 /* ---- the buffers ------------------------------------------------------------------------------------------------- */
 
 int poise_domain(struct poise *p, const struct poise_options *o, const char *name, int64_t most, int32_t *out,
@@ -225,6 +233,12 @@ int poise_step(struct poise *p, const struct poise_options *o, struct poise_batc
     TRY(refit(p, o, d, fresh, scratch, err));
   }
   return 0;
+}
+
+double poise_work(const struct poise_options *o, int64_t most, double fresh, double dim)
+{
+  double rows = o->window == POISE_STEPS ? (double)o->steps * fresh : (double)most, inputs = 2 * dim + 3;
+  return probe_work(&o->probe, rows, dim, inputs) + 4 * fresh * inputs;
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------- */

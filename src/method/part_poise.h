@@ -48,6 +48,9 @@ void poise_features(const struct poise_response *r, const struct poise_pools *o,
 void poise_others(const double *x, const int32_t *group, int32_t n, double *out);
 void poise_targets(const double *reward, const int32_t *group, int32_t n, bool with_own, double *out);
 
+/* Over n; 0 of nothing. */
+double poise_variance(const double *x, int32_t n);
+
 /* ---- the buffers ------------------------------------------------------------------------------------------------- */
 
 enum { POISE_DOMAINS = 64 };
@@ -97,6 +100,10 @@ struct poise_batch {
 };
 int poise_step(struct poise *p, const struct poise_options *o, struct poise_batch *b, struct arena *scratch,
                struct error *err) MUST_USE;
+
+/* Multiply-adds of a step with so many new rows, where the window holds `most` rows or `steps` steps, for the planner.
+ */
+double poise_work(const struct poise_options *o, int64_t most, double fresh, double dim);
 
 /* Everything of struct poise. A blob of another shape is ERROR_INPUT. */
 void poise_save(const struct poise *p, struct text *out);

@@ -251,6 +251,24 @@ int probe_fit(struct probe *p, const struct probe_options *o, const double *z, c
                                     : fit_ridge(p, o, x, target, rows, scratch, err);
 }
 
+/* Loops that add one number at a time count twice. */
+double probe_work(const struct probe_options *o, double rows, double dim, double inputs)
+{
+  const double steps_of_newton = 10;
+  double features = inputs, sum = 0;
+  for (int i = 0; i < 2; i++) {
+    double rank = o->components[i] < dim ? o->components[i] : dim;
+    if (!o->components[i] || rows < 2) continue;
+    sum += subspace_work(rows, dim, rank, POWER_ITERATIONS) + 2 * rows * rank * dim;
+    features -= dim - rank;
+  }
+  sum += rows * inputs + 5 * rows * features;
+  double primal = rows * features * features / 2 + features * features * features / 3;
+  if (o->model == PROBE_LOGISTIC) return sum + steps_of_newton * (primal + 4 * rows * features);
+  double dual = rows * rows * features + rows * rows * rows / 3;
+  return sum + o->alphas * ((rows < features ? dual : primal) + 2 * rows * features);
+}
+
 double probe_at(const struct probe *p, const struct probe_options *o, const double *z, double *raw, double *work)
 {
   double sum = p->intercept;

@@ -44,6 +44,8 @@ int probe_open(struct arena *a, int32_t dim, int32_t inputs, const struct probe_
 /* z: [rows][inputs], rows >= 1. A system that cannot be solved is ERROR_INPUT (alpha too small). */
 int probe_fit(struct probe *p, const struct probe_options *o, const double *z, const double *target, int32_t rows,
               struct arena *scratch, struct error *err) MUST_USE;
+/* Multiply-adds of a fit, for the planner. */
+double probe_work(const struct probe_options *o, double rows, double dim, double inputs);
 /* The guess for a row; raw: before the bounds. work: [inputs]. */
 double probe_at(const struct probe *p, const struct probe_options *o, const double *z, double *raw, double *work);
 

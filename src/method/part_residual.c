@@ -41,6 +41,13 @@ int residual_weigh(const struct residual_group *g, const struct residual_rule *r
   return 0;
 }
 
+double residual_work(const struct residual_rule *rule, double right, double wrong, double width)
+{
+  double rank = rule->rank < right - 1 ? rule->rank : right - 1;
+  double normed = 5 * (right + wrong) * width;
+  return normed + subspace_work(right, width, rank, rule->iterations) + 2 * wrong * rank * width;
+}
+
 double residual_length_factor(double length, double start, double longest, double end)
 {
   if (length <= start) return 1;

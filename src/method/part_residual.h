@@ -31,6 +31,9 @@ struct residual {
 int residual_weigh(const struct residual_group *g, const struct residual_rule *rule, struct arena *a,
                    struct residual *out, struct error *err) MUST_USE;
 
+/* Multiply-adds of a group, for the planner. */
+double residual_work(const struct residual_rule *rule, double right, double wrong, double width);
+
 double residual_length_factor(double length, double start, double longest, double end);
 
 #endif

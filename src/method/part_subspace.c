@@ -214,6 +214,19 @@ int subspace_fit(double *x, int32_t rows, int32_t width, int32_t rank, int32_t i
   return least <= SUBSPACE_EXACT ? fit_exactly(x, rows, a, out, err) : fit_roughly(x, rows, iterations, a, out, err);
 }
 
+double subspace_work(double rows, double width, double rank, double iterations)
+{
+  /* a sweep of Jacobi's has n^2 / 2 rotations of 12 n; nine sweeps are usual */
+  const double rotations = 9 * 12 / 2.0, least = rows < width ? rows : width, most = rows < width ? width : rows;
+  if (rank > least - 1) rank = least > 1 ? least - 1 : 1;
+  double centred = 2 * rows * width, orthonormal = 2 * rank * rank * width;
+  if (least <= SUBSPACE_EXACT)
+    return centred + least * least * most + rotations * least * least * least + rank * rows * width + orthonormal;
+  double block = rank + EXTRA < least ? rank + EXTRA : least;
+  double round = 2 * rows * width * block + 2 * block * block * width;
+  return centred + (iterations + 1) * round + rotations * block * block * block + 2 * block * block * width;
+}
+
 double subspace_distance(const struct subspace *s, double *x)
 {
   /* One direction after the other: the same as u - V V' u for orthonormal rows, and closer to 0 inside. */

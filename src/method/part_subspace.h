@@ -24,6 +24,8 @@ struct subspace {
 /* x: [rows][width], becomes X - mu; rows >= 1. */
 int subspace_fit(double *x, int32_t rows, int32_t width, int32_t rank, int32_t iterations, struct arena *a,
                  struct subspace *out, struct error *err) MUST_USE;
+/* Multiply-adds of a fit, for the planner. */
+double subspace_work(double rows, double width, double rank, double iterations);
 /* x: [width], overwritten. */
 double subspace_distance(const struct subspace *s, double *x);
 

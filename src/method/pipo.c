@@ -70,7 +70,8 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   (void)err;
   if (!o->replay) return 0;
   out->flags |= NEED_REPLAY;
-  out->replay_steps = out->trained_again = 1;
+  out->replay_steps = 1;
+  out->more_updates = (struct update_need){.again = 1.0 / (double)o->every, .first = true};
   return 0;
 }
 

@@ -53,16 +53,6 @@ static const struct metric metrics[] = {
     {"reduction", "share", "1 - Var(A) / Var(R): what the baseline takes off; below 0 it harms"},
 };
 
-static int declare(const void *options_of, struct needs *out, struct error *err)
-{
-  const struct self *o = options_of;
-  (void)err;
-  out->flags |= NEED_HIDDEN | NEED_LAST_STATE | NEED_SPANS;
-  out->hidden_layers[out->hidden_count++] = (int32_t)o->layer;
-  out->prompt_states = (int32_t)o->m_p;
-  return 0;
-}
-
 static struct poise_options options_of(const struct self *o)
 {
   struct probe_options p = {.model = (enum probe_model)o->model,
@@ -77,6 +67,25 @@ static struct poise_options options_of(const struct self *o)
                                 .warmup = o->warmup,
                                 .window = (enum poise_window)o->window,
                                 .steps = o->n_steps};
+}
+
+static double arithmetic(const void *self, const struct work_shape *s)
+{
+  const struct self *o = self;
+  const struct poise_options of = options_of(o);
+  return poise_work(&of, o->max_rows, s->groups * s->group, s->width) +
+         s->groups * s->group * (double)(o->m_p + o->m_r) * s->width;
+}
+
+static int declare(const void *self, struct needs *out, struct error *err)
+{
+  const struct self *o = self;
+  (void)err;
+  out->flags |= NEED_HIDDEN | NEED_LAST_STATE | NEED_SPANS;
+  out->hidden_layers[out->hidden_count++] = (int32_t)o->layer;
+  out->prompt_states = (int32_t)o->m_p;
+  out->own[out->own_count++] = (struct own_work){arithmetic, o};
+  return 0;
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------- */
@@ -185,17 +194,9 @@ static int open_batch(struct method_call *c, const struct step *s, struct poise_
   return read_features(c, s, z, err);
 }
 
-static double spread(const double *x, int32_t n)
-{
-  double sum = 0, squares = 0;
-  for (int32_t i = 0; i < n; i++) sum += x[i];
-  for (int32_t i = 0; i < n; i++) squares += (x[i] - sum / n) * (x[i] - sum / n);
-  return n ? squares / n : 0;
-}
-
 static void report(struct method_call *c, const struct poise *p, const struct poise_batch *b, const double *credit)
 {
-  double ready = 0, sum = 0, error = 0, rows = 0, of = spread(b->reward, b->n);
+  double ready = 0, sum = 0, error = 0, rows = 0, of = poise_variance(b->reward, b->n);
   for (int32_t i = 0; i < b->n; i++) {
     ready += b->ready[i];
     sum += b->baseline[i];
@@ -206,7 +207,7 @@ static void report(struct method_call *c, const struct poise *p, const struct po
   method_report(c, "ready", b->n ? ready / b->n : 0);
   method_report(c, "baseline", b->n ? sum / b->n : 0);
   method_report(c, "error", b->n ? error / b->n : 0);
-  method_report(c, "reduction", of > 0 ? 1 - spread(credit, b->n) / of : 0);
+  method_report(c, "reduction", of > 0 ? 1 - poise_variance(credit, b->n) / of : 0);
 }
 
 static int advantage(struct method_call *c, const struct step *s, struct credit *out, struct error *err)

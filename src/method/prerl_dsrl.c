@@ -65,6 +65,8 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (phase_at(o, 0) == PRERL_RL) return 0; /* from the first step on, and so for ever */
   out->flags |= NEED_SECOND_CONTEXT;
   out->second_policies[0] = "policy";
+  out->second_each = out->second_prompt = 1;
+  out->second_trained = true;
   if (o->renew_reference) out->flags |= NEED_RESET;
   return 0;
 }

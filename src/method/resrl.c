@@ -47,6 +47,15 @@ static bool weighs_wrong(const struct self *o)
   return o->min_weight < 1;
 }
 
+/* Half of a group's tokens are taken to be right. */
+static double arithmetic(const void *options_of, const struct work_shape *s)
+{
+  const struct self *o = options_of;
+  const struct residual_rule rule = {.rank = (int32_t)o->rank, .iterations = (int32_t)o->iterations};
+  double half = s->group * s->answer / 2, right = half < (double)o->max_tokens ? half : (double)o->max_tokens;
+  return s->groups * residual_work(&rule, right, half, s->width);
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
@@ -54,6 +63,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   if (!weighs_wrong(o)) return 0;
   out->flags |= NEED_CURRENT_HIDDEN;
   out->hidden_layers[out->hidden_count++] = (int32_t)o->layer;
+  out->own[out->own_count++] = (struct own_work){arithmetic, o};
   return 0;
 }
 

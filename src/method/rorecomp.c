@@ -72,6 +72,9 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   out->flags |= NEED_REPLAY;
   out->replay_rollouts = o->capacity;
   out->replay_steps = (1 - least) * (o->capacity ? 1 : 5); /* the new ones stand beside a full buffer */
+  double left = 1 - (o->schedule == COSINE ? (o->alpha + o->alpha_end) / 2 : o->alpha);
+  double comes = o->schedule == COSINE ? (o->p_comp + o->p_comp_end) / 2 : o->p_comp;
+  out->more_updates = (struct update_need){.left_out = left, .again = left * comes, .entries = (double)o->batch};
   return 0;
 }
 

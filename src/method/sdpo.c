@@ -50,6 +50,7 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   (void)err;
   out->flags |= NEED_ROW_TERM | NEED_SECOND_CONTEXT | NEED_ALWAYS;
   out->row_sources[out->row_source_count++] = (struct row_source){names[o->teacher], true};
+  out->second_each = o->feedback ? 0 : 2; /* one shows the first right answer, to all but itself */
   out->row_functions = o->top > 0 ? 1 : o->alpha > 0 && o->alpha < 1 ? 7 : 2;
   if (o->teacher != EMA) return 0;
   out->flags |= NEED_EMA;

@@ -9,6 +9,7 @@
 #include "core/pool.h"
 #include "model/adapter.h"
 #include "train/events.h"
+#include "train/price.h"
 #include "train/score.h"
 
 #include <inttypes.h>
@@ -470,6 +471,7 @@ int run_step_cost(struct run *r, struct cost *out, struct error *err)
   const struct recipe *recipe = r->recipe;
   bool sft = recipe->kind == RECIPE_SFT;
   struct cost_pace pace;
+  struct price price = {0};
   struct cost_work w = {.groups = (double)(sft ? recipe->train.batch : recipe->rollout.problems),
                         .rollouts = sft ? 0 : (double)(recipe->rollout.problems * recipe->rollout.group),
                         .fresh = sft ? 0 : (double)recipe->rollout.max_new_tokens,
@@ -479,10 +481,22 @@ int run_step_cost(struct run *r, struct cost *out, struct error *err)
   // need
   bool scored = (w.moves > 1 || sft) && !compose_coefficients_fixed(r->methods, NULL);
   const struct needs *n = compose_needs(r->methods);
-  w.passes = (scored ? w.epochs : 0) + score_passes(n) + score_rows_price(n, &r->session.config);
-  w.probes = sft ? 0 : (double)(recipe->rollout.problems * n->probes);
-  w.again = n->trained_again;
   TRY(mean_prompt(r, &w.prompt, err));
+  if (!sft) {
+    const struct price_shape shape = {.policy = &r->session.config,
+                                      .groups = w.groups,
+                                      .prompt = w.prompt,
+                                      .group = (double)recipe->rollout.group,
+                                      .answer = w.fresh,
+                                      .second = (double)recipe->rollout.max_prompt_tokens,
+                                      .updates = w.moves,
+                                      .recompute = r->plan.recompute};
+    price_step(n, &shape, &price);
+  }
+  w.passes = (scored ? w.epochs : 0) +
+             (sft ? score_passes(n) : price.passes + price.rows + price.updates + price.probes / 2 + price.own);
+  w.probes = sft ? 0 : (double)(recipe->rollout.problems * n->probes);
+  w.again = price.again;
   TRY(cost_measure(r->session.device, &r->session.config, &r->plan, &pace, err));
   cost_step(&pace, &r->session.config, &r->plan, &w, out);
   return 0;

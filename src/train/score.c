@@ -106,29 +106,6 @@ int score_passes(const struct needs *n)
   return passes;
 }
 
-/* Multiply-adds of a matrix product that take as many instructions as one exponential in f64 (docs/performance.md,
- * "What a method costs"). */
-static const double FUNCTION = 550;
-
-static double stat_functions(const struct token_stat *stat)
-{
-  return stat->kind == TOKEN_STAT_SUM_P2 || stat->kind == TOKEN_STAT_FLOOR_LOGP || stat->kind == TOKEN_STAT_FLOOR_MASS;
-}
-
-double score_rows_price(const struct needs *n, const struct model_config *c)
-{
-  double rows = 0, functions = 0, hidden = c->hidden;
-  if (n->flags & (NEED_TOKEN_STAT | NEED_GROUP_P)) rows++;
-  for (int32_t i = 0; i < n->token_stat_count; i++) functions += stat_functions(&n->token_stats[i]);
-  if (n->flags & NEED_ROW_TERM) {
-    rows += 1 + n->row_source_count;
-    functions += n->row_functions;
-  }
-  double heads = (2.0 * c->heads + 2.0 * c->kv_heads) * c->head_dim;
-  double forward = hidden * (c->layers * (heads + 3.0 * c->ffn) + c->vocab);
-  return c->vocab * (rows * (hidden + FUNCTION) + functions * FUNCTION) / forward; /* a row's softmax is one more */
-}
-
 void score_describe(const struct needs *n, int64_t updates, struct text *out)
 {
   const char *named[3 + NEEDS_NAMED];
@@ -144,8 +121,10 @@ void score_describe(const struct needs *n, int64_t updates, struct text *out)
   text_printf(out, "%s, %" PRId64 " over later mini-batches (current log-probabilities)\n", score_passes(n) ? ")" : "",
               updates - 1);
   if (n->probes) text_printf(out, "extra answers a step: up to %" PRId32 " a problem, not trained\n", n->probes);
-  if (n->trained_again > 0)
-    text_printf(out, "extra training a step: %.3g of a step's rollouts once more\n", n->trained_again);
+  if (n->more_updates.again > 0)
+    text_printf(out, "extra training a step: %.3g of a step's rollouts once more\n", n->more_updates.again);
+  if (n->more_updates.left_out > 0)
+    text_printf(out, "left out of a step's update: %.3g of its rollouts\n", n->more_updates.left_out);
 }
 
 /* ---- second contexts and slots: segments of the tree ------------------------------------------------------------ */

@@ -27,10 +27,7 @@ int score_passes(const struct needs *n);
 uint32_t score_askers(const struct needs *n, const char *policy, bool second);
 /* Policies that may score: names in *out. [3 + NEEDS_NAMED] */
 int score_policies(const struct needs *n, const char **out);
-/* What looking at whole rows of logits costs (token_stat, group_p, row_term), in forwards of the policy over the own
- * tokens: the rows once more, and exponentials of each logit. */
-double score_rows_price(const struct needs *n, const struct model_config *c);
-/* A line "extra forwards a step: ..." with who is scored where, and one each for extra answers and extra training, if
+/* A line "extra forwards a step: ..." with who is scored where, and one each for extra answers and extra updates, if
  * there are. updates: epochs * mini-batches of the main update. */
 void score_describe(const struct needs *n, int64_t updates, struct text *out);
 

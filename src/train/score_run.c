@@ -3,6 +3,7 @@
 
 #include "core/pool.h"
 #include "model/adapter.h"
+#include "train/price.h"
 #include "train/run.h"
 #include "train/score.h"
 
@@ -138,45 +139,99 @@ int run_move_policies(struct run *r, const struct observation *seen, bool update
 
 /* ---- price ------------------------------------------------------------------------------------------------------ */
 
-/* What the run will take, from the model's configuration alone. ERROR_RESOURCE: it does not fit. */
-static int price(struct arena *a, const struct recipe *r, const struct needs *n, struct model_config *config,
-                 struct plan *out, struct error *err)
+/* A recipe as the planner sees it. */
+struct priced {
+  struct model_config config;
+  const struct model_config *reference, *policies;
+  struct plan plan;
+  struct price price;
+  struct price_lengths lengths;
+};
+
+static void set_price(const struct recipe *r, const struct needs *n, const struct price_lengths *l, struct priced *out)
+{
+  out->lengths.prompt = l->prompt > 0 ? l->prompt : (double)r->rollout.max_prompt_tokens;
+  out->lengths.answer = l->answer > 0 ? l->answer : (double)r->rollout.max_new_tokens;
+  const struct price_shape s = {.policy = &out->config,
+                                .reference = out->reference,
+                                .policies = out->policies,
+                                .groups = (double)r->rollout.problems,
+                                .prompt = out->lengths.prompt,
+                                .group = (double)r->rollout.group,
+                                .answer = out->lengths.answer,
+                                .second = (double)r->rollout.max_prompt_tokens,
+                                .updates = (double)(r->train.epochs * r->train.minibatches),
+                                .recompute = out->plan.recompute};
+  price_step(n, &s, &out->price);
+}
+
+/* What the run will take, from the model's configuration alone. ERROR_RESOURCE: it does not fit; the price is there. */
+static int price(struct arena *a, const struct recipe *r, const struct needs *n, const struct price_lengths *l,
+                 struct priced *out, struct error *err)
 {
   static const char random[] = "random:";
-  const struct model_config *reference, *policies;
   struct model_source source;
   const char *model = r->top.model;
   if (!strncmp(model, random, sizeof random - 1)) model += sizeof random - 1;
-  TRY(model_source_open(a, model, &source, config, err));
-  config->keep = (enum model_keep)r->compute.weights;
-  TRY(run_adapter(a, r, &source, config, err));
-  TRY(run_policy_configs(a, r, n, &reference, &policies, err));
+  TRY(model_source_open(a, model, &source, &out->config, err));
+  out->config.keep = (enum model_keep)r->compute.weights;
+  TRY(run_adapter(a, r, &source, &out->config, err));
+  TRY(run_policy_configs(a, r, n, &out->reference, &out->policies, err));
   size_t base = memory_resident_peak();
   struct plan_input in = {.recipe = r,
-                          .config = config,
+                          .config = &out->config,
                           .needs = n,
-                          .reference = reference,
-                          .policies = policies,
+                          .reference = out->reference,
+                          .policies = out->policies,
                           .base = base,
                           .limit = r->compute.memory ? (size_t)r->compute.memory : memory_available_bytes() + base,
                           .type = r->compute.type == RECIPE_BF16 ? COMPUTE_BF16 : COMPUTE_F32,
                           .threads = r->compute.threads ? (int)r->compute.threads : cores_available(),
                           .generates = true};
-  return plan_make(&in, out, err);
+  int rc = plan_make(&in, &out->plan, err);
+  set_price(r, n, l, out);
+  return rc;
 }
 
-int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+/* The parts of a price by name. */
+enum { PRICE_PARTS = 6 };
+static double price_part(const struct price *p, int i, const char **name, const char **words)
 {
-  struct plan plan;
-  struct model_config config = {0};
+  static const char *const names[PRICE_PARTS] = {"passes", "rows", "trained", "updates", "probes", "own"};
+  static const char *const said[PRICE_PARTS] = {
+      "scoring passes",       "whole rows of logits",         "training beside",
+      "moves of the weights", "answers that are not trained", "own arithmetic"};
+  const double parts[PRICE_PARTS] = {p->passes, p->rows, p->trained, p->updates, p->probes, p->own};
+  *name = names[i];
+  *words = said[i];
+  return parts[i];
+}
+
+static void print_price(const struct priced *p, struct text *t)
+{
+  const char *name, *words, *before = " (";
+  text_printf(t, "price: as long as %.2f forwards a step, at %g tokens a prompt and %g an answer", p->price.total,
+              p->lengths.prompt, p->lengths.answer);
+  for (int i = 0; i < PRICE_PARTS; i++) {
+    double part = price_part(&p->price, i, &name, &words);
+    if (part < 0.005 && part > -0.005) continue;
+    text_printf(t, "%s%s %.2f", before, words, part);
+    before = ", ";
+  }
+  text_puts(t, *before == ',' ? ")\n" : "\n");
+}
+
+int run_price(struct arena *a, const struct recipe *r, const struct needs *n, const struct price_lengths *l,
+              struct text *t, struct error *err)
+{
+  struct priced p = {0};
   score_describe(n, r->train.epochs * r->train.minibatches, t);
   if (!r->top.model) {
     text_puts(t, "memory       depends on the model; give model=PATH\n");
     return 0;
   }
-  int rc = price(a, r, n, &config, &plan, err);
-  double rows = rc && rc != ERROR_RESOURCE ? 0 : score_rows_price(n, &config);
-  if (rows > 0) text_printf(t, "whole rows of logits: as long as %.2f forwards\n", rows);
+  int rc = price(a, r, n, l, &p, err);
+  if (!rc || rc == ERROR_RESOURCE) print_price(&p, t);
   if (rc == ERROR_RESOURCE) {
     text_printf(t, "memory       %s\n", err->message);
     error_clear(err);
@@ -184,7 +239,7 @@ int run_price(struct arena *a, const struct recipe *r, const struct needs *n, st
   }
   TRY(rc);
   text_puts(t, "memory at the peak:\n");
-  plan_print(&plan, t);
+  plan_print(&p.plan, t);
   return 0;
 }
 
@@ -217,27 +272,39 @@ static void put_parts(const struct plan *p, struct text *t)
   text_puts(t, "]}");
 }
 
-int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *t, struct error *err)
+static void put_price(const struct priced *p, struct text *t)
 {
-  struct plan plan;
-  struct model_config config = {0};
-  int rc = r->top.model ? price(a, r, n, &config, &plan, err) : 0;
+  const char *name, *words;
+  text_printf(t, "{\"prompt_tokens\": %.17g, \"answer_tokens\": %.17g", p->lengths.prompt, p->lengths.answer);
+  for (int i = 0; i < PRICE_PARTS; i++) {
+    double part = price_part(&p->price, i, &name, &words);
+    text_printf(t, ", \"%s\": %.17g", name, part);
+  }
+  text_printf(t, ", \"total\": %.17g}", p->price.total);
+}
+
+int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, const struct price_lengths *l,
+                   struct text *t, struct error *err)
+{
+  struct priced p = {0};
+  int rc = r->top.model ? price(a, r, n, l, &p, err) : 0;
   if (rc && rc != ERROR_RESOURCE) return rc;
   text_puts(t, "\"forwards\": {\"passes\": [");
   put_passes(n, t);
-  text_printf(t, "], \"later_minibatches\": %lld, \"probes\": %d, \"trained_again\": %.17g, \"rows\": ",
-              (long long)(r->train.epochs * r->train.minibatches - 1), (int)n->probes, n->trained_again);
+  text_printf(t, "], \"later_minibatches\": %lld, \"probes\": %d, \"trained_again\": %.17g, \"price\": ",
+              (long long)(r->train.epochs * r->train.minibatches - 1), (int)n->probes, n->more_updates.again);
   if (r->top.model)
-    text_printf(t, "%.17g}, \"memory\": ", score_rows_price(n, &config));
+    put_price(&p, t);
   else
-    text_puts(t, "null}, \"memory\": ");
+    text_puts(t, "null");
+  text_puts(t, "}, \"memory\": ");
   if (rc) {
     text_puts(t, "{\"refused\": ");
     json_put_string(t, err->message, strlen(err->message));
     text_puts(t, "}");
     error_clear(err);
   } else if (r->top.model) {
-    put_parts(&plan, t);
+    put_parts(&p.plan, t);
   } else {
     text_puts(t, "null");
   }

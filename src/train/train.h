@@ -69,20 +69,24 @@ struct ledger;
 const struct ledger *run_ledger(const struct run *r);
 int64_t run_steps(const struct run *r); /* train.steps */
 
-/* What needs cost under a recipe: extra forwards a step, and the memory table from the model's configuration alone (a
- * run that does not fit is told, not refused). */
+/* What needs cost under a recipe: extra forwards a step, their price (price.h) at these lengths, and the memory table
+ * from the model's configuration alone (a run that does not fit is told, not refused). */
 struct recipe;
 struct needs;
-int run_price(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
-              struct error *err) MUST_USE;
+struct price_lengths {
+  double prompt, answer; /* mean tokens; 0: as many as the recipe allows */
+};
+int run_price(struct arena *a, const struct recipe *r, const struct needs *n, const struct price_lengths *l,
+              struct text *out, struct error *err) MUST_USE;
 /* The same as members of a JSON object, without the braces:
  *     "forwards": {"passes": [{"policy", "second", "needs": [word]}], "later_minibatches": n, "probes": answers a
  *     problem that are not trained, "trained_again": of a step's rollouts, how many are trained once more,
- *     "rows": forwards that whole rows of logits take as long as, null without a model}
+ *     "price": {"prompt_tokens", "answer_tokens", "passes", "rows", "trained", "updates", "probes", "own", "total"} in
+ *     forwards of the policy, or null without a model}
  *     "memory": {"peak_bytes", "limit_bytes", "parts": [{"what", "bytes", "needs": [word]}]}, or {"refused": why}, or
  * null without a model. A part of the training itself has no needs. */
-int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, struct text *out,
-                   struct error *err) MUST_USE;
+int run_price_json(struct arena *a, const struct recipe *r, const struct needs *n, const struct price_lengths *l,
+                   struct text *out, struct error *err) MUST_USE;
 
 /* The hashes of the last checkpoint, 64 hexadecimal digits each. */
 const char *run_weights_hash(const struct run *r);

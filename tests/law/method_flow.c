@@ -249,26 +249,10 @@ static const struct method method_resets = {.name = "resets",
 static const struct method method_slotted = {.name = "slotted", .reward = slots, .extra = pull_slots};
 static const struct method method_weighs = {.name = "weighs", .weight_current = unlikely};
 
-static const struct method *const TABLE[] = {&method_anneals,   &method_fielded, &method_grpo,    &method_hints,
-                                             &method_hints_too, &method_looks,   &method_probes,  &method_recomposes,
-                                             &method_refills,   &method_resets,  &method_slotted, &method_weighs};
-
-size_t method_count(void)
-{
-  return sizeof TABLE / sizeof TABLE[0];
-}
-
-const struct method *method_at(size_t i)
-{
-  return TABLE[i];
-}
-
-const struct method *method_find(const char *name)
-{
-  for (size_t i = 0; i < method_count(); i++)
-    if (!strcmp(TABLE[i]->name, name)) return TABLE[i];
-  return NULL;
-}
+#define METHODS                                                                                                    \
+  &method_anneals, &method_fielded, &method_grpo, &method_hints, &method_hints_too, &method_looks, &method_probes, \
+      &method_recomposes, &method_refills, &method_resets, &method_slotted, &method_weighs
+#include "own_methods.h"
 
 /* ---- runs ---------------------------------------------------------------------------------------------------------
  */

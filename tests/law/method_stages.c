@@ -279,24 +279,8 @@ static const struct method method_whole = {.name = "whole",
                                            .extra = extra,
                                            .evaluate = evaluate,
                                            .observe = observe};
-static const struct method *const TABLE[] = {&method_grpo, &method_whole};
-
-size_t method_count(void)
-{
-  return sizeof TABLE / sizeof TABLE[0];
-}
-
-const struct method *method_at(size_t i)
-{
-  return TABLE[i];
-}
-
-const struct method *method_find(const char *name)
-{
-  for (size_t i = 0; i < method_count(); i++)
-    if (!strcmp(TABLE[i]->name, name)) return TABLE[i];
-  return NULL;
-}
+#define METHODS &method_grpo, &method_whole
+#include "own_methods.h"
 
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
 

@@ -160,27 +160,10 @@ static const struct method pulls = {.name = "pulls", .regularise = pull};
 static const struct method pushes = {.name = "pushes", .regularise = pull};
 static const struct method twice = {.name = "twice", .updates = update_twice};
 
-static const struct method *const TABLE[] = {&alpha,        &beta,        &bonus,  &clashes, &declares, &extras,
-                                             &gamma_method, &method_grpo, &judged, &lonely,  &masks,    &noisy,
-                                             &pulls,        &pushes,      &third,  &twice};
-
-size_t method_count(void)
-{
-  return sizeof TABLE / sizeof TABLE[0];
-}
-
-const struct method *method_at(size_t i)
-{
-  return TABLE[i];
-}
-
-const struct method *method_find(const char *name)
-{
-  for (size_t i = 0; i < method_count(); i++) {
-    if (!strcmp(TABLE[i]->name, name)) return TABLE[i];
-  }
-  return NULL;
-}
+#define METHODS                                                                                                       \
+  &alpha, &beta, &bonus, &clashes, &declares, &extras, &gamma_method, &method_grpo, &judged, &lonely, &masks, &noisy, \
+      &pulls, &pushes, &third, &twice
+#include "own_methods.h"
 
 /* ---- tests ------------------------------------------------------------------------------------------------------ */
 

@@ -48,24 +48,8 @@ static int mark(struct method_call *c, struct preparation *out, struct error *er
 extern const struct method method_grpo;
 static const struct method method_marks = {.name = "marks", .prepare = mark};
 static const struct method method_twice = {.name = "twice", .prepare = twice};
-static const struct method *const TABLE[] = {&method_grpo, &method_marks, &method_twice};
-
-size_t method_count(void)
-{
-  return sizeof TABLE / sizeof TABLE[0];
-}
-
-const struct method *method_at(size_t i)
-{
-  return TABLE[i];
-}
-
-const struct method *method_find(const char *name)
-{
-  for (size_t i = 0; i < method_count(); i++)
-    if (!strcmp(TABLE[i]->name, name)) return TABLE[i];
-  return NULL;
-}
+#define METHODS &method_grpo, &method_marks, &method_twice
+#include "own_methods.h"
 
 /* ---- jobs -------------------------------------------------------------------------------------------------------- */
 
