@@ -41,11 +41,14 @@ static int render_file(const struct render *r, const json_t *messages, const jso
   return rc;
 }
 
-/* The template's own failure is the answer of the line: {"error": {"message", "raised"}}. */
-static void put_failure(struct text *out, const struct error *e, bool raised)
+/* The template's own failure is the answer of the line: {"error": {"message", "raised"}}; what it raised in full. */
+static void put_failure(struct text *out, const struct error *e, bool raised, const struct text *text)
 {
   text_puts(out, "{\"error\": {\"message\": ");
-  json_put_string(out, e->message, strlen(e->message));
+  if (raised && text->size)
+    json_put_string(out, text->bytes, text->size);
+  else
+    json_put_string(out, e->message, strlen(e->message));
   text_printf(out, ", \"raised\": %s}}", raised ? "true" : "false");
 }
 
@@ -73,7 +76,7 @@ static int answer(void *arg, struct arena *a, const json_t *line, struct text *o
                        : session_render(&session, messages, variables, add_generation_prompt, &text, &raised, &failure);
   if (!rc) rc = text_finish(&text, &failure);
   if (rc == ERROR_INPUT) {
-    put_failure(out, &failure, raised);
+    put_failure(out, &failure, raised, &text);
     r->failed = true;
     rc = 0;
   } else if (rc) {

@@ -6,26 +6,47 @@
 #include "core/log.h"
 
 struct output {
-  struct file_writer *writer; /* NULL: stdout */
+  struct file_writer *writer; /* NULL: a stream */
+  FILE *stream;
+  const char *name;
 };
+
+static bool ends_with(const char *path, const char *end)
+{
+  size_t n = strlen(path), m = strlen(end);
+  return n > m && !strcmp(path + n - m, end);
+}
 
 int output_open(struct cli *c, struct output **out, struct error *err)
 {
-  *out = ARENA_NEW(c->arena, struct output, 1, "output", err);
-  if (!*out) return err->code;
-  return c->out && strcmp(c->out, "-") != 0 ? file_writer_open(c->arena, c->out, &(*out)->writer, err) : 0;
+  struct output *o = *out = ARENA_NEW(c->arena, struct output, 1, "output", err);
+  if (!o) return err->code;
+  *o = (struct output){.stream = stdout, .name = "stdout"};
+  if (!c->out || !strcmp(c->out, "-") || file_is_stdout(c->out)) return 0;
+  for (const char *const *end = (const char *const[]){".gz", ".zst", NULL}; *end; end++)
+    if (ends_with(c->out, *end))
+      FAIL_AT(err, ERROR_INPUT, c->out, 0, "--out",
+              "found the ending %s; --out writes plain text; leave the ending out", *end);
+  if (!file_is_stream(c->out)) {
+    TRY(file_behind_links(c->arena, c->out, &o->name, err));
+    return file_writer_open(c->arena, o->name, &o->writer, err);
+  }
+  o->name = c->out;  // /dev/stdout, a pipe: written as it comes
+  o->stream = fopen(c->out, "we");
+  if (!o->stream) FAIL_AT(err, ERROR_RESOURCE, c->out, 0, NULL, "could not be opened: %s", strerror(errno));
+  return 0;
 }
 
-static int write_stdout(const char *bytes, size_t n, struct error *err)
+static int write_stream(const struct output *o, const char *bytes, size_t n, struct error *err)
 {
-  if ((n == 0 || fwrite(bytes, 1, n, stdout) == n) && fflush(stdout) == 0) return 0;
-  FAIL_AT(err, ERROR_RESOURCE, "stdout", 0, NULL, "could not be written: %s", strerror(errno));
+  if ((n == 0 || fwrite(bytes, 1, n, o->stream) == n) && fflush(o->stream) == 0) return 0;
+  FAIL_AT(err, ERROR_RESOURCE, o->name, 0, NULL, "could not be written: %s", strerror(errno));
 }
 
 int output_put(struct output *o, const struct text *t, struct error *err)
 {
   TRY(text_finish(t, err));
-  return o->writer ? file_writer_write(o->writer, t->bytes, t->size, err) : write_stdout(t->bytes, t->size, err);
+  return o->writer ? file_writer_write(o->writer, t->bytes, t->size, err) : write_stream(o, t->bytes, t->size, err);
 }
 
 int output_line(struct output *o, struct text *t, struct error *err)
@@ -38,7 +59,10 @@ int output_line(struct output *o, struct text *t, struct error *err)
 
 int output_close(struct output *o, struct error *err)
 {
-  return o->writer ? file_writer_commit(o->writer, err) : 0;
+  if (o->writer) return file_writer_commit(o->writer, err);
+  if (o->stream != stdout && fclose(o->stream))
+    FAIL_AT(err, ERROR_RESOURCE, o->name, 0, NULL, "could not be written: %s", strerror(errno));
+  return 0;
 }
 
 int print_text(struct cli *c, struct text *t, struct error *err)

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,8 +187,18 @@ static int make_temporary(struct arena *a, struct file_writer *w, struct error *
   return fail_errno(err, w->path, "cannot be written");
 }
 
+/* A rename would put a file in the place of what stands there: never of a folder, a device or a pipe. */
+static int check_place(const char *path, struct error *err)
+{
+  struct stat st;
+  if (lstat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) return 0;
+  FAIL_AT(err, ERROR_INPUT, path, 0, NULL, "found %s; expected the name of a file to write",
+          S_ISDIR(st.st_mode) ? "a folder" : "a device or a pipe");
+}
+
 int file_writer_open(struct arena *a, const char *path, struct file_writer **out, struct error *err)
 {
+  TRY(check_place(path, err));
   struct file_writer *w = ARENA_NEW(a, struct file_writer, 1, "writers", err);
   if (!w) return ERROR_RESOURCE;
   w->fd = -1;
@@ -316,6 +327,25 @@ bool file_is_folder(const char *path)
 {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool file_is_stream(const char *path)
+{
+  struct stat st;
+  return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+bool file_is_stdout(const char *path)
+{
+  struct stat st, out;
+  return stat(path, &st) == 0 && fstat(STDOUT_FILENO, &out) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino;
+}
+
+int file_behind_links(struct arena *a, const char *path, const char **out, struct error *err)
+{
+  char real[PATH_MAX];
+  *out = realpath(path, real) ? arena_strdup(a, real, "path", err) : path;
+  return *out ? 0 : err->code;
 }
 
 int file_make_folder(const char *path, struct error *err)

@@ -43,6 +43,10 @@ int file_append(const char *path, const void *bytes, size_t n, bool sync, struct
 int file_truncate(const char *path, uint64_t size, struct error *err) MUST_USE;
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+bool file_is_stream(const char *path); /* a device, pipe or socket, or a link to one: it has no bytes to replace */
+bool file_is_stdout(const char *path); /* another name of where stdout goes */
+/* The file that a path of links leads to, or the path itself where nothing is there. */
+int file_behind_links(struct arena *a, const char *path, const char **out, struct error *err) MUST_USE;
 int file_make_folder(const char *path, struct error *err) MUST_USE; /* parents too */
 int file_sync_folder(const char *path, struct error *err) MUST_USE;
 int file_remove_tree(const char *path, struct error *err) MUST_USE;

@@ -196,6 +196,10 @@ int line_reader_next(struct line_reader *r, char **line, size_t *size, int *numb
   r->start += *size + (newline ? 1 : 0);
   if (newline && *size > 0 && (*line)[*size - 1] == '\r') *size -= 1;
   r->number += 1;
+  if (r->number == 1 && *size >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) { /* the mark that some editors begin with */
+    *line += 3;
+    *size -= 3;
+  }
   if (number) *number = r->number;
   return 0;
 }

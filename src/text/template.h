@@ -31,8 +31,8 @@ int template_parse(struct arena *a, const char *text, size_t n, const char *file
 /* Appends the rendering to out; on failure out is as before. variables: an object (messages, add_generation_prompt,
    tools, bos_token,
    ...); what is absent is undefined. now: "2025-01-15T14:30:05", what strftime_now tells; with NULL it is an error to
-   call it. ERROR_INPUT where the template fails; *raised (may be NULL) is true if it called raise_exception, and the
-   message is then its text. */
+   call it. ERROR_INPUT where the template fails; *raised (may be NULL) is true if it called raise_exception, and out
+   then holds its text, of which the message is a line. */
 int template_render(const struct template *t, const json_t *variables, const char *now, struct text *out, bool *raised,
                     struct error *err) MUST_USE;
 

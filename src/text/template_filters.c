@@ -342,8 +342,11 @@ static int filter_filesize(struct filter_call *c)
   static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
                                           {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
   bool binary = jinja_argument_truth(c->args, 0, "binary", false);
-  if (!value_is_number(c->v)) return jinja_fail(c->r, "filesizeformat needs a number; found '%s'", value_type(c->v));
-  double x = value_as_real(c->v), base = binary ? 1024 : 1000, unit = base;
+  double x = 0, base = binary ? 1024 : 1000, unit = base;
+  if (value_is_number(c->v))
+    x = value_as_real(c->v);
+  else if (c->v->kind != VALUE_STRING || !read_real(c->v, &x))
+    return jinja_fail(c->r, "filesizeformat needs a number; found '%s'", value_type(c->v));
   char text[64];
   if (x == 1)
     snprintf(text, sizeof text, "1 Byte");

@@ -521,15 +521,20 @@ int jinja_format_time(struct jinja *r, const struct value *format, struct value 
         "the template asks for the time (strftime_now) and none was given; give \"now\", like \"2025-01-15T14:30:05\"");
   if (!read_now(r->now, &tm))
     return jinja_fail(r, "found the time \"%.40s\"; expected one like \"2025-01-15T14:30:05\"", r->now);
-  char fmt[512], text[4096];
+  char fmt[2048], text[4096];
   size_t n = format->as.string.size;
-  if (n >= sizeof fmt || memchr(format->as.string.bytes, 0, n))
+  if (n >= sizeof fmt / 4 || memchr(format->as.string.bytes, 0, n))
     return jinja_fail(r, "a format of strftime_now is too long or holds a NUL");
   size_t kept = 0;
   for (size_t i = 0; i < n; i++) {
     const char *f = format->as.string.bytes + i;
     if (f[0] == '%' && i + 1 < n && (f[1] == 'Z' || f[1] == 'z')) {
       i++; /* the moment has no zone: Python writes nothing */
+      continue;
+    }
+    if (f[0] == '%' && i + 1 < n && f[1] == 'f') { /* microseconds, which C does not know */
+      kept += (size_t)snprintf(fmt + kept, sizeof fmt - kept, "000000");
+      i++;
       continue;
     }
     fmt[kept++] = f[0];

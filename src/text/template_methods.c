@@ -263,6 +263,7 @@ static int raise_exception(struct jinja *r, const struct arguments *args)
   int n = text.as.string.size < 1000 ? (int)text.as.string.size : 1000;
   int rc = jinja_fail(r, "%.*s", n, text.as.string.bytes);
   r->raised = true;
+  r->raised_text = text;
   return rc;
 }
 
@@ -287,6 +288,7 @@ int jinja_call_function(struct jinja *r, const char *name, const struct argument
   if (!strcmp(name, "lipsum"))
     return jinja_fail(r, "lipsum makes random text; a chat template must not depend on chance");
   struct value format;
+  if (!jinja_argument(args, 0, "format")) return jinja_fail(r, "strftime_now lacks its format, like \"%%d %%b %%Y\"");
   TRY(jinja_argument_string(r, args, 0, "format", value_text(""), &format));
   return jinja_format_time(r, &format, out);
 }

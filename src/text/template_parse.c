@@ -126,6 +126,9 @@ static int parse_for(struct parser *p, struct node **out)
   struct node *n = jinja_parser_node(p, NODE_FOR);
   if (!n) return ERROR_RESOURCE;
   TRY(parse_target(p, true, &n->a));
+  if (n->a->kind == NODE_NAME && !strcmp(n->a->name, "loop"))
+    return jinja_parser_fail(p,
+                             "found \"loop\" as the name of an item; expected another: a for gives it its own meaning");
   TRY(jinja_parser_expect(p, LEX_NAME, "in", NULL));
   p->without_if = true;
   TRY(jinja_parse_tuple(p, false, false, false, &n->b));

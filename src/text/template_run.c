@@ -386,6 +386,7 @@ static int render(const struct template *t, const json_t *variables, const char 
     rc = text_finish(out, err);
   }
   if (raised) *raised = r.raised;
+  if (raised && r.raised) text_add(out, r.raised_text.as.string.bytes, r.raised_text.as.string.size);
   arena_destroy(arena);
   return rc;
 }

@@ -52,11 +52,37 @@ static const char *wide_capital(uint32_t c)
   static const struct {
     uint32_t c;
     const char *upper;
-  } table[] = {{0xdf, "SS"},   {0x149, "\u02bcN"}, {0x1f0, "J\u030c"}, {0xfb00, "FF"}, {0xfb01, "FI"},
-               {0xfb02, "FL"}, {0xfb03, "FFI"},    {0xfb04, "FFL"},    {0xfb05, "ST"}, {0xfb06, "ST"}};
+  } table[] = {{0xdf, "SS"},
+               {0x149, "\u02bcN"},
+               {0x1f0, "J\u030c"},
+               {0x390, "\u0399\u0308\u0301"},
+               {0x3b0, "\u03a5\u0308\u0301"},
+               {0xfb00, "FF"},
+               {0xfb01, "FI"},
+               {0xfb02, "FL"},
+               {0xfb03, "FFI"},
+               {0xfb04, "FFL"},
+               {0xfb05, "ST"},
+               {0xfb06, "ST"}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (table[i].c == c) return table[i].upper;
   return NULL;
+}
+
+/* A letter at the start of a word; of one whose capitals are several the first alone: Ss. */
+static void put_initial(struct jinja_text *b, uint32_t c)
+{
+  const char *several = wide_capital(c);
+  if (!several) {
+    jinja_put_code(b, to_upper(c));
+    return;
+  }
+  jinja_add(b, several, 1);
+  for (const char *p = several + 1; *p; p++) {
+    const bool lower = several[0] > 0 && *p >= 'A' && *p <= 'Z';
+    const char letter = (char)(lower ? *p - 'A' + 'a' : *p);
+    jinja_add(b, &letter, 1);
+  }
 }
 
 static bool ends_word(const struct walk *w)
@@ -93,7 +119,14 @@ int string_title(struct jinja *r, const struct value *s, bool jinja, struct valu
   uint32_t c;
   TRY(jinja_step(r, s->as.string.size / 16));
   for (struct walk w = walk_over(s); walk_next(&w, &c);) {
-    jinja_put_code(&b, inside ? to_lower(c) : to_upper(c));
+    const char *several =
+        jinja && !inside ? wide_capital(c) : NULL; /* the filter makes a capital, the method a title */
+    if (inside)
+      jinja_put_code(&b, to_lower(c));
+    else if (several)
+      jinja_puts(&b, several);
+    else
+      put_initial(&b, c);
     inside = jinja ? !is_space(c) && !(c < 128 && c && strchr("-({[<", (int)c)) : is_cased(c);
   }
   return jinja_take(&b, out);
@@ -104,8 +137,12 @@ int string_capitalize(struct jinja *r, const struct value *s, struct value *out)
   struct jinja_text b = {.r = r};
   bool first = true;
   uint32_t c;
-  for (struct walk w = walk_over(s); walk_next(&w, &c); first = false)
-    jinja_put_code(&b, first ? to_upper(c) : to_lower(c));
+  for (struct walk w = walk_over(s); walk_next(&w, &c); first = false) {
+    if (first)
+      put_initial(&b, c);
+    else
+      jinja_put_code(&b, to_lower(c));
+  }
   return jinja_take(&b, out);
 }
 

@@ -91,6 +91,7 @@ struct jinja {
   int rc;
   int line; /* of the statement at work */
   bool raised;
+  struct value raised_text; /* where raised: what raise_exception was given */
   const char *now;
   uint64_t steps, bytes;
   unsigned depth;

@@ -60,6 +60,25 @@ empty out "--out"
 expect 2 "$assay" tasks addition digits=1 --count 1000000 --out "$work/none.jsonl"
 [ ! -e "$work/none.jsonl" ] || fail "a failed command left its --out"
 expect 2 "$assay" tasks addition --out "$work/no/such/folder/x"
+printf '\357\273\277' | cat - "$work/in.jsonl" >"$work/marked.jsonl"
+expect 2 "$assay" verify number --in "$work/marked.jsonl"
+[ "$(grep -c '"reward"' "$work/out")" = 2 ] || fail "a byte order mark spoils a line: $(cat "$work/out")"
+expect 2 "$assay" tasks addition --out "$work/tasks.jsonl.gz"
+
+# A pipe or a device is written to and stays what it is; nothing else puts a file in its place.
+mkfifo "$work/way"
+cat "$work/way" >"$work/through" &
+expect 0 "$assay" tasks addition --count 4 --out "$work/way"
+wait
+cmp -s "$work/through" "$work/tasks.jsonl" && [ -p "$work/way" ] || fail "--out to a pipe"
+expect 2 "$assay" eval "$root/models/tiny" --data task:addition,format=plain --problems 2 --svg "$work/way"
+[ -p "$work/way" ] || fail "--svg put a file in the place of a pipe"
+ln -s /proc/self/fd/1 "$work/one"
+expect 0 "$assay" tasks addition --count 4 --out "$work/one"
+cmp -s "$work/out" "$work/tasks.jsonl" && [ -L "$work/one" ] || fail "--out to a link to stdout"
+ln -s tasks.jsonl "$work/other"
+expect 0 "$assay" tasks addition --count 3 --out "$work/other"
+[ -L "$work/other" ] && [ "$(wc -l <"$work/tasks.jsonl")" = 3 ] || fail "--out through a link"
 
 # A disk that is full, a reader that has gone.
 if [ -w /dev/full ]; then
