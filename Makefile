@@ -21,7 +21,7 @@ help:
 build:
 	@tools/deps.sh
 	@test -f build/release/build.ninja || cmake --preset release
-	@cmake --build --preset release
+	@cmake --build --preset release --target assay assay_archive
 
 demo: build
 	@tools/demo.sh
@@ -30,6 +30,7 @@ demo-real: build
 	@tools/demo-real.sh
 
 test: build
+	@cmake --build --preset release
 	@cd build/release && $(suite)
 
 lint:

@@ -67,6 +67,11 @@ void compute_mode_leave(struct compute_mode m)
  * caller waits the same way for `remaining` to reach zero, asleep on `done`. Whoever goes to sleep first says so
  * (sleepers, caller_sleeps) under the lock and looks again, so that no wake-up is lost: both sides use sequentially
  * consistent atomics.
+ *
+ * A part belongs to whoever claims it first: its worker, or the caller once its own part is done. So nobody waits for a
+ * worker that sleeps, or whose core another program has. A part's claim counts the rounds in which it was taken: round
+ * r takes it from r - 1 to r, and a worker that comes too late for r finds it there and takes nothing. The job stays as
+ * it is while a claimed part runs, for its round ends behind it.
  */
 
 enum { THREADS_LIMIT = 1024 };
@@ -75,11 +80,12 @@ struct worker {
   struct pool *pool;
   pthread_t id;
   int thread;
+  _Alignas(64) atomic_uint claim; /* of part `thread`; a line of its own */
 };
 
 struct pool {
   int threads;
-  struct worker *workers; /* threads - 1; the caller is thread 0 */
+  struct worker *workers; /* threads - 1: thread 1 first; the caller is thread 0 */
   int started;
   /* The job, written before round is raised. */
   size_t items, grain;
@@ -92,10 +98,10 @@ struct pool {
   pthread_cond_t work, done;
 };
 
-/* Units of `grain` items are dealt out evenly; the first threads get one more. */
-static void run_range(struct pool *p, int thread)
+/* Units of `grain` items are dealt out evenly; the first parts get one more. */
+static void run_part(struct pool *p, int part, int thread)
 {
-  size_t units = p->items / p->grain + (p->items % p->grain != 0), n = (size_t)p->threads, t = (size_t)thread;
+  size_t units = p->items / p->grain + (p->items % p->grain != 0), n = (size_t)p->threads, t = (size_t)part;
   size_t each = units / n, more = units % n;
   size_t begin = each * t + (t < more ? t : more), count = each + (t < more ? 1 : 0);
   if (count == 0) return;
@@ -130,11 +136,17 @@ static bool spin_until_zero(atomic_int *value)
   return false;
 }
 
+static bool claim_part(struct worker *w, unsigned round)
+{
+  unsigned before = round - 1;
+  return atomic_compare_exchange_strong(&w->claim, &before, round);
+}
+
 static void *worker_main(void *arg)
 {
   struct worker *w = arg;
   struct pool *p = w->pool;
-  for (unsigned seen = 0;; seen++) {
+  for (unsigned seen = 0;;) {
     if (!spin_while_equal(&p->round, seen)) {
       pthread_mutex_lock(&p->lock);
       atomic_fetch_add(&p->sleepers, 1);
@@ -143,7 +155,9 @@ static void *worker_main(void *arg)
       pthread_mutex_unlock(&p->lock);
     }
     if (atomic_load(&p->stop)) return NULL;
-    run_range(p, w->thread);
+    seen = atomic_load(&p->round);
+    if (!claim_part(w, seen)) continue;
+    run_part(p, w->thread, w->thread);
     if (atomic_fetch_sub(&p->remaining, 1) == 1 && atomic_load(&p->caller_sleeps)) {
       pthread_mutex_lock(&p->lock);
       pthread_cond_signal(&p->done);
@@ -161,8 +175,15 @@ static void raise_round(struct pool *p)
   pthread_mutex_unlock(&p->lock);
 }
 
-static void wait_for_workers(struct pool *p)
+/* Takes the parts that no worker has begun, and waits for the others. */
+static void finish_round(struct pool *p)
 {
+  const unsigned round = atomic_load(&p->round);
+  for (int i = 0; i < p->started; i++) {
+    if (!claim_part(&p->workers[i], round)) continue;
+    run_part(p, p->workers[i].thread, 0);
+    atomic_fetch_sub(&p->remaining, 1);
+  }
   if (spin_until_zero(&p->remaining)) return;
   pthread_mutex_lock(&p->lock);
   atomic_store(&p->caller_sleeps, true);
@@ -185,8 +206,8 @@ void pool_run_grain(struct pool *p, size_t items, size_t grain, pool_fn *fn, voi
     atomic_store(&p->remaining, p->threads - 1);
     raise_round(p);
   }
-  run_range(p, 0);
-  if (!alone) wait_for_workers(p);
+  run_part(p, 0, 0);
+  if (!alone) finish_round(p);
   atomic_store(&p->busy, false);
 }
 

@@ -1,6 +1,7 @@
-/* core/pool: the one thread pool. pool_run splits `items` into contiguous static ranges, one per thread, and waits.
- * Which thread computes what depends on the thread count; what is computed does not: kernels split outputs, never a
- * reduction.
+/* core/pool: the one thread pool. pool_run splits `items` into contiguous static parts, as many as threads, and waits.
+ * A part is run by its own worker, or by the caller where that one has not begun when the caller is done with the
+ * first: `thread` names who runs it (whose scratch it may use), not which part it is. What is computed depends on
+ * neither: kernels split outputs, never a reduction.
  *
  * Compute mode: inside a job every thread has round-to-nearest, flush-to-zero and denormals-are-zero set, and its own
  * setting back afterwards (also the caller's, which works as thread 0). Workers spin for some microseconds before they
