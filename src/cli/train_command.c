@@ -37,7 +37,7 @@ static void put_values(const struct recipe_key *k, struct text *t)
       text_printf(t, "%.15g to %.15g", k->low, k->high);
       break;
     case RECIPE_PAIR:
-      text_printf(t, "two numbers, %g to %g", k->low, k->high);
+      text_printf(t, "two numbers, %.7g to %.7g", k->low, k->high);
       break;
     case RECIPE_ENUM:
       for (const char *p = k->words; *p; p++) text_printf(t, *p == '|' ? ", " : "%c", *p);

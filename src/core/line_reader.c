@@ -173,6 +173,15 @@ static int make_room(struct line_reader *r, struct error *err)
   return 0;
 }
 
+/* Without the \r of a line end, and on the first line without the mark that some editors begin a file with. */
+static void trim_line(struct line_reader *r, bool ended, char **line, size_t *size)
+{
+  if (ended && *size > 0 && (*line)[*size - 1] == '\r') *size -= 1;
+  if (r->number != 1 || *size < 3 || memcmp(*line, "\xef\xbb\xbf", 3)) return;
+  *line += 3;
+  *size -= 3;
+}
+
 int line_reader_next(struct line_reader *r, char **line, size_t *size, int *number, struct error *err)
 {
   *line = NULL;
@@ -194,12 +203,8 @@ int line_reader_next(struct line_reader *r, char **line, size_t *size, int *numb
   *line = r->text + r->start;
   *size = newline ? (size_t)(newline - *line) : r->end - r->start;
   r->start += *size + (newline ? 1 : 0);
-  if (newline && *size > 0 && (*line)[*size - 1] == '\r') *size -= 1;
   r->number += 1;
-  if (r->number == 1 && *size >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) { /* the mark that some editors begin with */
-    *line += 3;
-    *size -= 3;
-  }
+  trim_line(r, newline != NULL, line, size);
   if (number) *number = r->number;
   return 0;
 }

@@ -43,7 +43,9 @@ static int filter_list(struct arena *a, struct stream *s, struct lane *lane, str
   s->left_out += all - lane->count;
   if (!rc && !lane->count)
     FAIL(err, ERROR_INPUT,
-         "none of the %llu problems of %s remains; all prompts are over the limit; raise rollout.max_prompt_tokens",
+         "none of the %llu problems of %s remains; all prompts are over the limit; raise rollout.max_prompt_tokens, or "
+         "lower "
+         "rollout.max_new_tokens where the model has no room for both",
          (unsigned long long)all, source_name(lane->source));
   return rc;
 }

@@ -28,6 +28,8 @@ enum {
 int template_parse(struct arena *a, const char *text, size_t n, const char *file, struct template **out,
                    struct error *err) MUST_USE;
 
+/* Whether `now` below is written as it should be. */
+bool template_knows_time(const char *now);
 /* Appends the rendering to out; on failure out is as before. variables: an object (messages, add_generation_prompt,
    tools, bos_token,
    ...); what is absent is undefined. now: "2025-01-15T14:30:05", what strftime_now tells; with NULL it is an error to

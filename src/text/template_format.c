@@ -512,6 +512,26 @@ static bool read_now(const char *now, struct tm *tm)
   return timegm(tm) != (time_t)-1; /* fills in the days of week and year */
 }
 
+bool template_knows_time(const char *now)
+{
+  struct tm tm;
+  return read_now(now, &tm);
+}
+
+/* Python's format as C's: no zone, which the moment has not, and no microseconds, which C does not know. n bytes at f;
+ * at most three are written for one. */
+static void put_time_format(const char *f, size_t n, char *to)
+{
+  for (size_t i = 0; i < n; i++) {
+    const char kind = f[i] == '%' && i + 1 < n ? f[i + 1] : 0;
+    if (kind == 'f') memcpy(to, "000000", 6), to += 6;
+    if (kind && !strchr("zZf", kind)) *to++ = f[i], *to++ = kind;
+    if (!kind) *to++ = f[i];
+    i += kind != 0;
+  }
+  *to = 0;
+}
+
 int jinja_format_time(struct jinja *r, const struct value *format, struct value *out)
 {
   struct tm tm;
@@ -525,22 +545,7 @@ int jinja_format_time(struct jinja *r, const struct value *format, struct value 
   size_t n = format->as.string.size;
   if (n >= sizeof fmt / 4 || memchr(format->as.string.bytes, 0, n))
     return jinja_fail(r, "a format of strftime_now is too long or holds a NUL");
-  size_t kept = 0;
-  for (size_t i = 0; i < n; i++) {
-    const char *f = format->as.string.bytes + i;
-    if (f[0] == '%' && i + 1 < n && (f[1] == 'Z' || f[1] == 'z')) {
-      i++; /* the moment has no zone: Python writes nothing */
-      continue;
-    }
-    if (f[0] == '%' && i + 1 < n && f[1] == 'f') { /* microseconds, which C does not know */
-      kept += (size_t)snprintf(fmt + kept, sizeof fmt - kept, "000000");
-      i++;
-      continue;
-    }
-    fmt[kept++] = f[0];
-    if (f[0] == '%' && i + 1 < n) fmt[kept++] = f[1], i++;
-  }
-  fmt[kept] = 0;
+  put_time_format(format->as.string.bytes, n, fmt);
   size_t size = n ? strftime(text, sizeof text, fmt, &tm) : 0;
   struct jinja_text b = {.r = r};
   jinja_add(&b, text, size);

@@ -6,6 +6,7 @@
 
 #include "core/math.h"
 #include "model/adapter.h"
+#include "text/template.h"
 #include "train/recipe_parts.h"
 
 static const struct recipe_key KEYS[] = {
@@ -56,7 +57,7 @@ struct reader {
 
 static const char *found(const struct yaml_node *n)
 {
-  return n->kind == YAML_SCALAR ? n->text : n->kind == YAML_LIST ? "a list" : "a map";
+  return n->kind == YAML_SCALAR ? n->text : n->kind == YAML_MAP ? "a map" : n->count ? "a list" : "an empty list";
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
@@ -94,7 +95,7 @@ static int bad_value(const struct recipe_key *k, const struct yaml_node *n, stru
       snprintf(wanted, sizeof wanted, "auto or a number from %g to %g", k->low, k->high);
       break;
     case RECIPE_PAIR:
-      snprintf(wanted, sizeof wanted, "two numbers from %g to %g, [a, b]", k->low, k->high);
+      snprintf(wanted, sizeof wanted, "two numbers from %.7g to %.7g, [a, b]", k->low, k->high);
       break;
     case RECIPE_TEXTS:
       snprintf(wanted, sizeof wanted, "a list of texts");
@@ -464,9 +465,9 @@ static int override_method(struct reader *d, const char *assignment, struct erro
 static int apply_override(struct reader *d, const char *assignment, struct error *err)
 {
   static const char PREFIX[] = "methods.";
-  if (!strncmp(assignment, PREFIX, sizeof PREFIX - 1) && strchr(assignment, '=')) {
-    return override_method(d, assignment + sizeof PREFIX - 1, err);
-  }
+  const char *name = assignment + sizeof PREFIX - 1;
+  if (!strncmp(assignment, PREFIX, sizeof PREFIX - 1) && strchr(assignment, '=') && (*name < '0' || *name > '9'))
+    return override_method(d, name, err);
   return yaml_override(d->a, d->root, assignment, err);
 }
 
@@ -563,6 +564,13 @@ static int settle(struct recipe *r, struct error *err)
     FAIL_AT(err, ERROR_INPUT, o->file, o->line, "train.minibatches",
             "train.minibatches is %lld with rollout.problems %lld; a mini-batch is one group or more; lower it",
             (long long)r->train.minibatches, (long long)r->rollout.problems);
+  }
+  if (r->template.now && !template_knows_time(r->template.now)) {
+    const struct recipe_origin *o = origin_of(r, "template.now");
+    FAIL_AT(err, ERROR_INPUT, o->file, o->line, "template.now",
+            "template.now: found \"%s\"; expected a time like 2025-01-15T14:30:05; correct it, or leave it out for the "
+            "run's first start",
+            r->template.now);
   }
   return check_memory_knobs(r, err);
 }

@@ -90,7 +90,7 @@
   X(compute, ENUM, type, "f32", 0, 0, "f32|bf16", "compute type")                                                \
   X(compute, ENUM, weights, "full", 0, 0, "full|keep|q8_0|q4_0",                                                 \
     "how a base under an adapter stays in memory: in the compute type, in its file's blocks, rounded to blocks") \
-  X(compute, AUTO, threads, "auto", 1, 4096, NULL, "auto: the cores that it may use")                            \
+  X(compute, AUTO, threads, "auto", 1, 1024, NULL, "auto: the cores that it may use")                            \
   X(compute, SIZE, memory, "auto", 1048576, 9e18, NULL, "limit, like 4G; auto: what is free")                    \
   X(compute, AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone")  \
   X(compute, SWITCH, recompute, "auto", 0, 0, NULL,                                                              \
