@@ -9,8 +9,8 @@ METHOD     those to look at; else all
 --rounds   N runs of each METHOD of --time beside as many of GRPO: off where they can be turned off, else on
 RUNNER     environment: a command that stands before every count (nice, a lock)
 
-instructions  user-mode instructions of one thread: perf where it can count, else valgrind's cachegrind (AVX2 kernels); the
-              same in every run, whatever else the machine does. The seeds draw problems of which each has right and wrong
+instructions  user-mode instructions of one thread: perf where it can count, else valgrind (AVX2 kernels); the same in every
+              run, whatever else the machine does. The seeds draw problems of which each has right and wrong
               answers, so that GRPO trains all of them and a method none more.
 weight-only   a method that needs nothing but the rollouts: a run of one step of 8 problems of 16 beside GRPO's, its start and
               its end included, in shares of one step. A method's own instructions do not depend on the model, so the model is
@@ -23,7 +23,7 @@ time          30 steps of 16 problems of 8 with models/tiny, N runs of each in t
               (what disturbs a step only adds to it), and the 95 % interval over the steps of the paired difference
               (Student's t), expected below +3 %.
 """
-import argparse, json, math, os, re, shlex, shutil, subprocess, sys, tempfile
+import argparse, json, math, os, re, shlex, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 
 import lab
@@ -43,6 +43,14 @@ WITH = {"sdpo": ["rollout.max_prompt_tokens=10"]}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
 PROBLEMS, PARTS = 4, ("passes", "rows", "trained", "updates", "probes", "own")
 STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
+
+
+def read(path):
+    return open(path).read() if os.path.exists(path) else ""
+
+
+def lines(path):
+    return read(path).count("\n")
 
 
 class Bench:
@@ -70,28 +78,56 @@ class Bench:
         words = [w for w in words if not w.startswith("eval.data")]
         return [self.assay, "train", *words, "--threads", "1", "--quiet", "--run", folder]
 
-    def count(self, methods, steps, nano=False):
-        """Instructions of a run, and the last step's metrics."""
-        kept = os.path.join(self.keep, re.sub(r"[^A-Za-z0-9_.-]+", "_", methods).strip("_") + f".{'nano' if nano else 'tiny'}.{steps}.json")
-        if os.path.exists(kept):
-            return json.load(open(kept))
+    def kept(self, methods, what, make):
+        """What make() returns, from the folder where it is there."""
+        path = os.path.join(self.keep, re.sub(r"[^A-Za-z0-9_.-]+", "_", methods).strip("_") + f".{what}.json")
+        if os.path.exists(path):
+            return json.load(open(path))
         folder = tempfile.mkdtemp(dir=self.work)
-        words = self.train_nano(methods, steps, folder + "/run") if nano else self.train(methods, steps, PROBLEMS, folder + "/run")
-        env = dict(os.environ)
+        instructions = make(folder + "/run")
+        out = dict(instructions=instructions, metrics=[json.loads(x) for x in open(folder + "/run/metrics.jsonl")][-1])
+        json.dump(out, open(path, "w"))
+        print(f"{methods}, {what}: {instructions}", file=sys.stderr, flush=True)
+        return out
+
+    def run(self, methods, before, words):
+        env = os.environ if self.perf else {**os.environ, "ASSAY_ISA": "avx2"}
+        return subprocess.run(RUNNER + before + words, capture_output=True, text=True, cwd=ROOT, env=env).stderr
+
+    def whole(self, methods, words):
+        """Instructions of a run."""
         if self.perf:
             before, pattern = ["perf", "stat", "-x,", "-e", "instructions:u"], r"^(\d+),"
         else:
             before, pattern = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"], r"I +refs: +([\d,]+)"
-            env["ASSAY_ISA"] = "avx2"
-        said = subprocess.run(RUNNER + before + words, capture_output=True, text=True, cwd=ROOT, env=env).stderr
+        said = self.run(methods, before, words)
         found = re.search(pattern, said, re.M)
         if not found:
             raise SystemExit(f"{methods}: {said[-600:]}")
-        line = [json.loads(x) for x in open(folder + "/run/metrics.jsonl")][-1]
-        out = dict(instructions=int(found[1].replace(",", "")), metrics=line)
-        json.dump(out, open(kept, "w"))
-        print(f"{methods}, {steps} step(s): {out['instructions']}", file=sys.stderr, flush=True)
-        return out
+        return int(found[1].replace(",", ""))
+
+    def count(self, methods, steps):
+        """Of a run on the nano decoder, and the last step's metrics."""
+        return self.kept(methods, f"nano.{steps}", lambda run: self.whole(methods, self.train_nano(methods, steps, run)))
+
+    def second(self, methods):
+        """Of the second step with models/tiny, and its metrics: two runs' difference, or one run whose profile is cut at each step."""
+        def make(run):
+            words = lambda steps: self.train(methods, steps, PROBLEMS, f"{run}{'' if steps == 2 else '.1'}")
+            if self.perf:
+                return self.whole(methods, words(2)) - self.whole(methods, words(1))
+            words = ["valgrind", "--tool=callgrind", "--dump-after=run_step", f"--callgrind-out-file={run}.profile", *words(2)]
+            with open(f"{run}.log", "w") as log:
+                going = subprocess.Popen(RUNNER + words, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "ASSAY_ISA": "avx2"})
+            while going.poll() is None and not (lines(f"{run}/metrics.jsonl") == 2 and lines(f"{run}.profile.2")):
+                time.sleep(0.5)
+            going.terminate()  # what is left is the checkpoint
+            going.wait()
+            found = re.search(r"^(?:summary|totals): (\d+)", read(f"{run}.profile.2"), re.M)
+            if not found:
+                raise SystemExit(f"{methods}: {read(run + '.log')[-600:]}")
+            return int(found[1])
+        return self.kept(methods, "tiny.second", make)
 
     def seconds(self, methods):
         """Of each step."""
@@ -111,7 +147,7 @@ class Bench:
 
     def price(self, methods):
         """In forwards, at the lengths of GRPO's second step: a row is a token of a prompt, or of an answer but its last."""
-        m = self.count(GRPO, 2)["metrics"]
+        m = self.second(GRPO)["metrics"]
         rollouts = round(m["tokens/generated"] / m["length/mean"])
         prompt = (m["rows/forward"] - m["tokens/generated"] + rollouts) / PROBLEMS
         return self.resolve(methods, "--prompt-tokens", str(prompt), "--answer-tokens", str(m["length/mean"]))["forwards"]["price"]
@@ -127,40 +163,40 @@ def settings(b, names):
 
 
 def tables(b, rows, jobs):
-    runs = [(GRPO, 1, True), (GRPO, 2, True)] + [(r[2], 1, True) for r in rows if not r[3]]
-    if any(r[3] for r in rows):
-        runs += [(m, n) for m in [GRPO, KL] + [r[2] for r in rows if r[3]] for n in (1, 2)]
-    b.count(GRPO, 1, True)  # makes the nano model
+    weight, priced = [r for r in rows if not r[3]], sorted(r for r in rows if r[3])
+    out = weight_table(b, weight, jobs) if weight else []
+    return out + ([""] if weight and priced else []) + (price_table(b, priced, jobs) if priced else [])
+
+
+def weight_table(b, rows, jobs):
+    base, out = b.count(GRPO, 1), []  # the first makes the nano model
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda r: b.count(*r), runs))
-    count = lambda m, n: b.count(m, n)["instructions"]
-    second = lambda m: count(m, 2) - count(m, 1)
-    out = []
-    base = b.count(GRPO, 1, True)
-    nano_step = b.count(GRPO, 2, True)["instructions"] - base["instructions"]
+        list(pool.map(lambda r: b.count(*r), [(GRPO, 2)] + [(r[2], 1) for r in rows]))
+    nano_step = b.count(GRPO, 2)["instructions"] - base["instructions"]
     out += ["| weight-only method | instructions beside GRPO, off | on |", "|---|---|---|"]
     shares = {}
-    for name, word, methods, needs in rows:
-        if not needs:
-            of = b.count(methods, 1, True)
-            more = 100 * (of["instructions"] - base["instructions"]) / nano_step
-            shares.setdefault(name, {})[word] = (more, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
+    for name, word, methods, _ in rows:
+        of = b.count(methods, 1)
+        more = 100 * (of["instructions"] - base["instructions"]) / nano_step
+        shares.setdefault(name, {})[word] = (more, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
     for name, of in sorted(shares.items()):
         off, on = (f"{of[w][0]:+.2f} %" if w in of else "" for w in ("off", "on"))
         out.append(f"| {name} | {off} | {on}{'' if of.get('on', (0, 1))[1] == 1 else ', %.2f of the rows' % of['on'][1]} |")
-    if not any(r[3] for r in rows):
-        return out
-    step = second(GRPO)
-    forward = second(KL) - step
-    out += ["", "| priced method | needs | announced, forwards | of which | counted | instructions beside GRPO |", "|---|---|---|---|---|---|"]
-    for name, word, methods, needs in sorted(rows):
-        if needs:
-            more, price = second(methods) - step, b.price(methods)
-            parts = ", ".join(f"{part} {price[part]:.2f}" for part in PARTS if abs(price[part]) >= 0.005)
-            out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {price['total']:.2f} | {parts} | "
-                       f"{more / forward:.2f} | {100 * more / step:+.1f} % |")
-    out += ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
     return out
+
+
+def price_table(b, rows, jobs):
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(b.second, [GRPO, KL] + [r[2] for r in rows]))
+    second = lambda m: b.second(m)["instructions"]
+    step, forward = second(GRPO), second(KL) - second(GRPO)
+    out = ["| priced method | needs | announced, forwards | of which | counted | instructions beside GRPO |", "|---|---|---|---|---|---|"]
+    for name, word, methods, needs in rows:
+        more, price = second(methods) - step, b.price(methods)
+        parts = ", ".join(f"{part} {price[part]:.2f}" for part in PARTS if abs(price[part]) >= 0.005)
+        out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {price['total']:.2f} | {parts} | "
+                   f"{more / forward:.2f} | {100 * more / step:+.1f} % |")
+    return out + ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
 
 
 def times(b, names, rounds):

@@ -62,7 +62,8 @@ static void rotate(double *m, double *v, int32_t n, int32_t p, int32_t q)
   }
 }
 
-/* Cyclic Jacobi. Afterwards order holds the eigenvalues, falling, and the rows of v where their vectors are. */
+/* Cyclic Jacobi, down to what rounding leaves of equal tokens. Afterwards order holds the eigenvalues, falling, and the
+ * rows of v where their vectors are. */
 static void eigen(double *m, double *v, int32_t n, struct ranked *order)
 {
   memset(v, 0, (size_t)n * (size_t)n * sizeof *v);
@@ -73,7 +74,7 @@ static void eigen(double *m, double *v, int32_t n, struct ranked *order)
     bool done = true;
     for (int32_t p = 0; p < n; p++) {
       for (int32_t q = p + 1; q < n; q++) {
-        if (!(math_abs(m[(int64_t)p * n + q]) > 1e-19 * scale)) continue;
+        if (!(math_abs(m[(int64_t)p * n + q]) > 1e-17 * scale)) continue;
         done = false;
         rotate(m, v, n, p, q);
       }
@@ -216,8 +217,8 @@ int subspace_fit(double *x, int32_t rows, int32_t width, int32_t rank, int32_t i
 
 double subspace_work(double rows, double width, double rank, double iterations)
 {
-  /* a sweep of Jacobi's has n^2 / 2 rotations of 12 n; nine sweeps are usual */
-  const double rotations = 9 * 12 / 2.0, least = rows < width ? rows : width, most = rows < width ? width : rows;
+  /* a sweep of Jacobi's has n^2 / 2 rotations of 12 n; six sweeps are usual */
+  const double rotations = 6 * 12 / 2.0, least = rows < width ? rows : width, most = rows < width ? width : rows;
   if (rank > least - 1) rank = least > 1 ? least - 1 : 1;
   double centred = 2 * rows * width, orthonormal = 2 * rank * rank * width;
   if (least <= SUBSPACE_EXACT)

@@ -47,13 +47,17 @@ static bool weighs_wrong(const struct self *o)
   return o->min_weight < 1;
 }
 
-/* Half of a group's tokens are taken to be right. */
+/* Any number of a mixed group's answers may be right: the mean over them. */
 static double arithmetic(const void *options_of, const struct work_shape *s)
 {
   const struct self *o = options_of;
   const struct residual_rule rule = {.rank = (int32_t)o->rank, .iterations = (int32_t)o->iterations};
-  double half = s->group * s->answer / 2, right = half < (double)o->max_tokens ? half : (double)o->max_tokens;
-  return s->groups * residual_work(&rule, right, half, s->width);
+  double sum = 0, kinds = s->group - 1;
+  for (double i = 1; i < s->group; i++) {
+    double right = i * s->answer < (double)o->max_tokens ? i * s->answer : (double)o->max_tokens;
+    sum += residual_work(&rule, right, (s->group - i) * s->answer, s->width);
+  }
+  return kinds > 0 ? s->groups * sum / kinds : 0;
 }
 
 static int declare(const void *options_of, struct needs *out, struct error *err)
