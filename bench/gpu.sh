@@ -1,84 +1,208 @@
 #!/usr/bin/env bash
-# All that is worth doing on a machine with an NVIDIA GPU, in one call of under ten minutes: the tests of the kernels and
-# of whole runs against the processor's bits, then the workloads beside PyTorch, alternately, in one table.
+# All that is worth doing on a machine with an NVIDIA GPU, in one call of under ten minutes: the tests of the kernels, of
+# laws and of whole runs, the sanitizer, and the workloads beside PyTorch and transformers, alternately, in one table.
 #
 #     bench/gpu.sh [BUILD]              BUILD: a build folder (default build/cuda; it is made where it is not there)
 #     bench/gpu.sh --pack FOLDER        copies program, tests and the libraries they need, for a machine without them
 #     bench/gpu.sh FOLDER               on that machine
+#     bench/gpu.sh --list               names of the parts
 #
-# From the environment: OUT (folder for the table and the logs; default build/gpu), MODELS (default: models/tiny and
-# random models of the shapes in bench/gpu/*.json), TORCH (a Python with PyTorch and transformers; default python3).
+# Every part has a limit of its own and is written to OUT/table.md when it is over, so that nothing that fails, hangs or
+# is cut off takes others with it. From the environment: ONLY (a pattern: parts whose names match it), BUDGET (seconds,
+# default 570), OUT (folder for table, logs and results.jsonl; default build/gpu), WORK (room for models; default
+# /tmp/assay-gpu), TORCH (a Python with PyTorch and transformers; default python3), DEVICE (default cuda; cuda-emulated
+# tries this script without a GPU).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-tests=(unit_compute_overlay unit_compute_gemm unit_compute_head unit_compute_sample unit_compute_attention
-  unit_compute_rowwise unit_compute_device)
+tests=(unit_compute_overlay unit_compute_quant unit_compute_cuda law_runs law_quantised_base law_needs law_method_flow
+  law_preferences)
 
+pack() { # FOLDER
+  local build=${BUILD:-build/cuda}
+  mkdir -p "$1/tests" "$1/lib"
+  cp "$build/assay" "$1/" && for t in "${tests[@]}"; do cp "$build/tests/$t" "$1/tests/" || return 1; done
+  ldd "$1/assay" "$1"/tests/* | awk '/=> \//{print $3}' | sort -u |
+    grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$1/lib/"
+  strip --strip-debug "$1/assay" "$1"/tests/* "$1"/lib/* 2>/dev/null
+  du -sh "$1"
+}
 if [ "${1:-}" = --pack ]; then
-  pack=${2:?"gpu.sh: --pack takes a folder"}
-  mkdir -p "$pack/tests" "$pack/lib"
-  cp build/cuda/assay "$pack/" && for t in "${tests[@]}"; do cp "build/cuda/tests/$t" "$pack/tests/"; done
-  ldd "$pack/assay" "$pack"/tests/* | awk '/=> \//{print $3}' | sort -u |
-    grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$pack/lib/"
-  strip --strip-debug "$pack/assay" "$pack"/tests/* "$pack"/lib/* 2>/dev/null
-  du -sh "$pack"
+  pack "${2:?"gpu.sh: --pack takes a folder"}"
   exit
 fi
 
+python=${TORCH:-python3}
+device=${DEVICE:-cuda}
+work=${WORK:-/tmp/assay-gpu}
+list=
+[ "${1:-}" = --list ] && list=1 && shift
 build=${1:-build/cuda}
-out=${OUT:-build/gpu}
-mkdir -p "$out"
-if [ ! -x "$build/assay" ]; then
-  { cmake --preset cuda && cmake --build --preset cuda; } >"$out/build.log" 2>&1 || { tail -20 "$out/build.log"; exit 1; }
-  build=build/cuda
-fi
-[ -d "$build/lib" ] && export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-build=$(cd "$build" && pwd)
+mkdir -p "$work" "${OUT:-build/gpu}"
+out=$(cd "${OUT:-build/gpu}" && pwd)
 table=$out/table.md
+results=$out/results.jsonl
+budget=${BUDGET:-570}
 failures=0
 say() { echo "$*" | tee -a "$table"; }
-: >"$table"
-say "GPU: $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo none)"
 
-# --- the kernels and whole runs against the processor's bits ---
-for t in "${tests[@]}"; do
-  if ASSAY_DEVICE=cuda timeout 120 "$build/tests/$t" >"$out/$t.log" 2>&1; then say "ok      $t"; else
-    say "FAILED  $t: $(grep -m1 -E 'seed|FAILED|error' "$out/$t.log")"
-    failures=$((failures + 1))
+# part NAME LIMIT COMMAND...: its output goes to OUT/NAME.log, its last line (or why it failed) into the table.
+part() {
+  local name=$1 limit=$2 left rc
+  shift 2
+  [ -n "$list" ] && echo "$name" && return
+  [[ $name =~ ${ONLY:-.} ]] || return 0
+  left=$((budget - SECONDS))
+  if [ $left -lt 5 ]; then
+    say "| $name | left out | | no time was left |"
+    return
   fi
-done
-if ASSAY_GPU=cuda ASSAY_BINARY=$build/assay ASSAY_SOURCE_DIR=$root timeout 120 bash tests/e2e/device_cuda.sh \
-  >"$out/device_cuda.log" 2>&1; then say "ok      e2e_device_cuda"; else
-  say "FAILED  e2e_device_cuda: $(head -3 "$out/device_cuda.log" | tr '\n' ' ')"
-  failures=$((failures + 1))
-fi
-if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck synccheck; do
-    if timeout 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/unit_compute_gemm" \
-      >"$out/$tool.log" 2>&1; then say "ok      compute-sanitizer $tool"; else
-      say "FAILED  compute-sanitizer $tool (or out of time)"
+  [ "$limit" -gt $left ] && limit=$left
+  local begin=$SECONDS
+  timeout -k 5 "$limit" "$@" >"$out/$name.log" 2>&1 </dev/null
+  rc=$?
+  local took=$((SECONDS - begin)) line
+  line=$(tail -1 "$out/$name.log" | tr '|\t' '/ ' | cut -c1-300)
+  case $rc in
+    0) say "| $name | ok | $took | $line |" ;;
+    77) say "| $name | left out | $took | $line |" ;;
+    124 | 137) say "| $name | out of time | $took | $line |" ; failures=$((failures + 1)) ;;
+    *)
+      line=$(grep -m1 -aE 'FAILED|seed|ERROR|[Ee]rror|assay: ' "$out/$name.log" | tr '|\t' '/ ' | cut -c1-300)
+      say "| $name | FAILED ($rc) | $took | $line |"
       failures=$((failures + 1))
-    fi
-  done
-fi
+      ;;
+  esac
+  grep -a '^{' "$out/$name.log" | sed "s/^{/{\"part\": \"$name\", /" >>"$results"
+}
 
-# --- workloads ---
-export ASSAY_DEVICE=cuda
-for model in ${MODELS:-models/tiny}; do
-  for work in "decode --batch 1" "decode --batch 64" "score --batch 16" "train --batch 16" "grpo --problems 4 --group 8"; do
+# --- what a part runs ---
+machine() {
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit --format=csv,noheader || echo "no nvidia-smi"
+  nvcc --version 2>/dev/null | tail -1
+  "$python" -c 'import torch, transformers; print("PyTorch", torch.__version__, "transformers", transformers.__version__, torch.cuda.get_device_name(0))' ||
+    echo "no PyTorch with a GPU"
+  "$build/assay" --version
+}
+make_build() { cmake --preset cuda && cmake --build --preset cuda; }
+# The tests of the emulated device stand beside: a part that finds no GPU says so and is no success.
+on_gpu() { # TEST [FILTER]
+  local log
+  log=$("$build/tests/$1" "${@:2}" 2>&1)
+  local rc=$?
+  printf '%s\n' "$log"
+  if grep -q 'not in this build or on this machine' <<<"$log"; then
+    echo "FAILED: no GPU was there"
+    return 1
+  fi
+  return $rc
+}
+whole_runs() { ASSAY_GPU=$device ASSAY_BINARY=$build/assay ASSAY_SOURCE_DIR=$root bash tests/e2e/device_cuda.sh && echo "whole runs"; }
+law() { ASSAY_DEVICE=$device "$build/tests/$1"; }
+sanitize() { # TOOL
+  command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer"; return 77; }
+  compute-sanitizer --tool "$1" --error-exitcode 9 "$build/tests/unit_compute_overlay" test_cuda 1
+}
+# bf16 of tensor cores beside the processor's order, on the same weights; f32 must be equal.
+bits() {
+  for type in f32 bf16; do
+    for d in cpu "$device"; do
+      seq 3 200 | awk '{ids = ids (NR > 1 ? "," : "") (($1 * 7919) % 60 + 3)} END {print "{\"ids\":[" ids "]}"}' >"$work/ids.jsonl"
+      ASSAY_DEVICE=$d "$build/assay" score models/tiny --in "$work/ids.jsonl" --compute $type --json --quiet >"$work/bits.$type.$d" || return 1
+    done
+    echo "$type: $("$python" bench/gpu/near.py "$work/bits.$type.cpu" "$work/bits.$type.$device")"
+  done
+  cmp "$work/bits.f32.cpu" "$work/bits.f32.$device" || return 1
+}
+model() { # NAME: of bench/gpu, made once
+  [ -f "$work/$1/config.json" ] && [ -n "$(ls "$work/$1"/*.safetensors 2>/dev/null)" ] && return
+  "$python" bench/gpu/make_model.py "bench/gpu/$1.json" models/tiny "$work/$1"
+}
+ours() { # MODEL WORK OPTIONS...
+  local m=$1
+  shift
+  [ -d "$m" ] || { echo "no model $m (part models)"; return 77; }
+  ASSAY_DEVICE=$device "$build/assay" bench "$1" "$m" --compute bf16 --json --quiet "${@:2}"
+}
+theirs() { # MODEL WORK OPTIONS...
+  local m=$1
+  shift
+  [ -d "$m" ] || { echo "no model $m (part models)"; return 77; }
+  "$python" bench/peer/hf.py "$m" "$@" --bf16 --device cuda --repeat 2
+}
+gemms() {
+  [ "$device" = cuda ] || return 77
+  for shape in "8192 8192 8192" "4096 4864 896" "4096 896 4864" "64 4864 896"; do
     # shellcheck disable=SC2086
-    line=$(timeout 90 "$build/assay" bench $work --new 64 --repeat 3 "$model" --json --quiet 2>"$out/bench.err") ||
-      line="failed: $(head -1 "$out/bench.err")"
-    say "$model $work: $line"
+    "$python" bench/gpu/gemm.py $shape || return 1
   done
-done
-python=${TORCH:-python3}
-for model in ${MODELS:-}; do
-  for work in score train; do
-    line=$(timeout 90 "$python" bench/peer/hf.py "$model" "$work" --batch 16 --prompt 64 --new 64 --repeat 3 --device cuda \
-      2>"$out/peer.err") || line="no peer: $(tail -1 "$out/peer.err")"
-    say "$model $work, transformers: $line"
+}
+our_8192() { # two products of a layer are of 8192 x 8192
+  mkdir -p "$work/gemm8192" && cp bench/gpu/gemm8192.json "$work/gemm8192/config.json"
+  ASSAY_DEVICE=$device "$build/assay" bench gemm "random:$work/gemm8192" --batch 8192 --compute bf16 --json --quiet
+}
+smol() { # greedy answers of SmolLM2 on both devices, where it is there
+  [ -n "${ASSAY_SMOLLM2:-}" ] || { echo "ASSAY_SMOLLM2 names no folder"; return 77; }
+  for d in cpu "$device"; do
+    ASSAY_DEVICE=$d "$build/assay" generate "$ASSAY_SMOLLM2" 'The capital of France is' --max-new-tokens 16 --temperature 0 --json \
+      --quiet >"$work/smol.$d" || return 1
   done
-done
-say "$failures failed"
+  cmp "$work/smol.cpu" "$work/smol.$device" && echo "the same answer in f32"
+}
+
+if [ -z "$list" ]; then
+  : >"$table"
+  : >"$results"
+  [ -d "$build/lib" ] && export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  say "| part | result | s | |"
+  say "|---|---|---|---|"
+fi
+if [ ! -x "$build/assay" ] && [ -z "$list" ]; then
+  part build 400 make_build
+  build=build/cuda
+  [ -x "$build/assay" ] || { tail -20 "$out/build.log"; exit 1; }
+fi
+[ -n "$list" ] || build=$(cd "$build" && pwd)
+export -f machine make_build on_gpu whole_runs law sanitize bits model ours theirs gemms our_8192 smol
+export python device work build root
+run() { local name=$1 limit=$2; shift 2; part "$name" "$limit" bash -c '"$@"' part "$@"; }
+
+run machine 40 machine
+# the kernels against the processor's bits; laws; the sanitizer
+run kernels 60 on_gpu unit_compute_overlay test_cuda
+run kernels_blocks 40 on_gpu unit_compute_quant test_products_gpu
+run graphs 20 on_gpu unit_compute_cuda test_graphs_gpu
+run bits 30 bits
+run whole_runs 90 whole_runs
+run law_runs 60 law law_runs
+run law_quantised_base 40 law law_quantised_base
+run memcheck 60 sanitize memcheck
+# workloads, each beside its peer
+run model_0.5b 60 model 0.5b
+run gemm 20 ours "$work/0.5b" gemm --batch 4096
+run gemm_8192 60 our_8192
+run gemm_torch 60 gemms
+run decode_256 60 ours "$work/0.5b" decode --batch 256 --prompt 128 --new 512 --repeat 1
+run decode_256_transformers 60 theirs "$work/0.5b" decode --batch 256 --prompt 128 --new 512
+run decode_1 30 ours "$work/0.5b" decode --batch 1 --prompt 128 --new 128 --repeat 2
+run decode_1_transformers 40 theirs "$work/0.5b" decode --batch 1 --prompt 128 --new 128
+run train 60 ours "$work/0.5b" train --batch 8 --prompt 1024 --new 1024 --repeat 2
+run train_torch 60 theirs "$work/0.5b" train --batch 8 --prompt 1024 --new 1024
+run train_torch_compile 90 theirs "$work/0.5b" train --batch 8 --prompt 1024 --new 1024 --compile
+run grpo 60 ours "$work/0.5b" grpo --problems 8 --group 16 --new 256 --repeat 1
+run score 40 ours "$work/0.5b" score --batch 8 --prompt 1024 --new 1024 --repeat 2
+# behind them: what matters less in a first call
+run racecheck 60 sanitize racecheck
+run synccheck 40 sanitize synccheck
+run law_needs 60 law law_needs
+run law_method_flow 60 law law_method_flow
+run law_preferences 40 law law_preferences
+run smollm2 60 smol
+run model_7b 90 model 7b
+run decode_7b_1 60 ours "$work/7b" decode --batch 1 --prompt 128 --new 64 --repeat 1
+run decode_7b_1_transformers 60 theirs "$work/7b" decode --batch 1 --prompt 128 --new 64
+run decode_7b_q8_0 60 ours "$work/7b" decode --batch 1 --prompt 128 --new 64 --repeat 1 --weights q8_0
+[ -n "$list" ] && exit
+say ""
+say "$failures failed, $SECONDS s"
 exit $((failures > 0))

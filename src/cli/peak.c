@@ -7,10 +7,19 @@
 #include "core/log.h"
 #include "core/pool.h"
 
+/* Of a device with memory of its own nothing is measured: it is another machine than these threads. */
+static bool on_processor(const struct device *d)
+{
+  static const char *const names[] = {"ref", "avx2", "avx512", "amx", "neon"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (!strcmp(device_isa(d), names[i])) return true;
+  return false;
+}
+
 double peak_clock(const struct device *d)
 {
   struct timespec t;
-  if (device_threads(d) > 1) return clock_seconds();
+  if (device_threads(d) > 1 || !on_processor(d)) return clock_seconds();
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
@@ -46,6 +55,8 @@ static void read_part(void *arg, int thread, size_t begin, size_t end)
 
 int peak_reads(struct device *d, double *out, struct error *err)
 {
+  *out = 0;
+  if (!on_processor(d)) return 0;
   size_t threads = (size_t)device_threads(d), bytes = (size_t)READ_LINES * LINE_WORDS * sizeof(uint64_t);
   uint64_t *words = memory_alloc(bytes, 1, "peak", err);
   uint64_t *found = memory_alloc(threads * LINE_WORDS, sizeof *found, "peak", err);
@@ -116,7 +127,7 @@ static struct work work_of(const struct device *d)
   const char *isa = device_isa(d);
   if (!strcmp(isa, "amx") && device_type(d) == COMPUTE_BF16)
     return (struct work){tiles, 2.0 * TILE_STEPS * 4 * TILE_SIDE * TILE_SIDE * (TILE_BYTES / 2)};
-  if (!strcmp(isa, "ref")) return (struct work){0};
+  if (!strcmp(isa, "ref") || !on_processor(d)) return (struct work){0};
   if (!strcmp(isa, "avx2")) return (struct work){chains_8, 2.0 * STEPS * CHAINS * 8};
   return (struct work){chains_16, 2.0 * STEPS * CHAINS * 16};
 }

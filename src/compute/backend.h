@@ -96,8 +96,16 @@ size_t device_real_size(const struct device *d);       /* bytes of one real: 4, 
 int device_threads(const struct device *d);
 struct pool *device_pool(const struct device *d);
 int device_sync(struct device *d, struct error *err) MUST_USE;
+/* The same of what is known by now, without a wait. */
+int device_check(const struct device *d, struct error *err) MUST_USE;
+/* Until the next call with false: host arrays given to operations stay as they are, so that a device with memory of its
+   own copies each of them once. */
+void device_hold(struct device *d, bool held);
 /* Bytes free in memory of its own; 0: it computes in the host's. */
 size_t device_memory_room(const struct device *d);
+/* Moments made from now on (weight_make_trainable) stand in the host's memory and are read and written there by adamw:
+   the same bits, more time. Nothing changes on a device that computes in the host's memory anyway. */
+void device_offload(struct device *d, bool on);
 size_t device_scratch_bytes(const struct device *d); /* what device_open took for packing: the planner counts it */
 
 /* ---- buffers and views ---- */

@@ -1,6 +1,8 @@
 /* compute/device: which kinds of device there are, and what is the same for all of them. */
 #include "compute/device.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include "core/arena.h"
 
@@ -83,9 +85,45 @@ size_t device_scratch_bytes(const struct device *d)
   return d->scratch_each * (size_t)pool_threads(d->pool);
 }
 
+static pthread_mutex_t failing = PTHREAD_MUTEX_INITIALIZER;
+
+void device_fail(struct device *d, int code, const char *fmt, ...)
+{
+  va_list list;
+  pthread_mutex_lock(&failing);
+  if (!d->failed.code) {
+    va_start(list, fmt);
+    vsnprintf(d->failed.message, sizeof d->failed.message, fmt, list);
+    va_end(list);
+    __atomic_store_n(&d->failed.code, code, __ATOMIC_RELEASE);  // last: who sees it may read the rest
+  }
+  pthread_mutex_unlock(&failing);
+}
+
+bool device_failed(const struct device *d)
+{
+  return __atomic_load_n(&d->failed.code, __ATOMIC_ACQUIRE) != 0;
+}
+
+int device_check(const struct device *d, struct error *err)
+{
+  if (!device_failed(d)) return 0;
+  return error_fail(err, d->failed.code, NULL, 0, "device", "%s", d->failed.message);
+}
+
 int device_sync(struct device *d, struct error *err)
 {
   d->memory->sync(d);
-  if (!d->failed.code) return 0;
-  return error_fail(err, d->failed.code, NULL, 0, d->failed.key, "%s", d->failed.message);
+  return device_check(d, err);
+}
+
+void device_offload(struct device *d, bool on)
+{
+  d->offload = on && d->memory->take_aside;
+}
+
+void device_hold(struct device *d, bool held)
+{
+  d->held = held;
+  d->holds += held;
 }

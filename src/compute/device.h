@@ -37,6 +37,7 @@ struct weight {
   uint8_t *quant;     /* cpu/quant.h: a matrix in blocks, which has no part and no copy; else NULL */
   size_t quant_panel; /* bytes of one of its panels */
   char name[128];
+  bool aside;                    /* the moments are in the host's memory: device_offload */
   bool plus_one;                 /* a norm's scale: 1 + w */
   double logit_scale, logit_cap; /* of the LM head */
 };
@@ -49,11 +50,14 @@ struct kv {
 };
 
 /* How a device keeps bytes. put and get are done when they return; they and the operations happen in the order of the
-   calls. A failure of put, get and sync is remembered in device.failed. */
+   calls. A failure of put, get and sync is remembered (device_fail); get gives zeros then. */
 struct device_memory {
   bool host; /* the host's own memory */
   void *(*take)(struct device *, size_t count, size_t size, const char *tag, struct error *err); /* zeroed; or NULL */
   void (*give)(struct device *, void *);                                                         /* NULL allowed */
+  /* The same in the host's memory, where operations reach it too; NULL where it is the host's anyway. */
+  void *(*take_aside)(struct device *, size_t count, size_t size, const char *tag, struct error *err);
+  void (*give_aside)(struct device *, void *);
   void (*put)(struct device *, void *to, const void *from, size_t bytes);
   void (*get)(struct device *, void *to, const void *from, size_t bytes);
   void (*sync)(struct device *);
@@ -79,13 +83,25 @@ struct device {
   size_t real_size;
   void *scratch; /* threads * scratch_each bytes, 64-byte aligned: packing space of gemm and attention */
   size_t scratch_each;
-  struct error failed; /* first failure, reported by device_sync */
+  struct error failed; /* first failure, reported by device_sync; set by device_fail, asked by device_failed */
+  bool offload;        /* device_offload */
+  bool held;           /* device_hold */
+  uint64_t holds;
 };
 
 static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
 {
   return ((n / PANEL) * w->k + k) * PANEL + n % PANEL;
 }
+
+/* The first failure stays, whichever thread it came from. */
+void device_fail(struct device *d, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+bool device_failed(const struct device *d);
+
+/* cpu/quant_pack.c: values k .. k + count - 1 of a row, whole blocks, from ggml's; the same, multiples of 16, as f32.
+   The panels are where w->quant says, in the host's memory. */
+void quant_pack(struct weight *w, size_t row, size_t k, size_t count, const uint8_t *blocks);
+void quant_row(const struct weight *w, size_t row, size_t k, size_t count, float *to);
 
 /* memory.c: room on the host for numbers on their way, to be freed; NULL where there is none, which is the device's
    failure. */

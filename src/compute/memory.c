@@ -47,7 +47,7 @@ void *device_stage(struct device *d, size_t bytes)
 {
   struct error err = {0};
   void *p = memory_alloc(bytes, 1, "transfer", &err);
-  if (!p && !d->failed.code) d->failed = err;
+  if (!p) device_fail(d, err.code, "%s", err.message);
   return p;
 }
 
@@ -224,8 +224,19 @@ static int part_create(struct weight *w, enum weight_part part, const char *tag,
 {
   if (w->part[part]) return 0;
   TRY(create_check(w->name, err));
-  w->part[part] = w->device->memory->take(w->device, w->padded * w->k, w->device->real_size, tag, err);
+  const struct device_memory *memory = w->device->memory;
+  const bool aside = w->device->offload && (part == WEIGHT_MOMENT1 || part == WEIGHT_MOMENT2);
+  w->part[part] =
+      (aside ? memory->take_aside : memory->take)(w->device, w->padded * w->k, w->device->real_size, tag, err);
+  w->aside = w->aside || aside;
   return w->part[part] ? 0 : ERROR_RESOURCE;
+}
+
+static void part_give(struct weight *w, enum weight_part part)
+{
+  const struct device_memory *memory = w->device->memory;
+  const bool aside = w->aside && (part == WEIGHT_MOMENT1 || part == WEIGHT_MOMENT2);
+  (aside ? memory->give_aside : memory->give)(w->device, w->part[part]);
 }
 
 int weight_make_gradient(struct weight *w, struct error *err)
@@ -244,7 +255,7 @@ int weight_make_trainable(struct weight *w, struct error *err)
 void weight_destroy(struct weight *w)
 {
   if (!w) return;
-  for (int i = 0; i < 4; i++) w->device->memory->give(w->device, w->part[i]);
+  for (int i = 0; i < 4; i++) part_give(w, (enum weight_part)i);
   w->device->memory->give(w->device, w->copy);
   w->device->memory->give(w->device, w->quant);
   memory_free(w);
@@ -288,15 +299,8 @@ enum quant_type weight_quant(const struct weight *w)
   return w->quant_type;
 }
 
-void weight_write_blocks(struct weight *w, size_t row, size_t count, const uint8_t *blocks)
-{
-  ASSAY_BUG_IF(!w->quant || row > w->n || count > w->n - row);
-  const size_t step = w->k / quant_block(w->quant_type) * quant_block_bytes(w->quant_type);
-  for (size_t i = 0; i < count; i++) w->device->memory->pack(w, row + i, 0, w->k, blocks + i * step);
-}
-
 /* Through a piece of a row: 256 values are whole blocks of every type. */
-static void weight_write_rounded(struct weight *w, size_t row, const void *from, enum host_type type)
+static void row_write_rounded(struct weight *w, size_t row, const void *from, enum host_type type)
 {
   enum { PIECE = 256, MOST_BYTES = PIECE / 32 * 34 };
   ASSAY_BUG_IF(!quant_can_write(w->quant_type));
@@ -310,7 +314,7 @@ static void weight_write_rounded(struct weight *w, size_t row, const void *from,
   }
 }
 
-static void weight_read_made(const struct weight *w, size_t row, void *to, enum host_type type)
+static void row_read_made(const struct weight *w, size_t row, void *to, enum host_type type)
 {
   enum { PIECE = 256 };
   for (size_t k = 0; k < w->k; k += PIECE) {
@@ -319,6 +323,57 @@ static void weight_read_made(const struct weight *w, size_t row, void *to, enum 
     w->device->memory->unpack(w, row, k, n, values);
     reals_move((char *)to + k * host_size(type), host_size(type), 1, values, sizeof(float), 1, n);
   }
+}
+
+/* Rows of a matrix in blocks: blocks in (from, no type), numbers in (from) or numbers out (to). */
+struct blocks_move {
+  const char *from;
+  char *to;
+  size_t step; /* bytes of one row there */
+  bool blocks;
+  enum host_type type;
+};
+
+/* Rows row .. row+count-1 of one panel, in place on the host, else through `staged`. */
+static void panel_move_blocks(const struct weight *w, uint8_t *staged, size_t row, size_t count,
+                              const struct blocks_move *move)
+{
+  struct device *d = w->device;
+  uint8_t *place = w->quant + row / PANEL * w->quant_panel;
+  struct weight panel = *w;  // its rows are those of the one panel
+  panel.quant = staged ? staged : place;
+  if (staged) d->memory->get(d, staged, place, w->quant_panel);
+  for (size_t i = 0; i < count; i++) {
+    const size_t at = (row + i) % PANEL;
+    if (move->to)
+      row_read_made(&panel, at, move->to + i * move->step, move->type);
+    else if (move->blocks)
+      d->memory->pack(&panel, at, 0, w->k, (const uint8_t *)move->from + i * move->step);
+    else
+      row_write_rounded(&panel, at, move->from + i * move->step, move->type);
+  }
+  if (staged && !move->to) d->memory->put(d, place, staged, w->quant_panel);
+}
+
+static void blocks_move(const struct weight *w, size_t row, size_t count, struct blocks_move move)
+{
+  uint8_t *staged = w->device->memory->host ? NULL : device_stage(w->device, w->quant_panel);
+  if (!w->device->memory->host && !staged) return;
+  for (size_t i = 0, n; i < count; i += n) {
+    n = PANEL - (row + i) % PANEL;
+    if (n > count - i) n = count - i;
+    panel_move_blocks(w, staged, row + i, n, &move);
+    if (move.from) move.from += n * move.step;
+    if (move.to) move.to += n * move.step;
+  }
+  memory_free(staged);
+}
+
+void weight_write_blocks(struct weight *w, size_t row, size_t count, const uint8_t *blocks)
+{
+  ASSAY_BUG_IF(!w->quant || row > w->n || count > w->n - row);
+  const size_t step = w->k / quant_block(w->quant_type) * quant_block_bytes(w->quant_type);
+  blocks_move(w, row, count, (struct blocks_move){.from = (const char *)blocks, .step = step, .blocks = true});
 }
 
 /* Rows row .. row+count-1 of one panel, between the host's rows and the panel (which begins at logical row `first`). */
@@ -379,16 +434,16 @@ void weight_write(struct weight *w, enum weight_part part, size_t row, size_t co
   ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
   if (w->part[part]) part_move(w, part, row, count, from, NULL, type);
   if (part == WEIGHT_MASTER && w->copy) w->device->memory->round_rows(w, row, count, from, type);
-  for (size_t i = 0; i < count && w->quant; i++)
-    weight_write_rounded(w, row + i, (const char *)from + i * w->k * host_size(type), type);
+  if (w->quant)
+    blocks_move(w, row, count, (struct blocks_move){.from = from, .step = w->k * host_size(type), .type = type});
 }
 
 void weight_read(const struct weight *w, enum weight_part part, size_t row, size_t count, void *to, enum host_type type)
 {
   ASSAY_BUG_IF(!part_exists(w, part) || row > w->n || count > w->n - row);
   if (w->part[part]) part_move(w, part, row, count, NULL, to, type);
-  for (size_t i = 0; i < count && w->quant; i++)
-    weight_read_made(w, row + i, (char *)to + i * w->k * host_size(type), type);
+  if (w->quant)
+    blocks_move(w, row, count, (struct blocks_move){.to = to, .step = w->k * host_size(type), .type = type});
   if (!w->part[part] && !w->quant) w->device->memory->widen_rows(w, row, count, to, type);
 }
 

@@ -14,7 +14,8 @@
  *            on are slots slot .. of the gradient arrays. The spans of a run cover positions 0 .. last without a gap,
  *            ascending.
  *
- * Plain host arrays, owned by the caller, unchanged and alive until the pass that uses them is over (device_sync).
+ * Plain host arrays, owned by the caller, unchanged and alive until the pass that uses them is over (while the device
+ * is told to hold arrays: device_hold).
  */
 #ifndef ASSAY_COMPUTE_ROWS_H
 #define ASSAY_COMPUTE_ROWS_H

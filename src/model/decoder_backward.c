@@ -51,6 +51,7 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
   TRY(check_input(d, rows, in, g, err));
   d->hidden = d->kept = false;  // overwritten on the way
   TRY(decoder_norm_backward(d, layer_pass_at(d, layers - 1, true, rows, kv).next, in, err));
+  device_hold(d->device, true);
   for (int layer = layers - 1; layer >= 0; layer--) {
     struct layer_pass p = layer_pass_at(d, layer, true, rows, kv);
     if (d->options.recompute) {
@@ -60,6 +61,7 @@ int decoder_backward(struct decoder *d, const struct rows *rows, struct kv *kv, 
     layer_mlp_backward(&p);
     layer_attention_backward(&p, in->kv_slot, decoder_gradients_layer(g, layer));
   }
+  device_hold(d->device, false);
   const struct model_config *c = &d->model->config;
   if (d->model->adapter) return device_sync(d->device, err);  // the embedding is frozen
   if (c->embed_scale > 0)

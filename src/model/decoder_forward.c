@@ -21,6 +21,7 @@ int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, c
   d->rows = rows->count;
   d->head_rows = head ? head->count : 0;
   struct view x = layer_pass_at(d, 0, keep, rows, kv).x;
+  device_hold(d->device, true);
   d->ops->embed(d->device, m->embed, rows->count, rows->token, x);
   if (m->config.embed_scale > 0)
     d->ops->scale(d->device, (size_t)rows->count * (size_t)m->config.hidden, m->config.embed_scale, x);
@@ -35,7 +36,8 @@ int decoder_forward(struct decoder *d, const struct rows *rows, struct kv *kv, c
   decoder_norm_forward(d, x, head);
   decoder_tap_rows(d, -1, decoder_view(d, d->at.h), x);
   d->tap = NULL;
-  TRY(device_sync(d->device, err));
+  device_hold(d->device, false);
+  TRY(device_check(d->device, err));  // what is read of it will wait
   d->hidden = true;
   d->kept = keep;
   return 0;

@@ -202,6 +202,7 @@ static int write_whole(struct arena *a, const char *folder, const struct model *
   if (!state) return err->code;
   TRY(write_state(a, state, m, c, type != SAVE_F32, err));
   if (c->card) TRY(write_card(a, folder, c->card, err));
+  TRY(device_sync(m->device, err));  // a device that broke gave zeros
   TRY(write_checksums(a, folder, state_hash, err));
   return file_sync_folder(folder, err);
 }

@@ -11,8 +11,17 @@ static void add(struct plan *p, const char *what, size_t bytes)
   ASSAY_BUG_IF(p->count == PLAN_LINES);
   p->lines[p->count].what = what;
   p->lines[p->count].needs = 0;
+  p->lines[p->count].aside = false;
   p->lines[p->count++].bytes = bytes;
   p->total += bytes;
+}
+
+static void add_aside(struct plan *p, const char *what, size_t bytes)
+{
+  add(p, what, bytes);
+  p->total -= bytes;
+  p->aside += bytes;
+  p->lines[p->count - 1].aside = true;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -220,19 +229,21 @@ static void fill(const struct plan_input *in, struct plan *p)
   const struct model_config *c = in->config;
   size_t part = model_part_bytes(c, sizeof(float));
   p->count = 0;
-  p->total = 0;
+  p->total = p->aside = 0;
   set_options(in, p);
   add(p, "program, tokenizer, problems", in->base);
   if (c->adapter.rank) {
     add(p, "base, frozen", model_fixed_bytes(c, in->type));
-    add(p, "adapter: weights, gradients, AdamW moments",
-        4 * adapter_part_bytes(c, sizeof(float)) + adapter_copy_bytes(c, in->type));
+    part = adapter_part_bytes(c, sizeof(float));
+    add(p, p->offload ? "adapter: weights, gradients" : "adapter: weights, gradients, AdamW moments",
+        (p->offload ? 2 : 4) * part + adapter_copy_bytes(c, in->type));
   } else {
     add(p, "weights", part);
     add(p, "weights in the compute type", model_copy_bytes(c, in->type));
     add(p, "gradients", part);
-    add(p, "AdamW moments", 2 * part);
+    if (!p->offload) add(p, "AdamW moments", 2 * part);
   }
+  if (p->offload) add_aside(p, "AdamW moments, in the host's memory", 2 * part);
   add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
   set_room(in, p);
   size_t room = workroom_bytes(c, &p->room, in->type);
@@ -270,12 +281,14 @@ static void first_knobs(const struct plan_input *in, struct plan *p)
   p->micro_rows = r->compute.micro_batch ? (int)r->compute.micro_batch
                                          : trainer_enough_rows(in->config, (int)least(MICRO_ROWS, useful_rows(in)));
   p->recompute = r->compute.recompute == 1;
+  p->offload = in->aside_limit && r->compute.offload == 1;
   p->reference = in->needs && score_wants(in->needs, "reference") && !in->reference_kept;
 }
 
 /* Turns one more knob towards less memory; false where none is left. */
-static bool turn(const struct recipe *r, struct plan *p)
+static bool turn(const struct plan_input *in, struct plan *p)
 {
+  const struct recipe *r = in->recipe;
   if (!r->compute.micro_batch && p->micro_rows > BATCH_UNIT_ROWS)
     p->micro_rows = p->micro_rows / 2 < BATCH_UNIT_ROWS ? BATCH_UNIT_ROWS : p->micro_rows / 2;
   else if (r->compute.recompute < 0 && !p->recompute)
@@ -284,6 +297,8 @@ static bool turn(const struct recipe *r, struct plan *p)
     p->slots /= 2;
   else if (!r->compute.vocab_chunk && p->vocab_chunk > 512)
     p->vocab_chunk /= 2;
+  else if (in->aside_limit && r->compute.offload < 0 && !p->offload)
+    p->offload = true;
   else
     return false;
   return true;
@@ -312,6 +327,21 @@ static int refuse_needs(const struct plan *p, struct error *err)
        mib(p->total), mib(asked), p->lines[largest].what, mib(p->lines[largest].bytes), mib(p->limit));
 }
 
+static int refuse(const struct plan_input *in, const struct plan *p, struct error *err)
+{
+  TRY(refuse_needs(p, err));
+  int largest = 0;
+  for (int i = 1; i < p->count; i++)
+    if (!p->lines[i].aside && p->lines[i].bytes > p->lines[largest].bytes) largest = i;
+  FAIL(err, ERROR_RESOURCE,
+       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower %s or "
+       "compute.micro_batch, choose a smaller model, %s%sor raise compute.memory",
+       mib(p->total), p->lines[largest].what, mib(p->lines[largest].bytes), mib(p->limit),
+       in->generates ? "rollout.max_new_tokens, rollout.group, compute.slots" : "train.batch, train.max_tokens",
+       in->config->adapter.rank ? "" : "train an adapter (lora: {rank: 16}), ",
+       in->aside_limit && !p->offload ? "write compute.offload: true, " : "");
+}
+
 int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
 {
   *out = (struct plan){0};
@@ -322,18 +352,13 @@ int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
   }
   first_knobs(in, out);
   fill(in, out);
-  while (out->total > out->limit && turn(in->recipe, out)) fill(in, out);
-  if (out->total <= out->limit) return 0;
-  TRY(refuse_needs(out, err));
-  int largest = 0;
-  for (int i = 1; i < out->count; i++)
-    if (out->lines[i].bytes > out->lines[largest].bytes) largest = i;
+  while (out->total > out->limit && turn(in, out)) fill(in, out);
+  if (out->total > out->limit) return refuse(in, out, err);
+  if (out->aside <= in->aside_limit) return 0;
   FAIL(err, ERROR_RESOURCE,
-       "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower %s or "
-       "compute.micro_batch, choose a smaller model, %sor raise compute.memory",
-       mib(out->total), out->lines[largest].what, mib(out->lines[largest].bytes), mib(out->limit),
-       in->generates ? "rollout.max_new_tokens, rollout.group, compute.slots" : "train.batch, train.max_tokens",
-       in->config->adapter.rank ? "" : "train an adapter (lora: {rank: 16}), ");
+       "the run needs %.0f MiB of the host's memory for AdamW's moments; expected at most %.0f MiB; write "
+       "compute.offload: false, or train an adapter (lora: {rank: 16})",
+       mib(out->aside), mib(in->aside_limit));
 }
 
 void plan_print(const struct plan *p, struct text *out)
@@ -341,7 +366,7 @@ void plan_print(const struct plan *p, struct text *out)
   for (int i = 0; i < p->count; i++) text_printf(out, "  %-44s %9.1f MiB\n", p->lines[i].what, mib(p->lines[i].bytes));
   text_printf(out, "  %-44s %9.1f MiB of %.1f MiB\n", "peak", mib(p->total), mib(p->limit));
   text_printf(out,
-              "  compute %s, threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d\n",
+              "  compute %s, threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d%s\n",
               compute_type_name(p->type), p->threads, p->slots, p->micro_rows, p->recompute ? "on" : "off",
-              p->vocab_chunk, p->kv_block);
+              p->vocab_chunk, p->kv_block, p->offload ? ", offload on" : "");
 }

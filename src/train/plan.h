@@ -17,7 +17,7 @@ struct plan {
   /* the knobs, resolved */
   enum compute_type type;
   int threads, micro_rows, vocab_chunk, kv_block, slots;
-  bool recompute;
+  bool recompute, offload;
   bool reference;           /* a second model is kept */
   int32_t layers;           /* whose states are read */
   int needs_from, needs_to; /* lines[needs_from .. needs_to - 1]: what methods ask for */
@@ -30,8 +30,9 @@ struct plan {
     const char *what;
     size_t bytes;
     uint32_t needs; /* NEED_* that ask for it; 0: the training itself */
+    bool aside;     /* in the host's memory, beside a device's own; not in total */
   } lines[PLAN_LINES];
-  size_t total, limit;
+  size_t total, limit, aside; /* aside: of those lines */
 };
 
 struct plan_input {
@@ -40,8 +41,9 @@ struct plan_input {
   const struct needs *needs;
   const struct model_config *reference; /* NULL: the model's */
   const struct model_config *policies;  /* of needs.policies; NULL: the model's */
-  size_t base;  /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
-  size_t limit; /* --memory, compute.memory or what is free */
+  size_t base;        /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
+  size_t limit;       /* --memory, compute.memory or what is free */
+  size_t aside_limit; /* what the host has free where the device has memory of its own; 0: it has none */
   enum compute_type type;
   int threads;
   bool generates;      /* false for sft */

@@ -95,6 +95,8 @@
   X(compute, AUTO, micro_batch, "auto", 1, 1e9, NULL, "rows of a training pass; changes memory and time alone")  \
   X(compute, SWITCH, recompute, "auto", 0, 0, NULL,                                                              \
     "keep layer inputs only and compute the rest again; changes memory and time alone")                          \
+  X(compute, SWITCH, offload, "auto", 0, 0, NULL,                                                                \
+    "AdamW's moments in the host's memory where a GPU computes; changes memory and time alone")                  \
   X(compute, AUTO, vocab_chunk, "auto", 32, 1e7, NULL, "rows of the LM head held at a time, a multiple of 32")   \
   X(compute, AUTO, kv_block, "auto", 1, 65536, NULL, "positions in a KV block")                                  \
   X(compute, AUTO, slots, "auto", 1, 1e6, NULL, "rollouts decoded together")

@@ -193,6 +193,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .limit = limit  ? (size_t)limit
                                    : room ? room
                                           : memory_available_bytes() + base,
+                          .aside_limit = room ? memory_available_bytes() : 0,
                           .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
                           .generates = !o->sft,
@@ -210,6 +211,7 @@ enum { WAITING_JUDGES = 8 };
 static int open_engines(struct run *r, struct error *err)
 {
   struct session *s = &r->session;
+  device_offload(s->device, r->plan.offload);
   TRY(model_make_trainable(s->model, err));
   TRY(workroom_create(r->arena, s->model, &r->plan.room, &r->room, err));
   r->plan.generate.room = r->plan.train.room = r->room;
@@ -589,8 +591,10 @@ static int first_evaluation(struct run *r, struct error *err)
 /* The step of a new best is saved as well: checkpoints/best links to it. */
 static int one_step(struct run *r, struct error *err)
 {
-  int64_t last = r->recipe->train.steps;
-  TRY(run_step(r, err));
+  int64_t last = r->recipe->train.steps, step = r->step + 1;
+  int rc = run_step(r, err);
+  if (rc == ERROR_INPUT || rc == ERROR_RESOURCE) return error_context(err, "computing step %" PRId64, step);
+  TRY(rc);
   bool evaluate = r->eval_set_count && due(r->step, r->recipe->eval.every, last);
   if (evaluate) TRY(evaluate_run(r, err));
   TRY(report_write(r, err));

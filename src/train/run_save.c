@@ -153,6 +153,7 @@ int run_save_start(struct run *r, struct error *err)
   TRY(run_put_score(r, err));
   TRY(take_state(r, s, err));
   TRY(take_card(r, s, err));
+  TRY(device_sync(r->session.device, err));  // the thread reads what has been computed, and nothing of a broken device
   if (start_thread(s))
     FAIL(err, ERROR_RESOURCE, "no thread could be started to write a checkpoint; raise the limit on processes");
   s->going = true;

@@ -4,6 +4,10 @@
 #include "core/math.h"
 #include "rollout/kv.h"
 
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -637,6 +641,38 @@ int trainer_backward(struct trainer *t, struct arena *a, const struct batch *b, 
 
 /* ---- the update ------------------------------------------------------------------------------------------------- */
 
+/* Where a weight stands on the way forward: the embedding, layer by layer, the final norm and the head. */
+static long place_of(const char *name)
+{
+  const char *layer = strstr(name, "layers.");
+  if (layer) return strtol(layer + strlen("layers."), NULL, 10);
+  return strstr(name, "embed") ? -1 : LONG_MAX;
+}
+
+/* What is not finite comes down the layers: the last weight that has it is the one nearest to where it began. */
+static int fail_not_finite(const struct trainer *t, double norm, struct error *err)
+{
+  const struct backend_ops *ops = device_ops(t->model->device);
+  const struct weight *first = NULL;
+  int64_t at = -1;
+  for (size_t i = 0; i < t->trained->trained_count; i++) {
+    const struct weight *w = t->trained->trained[i];
+    const int64_t found = ops->find_not_finite(t->model->device, w, WEIGHT_GRAD);
+    if (found < 0 || (first && place_of(weight_name(w)) < place_of(weight_name(first)))) continue;
+    first = w;
+    at = found;
+  }
+  const int64_t cols = first ? (int64_t)weight_cols(first) : 1;
+  char where[192] = "";
+  if (first)
+    snprintf(where, sizeof where, ", and %s has one that is not finite at [%" PRId64 ", %" PRId64 "]",
+             weight_name(first), at / cols, at % cols);
+  FAIL(err, ERROR_INPUT,
+       "the gradient's norm is %g%s; expected a finite number; lower train.lr or set train.clip_norm, and look at "
+       "rewards and weights",
+       norm, where);
+}
+
 int trainer_update(struct trainer *t, const struct optimiser *o, double lr, double *norm, struct error *err)
 {
   struct device *d = t->model->device;
@@ -645,12 +681,11 @@ int trainer_update(struct trainer *t, const struct optimiser *o, double lr, doub
   for (size_t i = 0; i < t->trained->trained_count; i++)
     sum += ops->sum_squares(d, t->trained->trained[i], WEIGHT_GRAD);
   *norm = math_sqrt(sum);
+  TRY(device_check(d, err));  // a device that broke gave zeros
   if (!math_is_finite(sum)) {
+    int rc = fail_not_finite(t, *norm, err);
     for (size_t i = 0; i < t->trained->trained_count; i++) ops->weight_zero_grad(d, t->trained->trained[i]);
-    FAIL(err, ERROR_INPUT,
-         "the gradient's norm is %g; expected a finite number; lower train.lr or set train.clip_norm, and look at "
-         "rewards and weights",
-         *norm);
+    return rc;
   }
   // beta^t by repeated multiplication: exact in its order, and updates are few
   double power1 = 1, power2 = 1;

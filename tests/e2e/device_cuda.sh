@@ -43,6 +43,34 @@ cmp generate.cpu "generate.$gpu" || fail "$gpu generates something else"
 if ! ASSAY_DEVICE=cuda "$assay" score "$root/models/tiny" --in in.jsonl --quiet >/dev/null 2>error; then
   grep -qE 'device cuda, which this build does not have|NVIDIA GPU|driver' error || fail "no GPU: $(cat error)"
 fi
+# A base that stays in blocks: an adapter beside it learns the same, and what is scored is the same.
+adapter() { # RUN TYPE
+  "$assay" train recipe.yaml lora.rank=4 compute.weights=q8_0 train.steps=1 --compute "$2" --run "$1" --threads 1 --quiet ||
+    fail "$1: exit status $?"
+}
+adapter cpu.blocks f32
+ASSAY_DEVICE=$gpu adapter gpu.blocks f32
+[ "$(hashes gpu.blocks)" = "$(hashes cpu.blocks)" ] || fail "beside blocks $gpu gives another adapter than the processor"
+grep -q '"mismatch":0,' gpu.blocks/metrics.jsonl || fail "a mismatch beside blocks on $gpu"
+adapter cpu16.blocks bf16
+ASSAY_DEVICE=$gpu adapter gpu16.blocks bf16
+[ "$gpu" = cuda ] || [ "$(hashes gpu16.blocks)" = "$(hashes cpu16.blocks)" ] ||
+  fail "beside blocks in bf16 $gpu gives another adapter than the processor"
+grep -q '"mismatch":0,' gpu16.blocks/metrics.jsonl || fail "a mismatch beside blocks in bf16 on $gpu"
+for weights in q8_0 q4_0; do
+  for device in cpu "$gpu"; do
+    ASSAY_DEVICE=$device "$assay" score "$root/models/tiny" --weights $weights --json --in in.jsonl >"blocks.$device" ||
+      fail "score --weights $weights on $device"
+  done
+  cmp blocks.cpu "blocks.$gpu" && [ -s blocks.cpu ] || fail "$gpu scores other bits with $weights"
+done
+# AdamW's moments in the host's memory: the same bits. (The emulated device has a memory of its own where it is told one.)
+ASSAY_DEVICE=$gpu ASSAY_EMULATED_ROOM=4000000000 "$assay" train recipe.yaml compute.offload=true --run aside --threads 1 --quiet ||
+  fail "offload: exit status $?"
+[ "$(hashes aside)" = "$(hashes cpu)" ] || fail "moments in the host's memory move bits on $gpu"
+ASSAY_DEVICE=$gpu ASSAY_EMULATED_ROOM=4000000000 "$assay" train recipe.yaml compute.offload=true --plan |
+  grep -q "AdamW moments, in the host's memory" || fail "the plan does not tell of moments in the host's memory"
+
 # bf16: kl_coef asks for a reference, which has a rounded copy and no master.
 "$assay" train recipe.yaml --compute bf16 --run cpu16 --threads 1 --quiet || fail "bf16 on the cpu: exit status $?"
 ASSAY_DEVICE=$gpu "$assay" train recipe.yaml --compute bf16 --run gpu16 --threads 1 --quiet || fail "bf16: exit status $?"

@@ -10,9 +10,10 @@
 #include "core/arena.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#define CASES_GPU 2 /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
+static uint64_t cases_gpu =
+    2; /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
 #else
-#define CASES_GPU 4 /* one of each kind of wild */
+static uint64_t cases_gpu = 4; /* one of each kind of wild */
 #endif
 #if defined(__aarch64__)
 enum { OUT_MAX = 1 << 22, CASES_EACH = 9 }; /* an emulator runs them */
@@ -737,7 +738,7 @@ static void compare_gpu(const char *kind, enum compute_type type)
   const bool own = type == COMPUTE_BF16 && !strcmp(kind, "cuda");
   arrays_take();
   for (size_t i = 0; d && i < sizeof cases / sizeof cases[0]; i++)
-    for (uint64_t seed = 0; seed < CASES_GPU * 3; seed += 3) {
+    for (uint64_t seed = 0; seed < cases_gpu * 3; seed += 3) {
       bool near = false;
       if (own && case_products(i, &near) && (!near || seed / 3 % 4)) continue; /* near numbers, none of them wild */
       compare_case(reference, d, i, seed, near);
@@ -765,8 +766,11 @@ static void test_cuda(void **state)
   compare_gpu("cuda", COMPUTE_BF16);
 }
 
-int main(void)
+/* [TEST [CASES]]: one test alone, as bench/gpu.sh wants it, with so many cases on a GPU. */
+int main(int argc, char **argv)
 {
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
+  if (argc > 2) cases_gpu = strtoull(argv[2], NULL, 10);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref_threads), cmocka_unit_test(test_avx2),
                                      cmocka_unit_test(test_avx512),      cmocka_unit_test(test_amx),
                                      cmocka_unit_test(test_amx_model),   cmocka_unit_test(test_cuda_emulated),

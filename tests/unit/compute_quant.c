@@ -170,6 +170,58 @@ static void test_products(void **state)
     }
 }
 
+/* The kernels of cuda/: few rows, many, and more outputs than a slice has there. On the emulated device the bits are
+   the processor's; on a GPU those of f32 are, and in bf16 its own for the same numbers out of no blocks. */
+static void check_gpu(const char *kind, enum compute_type type, enum quant_type blocks_type, const struct shape *s)
+{
+  struct rig cpu, gpu;
+  CHECK(rig_open_type(&cpu, "cpu", "ref", 1, type));
+  CHECK(rig_open_type(&gpu, kind, NULL, 1, type));
+  const uint8_t *blocks = random_blocks(&cpu, blocks_type, 31 + s->n, s->n, s->k);
+  struct weight *here = quantised(&cpu, blocks_type, s->n, s->k, blocks),
+                *there = quantised(&gpu, blocks_type, s->n, s->k, blocks);
+  CHECK_BITS(rig_part(&gpu, there, WEIGHT_MASTER), rig_part(&cpu, here, WEIGHT_MASTER), s->n * s->k * sizeof(double));
+  struct results made = run_all(&gpu, there, s), own = run_all(&gpu, plain(&gpu, there), s),
+                 want = run_all(&cpu, here, s);
+  check_same(&made, &own, s);
+  if (type == COMPUTE_F32 || strcmp(kind, "cuda")) check_same(&made, &want, s);
+  rig_close(&cpu);
+  rig_close(&gpu);
+}
+
+static bool device_is_here(const char *kind)
+{
+  struct device *d = NULL;
+  struct error err = {0};
+  const bool here = !device_open(&(struct device_options){.kind = kind, .threads = 1}, &d, &err);
+  if (!here) print_message("%s: not in this build or on this machine, nothing compared\n", kind);
+  device_close(d);
+  return here;
+}
+
+static void test_products_emulated(void **state)
+{
+  (void)state;
+  static const struct shape some[] = {{1, 200, 512}, {5, 49, 256}, {9, 300, 256}, {13, 33, 768}, {70, 140, 256}};
+  for (int i = 0; i < TYPES; i++)
+    for (size_t j = 0; j < sizeof some / sizeof some[0]; j++) {
+      check_gpu("cuda-emulated", COMPUTE_F32, types[i], &some[j]);
+      check_gpu("cuda-emulated", COMPUTE_BF16, types[i], &some[j]);
+    }
+}
+
+static void test_products_gpu(void **state)
+{
+  (void)state;
+  static const struct shape more[] = {{1, 200, 512}, {5, 49, 256}, {13, 33, 2304}, {65, 140, 256}, {40, 5000, 4096}};
+  if (!device_is_here("cuda")) return;
+  for (int i = 0; i < TYPES; i++)
+    for (size_t j = 0; j < sizeof more / sizeof more[0]; j++) {
+      check_gpu("cuda", COMPUTE_F32, types[i], &more[j]);
+      check_gpu("cuda", COMPUTE_BF16, types[i], &more[j]);
+    }
+}
+
 /* ---- rounding to blocks
  * ---------------------------------------------------------------------------------------------- */
 
@@ -224,9 +276,12 @@ static void test_rounding(void **state)
   rig_close(&rig);
 }
 
-int main(void)
+/* [TEST]: one test alone. */
+int main(int argc, char **argv)
 {
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_products),
+                                     cmocka_unit_test(test_products_emulated), cmocka_unit_test(test_products_gpu),
                                      cmocka_unit_test(test_rounding)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

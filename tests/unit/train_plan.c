@@ -32,6 +32,7 @@ static struct arena *arena;
 static struct error err;
 static struct model_config config;         /* of plans */
 static bool prompts_shared, adapter_begun; /* of plans */
+static size_t aside_limit;
 
 static int setup(void **state)
 {
@@ -39,6 +40,7 @@ static int setup(void **state)
   error_clear(&err);
   config = CONFIG;
   prompts_shared = adapter_begun = false;
+  aside_limit = 0;
   arena = arena_create("test", 0, &err);
   return arena ? 0 : -1;
 }
@@ -61,6 +63,7 @@ static int make(const char *const *overrides, size_t count, uint32_t flags, size
                           .needs = &needs,
                           .base = 10 << 20,
                           .limit = limit,
+                          .aside_limit = aside_limit,
                           .type = type,
                           .threads = 3,
                           .generates = true,
@@ -134,6 +137,45 @@ static void test_knobs_turn_until_it_fits(void **state)
   CHECK(p.recompute);
   CHECK_INT(p.micro_rows, BATCH_UNIT_ROWS);
   CHECK_INT(p.slots, 4);
+}
+
+/* Moments go to the host's memory where the recipe says so, or as the last knob; only where a device has its own. */
+static void test_offload(void **state)
+{
+  (void)state;
+  static const char *const on[] = {"compute.offload=true"}, *const off[] = {"compute.offload=false"};
+  struct plan wide, p, least;
+  CHECK_OK(make(on, 1, 0, 100 * GIB, &wide), &err);
+  CHECK(!wide.offload && !wide.aside); /* the host's memory is the device's */
+  aside_limit = 4 * GIB;
+  CHECK_OK(make(NULL, 0, 0, 100 * GIB, &p), &err);
+  CHECK(!p.offload);
+  CHECK_INT(p.total, wide.total);
+  CHECK_OK(make(on, 1, 0, 100 * GIB, &p), &err);
+  CHECK(p.offload);
+  CHECK_INT(p.aside, 2 * line(&p, "weights"));
+  CHECK_INT(line(&p, "AdamW moments, in the host's memory"), p.aside);
+  CHECK_INT(p.total + p.aside, wide.total);
+  CHECK_INT(p.total + p.aside, sum(&p));
+  // refused without it, and told so; with it the same limit is enough
+  CHECK(make(off, 1, 0, 0, &least) == ERROR_RESOURCE);
+  CHECK(strstr(err.message, "write compute.offload: true") != NULL);
+  error_clear(&err);
+  const size_t limit = least.total - 1;
+  CHECK_ERROR(make(off, 1, 0, limit, &p), &err, ERROR_RESOURCE, "compute.offload");
+  error_clear(&err);
+  CHECK_OK(make(NULL, 0, 0, limit, &p), &err);
+  CHECK(p.offload && p.recompute && p.slots == 4);
+  aside_limit = p.aside - 1;
+  CHECK_ERROR(make(NULL, 0, 0, limit, &p), &err, ERROR_RESOURCE, "of the host's memory for AdamW's moments");
+  error_clear(&err);
+  // an adapter's are its own
+  aside_limit = 4 * GIB;
+  config.adapter = (struct adapter_config){.rank = 8, .alpha = 16, .targets = (1u << ADAPTER_TARGETS) - 1};
+  CHECK_OK(make(on, 1, 0, 100 * GIB, &p), &err);
+  CHECK_INT(p.aside, 2 * adapter_part_bytes(&config, sizeof(float)));
+  CHECK_OK(make(off, 1, 0, 100 * GIB, &wide), &err);
+  CHECK_INT(p.total + p.aside, wide.total);
 }
 
 static void test_knobs_that_are_given_stay(void **state)
@@ -302,6 +344,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {CASE(test_room_for_all),
                                      CASE(test_knobs_turn_until_it_fits),
+                                     CASE(test_offload),
                                      CASE(test_knobs_that_are_given_stay),
                                      CASE(test_slots_beyond_the_rollouts_are_not_made),
                                      CASE(test_a_reference_is_counted),

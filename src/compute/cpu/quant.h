@@ -1,11 +1,5 @@
 /* compute/cpu/quant: how a quantised matrix lies in memory, and how its panels become numbers again on their way into a
- * product.
- *
- *   matrix   [N, K] in panels of 16 outputs as in cpu.h; a panel is K / block records, a record `block` values of 16
- *            outputs: d (and m) as 16 f16 each; in the K types for each sub-block 16 scales (and 16 offsets), a byte
- *            each; then the codes, lanes across the outputs: low bits of value k in byte [k][16], or, of 4 bits, two
- *            values to a byte, [k / 2][16], the even one low; high bits [k / 8][16] (one bit each) or [k / 4][16]
- * (two).
+ * product (quant_form.h has the layout).
  *
  * The bytes are the file's (K types: scales of 6 bits take 8), only in another order. quant_steps gives the numbers of
  * some steps of a panel in the layout of f32 panels: what a product does with them is the same, bit for bit, as with a
@@ -15,23 +9,12 @@
 #define ASSAY_COMPUTE_CPU_QUANT_H
 
 #include "compute/cpu/cpu.h"
+#include "compute/quant_form.h"
 #include "core/math.h"
 
 #ifdef __F16C__
 #include <immintrin.h>
 #endif
-
-enum { QUANT_STEP = 16 /* values that are made at a time: every type's sub-blocks are multiples */ };
-
-struct quant_form {
-  uint16_t block, bytes; /* ggml's: values, bytes */
-  uint8_t low, high;     /* bits of a code in the two places */
-  uint8_t sub;           /* values of one scale of the second level; 0: there is none */
-  uint8_t zero;          /* subtracted from a code */
-  bool offset;           /* there is an m */
-  bool signed_scale;     /* of the second level */
-  bool signed_code;      /* else from 0 on */
-};
 
 #define QUANT_FORM_Q4_0                     \
   {                                         \
@@ -66,31 +49,6 @@ struct quant_form {
     256, 210, 4, 2, 16, 32, false, true, false \
   }
 #define QUANT_LIST(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q4_K) X(Q5_K) X(Q6_K)
-
-enum { QUANT_FORMS = QUANT_Q6_K + 1 };
-extern const struct quant_form quant_forms[QUANT_FORMS];
-
-/* Where the parts of a record begin. */
-static inline size_t quant_scales_at(const struct quant_form *f)
-{
-  return 2 * PANEL * (f->offset ? 2u : 1u);
-}
-static inline size_t quant_low_at(const struct quant_form *f)
-{
-  return quant_scales_at(f) + (f->sub ? (size_t)f->block / f->sub * PANEL * (f->offset ? 2u : 1u) : 0);
-}
-static inline size_t quant_high_at(const struct quant_form *f)
-{
-  return quant_low_at(f) + (size_t)f->block * PANEL * f->low / 8;
-}
-static inline size_t quant_record_bytes(const struct quant_form *f)
-{
-  return quant_high_at(f) + (size_t)f->block * PANEL * f->high / 8;
-}
-static inline size_t quant_panel_bytes(const struct quant_form *f, size_t k)
-{
-  return k / f->block * quant_record_bytes(f);
-}
 
 /* 16 f16 as f32. */
 static inline void quant_halves(const uint8_t *from, float to[PANEL])
@@ -164,9 +122,5 @@ __attribute__((unused)) static void quant_steps(const struct weight *w, size_t p
   }
 #undef QUANT_CASE
 }
-
-/* quant_pack.c: values k .. k + count - 1 of a row, whole blocks, from ggml's; the same, multiples of 16, as f32. */
-void quant_pack(struct weight *w, size_t row, size_t k, size_t count, const uint8_t *blocks);
-void quant_row(const struct weight *w, size_t row, size_t k, size_t count, float *to);
 
 #endif

@@ -36,6 +36,16 @@ CUDA_SLOTS(CUDA_DECLARE)
 #define CUDA_DECLARE_BF16(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot##_bf16);
 CUDA_BF16_SLOTS(CUDA_DECLARE_BF16)
 
+/* Puts a kernel into the device's list; its arguments are copied. TEAM: its threads wait for one another. */
+#define LAUNCH(d, name, x, y, threads, args) \
+  CUDA_NAME(queue_launch)                    \
+  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), false, &(args), sizeof(args))
+#define LAUNCH_TEAM(d, name, x, y, threads, args) \
+  CUDA_NAME(queue_launch)                         \
+  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), true, &(args), sizeof(args))
+void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *name, size_t blocks_x, size_t blocks_y,
+                             int threads, bool waits, const void *args, size_t size);
+
 /* Launches NAME, or NAME_half where the compute type is bf16. */
 #define LAUNCH_TYPE(d, name, x, y, threads, args)  \
   do {                                             \
@@ -52,25 +62,33 @@ CUDA_BF16_SLOTS(CUDA_DECLARE_BF16)
       LAUNCH_TEAM(d, name, x, y, threads, args);        \
   } while (0)
 
+/* blocks.cu: embed of a matrix in blocks, checked by the caller. */
+void CUDA_NAME(embed_blocks)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y);
 /* gemm.cu: grad(b)[n] = chain of additions of dy[m, n]. */
 void CUDA_NAME(gemm_bias)(struct device *d, struct weight *b, int32_t m, struct view dy);
 /* weight.cu: struct device_memory's round_rows and widen_rows. */
 void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, const void *from, enum host_type type);
 void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type);
 
-#ifdef __CUDACC__
-cudaStream_t cuda_stream(struct device *d);
-/* After a launch: the first failure is remembered in device.failed with the kernel's name. */
-void cuda_launched(struct device *d, const char *kernel);
-#endif
-
-/* A copy of a host array on the device, alive for the operation that asks (device.cu: the ring).
-   NULL where n is 0 or the device has failed. */
+/* A copy of a host array on the device, alive for the operation that asks (queue.h). While the caller holds its arrays
+   (device_hold) one copy serves all operations. NULL where n is 0 or the device has failed. */
 #define CUDA_UPLOAD(d, from, n) ((__typeof__(from))CUDA_NAME(cuda_upload)((d), (from), (n) * sizeof *(from)))
 const void *CUDA_NAME(cuda_upload)(struct device *d, const void *from, size_t bytes);
-/* Room on the device for an operation's own results, alive as long as an upload; not zeroed. */
+/* Room on the device for an operation's own results; not zeroed. What an operation has stays apart until its end if no
+   piece is more than a half of the largest. */
 void *CUDA_NAME(cuda_room)(struct device *d, size_t bytes);
-/* From the device to the host when all before it is done. */
+/* An operation that uploads many arrays says so before the first: slots of all of them (upload_slot) stay apart. */
+void CUDA_NAME(cuda_reserve)(struct device *d, size_t slots);
+/* What an upload of `bytes` takes: powers of two, so that tables which grow a little stay where they are. */
+static inline size_t upload_slot(size_t bytes)
+{
+  const size_t most = (size_t)1 << 20;
+  size_t slot = 256;
+  if (bytes > most) return (bytes + 255) / 256 * 256;
+  while (slot < bytes) slot *= 2;
+  return slot;
+}
+/* From the device to the host when all before it is done. Rooms of the operation are given up with it. */
 static inline void cuda_fetch(struct device *d, void *to, const void *from, size_t bytes)
 {
   d->memory->get(d, to, from, bytes);

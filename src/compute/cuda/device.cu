@@ -1,12 +1,8 @@
-/* cuda/device: opens a GPU (or the emulated one), keeps its memory, and copies host arrays to it.
- *
- * Uploads and an operation's own results lie in one ring on the device, and uploads pass through a pinned copy of it on
- * the host: filled from the front; at the end the device is waited for and it begins anew. So an upload costs no wait,
- * and what it holds stays until all launched before the next turn are done.
- */
-#include "compute/cuda/cuda.h"
+/* cuda/device: opens a GPU (or the emulated one), keeps its memory, copies, and runs what the queue hands it. */
+#include "compute/cuda/queue.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,28 +11,10 @@ extern "C" {
 }
 #endif
 
-enum { RING_FIRST = 32 << 20 /* far more than the uploads of one operation */, ALIGN = 256 };
+#define FAILED_SENTENCE \
+  "the GPU failed in %s: %s; the checkpoint written last is whole: start again with --resume (nvidia-smi and the system's log may say more)"
 
-struct ring {
-  char *device, *host;
-  size_t size, used;
-};
-
-struct cuda_device {
-  struct device base; /* first: a struct device * is one of these */
-  struct ring ring;
-#ifdef __CUDACC__
-  cudaStream_t stream;
-#endif
-  char name[96];
-};
-
-static struct cuda_device *cuda_of(struct device *d)
-{
-  return (struct cuda_device *)d;
-}
-
-/* ---- bytes on the device: the runtime's, or the host's where the device is emulated ---- */
+/* ---- the runtime's own: bytes, launches, graphs ---- */
 
 #ifdef __CUDACC__
 
@@ -44,55 +22,59 @@ static struct cuda_device *cuda_of(struct device *d)
 static bool cuda_ok(struct device *d, const char *what, cudaError_t rc)
 {
   if (rc == cudaSuccess) return true;
-  if (!d->failed.code)
-    error_fail(&d->failed, ERROR_RESOURCE, NULL, 0, "device",
-               "the GPU failed in %s: %s (%s); the state saved last is whole", what, cudaGetErrorString(rc),
-               cudaGetErrorName(rc));
+  char why[160];
+  snprintf(why, sizeof why, "%s (%s)", cudaGetErrorString(rc), cudaGetErrorName(rc));
+  device_fail(d, ERROR_RESOURCE, FAILED_SENTENCE, what, why);
   return false;
 }
 
-cudaStream_t cuda_stream(struct device *d)
+/* Those who own the device see all that it was given to do; others read beside it. */
+static cudaStream_t stream_here(struct device *d)
 {
-  return cuda_of(d)->stream;
+  return CUDA_NAME(queue_owned)(d) ? cuda_of(d)->stream : cuda_of(d)->side;
 }
 
-void cuda_launched(struct device *d, const char *kernel)
-{
-  cuda_ok(d, kernel, cudaGetLastError());
-}
-
-static void *bytes_take(struct device *d, size_t bytes)
+void *CUDA_NAME(bytes_take)(struct device *d, size_t bytes)
 {
   void *p = NULL;
   if (cudaMalloc(&p, bytes) != cudaSuccess) {
     (void)cudaGetLastError(); /* a lack of room is no failure of the device */
     return NULL;
   }
-  cuda_ok(d, "cudaMemsetAsync", cudaMemsetAsync(p, 0, bytes, cuda_stream(d)));
+  cuda_ok(d, "cudaMemsetAsync", cudaMemsetAsync(p, 0, bytes, cuda_of(d)->stream));
+  cuda_ok(d, "cudaMemsetAsync", cudaStreamSynchronize(cuda_of(d)->stream)); /* other streams may write it next */
   return p;
 }
 
-static void bytes_give(struct device *d, void *p)
+void CUDA_NAME(bytes_give)(struct device *d, void *p)
 {
-  cuda_ok(d, "cudaFree", cudaFree(p));
+  cuda_ok(d, "cudaFree", cudaFree(p)); /* waits for all that runs */
 }
 
-static void bytes_put(struct device *d, void *to, const void *from, size_t n, bool pinned)
+void CUDA_NAME(bytes_up)(struct device *d, void *to, const void *from, size_t n)
 {
-  cuda_ok(d, "a copy to it", cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, cuda_stream(d)));
-  if (!pinned) cuda_ok(d, "a copy to it", cudaStreamSynchronize(cuda_stream(d)));
+  if (!device_failed(d))
+    cuda_ok(d, "a copy to it", cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, cuda_of(d)->stream));
 }
 
-static void bytes_get(struct device *d, void *to, const void *from, size_t n)
+static void bytes_put(struct device *d, void *to, const void *from, size_t n)
 {
-  if (!cuda_ok(d, "a copy from it", cudaMemcpyAsync(to, from, n, cudaMemcpyDeviceToHost, cuda_stream(d))) ||
-      !cuda_ok(d, "a copy from it", cudaStreamSynchronize(cuda_stream(d))))
-    memset(to, 0, n);
+  const cudaStream_t stream = stream_here(d);
+  if (!device_failed(d) && cuda_ok(d, "a copy to it", cudaMemcpyAsync(to, from, n, cudaMemcpyDefault, stream)))
+    cuda_ok(d, "a copy to it", cudaStreamSynchronize(stream));
 }
 
-static void bytes_wait(struct device *d)
+static bool bytes_down(struct device *d, void *to, const void *from, size_t n)
 {
-  cuda_ok(d, "an operation", cudaStreamSynchronize(cuda_stream(d)));
+  const cudaStream_t stream = stream_here(d);
+  return !device_failed(d) &&
+         cuda_ok(d, "a copy from it", cudaMemcpyAsync(to, from, n, cudaMemcpyDefault, stream)) &&
+         cuda_ok(d, "a copy from it", cudaStreamSynchronize(stream));
+}
+
+void CUDA_NAME(bytes_wait)(struct device *d)
+{
+  cuda_ok(d, "an operation", cudaStreamSynchronize(stream_here(d)));
 }
 
 static size_t bytes_room(const struct device *d)
@@ -102,7 +84,7 @@ static size_t bytes_room(const struct device *d)
   return cudaMemGetInfo(&room, &all) == cudaSuccess ? room : 0;
 }
 
-static void *pinned_take(size_t bytes)
+void *CUDA_NAME(pinned_take)(size_t bytes)
 {
   void *p = NULL;
   if (cudaMallocHost(&p, bytes) == cudaSuccess) return p;
@@ -110,56 +92,163 @@ static void *pinned_take(size_t bytes)
   return NULL;
 }
 
-static void pinned_give(void *p)
+void CUDA_NAME(pinned_give)(void *p)
 {
   (void)cudaFreeHost(p);
 }
 
+void CUDA_NAME(launch_run)(struct device *d, const struct launch *l)
+{
+  void *args[1] = {(void *)l->args};
+  cuda_ok(d, l->name,
+          cudaLaunchKernel(l->entry, dim3((unsigned)l->blocks_x, (unsigned)l->blocks_y), dim3((unsigned)l->threads),
+                           args, 0, cuda_of(d)->stream));
+}
+
+static cudaKernelNodeParams node_params(struct launch *l, void **args)
+{
+  cudaKernelNodeParams p = {};
+  args[0] = l->args;
+  p.func = (void *)l->entry;
+  p.gridDim = dim3((unsigned)l->blocks_x, (unsigned)l->blocks_y);
+  p.blockDim = dim3((unsigned)l->threads);
+  p.kernelParams = args;
+  return p;
+}
+
+/* A chain: each launch waits for the one before it. */
+static bool graph_fill(struct graph *g)
+{
+  for (int i = 0; i < g->count; i++) {
+    void *args[1];
+    const cudaKernelNodeParams p = node_params(g->list + i, args);
+    if (cudaGraphAddKernelNode(g->node + i, g->graph, i ? g->node + i - 1 : NULL, i ? 1 : 0, &p) != cudaSuccess)
+      return false;
+  }
+  return cudaGraphInstantiate(&g->exec, g->graph, 0) == cudaSuccess;
+}
+
+bool CUDA_NAME(graph_make)(struct device *d, struct graph *g)
+{
+  (void)d;
+  g->node = (cudaGraphNode_t *)memory_alloc((size_t)g->count, sizeof *g->node, "graph", NULL);
+  if (g->node && cudaGraphCreate(&g->graph, 0) == cudaSuccess && graph_fill(g)) return true;
+  CUDA_NAME(graph_drop)(g);
+  (void)cudaGetLastError(); /* the list runs without one */
+  return false;
+}
+
+void CUDA_NAME(graph_set)(struct device *d, struct graph *g, int i)
+{
+  void *args[1];
+  const cudaKernelNodeParams p = node_params(g->list + i, args);
+  cuda_ok(d, g->list[i].name, cudaGraphExecKernelNodeSetParams(g->exec, g->node[i], &p));
+}
+
+void CUDA_NAME(graph_run)(struct device *d, struct graph *g)
+{
+  if (!device_failed(d)) cuda_ok(d, "a graph of kernels", cudaGraphLaunch(g->exec, cuda_of(d)->stream));
+}
+
+void CUDA_NAME(graph_drop)(struct graph *g)
+{
+  if (g->exec) (void)cudaGraphExecDestroy(g->exec);
+  if (g->graph) (void)cudaGraphDestroy(g->graph);
+  memory_free(g->node);
+  g->exec = NULL;
+  g->graph = NULL;
+  g->node = NULL;
+}
+
+/* ---- the same on the emulated device: the host's bytes, in front of each piece its size ---- */
+
 #else
 
-static void *bytes_take(struct device *d, size_t bytes)
+enum { HEAD = 64 };
+
+void *CUDA_NAME(bytes_take)(struct device *d, size_t bytes)
 {
-  (void)d;
-  return memory_alloc(bytes, 1, "emulated GPU", NULL);
+  struct cuda_device *c = cuda_of(d);
+  if (c->room && bytes > c->room - c->room_taken) return NULL;
+  char *p = memory_alloc(bytes + HEAD, 1, "emulated GPU", NULL);
+  if (!p) return NULL;
+  memcpy(p, &bytes, sizeof bytes);
+  c->room_taken += bytes;
+  return p + HEAD;
 }
 
-static void bytes_give(struct device *d, void *p)
+void CUDA_NAME(bytes_give)(struct device *d, void *p)
 {
-  (void)d;
-  memory_free(p);
+  size_t bytes;
+  memcpy(&bytes, (char *)p - HEAD, sizeof bytes);
+  cuda_of(d)->room_taken -= bytes;
+  memory_free((char *)p - HEAD);
 }
 
-static void bytes_put(struct device *d, void *to, const void *from, size_t n, bool pinned)
+void CUDA_NAME(bytes_up)(struct device *d, void *to, const void *from, size_t n)
 {
-  (void)d, (void)pinned;
+  if (!device_failed(d)) memcpy(to, from, n);
+}
+
+static void bytes_put(struct device *d, void *to, const void *from, size_t n)
+{
+  CUDA_NAME(bytes_up)(d, to, from, n);
+}
+
+static bool bytes_down(struct device *d, void *to, const void *from, size_t n)
+{
+  if (device_failed(d)) return false;
   memcpy(to, from, n);
+  return true;
 }
 
-static void bytes_get(struct device *d, void *to, const void *from, size_t n)
-{
-  (void)d;
-  memcpy(to, from, n);
-}
-
-static void bytes_wait(struct device *d)
+void CUDA_NAME(bytes_wait)(struct device *d)
 {
   (void)d;
 }
 
 static size_t bytes_room(const struct device *d)
 {
-  (void)d;
-  return 0;
+  const struct cuda_device *c = (const struct cuda_device *)d;
+  return c->room ? c->room - c->room_taken : 0;
 }
 
-static void *pinned_take(size_t bytes)
+void *CUDA_NAME(pinned_take)(size_t bytes)
 {
   return memory_alloc(bytes, 1, "emulated GPU", NULL);
 }
 
-static void pinned_give(void *p)
+void CUDA_NAME(pinned_give)(void *p)
 {
   memory_free(p);
+}
+
+void CUDA_NAME(launch_run)(struct device *d, const struct launch *l)
+{
+  struct cuda_device *c = cuda_of(d);
+  if (c->fault_in && !--c->fault_in) device_fail(d, ERROR_RESOURCE, FAILED_SENTENCE, l->name, "ASSAY_EMULATED_FAULT");
+  if (!device_failed(d)) emulate_launch(l->entry, l->args, l->blocks_x, l->blocks_y, l->threads, l->waits);
+}
+
+bool CUDA_NAME(graph_make)(struct device *d, struct graph *g)
+{
+  (void)d, (void)g;
+  return true;
+}
+
+void CUDA_NAME(graph_set)(struct device *d, struct graph *g, int i)
+{
+  (void)d, (void)g, (void)i;
+}
+
+void CUDA_NAME(graph_run)(struct device *d, struct graph *g)
+{
+  for (int i = 0; i < g->count && !device_failed(d); i++) CUDA_NAME(launch_run)(d, g->list + i);
+}
+
+void CUDA_NAME(graph_drop)(struct graph *g)
+{
+  (void)g;
 }
 
 #endif
@@ -169,117 +258,97 @@ static void pinned_give(void *p)
 static void *device_take(struct device *d, size_t count, size_t size, const char *tag, struct error *err)
 {
   uint64_t bytes = (uint64_t)count * size;
-  void *p = size && bytes / size != count ? NULL : bytes_take(d, bytes ? (size_t)bytes : 1);
+  void *p = size && bytes / size != count ? NULL : CUDA_NAME(bytes_take)(d, bytes ? (size_t)bytes : 1);
   if (!p)
     error_fail(err, ERROR_RESOURCE, NULL, 0, "device",
-               "the GPU has no room for %.1f MiB of %s; lower rollout.problems, rollout.max_new_tokens or "
-               "compute.micro_batch, or see `assay train --plan`",
-               (double)bytes / 1048576, tag);
+               "the GPU has no room for %.1f MiB of %s (%.1f MiB are free); lower rollout.problems, "
+               "rollout.max_new_tokens or compute.micro_batch, or see `assay train --plan`",
+               (double)bytes / 1048576, tag, (double)bytes_room(d) / 1048576);
   return p;
 }
 
 static void device_give(struct device *d, void *p)
 {
-  if (p) bytes_give(d, p);
+  if (!p) return;
+  CUDA_NAME(queue_flush)(d, false);
+  CUDA_NAME(bytes_give)(d, p);
+}
+
+/* Pinned, so that kernels reach it over the bus. */
+static void *device_take_aside(struct device *d, size_t count, size_t size, const char *tag, struct error *err)
+{
+  uint64_t bytes = (uint64_t)count * size;
+  void *p = size && bytes / size != count ? NULL : CUDA_NAME(pinned_take)(bytes ? (size_t)bytes : 1);
+  (void)d;
+  if (p)
+    memset(p, 0, (size_t)bytes);
+  else
+    error_fail(err, ERROR_RESOURCE, NULL, 0, "offload",
+               "the host has no room for %.1f MiB of %s that the GPU reaches; free memory, or train an adapter",
+               (double)bytes / 1048576, tag);
+  return p;
+}
+
+static void device_give_aside(struct device *d, void *p)
+{
+  if (!p) return;
+  CUDA_NAME(queue_flush)(d, false);
+  CUDA_NAME(bytes_wait)(d);
+  CUDA_NAME(pinned_give)(p);
 }
 
 static void device_put(struct device *d, void *to, const void *from, size_t bytes)
 {
-  bytes_put(d, to, from, bytes, false);
+  if (CUDA_NAME(queue_owned)(d)) CUDA_NAME(queue_flush)(d, false);
+  bytes_put(d, to, from, bytes);
+}
+
+static void device_get(struct device *d, void *to, const void *from, size_t bytes)
+{
+  const bool own = CUDA_NAME(queue_owned)(d);
+  if (own) CUDA_NAME(queue_flush)(d, true);
+  if (!bytes_down(d, to, from, bytes)) memset(to, 0, bytes);
+  if (own) CUDA_NAME(queue_rest)(d);
 }
 
 static void device_rest(struct device *d)
 {
-  bytes_wait(d);
-  cuda_of(d)->ring.used = 0;
-}
-
-static void ring_give(struct device *d)
-{
-  struct ring *ring = &cuda_of(d)->ring;
-  device_give(d, ring->device);
-  if (ring->host) pinned_give(ring->host);
-  ring->device = ring->host = NULL;
-  ring->size = ring->used = 0;
+  const bool own = CUDA_NAME(queue_owned)(d);
+  if (own) CUDA_NAME(queue_flush)(d, true);
+  CUDA_NAME(bytes_wait)(d);
+  if (own) CUDA_NAME(queue_rest)(d);
 }
 
 static void device_shut(struct device *d)
 {
-  ring_give(d);
+  CUDA_NAME(bytes_wait)(d);
+  CUDA_NAME(queue_close)(d);
 #ifdef __CUDACC__
   if (cuda_of(d)->stream) (void)cudaStreamDestroy(cuda_of(d)->stream);
+  if (cuda_of(d)->side) (void)cudaStreamDestroy(cuda_of(d)->side);
 #endif
 }
 
 static const struct device_memory cuda_memory = {false,
                                                  device_take,
                                                  device_give,
+                                                 device_take_aside,
+                                                 device_give_aside,
                                                  device_put,
-                                                 bytes_get,
+                                                 device_get,
                                                  device_rest,
                                                  bytes_room,
                                                  CUDA_NAME(weight_round_rows),
                                                  CUDA_NAME(weight_widen_rows),
-                                                 NULL,
-                                                 NULL,
+                                                 quant_pack,
+                                                 quant_row,
                                                  device_shut};
-
-/* ---- the ring ---- */
-
-/* A ring of at least `bytes`: what was in the old one has been used. */
-static bool ring_make(struct device *d, size_t bytes)
-{
-  struct ring *ring = &cuda_of(d)->ring;
-  size_t size = ring->size ? ring->size : RING_FIRST;
-  while (size < bytes) size *= 2;
-  bytes_wait(d);
-  ring_give(d);
-  ring->device = (char *)bytes_take(d, size);
-  ring->host = (char *)pinned_take(size);
-  if (ring->device && ring->host) {
-    ring->size = size;
-    return true;
-  }
-  ring_give(d);
-  if (!d->failed.code)
-    error_fail(&d->failed, ERROR_RESOURCE, NULL, 0, "device", "no room for %zu bytes on their way to the GPU", size);
-  return false;
-}
-
-/* Where the next `bytes` go, or SIZE_MAX. */
-static size_t ring_next(struct device *d, size_t bytes)
-{
-  struct ring *ring = &cuda_of(d)->ring;
-  if (d->failed.code) return SIZE_MAX;
-  if (bytes > ring->size) {
-    if (!ring_make(d, bytes)) return SIZE_MAX;
-  } else if (bytes > ring->size - ring->used) {
-    device_rest(d);
-  }
-  const size_t at = ring->used;
-  ring->used += size_min((bytes + ALIGN - 1) / ALIGN * ALIGN, ring->size - ring->used);
-  return at;
-}
-
-const void *CUDA_NAME(cuda_upload)(struct device *d, const void *from, size_t bytes)
-{
-  const size_t at = bytes ? ring_next(d, bytes) : SIZE_MAX;
-  if (at == SIZE_MAX) return NULL;
-  struct ring *ring = &cuda_of(d)->ring;
-  memcpy(ring->host + at, from, bytes);
-  bytes_put(d, ring->device + at, ring->host + at, bytes, true);
-  return ring->device + at;
-}
-
-void *CUDA_NAME(cuda_room)(struct device *d, size_t bytes)
-{
-  const size_t at = ring_next(d, bytes ? bytes : 1);
-  return at == SIZE_MAX ? NULL : cuda_of(d)->ring.device + at;
-}
 
 /* ---- opening ---- */
 
 #ifdef __CUDACC__
+enum { LEAST_MAJOR = 8 /* mma.m16n8k16 on bf16 */ };
+
 static int device_find(struct cuda_device *c, struct error *err)
 {
   int count = 0, driver = 0;
@@ -297,16 +366,29 @@ static int device_find(struct cuda_device *c, struct error *err)
                       rc == cudaSuccess ? "none is listed" : cudaGetErrorString(rc));
   cudaDeviceProp prop;
   if (cudaSetDevice(0) != cudaSuccess || cudaGetDeviceProperties(&prop, 0) != cudaSuccess ||
-      cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking) != cudaSuccess)
-    return error_fail(err, ERROR_RESOURCE, NULL, 0, "device", "the GPU could not be opened: %s",
+      cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking) != cudaSuccess ||
+      cudaStreamCreateWithFlags(&c->side, cudaStreamNonBlocking) != cudaSuccess)
+    return error_fail(err, ERROR_RESOURCE, NULL, 0, "device", "the GPU could not be opened: %s; write device: cpu",
                       cudaGetErrorString(cudaGetLastError()));
   snprintf(c->name, sizeof c->name, "sm_%d%d (%.60s)", prop.major, prop.minor, prop.name);
+  if (prop.major < LEAST_MAJOR)
+    return error_fail(err, ERROR_RESOURCE, NULL, 0, "device",
+                      "found a GPU %s; expected sm_80 or later; write device: cpu", c->name);
   return 0;
 }
 #else
+/* What the environment says of the emulated device; 0: nothing. */
+static int64_t variable(const char *name)
+{
+  const char *text = getenv(name);
+  return text ? strtoll(text, NULL, 10) : 0;
+}
+
 static int device_find(struct cuda_device *c, struct error *err)
 {
   (void)err;
+  c->fault_in = (long)variable("ASSAY_EMULATED_FAULT");
+  c->room = (size_t)variable("ASSAY_EMULATED_ROOM");
   snprintf(c->name, sizeof c->name, "emulated");
   return 0;
 }
@@ -314,8 +396,10 @@ static int device_find(struct cuda_device *c, struct error *err)
 
 static int device_begin(struct cuda_device *c, int threads, struct error *err)
 {
+  if (!CUDA_NAME(queue_open)(c, err)) return err->code;
   TRY(pool_create(threads ? threads : cores_available(), &c->base.pool, err));
-  return device_find(c, err);
+  TRY(device_find(c, err));
+  return CUDA_NAME(queue_start)(c, err) ? 0 : ERROR_RESOURCE;
 }
 
 static int device_make(const struct device_options *options, struct device **out, struct error *err)

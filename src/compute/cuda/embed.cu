@@ -25,6 +25,10 @@ void CUDA_NAME(embed)(struct device *d, const struct weight *w, int32_t m, const
 {
   if (m <= 0) return;
   indices_check(m, token, w->n);
+  if (w->quant) {
+    CUDA_NAME(embed_blocks)(d, w, m, token, y);
+    return;
+  }
   struct embed_args a = {CUDA_UPLOAD(d, token, (size_t)m), weight_reals(w, WEIGHT_MASTER), view_reals(y), (size_t)m,
                          w->k};
   if (a.index) LAUNCH(d, embed_rows, blocks_for(a.m * a.c), 1, TEAM, a);
@@ -48,6 +52,10 @@ void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, 
 {
   if (m <= 0) return;
   indices_check(m, token, w->n);
+  if (w->quant) {
+    CUDA_NAME(embed_blocks)(d, w, m, token, y);
+    return;
+  }
   struct embed_words_args a = {CUDA_UPLOAD(d, token, (size_t)m), w->copy, view_reals(y), (size_t)m, w->k};
   if (a.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
 }

@@ -3,9 +3,9 @@
  *
  * A team of 256 threads has a tile of 64 x 64 outputs, a thread 4 x 4 of them; 16 terms of both operands at a time stand
  * in shared memory. With few rows (decode) a thread has one column and all rows instead: weights stream once, and
- * sixteen loads are on their way at a time.
+ * sixteen loads are on their way at a time. A matrix in blocks: blocks.h.
  */
-#include "compute/cuda/cuda.h"
+#include "compute/cuda/blocks.h"
 
 enum { TILE = 64, DEEP = 16, EACH = 4, FEW = 8 /* rows */, FEW_TEAM = 64 };
 
@@ -15,6 +15,7 @@ struct gemm_args {
   real *out;
   size_t rows, columns, inner;
   bool accumulate;
+  size_t left_row, out_row; /* reals from row to row: of left [rows, inner], and of out where it is no weight */
 };
 
 /* The tiles of both operands, [inner][row] and [inner][column]. */
@@ -28,7 +29,7 @@ HERE size_t tile_column(void) { return block_x() * TILE; }
 /* One element of a tile: what is outside of the matrices is 0 and only meets outputs that are not stored. */
 HERE real left_rows(const struct gemm_args *a, size_t row, size_t at) /* left is [rows, inner] */
 {
-  return row < a->rows && at < a->inner ? a->left[row * a->inner + at] : 0;
+  return row < a->rows && at < a->inner ? a->left[row * a->left_row + at] : 0;
 }
 HERE real left_columns(const struct gemm_args *a, size_t row, size_t at) /* left is [inner, rows] */
 {
@@ -78,7 +79,19 @@ KERNEL_TEAM(gemm_forward, struct gemm_args, TEAM)
   for (int i = 0; i < EACH; i++)
     for (int j = 0; j < EACH; j++)
       if (out_row(i) < a.rows && out_column(j) < a.columns)
-        a.out[out_row(i) * a.columns + out_column(j)] = gemm_finish(&a, sum[i][j], out_column(j));
+        a.out[out_row(i) * a.out_row + out_column(j)] = gemm_finish(&a, sum[i][j], out_column(j));
+}
+
+/* DEEP terms of a column for all rows. */
+HERE void few_terms(const struct gemm_args *a, size_t begin, const real held[DEEP], real sum[FEW])
+{
+  const size_t terms = size_min(DEEP, a->inner - begin);
+  for (size_t m = 0; m < FEW && m < a->rows; m++)
+    for (size_t i = 0; i < terms; i++) sum[m] = real_fma(a->left[m * a->left_row + begin + i], held[i], sum[m]);
+}
+HERE void few_store(const struct gemm_args *a, size_t n, const real sum[FEW])
+{
+  for (size_t m = 0; m < FEW && m < a->rows; m++) a->out[m * a->out_row + n] = gemm_finish(a, sum[m], n);
 }
 
 /* A column a thread. */
@@ -89,13 +102,52 @@ KERNEL(gemm_few, struct gemm_args)
   const real *w = a.right + panel_here(a.inner, n, 0);
   real sum[FEW] = {0};
   for (size_t begin = 0; begin < a.inner; begin += DEEP) {
-    const size_t terms = size_min(DEEP, a.inner - begin);
     real held[DEEP];
-    for (size_t i = 0; i < DEEP; i++) held[i] = i < terms ? w[(begin + i) * PANEL] : 0;
-    for (size_t m = 0; m < FEW && m < a.rows; m++)
-      for (size_t i = 0; i < terms; i++) sum[m] = real_fma(a.left[m * a.inner + begin + i], held[i], sum[m]);
+    for (size_t i = 0; i < DEEP; i++) held[i] = begin + i < a.inner ? w[(begin + i) * PANEL] : 0;
+    few_terms(&a, begin, held, sum);
   }
-  for (size_t m = 0; m < FEW && m < a.rows; m++) a.out[m * a.columns + n] = gemm_finish(&a, sum[m], n);
+  few_store(&a, n, sum);
+}
+
+struct few_blocks_args {
+  struct gemm_args gemm;
+  struct blocks blocks;
+};
+
+KERNEL(gemm_few_blocks, struct few_blocks_args)
+{
+  const size_t n = index_here();
+  if (n >= a.gemm.columns) return;
+  real sum[FEW] = {0};
+  for (size_t begin = 0; begin < a.gemm.inner; begin += DEEP) {
+    const struct block_step step = block_step_of(&a.blocks, n, begin);
+    real held[DEEP];
+    for (size_t i = 0; i < DEEP; i++) held[i] = block_value(&a.blocks, &step, i);
+    few_terms(&a.gemm, begin, held, sum);
+  }
+  few_store(&a.gemm, n, sum);
+}
+
+static size_t tiles_for(size_t n) { return (n + TILE - 1) / TILE; }
+
+/* Slices of the outputs, each a matrix of its own. */
+static void gemm_blocks(struct device *d, const struct weight *w, struct gemm_args a)
+{
+  if (a.rows <= FEW) {
+    struct few_blocks_args few = {a, blocks_of(w)};
+    LAUNCH(d, gemm_few_blocks, (w->n + FEW_TEAM - 1) / FEW_TEAM, 1, FEW_TEAM, few);
+    return;
+  }
+  real *const out = a.out;
+  const real *const bias = a.bias;
+  for (size_t first = 0; first < w->n; first += a.columns) {
+    a.columns = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
+    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.columns);
+    a.right = weight_reals(&slice, WEIGHT_MASTER);
+    a.out = out + first;
+    a.bias = bias ? bias + first : NULL;
+    if (a.right) LAUNCH_TEAM(d, gemm_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  }
 }
 
 void CUDA_NAME(gemm)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
@@ -103,11 +155,13 @@ void CUDA_NAME(gemm)(struct device *d, const struct weight *w, const struct weig
 {
   if (m <= 0) return;
   struct gemm_args a = {view_reals(x), weight_reals(w, WEIGHT_MASTER), b ? weight_reals(b, WEIGHT_MASTER) : NULL,
-                        view_reals(y), (size_t)m, w->n, w->k, false};
-  if (m <= FEW)
+                        view_reals(y), (size_t)m, w->n, w->k, false, w->k, w->n};
+  if (w->quant)
+    gemm_blocks(d, w, a);
+  else if (m <= FEW)
     LAUNCH(d, gemm_few, (w->n + FEW_TEAM - 1) / FEW_TEAM, 1, FEW_TEAM, a);
   else
-    LAUNCH_TEAM(d, gemm_forward, (a.columns + TILE - 1) / TILE, (a.rows + TILE - 1) / TILE, TEAM, a);
+    LAUNCH_TEAM(d, gemm_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
 }
 
 /* ---- backward: dx[m, k] = chain_n dy[m, n] W[n, k]; left: dy, right: W in panels, 16 n of which are a tile's depth ---- */
@@ -140,8 +194,16 @@ void CUDA_NAME(gemm_dx)(struct device *d, const struct weight *w, int32_t m, str
 {
   if (m <= 0) return;
   struct gemm_args a = {view_reals(dy), weight_reals(w, WEIGHT_MASTER), NULL, view_reals(dx), (size_t)m, w->k, w->n,
-                        accumulate};
-  LAUNCH_TEAM(d, gemm_dx_tiles, (a.columns + TILE - 1) / TILE, (a.rows + TILE - 1) / TILE, TEAM, a);
+                        accumulate, w->n, w->k};
+  for (size_t first = 0; w->quant && first < w->n; first += a.inner) { /* the chain goes on from slice to slice */
+    a.inner = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
+    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.inner);
+    a.left = view_reals(dy) + first;
+    a.right = weight_reals(&slice, WEIGHT_MASTER);
+    a.accumulate = accumulate || first;
+    if (a.right) LAUNCH_TEAM(d, gemm_dx_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  }
+  if (!w->quant) LAUNCH_TEAM(d, gemm_dx_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
 }
 
 /* ---- backward: grad(W)[n, k] = chain_m dy[m, n] x[m, k] from grad(W); left: dy, right: x, out: W's panels ---- */
@@ -169,27 +231,34 @@ KERNEL_TEAM(gemm_dw_tiles, struct gemm_args, TEAM)
         a.out[panel_here(a.columns, out_row(i), out_column(j))] = sum[i][j];
 }
 
-/* grad(b)[n] = chain of additions of dy[m, n]. rows: M, columns: N. */
+/* grad(b)[n] = chain of additions of dy[m, n], of which some are on their way at a time. rows: M, columns: N. */
 KERNEL(gemm_db, struct gemm_args)
 {
   const size_t n = index_here();
   if (n >= a.columns) return;
   real sum = a.out[n];
-  for (size_t m = 0; m < a.rows; m++) sum = sum + a.left[m * a.columns + n];
+  for (size_t m = 0; m < a.rows; m += DEEP) {
+    real held[DEEP];
+    UNROLL
+    for (size_t i = 0; i < DEEP; i++) held[i] = m + i < a.rows ? a.left[(m + i) * a.columns + n] : 0;
+    UNROLL
+    for (size_t i = 0; i < DEEP; i++) sum = m + i < a.rows ? sum + held[i] : sum;
+  }
   a.out[n] = sum;
 }
 
 void CUDA_NAME(gemm_bias)(struct device *d, struct weight *b, int32_t m, struct view dy)
 {
   struct gemm_args a = {view_reals(dy), NULL, NULL, b ? weight_reals(b, WEIGHT_GRAD) : NULL, (size_t)m, b ? b->n : 0, 0,
-                        true};
+                        true, 0, 0};
   if (a.out) LAUNCH(d, gemm_db, blocks_for(a.columns), 1, TEAM, a);
 }
 
 void CUDA_NAME(gemm_dw)(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy, struct view x)
 {
   if (m <= 0) return;
-  struct gemm_args a = {view_reals(dy), view_reals(x), NULL, weight_reals(w, WEIGHT_GRAD), w->n, w->k, (size_t)m, true};
-  if (a.out) LAUNCH_TEAM(d, gemm_dw_tiles, (a.columns + TILE - 1) / TILE, (a.rows + TILE - 1) / TILE, TEAM, a);
+  struct gemm_args a = {view_reals(dy), view_reals(x), NULL, weight_reals(w, WEIGHT_GRAD), w->n, w->k, (size_t)m, true, 0,
+                        0};
+  if (a.out) LAUNCH_TEAM(d, gemm_dw_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   CUDA_NAME(gemm_bias)(d, b, m, dy);
 }

@@ -7,9 +7,9 @@
  * warps has 128 x 128 outputs, a warp 32 x 64; while it multiplies, the next 32 terms are on their way to registers.
  *
  * With few rows (decode) a team of two warps has one panel of 16 columns and all rows: weights go from memory to
- * registers, each word once, 128 terms ahead.
+ * registers, each word once, 128 terms ahead; a matrix in blocks (blocks.h) becomes words there.
  */
-#include "compute/cuda/cuda.h"
+#include "compute/cuda/blocks.h"
 
 enum {
   TILE = 128,                           /* outputs of a team, both ways */
@@ -31,17 +31,18 @@ struct product {
   size_t rows, columns, inner;
   bool panels; /* out: in panels (a gradient), else [rows, columns] */
   bool accumulate;
+  size_t left_row, out_row; /* reals from row to row: of left where its terms are next to each other, of out */
 };
 
 /* ---- operands ---- */
 
 /* Terms `at` (even) and at + 1 of a line; 0 outside. */
 HERE uint32_t operand_word(enum operand kind, const real *x, const uint32_t *copy, size_t lines, size_t inner,
-                           size_t line, size_t at)
+                           size_t row, size_t line, size_t at)
 {
   if (line >= lines || at >= inner) return 0;
   const bool both = at + 1 < inner;
-  if (kind == TERMS_NEXT) return word_of(x[line * inner + at], both ? x[line * inner + at + 1] : 0);
+  if (kind == TERMS_NEXT) return word_of(x[line * row + at], both ? x[line * row + at + 1] : 0);
   if (kind == LINES_NEXT) return word_of(x[at * lines + line], both ? x[(at + 1) * lines + line] : 0);
   if (kind == COPY_LINES) return copy[words_at(inner, line, at)];
   const uint32_t one = copy[words_at(lines, at, line)], two = both ? copy[words_at(lines, at + 1, line)] : 0;
@@ -79,11 +80,11 @@ HERE void tiles_fetch(const struct product *a, enum operand left, enum operand r
 {
   UNROLL
   for (int i = 0; i < WORDS_EACH; i++)
-    h->left[i] = operand_word(left, a->left, NULL, a->rows, a->inner, tile_row() + (size_t)word_line(left, i),
-                              begin + 2 * (size_t)word_pair(left, i));
+    h->left[i] = operand_word(left, a->left, NULL, a->rows, a->inner, a->left_row,
+                              tile_row() + (size_t)word_line(left, i), begin + 2 * (size_t)word_pair(left, i));
   UNROLL
   for (int i = 0; i < WORDS_EACH; i++)
-    h->right[i] = operand_word(right, a->right, a->copy, a->columns, a->inner,
+    h->right[i] = operand_word(right, a->right, a->copy, a->columns, a->inner, a->inner,
                                tile_column() + (size_t)word_line(right, i), begin + 2 * (size_t)word_pair(right, i));
 }
 
@@ -123,7 +124,7 @@ HERE size_t out_at(const struct product *a, size_t row, size_t column, int c)
   row += (size_t)(lane_group() + c / 2 * 8);
   column += (size_t)(lane_part() * 2 + c % 2);
   if (row >= a->rows || column >= a->columns) return SIZE_MAX;
-  return a->panels ? panel_here(a->columns, row, column) : row * a->columns + column;
+  return a->panels ? panel_here(a->columns, row, column) : row * a->out_row + column;
 }
 
 HERE void sum_begin(const struct product *a, size_t row, size_t column, real sum[4])
@@ -220,48 +221,120 @@ HERE void few_fetch(const struct product *a, size_t begin, uint32_t held[AHEAD][
       held[i][j] = begin + (size_t)i * TERM_BLOCK < a->inner ? w[(i * (TERM_BLOCK / 2) + j * 4) * PANEL] : 0;
 }
 
-KERNEL_TEAM(product_few, struct product, FEW_TEAM)
+/* The same words of a matrix in blocks, whose rows are whole ones: words j < 2 of a block of terms are of its first step,
+   the others of its second. */
+HERE void few_make(const struct product *a, const struct blocks *b, size_t begin, uint32_t held[AHEAD][4])
 {
-  SHARED uint32_t left[FEW * FEW_LINE];
+  const size_t n = block_x() * PANEL + (size_t)(thread_here() / WARP * 8 + lane_group());
+  UNROLL
+  for (int i = 0; i < AHEAD; i++)
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      const size_t k = begin + (size_t)(i * TERM_BLOCK + half * QUANT_STEP), at = (size_t)lane_part() * 2;
+      held[i][2 * half] = held[i][2 * half + 1] = 0;
+      if (k >= a->inner) continue;
+      const struct block_step step = block_step_of(b, n, k);
+      held[i][2 * half] = word_of(block_value(b, &step, at), block_value(b, &step, at + 1));
+      held[i][2 * half + 1] = word_of(block_value(b, &step, at + 8), block_value(b, &step, at + 9));
+    }
+}
+
+/* The team's rows of the next AHEAD blocks, into shared memory. */
+HERE void few_left(const struct product *a, size_t begin, int tiles, uint32_t *left)
+{
+  const int pairs = AHEAD * TERM_BLOCK / 2;
+  for (int i = thread_here(); i < tiles * 16 * pairs; i += FEW_TEAM)
+    left[i / pairs * FEW_LINE + i % pairs] = operand_word(TERMS_NEXT, a->left, NULL, a->rows, a->inner, a->left_row,
+                                                          (size_t)(i / pairs), begin + 2 * (size_t)(i % pairs));
+}
+
+HERE void few_multiply(const struct product *a, size_t begin, int tiles, const uint32_t *left,
+                       uint32_t held[AHEAD][4], real sum[FEW / 16][4])
+{
+  UNROLL
+  for (int i = 0; i < AHEAD; i++) {
+    if (begin + (size_t)i * TERM_BLOCK >= a->inner) continue;
+    UNROLL
+    for (int j = 0; j < FEW / 16; j++) {
+      if (j >= tiles) continue;
+      uint32_t rows[8];
+      left_fragment(left + j * 16 * FEW_LINE + i * (TERM_BLOCK / 2), FEW_LINE, rows);
+      tile_multiply(rows, held[i], sum[j]);
+    }
+  }
+}
+
+/* blocks: NULL where there is a copy. */
+HERE void few_run(const struct product *a, const struct blocks *blocks, uint32_t *left)
+{
   const size_t column = block_x() * PANEL + (size_t)(thread_here() / WARP * 8);
-  const int tiles = (int)((a.rows + 15) / 16), pairs = AHEAD * TERM_BLOCK / 2;
+  const int tiles = (int)((a->rows + 15) / 16);
   real sum[FEW / 16][4] = {{0}};
   uint32_t held[AHEAD][4];
-  for (size_t begin = 0; begin < a.inner; begin += AHEAD * TERM_BLOCK) {
-    few_fetch(&a, begin, held);
-    for (int i = thread_here(); i < tiles * 16 * pairs; i += FEW_TEAM)
-      left[i / pairs * FEW_LINE + i % pairs] = operand_word(TERMS_NEXT, a.left, NULL, a.rows, a.inner,
-                                                            (size_t)(i / pairs), begin + 2 * (size_t)(i % pairs));
+  for (size_t begin = 0; begin < a->inner; begin += AHEAD * TERM_BLOCK) {
+    if (blocks)
+      few_make(a, blocks, begin, held);
+    else
+      few_fetch(a, begin, held);
+    few_left(a, begin, tiles, left);
     team_wait();
-    UNROLL
-    for (int i = 0; i < AHEAD; i++) {
-      if (begin + (size_t)i * TERM_BLOCK >= a.inner) continue;
-      UNROLL
-      for (int j = 0; j < FEW / 16; j++) {
-        if (j >= tiles) continue;
-        uint32_t rows[8];
-        left_fragment(left + j * 16 * FEW_LINE + i * (TERM_BLOCK / 2), FEW_LINE, rows);
-        tile_multiply(rows, held[i], sum[j]);
-      }
-    }
+    few_multiply(a, begin, tiles, left, held, sum);
     team_wait();
   }
   UNROLL
   for (int j = 0; j < FEW / 16; j++)
-    if (j < tiles) sum_end(&a, (size_t)j * 16, column, sum[j]);
+    if (j < tiles) sum_end(a, (size_t)j * 16, column, sum[j]);
+}
+
+KERNEL_TEAM(product_few, struct product, FEW_TEAM)
+{
+  SHARED uint32_t left[FEW * FEW_LINE];
+  few_run(&a, NULL, left);
+}
+
+struct few_blocks_args {
+  struct product product;
+  struct blocks blocks;
+};
+
+KERNEL_TEAM(product_few_blocks, struct few_blocks_args, FEW_TEAM)
+{
+  SHARED uint32_t left[FEW * FEW_LINE];
+  few_run(&a.product, &a.blocks, left);
 }
 
 /* ---- the operations ---- */
 
 static size_t tiles_for(size_t n) { return (n + TILE - 1) / TILE; }
 
+/* Slices of the outputs, each a matrix of its own. */
+static void product_blocks(struct device *d, const struct weight *w, struct product a)
+{
+  if (a.rows <= FEW) {
+    struct few_blocks_args few = {a, blocks_of(w)};
+    LAUNCH_TEAM(d, product_few_blocks, w->padded / PANEL, 1, FEW_TEAM, few);
+    return;
+  }
+  real *const out = a.out;
+  const real *const bias = a.bias;
+  for (size_t first = 0; first < w->n; first += a.columns) {
+    a.columns = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
+    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.columns).copy;
+    a.out = out + first;
+    a.bias = bias ? bias + first : NULL;
+    if (a.copy) LAUNCH_TEAM(d, product_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  }
+}
+
 void CUDA_NAME(gemm_bf16)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
                           struct view y)
 {
   if (m <= 0) return;
   struct product a = {view_reals(x), NULL, w->copy, b ? weight_reals(b, WEIGHT_MASTER) : NULL, view_reals(y), (size_t)m,
-                      w->n, w->k, false, false};
-  if (m <= FEW)
+                      w->n, w->k, false, false, w->k, w->n};
+  if (w->quant)
+    product_blocks(d, w, a);
+  else if (m <= FEW)
     LAUNCH_TEAM(d, product_few, w->padded / PANEL, 1, FEW_TEAM, a);
   else
     LAUNCH_TEAM(d, product_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
@@ -271,8 +344,16 @@ void CUDA_NAME(gemm_dx_bf16)(struct device *d, const struct weight *w, int32_t m
                              bool accumulate)
 {
   if (m <= 0) return;
-  struct product a = {view_reals(dy), NULL, w->copy, NULL, view_reals(dx), (size_t)m, w->k, w->n, false, accumulate};
-  LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  struct product a = {view_reals(dy), NULL, w->copy, NULL, view_reals(dx), (size_t)m, w->k, w->n, false, accumulate,
+                      w->n, w->k};
+  for (size_t first = 0; w->quant && first < w->n; first += a.inner) { /* slices are whole blocks of terms */
+    a.inner = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
+    a.left = view_reals(dy) + first;
+    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.inner).copy;
+    a.accumulate = accumulate || first;
+    if (a.copy) LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  }
+  if (!w->quant) LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
 }
 
 void CUDA_NAME(gemm_dw_bf16)(struct device *d, struct weight *w, struct weight *b, int32_t m, struct view dy,
@@ -280,7 +361,7 @@ void CUDA_NAME(gemm_dw_bf16)(struct device *d, struct weight *w, struct weight *
 {
   if (m <= 0) return;
   struct product a = {view_reals(dy), view_reals(x), NULL, NULL, weight_reals(w, WEIGHT_GRAD), w->n, w->k, (size_t)m,
-                      true, true};
+                      true, true, 0, 0};
   if (a.out) LAUNCH_TEAM(d, product_dw, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   CUDA_NAME(gemm_bias)(d, b, m, dy);
 }

@@ -170,7 +170,7 @@ static bool gradient_upload(struct device *d, const struct head_rows *rows, cons
   char *bytes = (char *)memory_alloc((2 * h + 1) * sizeof(real) + (h + 1) * sizeof(int32_t) + pairs * sizeof(struct target), 1,
                              "head backward", &err);
   if (!bytes) {
-    if (!d->failed.code) d->failed = err;
+    device_fail(d, err.code, "%s", err.message);
     return false;
   }
   struct gradient_host host = {(real *)bytes, (real *)bytes + h, (int32_t *)((real *)bytes + 2 * h),

@@ -2,9 +2,10 @@
  * emulated one (emulate.c), on which every test of the operations runs on every machine, under the sanitizers too. So
  * kernels keep to what C17 and CUDA share, and to the words below.
  *
- * A launch is a grid of blocks_x * blocks_y teams of `threads` threads. A kernel takes one struct of arguments by
- * value. Threads of a team meet at team_wait; the 32 lanes of a warp exchange numbers with lane_*. Every thread of the
- * team (warp) that has not returned must come to the same call; the emulator stops with a message where one does not.
+ * A launch is a grid of blocks_x * blocks_y teams of `threads` threads, put into a list that runs when somebody waits
+ * (queue.h). A kernel takes one struct of arguments by value. Threads of a team meet at team_wait; the 32 lanes of a
+ * warp exchange numbers with lane_*. Every thread of the team (warp) that has not returned must come to the same call;
+ * the emulator stops with a message where one does not.
  *
  * ORDER. In f32 each output is one chain in the order of backend.h, by one thread, or 16 lanes and their tree: the same
  * bits as on a CPU, for any grid. nvcc gets --fmad=false, --ftz=true, and IEEE division and square root; products that
@@ -43,12 +44,9 @@ enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
 #define UNROLL                        _Pragma("unroll")
 #define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
 #define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
-#define LAUNCH(d, name, blocks_x, blocks_y, threads, args)                                                    \
-  do {                                                                                                        \
-    name<<<dim3((unsigned)(blocks_x), (unsigned)(blocks_y)), (unsigned)(threads), 0, cuda_stream(d)>>>(args); \
-    cuda_launched(d, #name);                                                                                  \
-  } while (0)
-#define LAUNCH_TEAM LAUNCH
+#define ENTRY(name)                   ((kernel_entry)name)
+
+typedef const void *kernel_entry; /* what a launch calls */
 
 HERE int thread_here(void)
 {
@@ -135,10 +133,9 @@ HERE real real_divide(real a, real b)
   }                                       \
   static void name(const type a)
 #define KERNEL_TEAM(name, type, most) KERNEL(name, type)
-#define LAUNCH(d, name, blocks_x, blocks_y, threads, args) \
-  ((void)(d), emulate_launch(name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), false))
-#define LAUNCH_TEAM(d, name, blocks_x, blocks_y, threads, args) \
-  ((void)(d), emulate_launch(name##_enter, &(args), (size_t)(blocks_x), (size_t)(blocks_y), (int)(threads), true))
+#define ENTRY(name)                   name##_enter
+
+typedef void (*kernel_entry)(const void *args); /* what a launch calls */
 
 HERE int thread_here(void)
 {

@@ -10,7 +10,7 @@ struct norm_args {
   bool accumulate;
 };
 
-enum { LANES = 16, ROWS_EACH = TEAM / LANES };
+enum { LANES = 16, ROWS_EACH = TEAM / LANES, AHEAD = 8 };
 
 HERE size_t norm_row(void)
 {
@@ -61,7 +61,17 @@ KERNEL(norm_weights, struct norm_args)
   size_t c = index_here();
   if (c >= a.c) return;
   real sum = a.dw[c];
-  for (size_t m = 0; m < a.m; m++) sum = real_fma(a.dy[m * a.c + c], a.x[m * a.c + c] * a.r[m], sum);
+  for (size_t m = 0; m < a.m; m += AHEAD) { /* so many rows are on their way at a time */
+    real dy[AHEAD], x[AHEAD];
+    UNROLL
+    for (size_t i = 0; i < AHEAD; i++) {
+      const bool there = m + i < a.m;
+      dy[i] = there ? a.dy[(m + i) * a.c + c] : 0;
+      x[i] = there ? a.x[(m + i) * a.c + c] * a.r[m + i] : 0;
+    }
+    UNROLL
+    for (size_t i = 0; i < AHEAD; i++) sum = m + i < a.m ? real_fma(dy[i], x[i], sum) : sum;
+  }
   a.dw[c] = sum;
 }
 

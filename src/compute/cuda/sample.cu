@@ -1,11 +1,13 @@
-/* cuda/sample: one token per row, and the most likely ones. A team has a row. What must be one chain (sums in f64, in
- * token-id order) one thread adds, from numbers that the team brings 256 at a time; what is a sum of integers all add.
+/* cuda/sample: one token per row, and the most likely ones. A team has a row. What must be one chain is split where the
+ * split is exact: blocks of the softmax (their maxima are known before their sums), and sums in f64 within a binade,
+ * where they are sums of integers (chain_total); what is left one thread adds, in order. What is a sum of integers all
+ * add.
  * How a draw works is said in cpu/ref/sample.c: filters as a `cut` in the order "s descending, then id ascending",
  * found by radix selection, then the inverse CDF in token-id order.
  */
 #include "compute/cuda/head.h"
 
-enum { BINS = 256, BOUNDS = 2048 /* chunks of TEAM logits: up to half a million */ };
+enum { AT_ONCE = 512 /* results that come to the host in one piece */, BINS = 256, CHUNKS = 4 /* chunks of TEAM logits at a time */, BOUNDS = 2048 /* of them: up to half a million logits */ };
 
 /* Integers only: no order of additions can move the sum. */
 #ifdef __CUDACC__
@@ -31,10 +33,12 @@ struct draw {
 
 /* What a team shares. */
 struct draw_shared {
-  real weight[TEAM];  /* of a chunk */
+  real block_m[TEAM], block_l[TEAM], block_u[TEAM], block_f[TEAM], m_before; /* row_state */
+  real weight[CHUNKS][TEAM];                                                 /* chain_total, from here on */
+  unsigned long long unit[CHUNKS][TEAM], part[CHUNKS][WARP][2];
   uint32_t key[TEAM]; /* of the largest so far, by thread; with its id */
   size_t id[TEAM];
-  double bound[BOUNDS + 1]; /* the chain's value before each chunk */
+  double bound[BOUNDS + CHUNKS]; /* the chain's value before each chunk */
   double total;
   unsigned long long measure[BINS], filled[BINS], above, same;
   uint32_t prefix;
@@ -114,24 +118,89 @@ HERE real kept_weight(const struct draw *d, size_t v)
   return in_cut(d, v, draw_key(d, v)) && e >= d->min_p ? e : 0;
 }
 
+/* While a sum stays below the next power of two, adding to it rounds each term to a whole number of its last place, so
+   the chain is a sum of integers; only of a term that lies halfway between two the sum's last bit decides which. A run
+   of terms is therefore a pair of integers, what it adds to an even sum and to an odd one, and pairs may be joined as a
+   tree. `scale` makes numbers of such units: 2^(52 - k) for a sum of 2^k and more. 0: no such sum. */
+HERE double unit_scale(double sum)
+{
+  uint64_t bits;
+  double scale;
+  if (!(sum > 0 && sum < 1e300)) return 0;
+  memcpy(&bits, &sum, sizeof bits);
+  bits = (1023 + 52 + 1023 - (bits >> 52)) << 52;
+  memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
+#define UNITS_MOST (1ull << 53) /* more than a sum in its binade has: whoever meets it adds one by one */
+
+/* A term in units, twice the whole ones, and 1 where half a unit is left to decide. */
+HERE unsigned long long unit_of(real term, double scale)
+{
+  const double x = (double)term * scale;
+  if (!(x < 0x1p52)) return 2 * UNITS_MOST;
+  const unsigned long long below = (unsigned long long)x;
+  const double rest = x - (double)below;
+  return 2 * (below + (rest > 0.5)) + !(rest > 0.5 || rest < 0.5);
+}
+
+/* units: of the sum so far, or of what was added to one of this parity. */
+HERE unsigned long long unit_add(unsigned long long units, unsigned long long unit)
+{
+  units += unit / 2;
+  return units + (unit % 2 & units % 2);
+}
+
+/* The sum behind chunk c: by its units, or one by one. */
+HERE double chunk_add(const struct draw_shared *shared, int c, double sum, double scale)
+{
+  const double have = sum * scale;
+  unsigned long long units = have > 0 && have < 0x1p53 ? (unsigned long long)have : UNITS_MOST;
+  for (int i = 0; i < WARP && units < UNITS_MOST; i++) units += shared->part[c][i][units % 2];
+  if (units < UNITS_MOST) return (double)units / scale;
+  for (int i = 0; i < TEAM; i++) sum += (double)shared->weight[c][i];
+  return sum;
+}
+
+/* Neighbouring terms of a chunk as a pair. */
+HERE void chunk_part(struct draw_shared *shared, int c, int part)
+{
+  unsigned long long even = 0, odd = 1;
+  for (int i = part * (TEAM / WARP); i < (part + 1) * (TEAM / WARP); i++) {
+    even = unit_add(even, shared->unit[c][i]);
+    odd = unit_add(odd, shared->unit[c][i]);
+  }
+  shared->part[c][part][0] = even;
+  shared->part[c][part][1] = odd - 1;
+}
+
 /* The chain over the weights of all ids, or of those that are kept, ascending; leaves its value before each chunk of
    TEAM in shared->bound. */
 HERE double chain_total(struct draw_shared *shared, const struct draw *d, bool all)
 {
-  double sum = 0;
-  for (size_t begin = 0, chunk = 0; begin < d->vocab; begin += TEAM, chunk++) {
-    const size_t v = begin + (size_t)thread_here();
-    shared->weight[thread_here()] = v >= d->vocab ? 0 : all ? draw_weight(d, v) : kept_weight(d, v);
-    team_wait();
-    if (!thread_here()) {
-      shared->bound[chunk] = sum;
-      for (size_t i = 0; i < TEAM && begin + i < d->vocab; i++) sum += (double)shared->weight[i];
+  const int thread = thread_here();
+  if (!thread) shared->total = 0;
+  team_wait();
+  for (size_t begin = 0; begin < d->vocab; begin += (size_t)CHUNKS * TEAM) {
+    const double scale = unit_scale(shared->total);
+    for (int c = 0; c < CHUNKS; c++) {
+      const size_t v = begin + (size_t)(c * TEAM + thread);
+      const real e = v >= d->vocab ? 0 : all ? draw_weight(d, v) : kept_weight(d, v);
+      shared->weight[c][thread] = e;
+      shared->unit[c][thread] = unit_of(e, scale);
     }
     team_wait();
+    if (thread < CHUNKS * WARP) chunk_part(shared, thread / WARP, thread % WARP);
+    team_wait();
+    if (!thread)
+      for (int c = 0; c < CHUNKS; c++) {
+        shared->bound[begin / TEAM + (size_t)c] = shared->total;
+        shared->total = chunk_add(shared, c, shared->total, scale);
+      }
+    team_wait();
   }
-  if (!thread_here()) shared->total = sum;
-  team_wait();
-  sum = shared->total;
+  const double sum = shared->total;
   team_wait();
   return sum;
 }
@@ -207,25 +276,42 @@ HERE unsigned long long cut_count(const struct draw_shared *shared, double need,
   return low;
 }
 
+/* The first id from `v` on, below `end`, that has the cut's key; `end` where there is none. */
+HERE size_t cut_next(const struct draw_shared *shared, const struct draw *d, size_t v, size_t end)
+{
+  while (v < end && (draw_key(d, v) != shared->prefix || !in_cut(d, v, shared->prefix))) v++;
+  return v;
+}
+
+/* The last id kept of those with the cut's key: shared->filled[t] of them stand in the t-th part of the vocabulary. */
+HERE void cut_last(struct draw_shared *shared, const struct draw *d, bool by_mass, double need, size_t part)
+{
+  size_t at = 0;
+  while (at < TEAM - 1 && !shared->filled[at]) at++;
+  size_t v = cut_next(shared, d, at * part, d->vocab);
+  unsigned long long left = cut_count(shared, need, by_mass ? draw_mass(d, v) : 1);
+  for (; left > shared->filled[at]; at++) left -= shared->filled[at];
+  v = cut_next(shared, d, at * part, d->vocab);
+  while (--left) v = cut_next(shared, d, v + 1, d->vocab);
+  shared->found = v;
+}
+
 /* The shortest prefix of the order, at least one id, whose measure reaches need. */
 HERE void cut_find(struct draw_shared *shared, struct draw *d, bool by_mass, double need)
 {
+  const size_t part = (d->vocab + TEAM - 1) / TEAM, first = (size_t)thread_here() * part;
+  const size_t end = size_min(first + part, d->vocab);
   if (!thread_here()) {
     shared->above = 0;
     shared->prefix = 0;
   }
   team_wait();
   for (int shift = 24; shift >= 0; shift -= 8) cut_bin(shared, d, by_mass, need, shift);
-  if (!thread_here()) {
-    const uint32_t key = shared->prefix;
-    unsigned long long left = 0;
-    for (size_t v = 0; v < d->vocab; v++) {
-      if (draw_key(d, v) != key || !in_cut(d, v, key)) continue;
-      if (!left) left = cut_count(shared, need, by_mass ? draw_mass(d, v) : 1);
-      shared->found = v;
-      if (!--left) break;
-    }
-  }
+  unsigned long long same = 0;
+  for (size_t v = cut_next(shared, d, first, end); v < end; v = cut_next(shared, d, v + 1, end)) same++;
+  shared->filled[thread_here()] = same;
+  team_wait();
+  if (!thread_here()) cut_last(shared, d, by_mass, need, part);
   team_wait();
   d->cut = shared->prefix;
   d->last = shared->found;
@@ -332,18 +418,52 @@ HERE struct draw draw_begin(struct draw_shared *shared, const struct sample_args
   return d;
 }
 
+/* The softmax state of a row: TEAM blocks at a time, their maxima first, so that all know what theirs are measured from;
+   then their sums; then the chain over them, by one thread. */
+HERE void row_state(struct draw_shared *shared, const real *logit, size_t vocab, real inv)
+{
+  const size_t blocks = (vocab + VOCAB_BLOCK - 1) / VOCAB_BLOCK, warp = (size_t)(thread_here() / WARP);
+  const bool first_lane = thread_here() % WARP == 0;
+  struct head_state s = {-REAL_INFINITY, 0, 0};
+  for (size_t begin = 0; begin < blocks; begin += TEAM) {
+    const size_t count = size_min(TEAM, blocks - begin);
+    for (size_t b = warp; b < count; b += TEAM / WARP) {
+      const size_t at = (begin + b) * VOCAB_BLOCK;
+      const real m = head_block_max(logit + at, size_min(VOCAB_BLOCK, vocab - at), inv, -REAL_INFINITY);
+      if (first_lane) shared->block_m[b] = m;
+    }
+    team_wait();
+    if (!thread_here()) {
+      real m = shared->m_before = s.m;
+      for (size_t b = 0; b < count; b++) shared->block_m[b] = m = shared->block_m[b] > m ? shared->block_m[b] : m;
+    }
+    team_wait();
+    for (size_t b = warp; b < count; b += TEAM / WARP) {
+      const size_t at = (begin + b) * VOCAB_BLOCK;
+      const real m = shared->block_m[b], before = b ? shared->block_m[b - 1] : shared->m_before;
+      real l, u;
+      head_block_sums(logit + at, size_min(VOCAB_BLOCK, vocab - at), inv, m, &l, &u);
+      if (!first_lane) continue;
+      shared->block_l[b] = l;
+      shared->block_u[b] = u;
+      shared->block_f[b] = head_factor(begin + b == 0, before, m);
+    }
+    team_wait();
+    for (size_t b = 0; b < count && !thread_here(); b++)
+      head_join(&s, begin + b == 0, shared->block_m[b], shared->block_f[b], shared->block_l[b], shared->block_u[b]);
+    team_wait();
+  }
+  if (!thread_here()) shared->state = s;
+  team_wait();
+}
+
 KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
 {
   SHARED struct draw_shared shared;
   const size_t row = block_x();
   const struct sample_params *p = a.params + row;
   real *logit = a.logit + row * a.vocab;
-  if (thread_here() < WARP) {
-    struct head_state s = {0, 0, 0};
-    head_blocks(&s, 0, logit, a.vocab, a.record);
-    if (!thread_here()) shared.state = s;
-  }
-  team_wait();
+  row_state(&shared, logit, a.vocab, a.record);
   if (p->forced < 0) draw_bias(logit, p);
   if (p->allowed && p->forced < 0) draw_restrict(logit, a.vocab, p->allowed);
   struct drawn out = {0, BEHAVIOUR_CERTAIN, 0, 0, 0, 0};
@@ -381,10 +501,16 @@ static const struct sample_params *params_upload(struct device *d, size_t vocab,
   memset(&err, 0, sizeof err);
   struct sample_params *own = (struct sample_params *)memory_alloc(count, sizeof *own, "sampling", &err);
   if (!own) {
-    if (!d->failed.code) d->failed = err;
+    device_fail(d, err.code, "%s", err.message);
     return NULL;
   }
   memcpy(own, params, count * sizeof *own);
+  size_t slots = upload_slot(count * sizeof *own);
+  for (size_t i = 0; i < count; i++) {
+    if (own[i].bias_count) slots += upload_slot((size_t)own[i].bias_count * sizeof *own[i].bias);
+    if (own[i].allowed) slots += upload_slot((vocab + 31) / 32 * sizeof *own[i].allowed);
+  }
+  CUDA_NAME(cuda_reserve)(d, slots);
   for (size_t i = 0; i < count; i++) {
     if (own[i].bias_count) own[i].bias = CUDA_UPLOAD(d, own[i].bias, (size_t)own[i].bias_count);
     if (own[i].allowed) own[i].allowed = CUDA_UPLOAD(d, own[i].allowed, (vocab + 31) / 32);
@@ -414,8 +540,8 @@ void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double rec
   if (!a.params || !a.out) return;
   LAUNCH_TEAM(d, sample_rows, count, 1, TEAM, a);
   for (int32_t i = 0, n; i < count; i += n) { /* a few at a time, so that nothing is allocated */
-    struct drawn drawn[64];
-    n = count - i < 64 ? count - i : 64;
+    struct drawn drawn[AT_ONCE];
+    n = count - i < AT_ONCE ? count - i : AT_ONCE;
     cuda_fetch(d, drawn, a.out + i, (size_t)n * sizeof *drawn);
     for (int32_t j = 0; j < n; j++) sample_finish(drawn + j, out + i + j);
   }

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# A GPU that breaks in mid-run, has too little memory or meets numbers that are none, on the emulated device: one sentence
+# with its exit status, checkpoints that are whole, and a resume that ends with the hashes of a run to which nothing happened.
+set -u
+root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+assay=${ASSAY_BINARY:-$root/build/release/assay}
+export ASSAY_DEVICE=cuda-emulated
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+cat >recipe.yaml <<RECIPE
+model: $root/models/tiny
+data: [{task: addition, format: plain}]
+methods: [{grpo: {kl_coef: 0.1}}]
+rollout: {problems: 2, group: 4, max_new_tokens: 6, max_prompt_tokens: 16}
+train: {steps: 3, lr: 1.0e-3}
+save: {every: 1}
+RECIPE
+hashes() { "$assay" convert --hash "$1"; }
+train() { "$assay" train recipe.yaml --threads 1 --quiet "$@" 2>error; }
+
+# --- a device error at some launch: in the first step, between two, beside the writing of a checkpoint ---
+ASSAY_DEVICE=cpu train --run whole || fail "a run on the processor: exit status $?"
+broken=0
+saved=0
+for launch in 1 500 1700 2600 3500 1000000; do
+  ASSAY_EMULATED_FAULT=$launch train --run "run$launch"
+  rc=$?
+  if [ $rc = 0 ]; then
+    [ $launch = 1000000 ] || fail "launch $launch is behind the end of the run; this test wants a longer one"
+  else
+    broken=$((broken + 1))
+    [ $rc = 3 ] || fail "launch $launch: exit status $rc instead of 3"
+    [ "$(wc -l <error)" = 1 ] || fail "launch $launch: more than one line: $(cat error)"
+    grep -q 'the GPU failed in .*ASSAY_EMULATED_FAULT.*--resume' error || fail "launch $launch: $(cat error)"
+    [ -z "$(find "run$launch/checkpoints" -name '.writing*' 2>/dev/null)" ] || fail "launch $launch: a half checkpoint stayed"
+    for checkpoint in "run$launch"/checkpoints/0*; do
+      [ -d "$checkpoint" ] || continue
+      saved=$((saved + 1))
+      (cd "$checkpoint" && sha256sum --quiet -c checksums.txt) || fail "launch $launch: $checkpoint is not whole"
+    done
+    # a run that broke while its model was loaded has no folder to go on from
+    if [ -f "run$launch/recipe.yaml" ]; then "$assay" train --resume "run$launch" --quiet || fail "resume: exit status $?"; else
+      train --run "run$launch" || fail "again: exit status $?"
+    fi
+  fi
+  [ "$(hashes "run$launch")" = "$(hashes whole)" ] || fail "launch $launch: other weights or another state than without a fault"
+done
+[ $broken -ge 4 ] && [ $saved -ge 2 ] || fail "$broken of the faults were met, $saved checkpoints were there"
+grep -q 'computing step' error || ASSAY_EMULATED_FAULT=1700 train --run named
+grep -q 'computing step [123]: the GPU failed' error || fail "no step is named: $(cat error)"
+ASSAY_EMULATED_FAULT=50 "$assay" generate "$root/models/tiny" '12+7=' --quiet >out 2>error
+[ $? = 3 ] && grep -q 'the GPU failed' error || fail "generate on a broken device: $(cat error)"
+[ -s out ] && fail "generate on a broken device wrote: $(cat out)"
+
+# --- too little memory ---
+ASSAY_EMULATED_ROOM=$((12 << 20)) train --run tight
+[ $? = 3 ] && grep -qE 'lower .*compute\.(slots|micro_batch)' error || fail "12 MiB: $(cat error)"
+[ -d tight/checkpoints ] && fail "12 MiB: something was written"
+ASSAY_EMULATED_ROOM=$((2 << 20)) "$assay" generate "$root/models/tiny" '12+7=' --quiet >out 2>error
+[ $? = 3 ] && grep -q 'the GPU has no room for .* of ' error || fail "2 MiB: $(cat error)"
+ASSAY_EMULATED_ROOM=1000 "$assay" generate "$root/models/tiny" '12+7=' --quiet >out 2>error
+[ $? = 3 ] && grep -q 'has no room even for .*device: cpu' error || fail "1000 bytes: $(cat error)"
+
+# --- numbers that are none ---
+for device in cpu cuda-emulated; do
+  ASSAY_DEVICE=$device train --run "nan.$device" train.lr=1e38 train.clip_norm=0
+  [ $? = 2 ] || fail "lr 1e38 on $device: exit status $? instead of 2"
+  grep -qE 'computing step [123]: .*(norm|layers\.[0-9]+\.[a-z_.]*|weight) .*not finite at \[[0-9]+, [0-9]+\].*train\.lr' error ||
+    fail "lr 1e38 on $device: $(cat error)"
+  cp error "error.$device"
+done
+cmp -s error.cpu error.cuda-emulated || fail "the devices say different things: $(cat error.cpu error.cuda-emulated)"
+exit $((failures > 0))
