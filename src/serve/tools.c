@@ -50,7 +50,7 @@ static json_t *make_call(const json_t *said, const char *call, int32_t choice, s
   snprintf(id, sizeof id, "call_%s_%d_%zu", strchr(call, '-') ? strchr(call, '-') + 1 : call, choice, index);
   json_t *made = t.rc ? NULL
                       : json_pack("{s:i, s:s, s:s, s:{s:s, s:s%}}", "index", (int)index, "id", id, "type", "function",
-                                  "function", "name", name, "arguments", t.size ? t.bytes : "", (int)t.size);
+                                  "function", "name", name, "arguments", t.size ? t.bytes : "", t.size);
   text_free(&t);
   return made;
 }
