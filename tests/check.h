@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,6 +23,18 @@
 #define CHECK_UNUSED __attribute__((unused))
 
 static char check_sentence[2048];
+
+/* An emulator runs the tests, some thirty times as slowly; CMakeLists.txt says so where it crosses to a processor. */
+static CHECK_UNUSED bool check_emulated(void)
+{
+  return getenv("ASSAY_TEST_EMULATED") != NULL;
+}
+
+/* How many of many like cases a test takes: all of them, a few where it is emulated. */
+static CHECK_UNUSED size_t check_cases(size_t all, size_t few)
+{
+  return check_emulated() ? few : all;
+}
 
 static inline bool check_finite(double x)
 {

@@ -15,6 +15,10 @@ static CHECK_UNUSED struct verifier_config *open_code(const char *const *setting
   struct setting_given given[16];
   struct verifier_config *c;
   size_t count = 0;
+  if (check_emulated()) {
+    print_message("skipped: the filter names system calls of the emulated processor, and this kernel has another's\n");
+    return NULL;
+  }
   for (; settings && settings[2 * count]; count++)
     given[count] = (struct setting_given){.key = settings[2 * count], .text = settings[2 * count + 1]};
   int rc = verifier_open(arena, verifier_find("code", &err), given, count, timeout, &c, &err);

@@ -5,6 +5,15 @@
 # do when it cannot install.
 set -euo pipefail
 
+# CMakePresets.json is of CMake 3.25.
+check_cmake() {
+  local found
+  found=$(cmake --version | sed -n '1s/[^0-9]*//p')
+  [[ $(printf '%s\n' 3.25 "$found" | sort -V | head -n 1) == 3.25 ]] && return
+  echo "deps: found cmake $found; expected 3.25 or later (Debian 12, Ubuntu 24.04); older systems: pip install cmake" >&2
+  exit 1
+}
+
 packages=(gcc make cmake ninja-build pkg-config git libc6-dev libjansson-dev libyaml-dev libpcre2-dev libzstd-dev
   zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev libgmp-dev libedit-dev libcmocka-dev
   libjs-chart.js libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev bubblewrap python3)
@@ -22,7 +31,12 @@ for flag in "$@"; do
       for library in libjansson-dev libyaml-dev libpcre2-dev libzstd-dev zlib1g-dev libutf8proc-dev nettle-dev libsqlite3-dev \
         libgmp-dev libcmocka-dev libseccomp-dev libcurl4-openssl-dev libmicrohttpd-dev; do
         packages+=("$library:arm64")
-      done ;; # not FLINT: its packages of two architectures exclude each other
+      done
+      # FLINT's development packages of two architectures exclude each other; of arm64 there is the library alone.
+      dpkg-query -W libflint-dev >/dev/null 2>&1 || "$0"
+      for library in $(dpkg-query -W -f='${Depends}, ' 'libflint*-dev' 2>/dev/null | grep -oE 'libflint[a-z-]*[0-9]+[a-z0-9]*' | sort -u); do
+        packages+=("$library:arm64")
+      done ;;
     *) echo "deps: found $flag; expected --dev, --bench, --browser or --arm64" >&2; exit 2 ;;
   esac
 done
@@ -51,7 +65,10 @@ for package in "${packages[@]}"; do
     missing+=("$package")
   fi
 done
-((${#missing[@]} == 0)) && exit 0
+if ((${#missing[@]} == 0)); then
+  check_cmake
+  exit 0
+fi
 
 install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
 become=()
@@ -71,3 +88,4 @@ if ! { { [[ -z ${foreign:-} ]] || "${become[@]}" dpkg --add-architecture "$forei
   echo "deps: apt-get failed; see above, then run: apt-get install -y ${missing[*]}" >&2
   exit 1
 fi
+check_cmake

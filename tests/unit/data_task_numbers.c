@@ -315,21 +315,22 @@ static void test_sides(void **state)
 {
   (void)state;
   static uint64_t train[3000];
+  size_t count = check_cases(3000, 300);
   for (size_t k = 0; k < TASKS; k++) {
     struct task_config *trains[2] = {open_task(names[k], false, 1), open_task(names[k], false, 2)},
                        *helds[2] = {open_task(names[k], true, 1), open_task(names[k], true, 3)};
-    for (uint64_t i = 0; i < 3000; i++) {
+    for (uint64_t i = 0; i < count; i++) {
       struct arena_mark mark = arena_mark(arena);
       struct task_problem p = make(trains[i % 2], i / 2);
       train[i] = problem_key(&p);
       arena_release(arena, mark);
     }
-    qsort(train, 3000, sizeof *train, compare_keys);
-    for (uint64_t i = 0; i < 1000; i++) {
+    qsort(train, count, sizeof *train, compare_keys);
+    for (uint64_t i = 0; i < count / 3; i++) {
       struct arena_mark mark = arena_mark(arena);
       struct task_problem p = make(helds[i % 2], i / 2);
       uint64_t key = problem_key(&p);
-      if (bsearch(&key, train, 3000, sizeof *train, compare_keys))
+      if (bsearch(&key, train, count, sizeof *train, compare_keys))
         fail_msg("%s: on both sides: %s", names[k], p.question);
       arena_release(arena, mark);
     }
@@ -585,6 +586,7 @@ static void test_hostile(void **state)
   };
   enum { SIZE = 100000 };
   static char response[SIZE];
+  size_t size = check_cases(SIZE, SIZE / 10);
   for (size_t k = 0; k < TASKS; k++) {
     struct task_problem p = make(open_task(names[k], false, 5), 3);
     const json_t *meta = parse(p.meta);
@@ -593,9 +595,9 @@ static void test_hostile(void **state)
       struct arena_mark mark = arena_mark(arena);
       struct task_verdict v;
       bool repeat = b < sizeof bits / sizeof *bits;
-      for (size_t i = 0; i < SIZE; i++)
+      for (size_t i = 0; i < size; i++)
         response[i] = repeat ? bits[b][i % strlen(bits[b])] : (char)(draw_bits(&d) & (b % 2 ? 255 : 63));
-      CHECK_OK(find_task(names[k])->check(arena, meta, NULL, response, SIZE, &v, &err), &err);
+      CHECK_OK(find_task(names[k])->check(arena, meta, NULL, response, size, &v, &err), &err);
       CHECK(v.reason && v.reward >= 0 && v.reward <= 1 && v.correct == (v.reward == 1));
       arena_release(arena, mark);
     }

@@ -39,7 +39,7 @@ static int judge(const char *task, const char *meta_text, const char *answer, co
   return t->check(arena, meta, answer, response, strlen(response), v, &err);
 }
 
-static void check_cases(const char *task, const char *meta, const char *answer, const struct verdict_case *cases,
+static void check_rows(const char *task, const char *meta, const char *answer, const struct verdict_case *cases,
                         size_t count)
 {
   CHECK(count > 0);
@@ -55,7 +55,7 @@ static void check_cases(const char *task, const char *meta, const char *answer, 
 #define CASES(task, meta, answer, ...)                                       \
   do {                                                                       \
     static const struct verdict_case cases_[] = {__VA_ARGS__};               \
-    check_cases(task, meta, answer, cases_, sizeof cases_ / sizeof *cases_); \
+    check_rows(task, meta, answer, cases_, sizeof cases_ / sizeof *cases_); \
   } while (0)
 
 static void test_numbers(void **state)

@@ -75,7 +75,7 @@ static void test_own_answers(void **state)
       const char *before = "";
       /* Several answers may be right, or two problems may have the same letters. */
       bool several = strstr("palindrome_generation propositional_logic shortest_path tower_of_hanoi", mine[k]);
-      for (uint64_t i = 0; i < 200; i++) {
+      for (uint64_t i = 0; i < check_cases(200, 20); i++) {
         struct task_problem p = make(c, i);
         const json_t *meta = parse(p.meta);
         for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
@@ -126,12 +126,13 @@ static void test_sides(void **state)
   (void)state;
   enum { COUNT = 3000 };
   static const char *train[COUNT], *held[COUNT];
+  size_t count = check_cases(COUNT, COUNT / 10);
   for (size_t k = 0; k < MINE; k++) {
     const struct task_config *c = open_task(mine[k], false, 1), *h = open_task(mine[k], true, 2);
-    for (uint64_t i = 0; i < COUNT; i++) train[i] = make(c, i).question, held[i] = make(h, i).question;
-    qsort(train, COUNT, sizeof *train, compare_texts);
-    for (size_t i = 0; i < COUNT; i++)
-      if (bsearch(&held[i], train, COUNT, sizeof *train, compare_texts)) fail_msg("%s: %s", mine[k], held[i]);
+    for (uint64_t i = 0; i < count; i++) train[i] = make(c, i).question, held[i] = make(h, i).question;
+    qsort(train, count, sizeof *train, compare_texts);
+    for (size_t i = 0; i < count; i++)
+      if (bsearch(&held[i], train, count, sizeof *train, compare_texts)) fail_msg("%s: %s", mine[k], held[i]);
   }
 }
 
@@ -159,8 +160,8 @@ static void test_hostile(void **state)
                                        "'\"`",
                                        "Move disk 1 from Peg 1 to Peg 2\nMove disk 1 from Peg 2 to Peg 1\n",
                                        "-0."};
-  enum { SIZE = 100000 };
-  char *junk = ARENA_NEW(arena, char, SIZE, "test", &err);
+  size_t size = check_cases(100000, 10000);
+  char *junk = ARENA_NEW(arena, char, size, "test", &err);
   for (size_t k = 0; k < MINE; k++) {
     const struct task_config *c = open_task(mine[k], false, 3);
     struct task_problem p = make(c, 11);
@@ -168,8 +169,8 @@ static void test_hostile(void **state)
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
       struct task_verdict v;
       size_t n = i == 13 ? 4 : strlen(pieces[i]);
-      for (size_t at = 0; at < SIZE; at++) junk[at] = pieces[i][at % n];
-      CHECK_OK(c->task->check(arena, meta, NULL, junk, SIZE, &v, &err), &err);
+      for (size_t at = 0; at < size; at++) junk[at] = pieces[i][at % n];
+      CHECK_OK(c->task->check(arena, meta, NULL, junk, size, &v, &err), &err);
       CHECK(!v.correct || !strcmp(mine[k], "parity")); /* "even even even" says even */
       CHECK(v.reward <= 0.5 || v.correct);
     }

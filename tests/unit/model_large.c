@@ -72,9 +72,11 @@ static void test_opens(void **state)
   const size_t before = memory_total(), peak = memory_resident_peak();
   const double begin = seconds();
   CHECK_OK(model_reader_open(test_arena, &source, &LLAMA_7B, &reader, &err), &err);
-  CHECK(seconds() - begin < 1);
   CHECK(memory_total() - before < 16 << 20);
-  CHECK(memory_resident_peak() - peak < 64 << 20);
+  if (!check_emulated()) { /* which keeps a book of its own of all mapped pages */
+    CHECK(seconds() - begin < 1);
+    CHECK(memory_resident_peak() - peak < 64 << 20);
+  }
 
   /* A row of the last tensor is at hand at once. */
   float *row = ARENA_NEW(test_arena, float, 4096, "test", &err);
