@@ -87,6 +87,12 @@ static inline real lanes_sum(real lane[16])
   return lane[0];
 }
 
+/* The scratch of the thread that runs a part of a job. */
+static inline void *thread_scratch(const struct device *d, int thread)
+{
+  return (char *)d->scratch + (size_t)thread * d->scratch_each;
+}
+
 static inline size_t size_min(size_t a, size_t b)
 {
   return a < b ? a : b;

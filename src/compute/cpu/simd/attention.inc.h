@@ -462,7 +462,7 @@ static void forward_part(void *arg, int thread, size_t begin, size_t end)
   const struct attention_call *c = arg;
   const int group = c->shape->heads / c->shape->kv_heads;
   const int32_t most = members_most(c);
-  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  float *scratch = thread_scratch(c->device, thread);
   for (size_t item = begin; item < end; item++) {
     size_t count = 0;
     for (int32_t i = 0, rows; i < c->rows->run_count; i += rows) {

@@ -219,7 +219,7 @@ static void backward_head(const struct attention_call *c, struct square *s, size
 static void backward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct attention_call *c = arg;
-  struct square *s = (struct square *)(void *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  struct square *s = thread_scratch(c->device, thread);
   const size_t heads = (size_t)c->shape->kv_heads, threads = (size_t)pool_threads(c->device->pool),
                panels = c->dim / PANEL;
   const size_t each = heads / threads, left = heads % threads, parts = left ? size_min(threads / left, panels) : 0;

@@ -303,7 +303,7 @@ static void forward_run(const struct attention_call *c, const struct rows_run *r
 static void forward_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct attention_call *c = arg;
-  struct forward *w = (struct forward *)(void *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
+  struct forward *w = thread_scratch(c->device, thread);
   for (size_t item = begin; item < end; item++) {
     size_t count = 0;
     for (int32_t i = 0; i < c->rows->run_count; i++)

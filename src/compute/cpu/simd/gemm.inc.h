@@ -20,6 +20,7 @@
 #include <string.h>
 #include "compute/cpu/ref/ref.h"
 #include "compute/cpu/simd/blocks_tile.inc.h"
+#include "compute/cpu/simd/grid.inc.h"
 
 enum { A_DEPTH = 640, TILE_AHEAD = true, TILE_AHEAD_C = true };
 #include "compute/cpu/simd/tile.inc.h"
@@ -71,53 +72,8 @@ struct gemm_call {
   float *out, *bias_grad;      /* y, dx, or the gradient */
   size_t m, n, k;
   bool accumulate;
-  size_t grid_rows, grid_columns;
+  struct grid grid;
 };
-
-/* A thread's part of the outputs and its scratch. */
-struct cell {
-  size_t row, row_end; /* of the broadcast operand */
-  size_t panel, panel_end;
-  float *a, *b;
-};
-
-static size_t ceil_div(size_t a, size_t b)
-{
-  return (a + b - 1) / b;
-}
-/* Part i of `parts` of 0 .. total, cut at multiples of unit. */
-static size_t cut(size_t total, size_t unit, size_t parts, size_t i)
-{
-  return size_min(ceil_div(total, unit) * i / parts * unit, total);
-}
-
-/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and
- * `pack_column` rows for every column. */
-static void grid_choose(struct gemm_call *c, size_t rows, size_t panels, size_t pack_row, size_t pack_column)
-{
-  const size_t threads = (size_t)pool_threads(c->device->pool);
-  size_t best = SIZE_MAX;
-  for (size_t columns = 1; columns <= threads; columns++) {
-    const size_t cell_rows = ceil_div(rows, threads / columns), cell_columns = ceil_div(panels, columns) * PANEL;
-    const size_t cost = cell_rows * (cell_columns + pack_row) + cell_columns * pack_column;
-    if (cost >= best) continue;
-    best = cost;
-    c->grid_rows = size_min(threads / columns, rows);
-    c->grid_columns = size_min(columns, panels);
-  }
-}
-
-static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels, size_t index, int thread)
-{
-  const size_t i = index / c->grid_columns, j = index % c->grid_columns;
-  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
-  return (struct cell){.row = cut(rows, 1, c->grid_rows, i),
-                       .row_end = cut(rows, 1, c->grid_rows, i + 1),
-                       .panel = cut(panels, TILE_PANELS, c->grid_columns, j),
-                       .panel_end = cut(panels, TILE_PANELS, c->grid_columns, j + 1),
-                       .a = scratch,
-                       .b = scratch + A_FLOATS};
-}
 
 /* ---- packing ---- */
 
@@ -304,7 +260,8 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
 {
   const struct gemm_call *c = arg;
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->m, ceil_div(c->n, PANEL), TILE_PANELS, i, thread_scratch(c->device, thread), A_FLOATS);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, BLOCK_ROWS);
     if (c->blocks && rows <= BLOCKS_ROWS && rows * c->k <= A_FLOATS) {
       blocks_over_panels(c->blocks, c->bias, c->x + cell.row * c->k, rows, cell.a, c->out + cell.row * c->n, cell.panel,
@@ -339,8 +296,8 @@ static void gemm_run(struct device *d, const struct weight *w, const struct weig
                         .m = (size_t)m,
                         .n = w->n,
                         .k = w->k};
-  grid_choose(&c, c.m, ceil_div(c.n, PANEL), 4, 2);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_cells, &c);
+  c.grid = grid_choose(d, c.m, ceil_div(c.n, PANEL), 4, 2);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_cells, &c);
 }
 
 /* ---- gemm_dx ---- */
@@ -376,7 +333,8 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
   const struct gemm_call *c = arg;
   const size_t depth_blocks = ceil_div(c->n, A_DEPTH);
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->m, ceil_div(c->k, PANEL), TILE_PANELS, i, thread_scratch(c->device, thread), A_FLOATS);
     const size_t panels = cell.panel_end - cell.panel, chunks = ceil_div(panels, B_PANELS);
     for (size_t j = 0; j < chunks; j++) {
       struct cell part = cell;
@@ -404,8 +362,8 @@ static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, str
                         .n = w->n,
                         .k = w->k,
                         .accumulate = accumulate};
-  grid_choose(&c, c.m, ceil_div(c.k, PANEL), 4, 8);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dx_cells, &c);
+  c.grid = grid_choose(d, c.m, ceil_div(c.k, PANEL), 4, 8);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_dx_cells, &c);
 }
 
 /* ---- gemm_dw ---- */
@@ -451,7 +409,8 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
   /* A frozen weight has no gradient; its bias may. */
   const size_t depth_blocks = c->out ? ceil_div(c->m, A_DEPTH) : 0;
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->k, ceil_div(c->n, PANEL), TILE_PANELS, i, thread_scratch(c->device, thread), A_FLOATS);
     const size_t panels = cell.panel_end - cell.panel, chunks = ceil_div(panels, B_PANELS);
     for (size_t j = 0; j < chunks; j++) {
       struct cell part = cell;
@@ -478,8 +437,8 @@ static void gemm_dw_run(struct device *d, struct weight *w, struct weight *b, in
                         .m = (size_t)m,
                         .n = w->n,
                         .k = w->k};
-  grid_choose(&c, c.k, ceil_div(c.n, PANEL), 4, 4);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dw_cells, &c);
+  c.grid = grid_choose(d, c.k, ceil_div(c.n, PANEL), 4, 4);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_dw_cells, &c);
 }
 
 #endif

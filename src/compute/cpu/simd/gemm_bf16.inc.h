@@ -14,6 +14,7 @@
 
 #include "compute/cpu/ref/ref.h"
 #include "compute/cpu/simd/blocks.inc.h"
+#include "compute/cpu/simd/grid.inc.h"
 
 enum {
   B_PAIR = 2 * PANEL,                                    /* two panels are packed at a time, side by side */
@@ -30,55 +31,8 @@ struct gemm_call {
   float *out, *bias_grad; /* y, dx, or the gradient */
   size_t m, n, k;
   bool accumulate;
-  size_t grid_rows, grid_columns;
+  struct grid grid;
 };
-
-/* A thread's part of the outputs and its scratch. */
-struct cell {
-  size_t row, row_end; /* of the packed operand */
-  size_t panel, panel_end;
-  float *a;
-  uint32_t *b;
-};
-
-static size_t ceil_div(size_t a, size_t b)
-{
-  return (a + b - 1) / b;
-}
-/* Part i of `parts` of 0 .. total, cut at multiples of unit. */
-static size_t cut(size_t total, size_t unit, size_t parts, size_t i)
-{
-  return size_min(ceil_div(total, unit) * i / parts * unit, total);
-}
-
-/* The grid of threads whose largest cell costs least; packing counts as `pack_row` columns for every row and
- * `pack_column` rows for every column. */
-static void grid_choose(struct gemm_call *c, size_t rows, size_t panels, size_t pack_row, size_t pack_column)
-{
-  const size_t threads = (size_t)pool_threads(c->device->pool);
-  size_t best = SIZE_MAX;
-  for (size_t columns = 1; columns <= threads; columns++) {
-    const size_t cell_rows = ceil_div(rows, threads / columns), cell_columns = ceil_div(panels, columns) * PANEL;
-    const size_t cost = cell_rows * (cell_columns + pack_row) + cell_columns * pack_column;
-    if (cost >= best) continue;
-    best = cost;
-    c->grid_rows = size_min(threads / columns, rows);
-    c->grid_columns = size_min(columns, panels);
-  }
-}
-
-/* Cells are cut at pairs of panels: 32 columns. */
-static struct cell cell_of(const struct gemm_call *c, size_t rows, size_t panels, size_t index, int thread)
-{
-  const size_t i = index / c->grid_columns, j = index % c->grid_columns;
-  float *scratch = (float *)((char *)c->device->scratch + (size_t)thread * c->device->scratch_each);
-  return (struct cell){.row = cut(rows, 1, c->grid_rows, i),
-                       .row_end = cut(rows, 1, c->grid_rows, i + 1),
-                       .panel = cut(panels, 2, c->grid_columns, j),
-                       .panel_end = cut(panels, 2, c->grid_columns, j + 1),
-                       .a = scratch,
-                       .b = (uint32_t *)(void *)(scratch + A_FLOATS)};
-}
 
 /* ---- weights in blocks ---- */
 
@@ -97,11 +51,12 @@ static const uint32_t *group_words(const struct gemm_call *c, const struct cell 
                                    size_t depth, size_t *panel)
 {
   const struct weight *w = c->w;
+  uint32_t *made = cell->b;
   *panel = (w->quant ? depth : block_round(w->k)) / 2 * PANEL;
   if (!w->quant) return w->copy + p * *panel + k / 2 * PANEL;
   for (size_t i = 0; i < group; i++)
-    for (size_t t = 0; t < depth; t += TERM_BLOCK) words_made(w, p + i, k + t, cell->b + i * *panel + t / 2 * PANEL);
-  return cell->b;
+    for (size_t t = 0; t < depth; t += TERM_BLOCK) words_made(w, p + i, k + t, made + i * *panel + t / 2 * PANEL);
+  return made;
 }
 
 /* ---- gemm ---- */
@@ -134,7 +89,8 @@ static void gemm_cells(void *arg, int thread, size_t begin, size_t end)
   const size_t k_all = block_round(c->k);
   PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->m, ceil_div(c->n, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->m, ceil_div(c->n, PANEL), 2, i, thread_scratch(c->device, thread), A_FLOATS);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS);
     /* One row may be as deep as the scratch is long: W is then read in one piece per panel. */
     const size_t depth_blocks = ceil_div(k_all, rows == 1 && !c->w->quant ? A_ALONE : WORD_DEPTH);
@@ -162,8 +118,8 @@ static void gemm_run(struct device *d, const struct weight *w, const struct weig
                         .m = (size_t)m,
                         .n = w->n,
                         .k = w->k};
-  grid_choose(&c, c.m, ceil_div(c.n, PANEL), 8, 2);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_cells, &c);
+  c.grid = grid_choose(d, c.m, ceil_div(c.n, PANEL), 8, 2);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_cells, &c);
 }
 
 /* ---- gemm_dx ---- */
@@ -193,7 +149,7 @@ static void gemm_dx_block(const struct gemm_call *c, const struct cell *cell, si
     b_pack_turned(cell->b, c->w, n, depth, p);
     for (size_t i = 0, group; i < 2 && p + i < cell->panel_end; i += group) {
       group = group_size(size_min(cell->panel_end - p, 2) - i, rows, false);
-      const struct words_tile t = {.b = cell->b + i * PANEL,
+      const struct words_tile t = {.b = (const uint32_t *)cell->b + i * PANEL,
                                    .b_step = B_PAIR,
                                    .b_panel = PANEL,
                                    .c = c->out + m * c->k + (p + i) * PANEL,
@@ -213,7 +169,8 @@ static void gemm_dx_cells(void *arg, int thread, size_t begin, size_t end)
   const size_t n_all = block_round(c->n);
   PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->m, ceil_div(c->k, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->m, ceil_div(c->k, PANEL), 2, i, thread_scratch(c->device, thread), A_FLOATS);
     const size_t rows = cell.row_end - cell.row, row_blocks = ceil_div(rows, A_ROWS),
                  depth_blocks = ceil_div(n_all, WORD_DEPTH);
     for (size_t r = 0; r < row_blocks; r++) {
@@ -240,8 +197,8 @@ static void gemm_dx_run(struct device *d, const struct weight *w, int32_t m, str
                         .n = w->n,
                         .k = w->k,
                         .accumulate = accumulate};
-  grid_choose(&c, c.m, ceil_div(c.k, PANEL), 8, 8);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dx_cells, &c);
+  c.grid = grid_choose(d, c.m, ceil_div(c.k, PANEL), 8, 8);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_dx_cells, &c);
 }
 
 /* ---- gemm_dw ---- */
@@ -267,7 +224,7 @@ static void gemm_dw_block(const struct gemm_call *c, const struct cell *cell, si
     b_pack_rows(cell->b, c, m, depth, p);
     for (size_t i = 0, group; i < 2 && p + i < cell->panel_end; i += group) {
       group = group_size(size_min(cell->panel_end - p, 2) - i, rows, true);
-      const struct words_tile t = {.b = cell->b + i * PANEL,
+      const struct words_tile t = {.b = (const uint32_t *)cell->b + i * PANEL,
                                    .b_step = B_PAIR,
                                    .b_panel = PANEL,
                                    .c = c->out + ((p + i) * c->k + k) * PANEL,
@@ -298,7 +255,8 @@ static void gemm_dw_cells(void *arg, int thread, size_t begin, size_t end)
   const size_t m_all = block_round(c->m);
   PRODUCT_BEGIN();
   for (size_t i = begin; i < end; i++) {
-    const struct cell cell = cell_of(c, c->k, ceil_div(c->n, PANEL), i, thread);
+    const struct cell cell =
+        cell_of(&c->grid, c->k, ceil_div(c->n, PANEL), 2, i, thread_scratch(c->device, thread), A_FLOATS);
     /* A frozen weight has no gradient; its bias may. */
     const size_t rows = cell.row_end - cell.row, depth_blocks = c->out ? ceil_div(m_all, WORD_DEPTH) : 0;
     /* As many rows as the depth leaves room for: dy is then packed less often. */
@@ -328,8 +286,8 @@ static void gemm_dw_run(struct device *d, struct weight *w, struct weight *b, in
                         .m = (size_t)m,
                         .n = w->n,
                         .k = w->k};
-  grid_choose(&c, c.k, ceil_div(c.n, PANEL), 8, 8);
-  pool_run(d->pool, c.grid_rows * c.grid_columns, gemm_dw_cells, &c);
+  c.grid = grid_choose(d, c.k, ceil_div(c.n, PANEL), 8, 8);
+  pool_run(d->pool, c.grid.rows * c.grid.columns, gemm_dw_cells, &c);
 }
 
 #endif

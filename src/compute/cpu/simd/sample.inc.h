@@ -287,7 +287,7 @@ static void sample_row(const struct sample_job *job, size_t row, uint32_t *key)
 static void sample_part(void *arg, int thread, size_t begin, size_t end)
 {
   const struct sample_job *job = arg;
-  uint32_t *key = (uint32_t *)(void *)((char *)job->device->scratch + (size_t)thread * job->device->scratch_each);
+  uint32_t *key = thread_scratch(job->device, thread);
   for (size_t row = begin; row < end; row++) sample_row(job, row, key);
 }
 
