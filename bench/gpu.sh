@@ -107,7 +107,7 @@ sanitize() { # TOOL
 bits() {
   for type in f32 bf16; do
     for d in cpu "$device"; do
-      seq 3 200 | awk '{ids = ids (NR > 1 ? "," : "") (($1 * 7919) % 60 + 3)} END {print "{\"ids\":[" ids "]}"}' >"$work/ids.jsonl"
+      seq 1200 | awk '{printf "%s%d%s", NR % 60 == 1 ? "{\"ids\":[" : ",", ($1 * 7919) % 251 + 3, NR % 60 ? "" : "]}\n"}' >"$work/ids.jsonl"
       ASSAY_DEVICE=$d "$build/assay" score models/tiny --in "$work/ids.jsonl" --compute $type --json --quiet >"$work/bits.$type.$d" || return 1
     done
     echo "$type: $("$python" bench/gpu/near.py "$work/bits.$type.cpu" "$work/bits.$type.$device")"
@@ -121,13 +121,13 @@ model() { # NAME: of bench/gpu, made once
 ours() { # MODEL WORK OPTIONS...
   local m=$1
   shift
-  [ -d "$m" ] || { echo "no model $m (part models)"; return 77; }
+  [ -d "$m" ] || { echo "no model $m"; return 77; }
   ASSAY_DEVICE=$device "$build/assay" bench "$1" "$m" --compute bf16 --json --quiet "${@:2}"
 }
 theirs() { # MODEL WORK OPTIONS...
   local m=$1
   shift
-  [ -d "$m" ] || { echo "no model $m (part models)"; return 77; }
+  [ -d "$m" ] || { echo "no model $m"; return 77; }
   "$python" bench/peer/hf.py "$m" "$@" --bf16 --device cuda --repeat 2
 }
 gemms() {
