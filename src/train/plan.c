@@ -18,6 +18,7 @@ static void add(struct plan *p, const char *what, size_t bytes)
 
 static void add_aside(struct plan *p, const char *what, size_t bytes)
 {
+  if (!bytes) return;
   add(p, what, bytes);
   p->total -= bytes;
   p->aside += bytes;
@@ -231,7 +232,8 @@ static void fill(const struct plan_input *in, struct plan *p)
   p->count = 0;
   p->total = p->aside = 0;
   set_options(in, p);
-  add(p, "program, tokenizer, problems", in->base);
+  void (*const add_host)(struct plan *, const char *, size_t) = in->aside_limit ? add_aside : add;
+  add_host(p, "program, tokenizer, problems", in->base);
   if (c->adapter.rank) {
     add(p, "base, frozen", model_fixed_bytes(c, in->type));
     part = adapter_part_bytes(c, sizeof(float));
@@ -243,7 +245,7 @@ static void fill(const struct plan_input *in, struct plan *p)
     add(p, "gradients", part);
     if (!p->offload) add(p, "AdamW moments", 2 * part);
   }
-  if (p->offload) add_aside(p, "AdamW moments, in the host's memory", 2 * part);
+  if (p->offload) add_aside(p, "AdamW moments", 2 * part);
   add(p, "rotary table", (size_t)p->train.max_path * (size_t)c->head_dim * sizeof(float));
   set_room(in, p);
   size_t room = workroom_bytes(c, &p->room, in->type);
@@ -253,7 +255,7 @@ static void fill(const struct plan_input *in, struct plan *p)
       trainer_bytes(c, &p->train, in->type) - workroom_bytes(c, &own, in->type));
   add_needs(in, p);
   // a checkpoint is written beside the next step
-  add(p, "a step's records, and a checkpoint's buffers", step_bytes(in, p) + ((size_t)4 << 20));
+  add_host(p, "a step's records, and a checkpoint's buffers", step_bytes(in, p) + ((size_t)4 << 20));
 }
 
 /* Rows of the largest pass that can be of any use. */
@@ -332,7 +334,7 @@ static int refuse(const struct plan_input *in, const struct plan *p, struct erro
   TRY(refuse_needs(p, err));
   int largest = 0;
   for (int i = 1; i < p->count; i++)
-    if (!p->lines[i].aside && p->lines[i].bytes > p->lines[largest].bytes) largest = i;
+    if (!p->lines[i].aside && (p->lines[largest].aside || p->lines[i].bytes > p->lines[largest].bytes)) largest = i;
   FAIL(err, ERROR_RESOURCE,
        "the run needs %.0f MiB, most of it for %s (%.0f MiB); expected at most %.0f MiB; lower %s or "
        "compute.micro_batch, choose a smaller model, %s%sor raise compute.memory",
@@ -356,14 +358,16 @@ int plan_make(const struct plan_input *in, struct plan *out, struct error *err)
   if (out->total > out->limit) return refuse(in, out, err);
   if (out->aside <= in->aside_limit) return 0;
   FAIL(err, ERROR_RESOURCE,
-       "the run needs %.0f MiB of the host's memory for AdamW's moments; expected at most %.0f MiB; write "
-       "compute.offload: false, or train an adapter (lora: {rank: 16})",
-       mib(out->aside), mib(in->aside_limit));
+       "the run needs %.0f MiB of the host's memory beside the GPU's; expected at most %.0f MiB; %slower "
+       "rollout.problems or train an adapter (lora: {rank: 16})",
+       mib(out->aside), mib(in->aside_limit), out->offload ? "write compute.offload: false, " : "");
 }
 
 void plan_print(const struct plan *p, struct text *out)
 {
-  for (int i = 0; i < p->count; i++) text_printf(out, "  %-44s %9.1f MiB\n", p->lines[i].what, mib(p->lines[i].bytes));
+  for (int i = 0; i < p->count; i++)
+    text_printf(out, "  %-44s %9.1f MiB%s\n", p->lines[i].what, mib(p->lines[i].bytes),
+                p->lines[i].aside ? " of the host's" : "");
   text_printf(out, "  %-44s %9.1f MiB of %.1f MiB\n", "peak", mib(p->total), mib(p->limit));
   text_printf(out,
               "  compute %s, threads %d, slots %d, micro_batch %d rows, recompute %s, vocab_chunk %d, kv_block %d%s\n",

@@ -43,7 +43,7 @@ struct plan_input {
   const struct model_config *policies;  /* of needs.policies; NULL: the model's */
   size_t base;        /* resident before the plan's parts: program, tokenizer, problems, the mapped model file */
   size_t limit;       /* --memory, compute.memory or what is free */
-  size_t aside_limit; /* what the host has free where the device has memory of its own; 0: it has none */
+  size_t aside_limit; /* what the host has, base included, where the device has memory of its own; 0: it has none */
   enum compute_type type;
   int threads;
   bool generates;      /* false for sft */

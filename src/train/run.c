@@ -193,7 +193,7 @@ static int make_plan(struct run *r, const struct run_options *o, struct error *e
                           .limit = limit  ? (size_t)limit
                                    : room ? room
                                           : memory_available_bytes() + base,
-                          .aside_limit = room ? memory_available_bytes() : 0,
+                          .aside_limit = room ? memory_available_bytes() + base : 0,
                           .type = device_type(r->session.device),
                           .threads = device_threads(r->session.device),
                           .generates = !o->sft,

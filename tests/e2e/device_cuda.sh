@@ -66,7 +66,7 @@ for weights in q8_0 q4_0; do
   cmp blocks.cpu "blocks.$gpu" && [ -s blocks.cpu ] || fail "$gpu scores other bits with $weights"
 done
 ASSAY_DEVICE=$gpu ASSAY_EMULATED_ROOM=4000000000 "$assay" train recipe.yaml compute.offload=true --plan |
-  grep -q "AdamW moments, in the host's memory" || fail "the plan does not tell of moments in the host's memory"
+  grep -q "AdamW moments .* of the host's" || fail "the plan does not tell of moments in the host's memory"
 
 # bf16: kl_coef asks for a reference, which has a rounded copy and no master.
 "$assay" train recipe.yaml --compute bf16 --run cpu16 --threads 1 --quiet || fail "bf16 on the cpu: exit status $?"
