@@ -36,7 +36,7 @@ GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 # A probe that is fitted in the second step, on 64 rows; a slot at once; a replay in the second step, of the first one's batch;
 # half a step's rollouts that wait, and as many that come back.
 ON = {"poise": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
-      "pipo": "window: 1, min_steps: 1, normalise: false", "rorecomp": "capacity: 24, batch: 16",
+      "pipo": "window: 1, min_steps: 1, normalise: false", "rorecomp": "scope: batch, capacity: 24, batch: 16",
       "sdpo": "prompt: '{solution}{prompt}', solution: '{text} '"}
 # The second context, "46 12+34=", is as long as prompts may be: that is what is announced.
 WITH = {"sdpo": ["rollout.max_prompt_tokens=10"]}

@@ -254,7 +254,7 @@ int probe_fit(struct probe *p, const struct probe_options *o, const double *z, c
 /* Loops that add one number at a time count twice. */
 double probe_work(const struct probe_options *o, double rows, double dim, double inputs)
 {
-  const double steps_of_newton = 10;
+  const double steps_of_newton = 16;
   double features = inputs, sum = 0;
   for (int i = 0; i < 2; i++) {
     double rank = o->components[i] < dim ? o->components[i] : dim;
