@@ -40,7 +40,7 @@ static int judge(const char *task, const char *meta_text, const char *answer, co
 }
 
 static void check_rows(const char *task, const char *meta, const char *answer, const struct verdict_case *cases,
-                        size_t count)
+                       size_t count)
 {
   CHECK(count > 0);
   for (size_t i = 0; i < count; i++) {
@@ -52,9 +52,9 @@ static void check_rows(const char *task, const char *meta, const char *answer, c
     CHECK(v.reason && *v.reason && v.readable == (v.extracted != NULL));
   }
 }
-#define CASES(task, meta, answer, ...)                                       \
-  do {                                                                       \
-    static const struct verdict_case cases_[] = {__VA_ARGS__};               \
+#define CASES(task, meta, answer, ...)                                      \
+  do {                                                                      \
+    static const struct verdict_case cases_[] = {__VA_ARGS__};              \
     check_rows(task, meta, answer, cases_, sizeof cases_ / sizeof *cases_); \
   } while (0)
 
