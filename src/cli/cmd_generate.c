@@ -338,7 +338,7 @@ static int answer_prompt(struct generate *g, const char *prompt, struct error *e
   r->line = (struct line){.object = o, .number = 1};
   g->count = 1;
   TRY(take_request(g, r, err));
-  g->streaming = !g->cli->json && r->n == 1 && !r->stop_count;
+  g->streaming = !g->cli->json && !g->cli->out && r->n == 1 && !r->stop_count;
   token_decoder_start(&g->decoder, g->session.tokenizer, true);
   if (!g->streaming) TRY(output_open(g->cli, &g->output, err));
   TRY(answer_window(g, NULL, err));

@@ -335,7 +335,7 @@ int yaml_override(struct arena *a, struct yaml_node *root, const char *assignmen
             assignment);
   }
   struct yaml_node *value = NULL;
-  TRY(parse_value(a, equals + 1, &value, err));
+  if (parse_value(a, equals + 1, &value, err)) return error_context(err, "reading %.120s", assignment);
   forget_lines(value);
   for (struct yaml_node *map = root;;) {
     size_t n = strcspn(key, ".=");

@@ -227,6 +227,18 @@ static int open_engines(struct run *r, struct error *err)
   return 0;
 }
 
+/* The numbers of a step that a stop kept from its evaluation. */
+static bool read_awaiting(const struct checkpoint_blob *b, struct metrics *out)
+{
+  const size_t row = sizeof out->rows[0], count = b->size / row;
+  if (b->size % row || count > METRICS_MOST) return false;
+  memcpy(out->rows, b->bytes, b->size);
+  for (size_t i = 0; i < count; i++)
+    if (!memchr(out->rows[i].name, 0, sizeof out->rows[i].name)) return false;
+  out->count = (int)count;
+  return true;
+}
+
 static int restore_blobs(struct run *r, const struct checkpoint *c, const char *folder, struct error *err)
 {
   for (size_t i = 0; i < c->blob_count; i++) {
@@ -240,12 +252,12 @@ static int restore_blobs(struct run *r, const struct checkpoint *c, const char *
       memcpy(&r->best_step, (const char *)b->bytes + sizeof(double), sizeof r->best_step);
     } else if (!strcmp(b->name, "value")) {
       r->value = *b;  // the head is made later
-    } else {
-      FAIL_AT(err, ERROR_INPUT, folder, 0, b->name,
-              "found an unknown part of %zu bytes in state.bin; expected methods, history, best, value; was it written "
-              "by a "
-              "newer program?",
-              b->size);
+    } else if (strcmp(b->name, "awaiting") != 0 || !read_awaiting(b, &r->awaiting)) {
+      FAIL_AT(
+          err, ERROR_INPUT, folder, 0, b->name,
+          "found an unknown part of %zu bytes in state.bin; expected methods, history, best, value, awaiting; was it "
+          "written by a newer program?",
+          b->size);
     }
   }
   return 0;
@@ -281,6 +293,8 @@ static int load_weights(struct run *r, const struct run_options *o, struct error
   TRY(open_engines(r, err));
   TRY(checkpoint_load(r->arena, folder, r->identity, r->session.model, &c, err));
   TRY(restore_blobs(r, &c, folder, err));
+  const bool recorded = !r->awaiting.count && (c.step > 0 || r->best_step == 0);
+  if (o->resume && !recorded) TRY(run_folder_cut_metrics(r->folder, c.step - 1, err));
   r->resumed_from = folder;
   r->step = r->last_saved = c.step;
   r->trainer->updates = c.updates;
@@ -579,24 +593,26 @@ static int stop_orderly(struct run *r, const struct beginning *b, struct error *
 
 static int first_evaluation(struct run *r, struct error *err)
 {
-  if (r->step > 0 || !r->eval_set_count) return 0;
+  if (r->step > 0 || !r->eval_set_count || r->best_step == 0) return 0;  // a stop behind it
   arena_reset(r->step_arena);
   r->metrics.count = 0;
   metrics_set_int(&r->metrics, "step", 0);
   TRY(evaluate_run(r, err));
+  r->last_saved = -1;  // a checkpoint of step 0 does not know of it
   TRY(report_write(r, err));
   return report_curve(r, err);
 }
 
-/* The step of a new best is saved as well: checkpoints/best links to it. */
-static int one_step(struct run *r, struct error *err)
+/* Behind a step's training: evaluation, record, checkpoint. A stop in the evaluation leaves its numbers awaiting it, in
+ * the checkpoint too. The step of a new best is saved as well: checkpoints/best links to it. */
+static int close_step(struct run *r, struct error *err)
 {
-  int64_t last = r->recipe->train.steps, step = r->step + 1;
-  int rc = run_step(r, err);
-  if (rc == ERROR_INPUT || rc == ERROR_RESOURCE) return error_context(err, "computing step %" PRId64, step);
-  TRY(rc);
+  int64_t last = r->recipe->train.steps;
   bool evaluate = r->eval_set_count && due(r->step, r->recipe->eval.every, last);
+  r->awaiting = r->metrics;
   if (evaluate) TRY(evaluate_run(r, err));
+  r->awaiting.count = 0;
+  r->last_saved = -1;  // a checkpoint of a stop in the evaluation does not know of it
   TRY(report_write(r, err));
   bool save = due(r->step, r->recipe->save.every, last) || (evaluate && r->best_step == r->step);
   if (save) TRY(run_save_start(r, err));
@@ -617,10 +633,17 @@ static int all_steps(struct run *r, struct beginning *b, struct error *err)
 {
   TRY(begin_step(r, b, err));
   TRY(first_evaluation(r, err));
+  if (r->awaiting.count) {
+    r->metrics = r->awaiting;
+    TRY(close_step(r, err));
+  }
   while (r->step < r->recipe->train.steps) {
     TRY(begin_step(r, b, err));
     if (r->stop && r->stop()) FAIL(err, ERROR_STOPPED, "stopped by a signal");
-    TRY(one_step(r, err));
+    int rc = run_step(r, err);
+    if (rc == ERROR_INPUT || rc == ERROR_RESOURCE) return error_context(err, "computing step %" PRId64, b->step + 1);
+    TRY(rc);
+    TRY(close_step(r, err));
   }
   return 0;
 }

@@ -75,6 +75,7 @@ struct run {
   double best;        /* accuracy of the best evaluation so far, NaN: none */
   int64_t best_step;
   struct metrics metrics;                /* of the step that is running */
+  struct metrics awaiting;               /* of a step that has trained and not been evaluated; empty: none */
   struct metrics reported;               /* of the last step that ended: what its checkpoint's card says */
   struct ledger *ledger;                 /* of all steps */
   const char *events;                    /* file for TensorBoard */

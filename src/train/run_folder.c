@@ -89,7 +89,7 @@ int run_folder_next(struct arena *a, const char *recipe_path, char **out, struct
 }
 
 /* Cuts metrics.jsonl behind the last line whose step is <= step; a last line that a kill cut short goes too. */
-static int cut_metrics(struct run_folder *r, int64_t step, struct error *err)
+int run_folder_cut_metrics(struct run_folder *r, int64_t step, struct error *err)
 {
   struct arena *a = r->arena;
   char *path = path_join(a, r->path, "metrics.jsonl", err), *text;
@@ -129,7 +129,7 @@ static int cut_lines(struct run_folder *r, const char *part, int64_t step, struc
 
 int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err)
 {
-  TRY(cut_metrics(r, step, err));
+  TRY(run_folder_cut_metrics(r, step, err));
   TRY(cut_lines(r, "rollouts", step, err));
   return cut_lines(r, "evaluations", step, err);
 }

@@ -22,6 +22,7 @@ int run_folder_check_new(struct arena *a, const char *path, struct error *err) M
 int run_folder_next(struct arena *a, const char *recipe_path, char **out, struct error *err) MUST_USE;
 /* metrics.jsonl, rollouts/ and evaluations/ as they were after `step`. */
 int run_folder_cut_back(struct run_folder *r, int64_t step, struct error *err) MUST_USE;
+int run_folder_cut_metrics(struct run_folder *r, int64_t step, struct error *err) MUST_USE; /* metrics.jsonl alone */
 int run_folder_append_metrics(struct run_folder *r, const char *line, size_t n, struct error *err) MUST_USE;
 /* PART/STEP.jsonl.zst, piece by piece: each piece is a frame of its own; visible after file_writer_commit. The writer
    lives in arena a. part: "rollouts", "evaluations". */

@@ -23,7 +23,8 @@ struct saving {
   struct text methods, history, value, card;
   const char *license; /* of the model that the run began with, or NULL */
   char best[sizeof(double) + sizeof(int64_t)];
-  struct checkpoint_blob blobs[4];
+  struct metrics awaiting;
+  struct checkpoint_blob blobs[5];
   struct checkpoint checkpoint;
   char weights_hash[65], state_hash[65];
   struct error err; /* of the thread */
@@ -129,14 +130,19 @@ static int take_state(struct run *r, struct saving *s, struct error *err)
   s->blobs[0] = blob_of("methods", &s->methods);
   s->blobs[1] = blob_of("history", &s->history);
   s->blobs[2] = (struct checkpoint_blob){"best", s->best, sizeof s->best};
-  s->blobs[3] = blob_of("value", &s->value);
+  size_t count = 3;
+  if (r->policies.value) s->blobs[count++] = blob_of("value", &s->value);
+  s->awaiting = r->awaiting;  // a stop came before the step's evaluation ended
+  if (s->awaiting.count)
+    s->blobs[count++] = (struct checkpoint_blob){"awaiting", (const char *)s->awaiting.rows,
+                                                 (size_t)s->awaiting.count * sizeof s->awaiting.rows[0]};
   struct checkpoint *c = &s->checkpoint;
   *c = (struct checkpoint){.step = r->step,
                            .updates = r->trainer->updates,
                            .weight_version = r->trainer->weight_version,
                            .data_position = (int64_t)stream_position(r->stream),
                            .blobs = s->blobs,
-                           .blob_count = r->policies.value ? 4 : 3};
+                           .blob_count = count};
   if (r->ema) c->weights[c->weights_count++] = (struct checkpoint_weights){"ema", r->ema};
   if (r->reference_moved) c->weights[c->weights_count++] = (struct checkpoint_weights){"reference", r->reference};
   memcpy(c->identity, r->identity, sizeof c->identity);

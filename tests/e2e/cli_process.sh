@@ -80,6 +80,10 @@ ln -s tasks.jsonl "$work/other"
 expect 0 "$assay" tasks addition --count 3 --out "$work/other"
 [ -L "$work/other" ] && [ "$(wc -l <"$work/tasks.jsonl")" = 3 ] || fail "--out through a link"
 
+expect 0 "$assay" generate "$root/models/tiny" 1+1= --temperature 0 --out "$work/said.jsonl"
+empty out "generate --out"
+grep -q '"finish": ' "$work/said.jsonl" || fail "generate PROMPT --out wrote no answer"
+
 # A disk that is full, a reader that has gone.
 if [ -w /dev/full ]; then
   "$assay" tasks addition --count 100 >/dev/full 2>"$work/err"

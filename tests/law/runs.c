@@ -87,16 +87,48 @@ static bool stop_now(void)
   return stop_after-- <= 0;
 }
 
+static int asked;
+static bool count_alone(void)
+{
+  asked++;
+  return false;
+}
+
+/* The steps in a run's metrics.jsonl, in their order, those with an evaluation marked: "0e 1 2e 3e ". */
+static const char *steps_of(const char *name)
+{
+  static char out[2][256];
+  static int turn;
+  char path[128], *text, *to = out[turn ^= 1];
+  size_t n, used = 0;
+  struct error err = {0};
+  struct arena *a = arena_create("test", 0, &err);
+  snprintf(path, sizeof path, "%s/%s/metrics.jsonl", folder, name);
+  CHECK_OK(file_read(a, path, 1 << 20, &text, &n, &err), &err);
+  to[0] = 0;
+  for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+    *end = 0;
+    const char *step = strstr(line, "\"step\":");
+    CHECK(step != NULL && used < 200);
+    used += (size_t)snprintf(to + used, 256 - used, "%ld%s ", strtol(step + 7, NULL, 10),
+                             strstr(line, "\"eval/") ? "e" : "");
+  }
+  arena_destroy(a);
+  return to;
+}
+
 static void test_stop_and_resume_change_nothing(void **state)
 {
   (void)state;
-  struct result whole = run_it("whole", NULL, 0, 1, false, NULL, NULL);
+  asked = 0;
+  struct result whole = run_it("whole", NULL, 0, 1, false, count_alone, NULL);
   CHECK_OK(whole.rc, &whole.err);
+  CHECK_STR(steps_of("whole"), "0e 1 2e 3e ");
   int stops = 0;
   struct result r = {.rc = ERROR_STOPPED};
   // `stop` is asked once a pass: each turn goes a little further
   for (int turn = 0; r.rc == ERROR_STOPPED; turn++) {
-    stop_after = 20 + 25 * turn;
+    stop_after = 15 + 10 * turn;
     r = run_it("stopped", NULL, 0, 1 + turn % 2, turn > 0, stop_now, NULL);
     stops += r.rc == ERROR_STOPPED;
     CHECK(turn < 60);
@@ -105,6 +137,19 @@ static void test_stop_and_resume_change_nothing(void **state)
   CHECK(stops >= 3);
   CHECK_STR(r.weights, whole.weights);
   CHECK_STR(r.state, whole.state);
+  CHECK_STR(steps_of("stopped"), steps_of("whole"));
+  // in the last evaluation, whose step has trained: the resumed run makes it up; and within the first step
+  const int after[] = {asked - 2, asked / 8};
+  for (int i = 0; i < 2; i++) {
+    stop_after = after[i];
+    r = run_it(i ? "begun" : "ending", NULL, 0, 1, false, stop_now, NULL);
+    CHECK_INT(r.rc, ERROR_STOPPED);
+    r = run_it(i ? "begun" : "ending", NULL, 0, 1, true, NULL, NULL);
+    CHECK_OK(r.rc, &r.err);
+    CHECK_STR(r.weights, whole.weights);
+    CHECK_STR(r.state, whole.state);
+    CHECK_STR(steps_of(i ? "begun" : "ending"), steps_of("whole"));
+  }
 }
 
 static void test_a_reference_and_entropy(void **state)
