@@ -257,7 +257,10 @@ static int put_commands(struct run *r, const char *program, struct text *t, stru
   const char *prompt = find_prompt(r, err);
   if (err->code) return err->code;
   text_puts(t, "\nTry next:\n");
-  if (prompt)
+  if (r->session.model->score) /* writes no text */
+    text_printf(t, "  echo '{\"prompt\": \"%s\", \"response\": \"...\"}' | %s verify reward_model model=%s\n",
+                prompt && !strpbrk(prompt, "\"\\") ? prompt : "...", program, folder);
+  else if (prompt)
     text_printf(t, "  %s generate %s '%s' --temperature 0\n", program, folder, prompt);
   else
     text_printf(t, "  %s chat %s\n", program, folder);
@@ -266,8 +269,9 @@ static int put_commands(struct run *r, const char *program, struct text *t, stru
     text_printf(t, "  %s replay %s --step %" PRId64 "\n", program, folder, r->step);
   else
     text_printf(t, "  tensorboard --logdir %s\n", folder);
-  text_printf(t, "  %s %s %s train.steps=%" PRId64 " --run %s --resume\n", program, verb, r->recipe->file,
-              2 * r->recipe->train.steps, folder);
+  if (!(r->recipe->train.passes > 0)) /* which set the steps */
+    text_printf(t, "  %s %s %s train.steps=%" PRId64 " --run %s --resume\n", program, verb, r->recipe->file,
+                2 * r->recipe->train.steps, folder);
   return 0;
 }
 

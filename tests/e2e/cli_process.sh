@@ -84,6 +84,13 @@ expect 0 "$assay" generate "$root/models/tiny" 1+1= --temperature 0 --out "$work
 empty out "generate --out"
 grep -q '"finish": ' "$work/said.jsonl" || fail "generate PROMPT --out wrote no answer"
 
+# What a run proposes to try next runs as printed, for a model that writes no text too.
+cd "$root" || exit 1
+expect 0 "$assay" sft recipes/reward_model.yaml train.passes=0 train.steps=1 eval.problems=4 --run "$work/scorer"
+next=$(sed -nE 's/^  (echo .* verify reward_model .*)$/\1/p' "$work/out")
+eval "$next" 2>"$work/err" | grep -q '"reward": ' || fail "what comes next does not run: $next: $(cat "$work/err")"
+cd "$work" || exit 1
+
 # A disk that is full, a reader that has gone.
 if [ -w /dev/full ]; then
   "$assay" tasks addition --count 100 >/dev/full 2>"$work/err"
