@@ -541,9 +541,21 @@ static int settle_lora(struct recipe *r, const struct yaml_node *lora, struct er
   return 0;
 }
 
+/* Steps on the command line are meant, whatever passes the file asks for. */
+static void settle_passes(struct recipe *r)
+{
+  const struct recipe_origin *steps = origin_of(r, "train.steps");
+  struct recipe_origin *passes = r->origins + (origin_of(r, "train.passes") - r->origins);
+  if (!steps->file || strcmp(steps->file, "command line") || !passes->file || !strcmp(passes->file, steps->file))
+    return;
+  r->train.passes = 0;
+  *passes = *steps;
+}
+
 /* Values that follow from others, and what must agree. */
 static int settle(struct recipe *r, struct error *err)
 {
+  settle_passes(r);
   if (!r->top.model) {
     FAIL_AT(err, ERROR_INPUT, r->file, 0, "model",
             "the recipe names no model; expected model: PATH; write it there, or model=PATH on the command line");

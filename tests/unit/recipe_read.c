@@ -201,6 +201,24 @@ static char *without_comments(char *text)
   return text;
 }
 
+/* Steps on the command line count, not the passes of the file; passes on the command line count before both. */
+static void test_steps_before_passes(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  char buf[64];
+  const char *text = "model: m\ndata: [{path: p.jsonl}]\ntrain: {passes: 2}\n";
+  const char *overrides[] = {"train.steps=7", "train.passes=3"};
+  CHECK_OK(read_with(text, RECIPE_SFT, NULL, 0, &err), &err);
+  CHECK_CLOSE(r->train.passes, 2, 0, "parsed exactly");
+  CHECK_OK(read_with(text, RECIPE_SFT, overrides, 1, &err), &err);
+  CHECK_CLOSE(r->train.passes, 0, 0, "as if it were written");
+  CHECK_INT(r->train.steps, 7);
+  CHECK_STR(recipe_origin_text(r, "train.passes", buf, sizeof buf), "command line");
+  CHECK_OK(read_with(text, RECIPE_SFT, overrides, 2, &err), &err);
+  CHECK_CLOSE(r->train.passes, 3, 0, "parsed exactly");
+}
+
 static void test_write_reads_back(void **state)
 {
   (void)state;
@@ -333,10 +351,15 @@ int main(void)
 {
   struct error err = {0};
   arena = arena_create("test", 0, &err);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults),  cmocka_unit_test(test_values),
-                                     cmocka_unit_test(test_errors),    cmocka_unit_test(test_override_errors),
-                                     cmocka_unit_test(test_sft),       cmocka_unit_test(test_write_reads_back),
-                                     cmocka_unit_test(test_resume),    cmocka_unit_test(test_table),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_defaults),
+                                     cmocka_unit_test(test_values),
+                                     cmocka_unit_test(test_errors),
+                                     cmocka_unit_test(test_override_errors),
+                                     cmocka_unit_test(test_sft),
+                                     cmocka_unit_test(test_steps_before_passes),
+                                     cmocka_unit_test(test_write_reads_back),
+                                     cmocka_unit_test(test_resume),
+                                     cmocka_unit_test(test_table),
 #ifdef ASSAY_HOSTILE
                                      cmocka_unit_test(test_no_memory),
 #endif
