@@ -3,7 +3,7 @@
 # laws and of whole runs, the sanitizer, and the workloads beside PyTorch and transformers, alternately, in one table.
 #
 #     bench/gpu.sh [BUILD]              BUILD: a build folder (default build/cuda; it is made where it is not there)
-#     bench/gpu.sh --pack FOLDER        copies program, tests and the libraries they need, for a machine without them
+#     bench/gpu.sh --pack FOLDER        program, tests and the libraries they need in one archive, for a machine without them
 #     bench/gpu.sh FOLDER               on that machine
 #     bench/gpu.sh --list               names of the parts
 #
@@ -24,8 +24,8 @@ pack() { # FOLDER
   cp "$build/assay" "$1/" && for t in "${tests[@]}"; do cp "$build/tests/$t" "$1/tests/" || return 1; done
   ldd "$1/assay" "$1"/tests/* | awk '/=> \//{print $3}' | sort -u |
     grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$1/lib/"
-  strip --strip-debug "$1/assay" "$1"/tests/* "$1"/lib/* 2>/dev/null
-  du -sh "$1"
+  strip "$1/assay" "$1"/tests/* 2>/dev/null
+  tar -C "$1" -czf "$1/pack.tar.gz" assay tests lib && rm -rf "${1:?}/assay" "$1/tests" "${1:?}/lib" && du -sh "$1"
 }
 if [ "${1:-}" = --pack ]; then
   pack "${2:?"gpu.sh: --pack takes a folder"}"
@@ -150,6 +150,10 @@ smol() { # greedy answers of SmolLM2 on both devices, where it is there
   cmp "$work/smol.cpu" "$work/smol.$device" && echo "the same answer in f32"
 }
 
+if [ -f "$build/pack.tar.gz" ] && [ -z "$list" ]; then
+  mkdir -p "$work/pack" && tar -C "$work/pack" -xzf "$build/pack.tar.gz" || exit 1
+  build=$work/pack
+fi
 if [ -z "$list" ]; then
   : >"$table"
   : >"$results"
