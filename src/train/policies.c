@@ -27,12 +27,10 @@ struct named_policy *policies_find(struct policies *p, const char *name)
 
 enum { BLEND_REALS = 1 << 18 }; /* rows are moved through buffers of about this size */
 
-static int blend_weight(struct arena *a, const struct weight *from, struct weight *to, double rate, struct error *err)
+/* x, y: a piece's room. */
+static void blend_weight(const struct weight *from, struct weight *to, double rate, double *x, double *y)
 {
-  struct arena_mark mark = arena_mark(a);
   size_t rows = weight_rows(to), cols = weight_cols(to), step = BLEND_REALS / cols ? BLEND_REALS / cols : 1;
-  double *x = ARENA_NEW(a, double, step *cols, "weights", err), *y = ARENA_NEW(a, double, step *cols, "weights", err);
-  if (!x || !y) return err->code;
   for (size_t r = 0; r < rows; r += step) {
     size_t n = rows - r < step ? rows - r : step;
     weight_read(from, WEIGHT_MASTER, r, n, x, HOST_F64);
@@ -42,14 +40,26 @@ static int blend_weight(struct arena *a, const struct weight *from, struct weigh
     }
     weight_write(to, WEIGHT_MASTER, r, n, x, HOST_F64);
   }
-  arena_release(a, mark);
-  return 0;
+}
+
+/* Reals of a piece: some rows, one at least. */
+static size_t blend_piece(const struct weight *w)
+{
+  size_t all = weight_rows(w) * weight_cols(w), piece = BLEND_REALS > weight_cols(w) ? BLEND_REALS : weight_cols(w);
+  return all < piece ? all : piece;
 }
 
 int policies_blend(struct arena *a, const struct model *from, struct model *to, double rate, struct error *err)
 {
+  struct arena_mark mark = arena_mark(a);
+  size_t most = 0;
   ASSAY_BUG_IF(from->trained_count != to->trained_count);
-  for (size_t i = 0; i < to->trained_count; i++) TRY(blend_weight(a, from->trained[i], to->trained[i], rate, err));
+  for (size_t i = 0; i < to->trained_count; i++)
+    if (blend_piece(to->trained[i]) > most) most = blend_piece(to->trained[i]);
+  double *x = ARENA_NEW(a, double, most, "weights", err), *y = ARENA_NEW(a, double, most, "weights", err);
+  if (!x || !y) return err->code;
+  for (size_t i = 0; i < to->trained_count; i++) blend_weight(from->trained[i], to->trained[i], rate, x, y);
+  arena_release(a, mark);
   return 0;
 }
 

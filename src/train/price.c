@@ -12,7 +12,7 @@ static const double PRODUCT = 0.35;    /* a multiply-add of a forward in f32, wi
 static const double EXPONENTIAL = 180; /* math_exp, math_log: 90 in their own code, the rest in 14 fused steps */
 static const double SOFTMAX = 240;     /* a logit of a row in f64: an exponential, and 5 loops over the row */
 static const double ADAMW = 6;         /* a weight: the norm of its gradient, and the move */
-static const double AVERAGE = 22;      /* a weight: read from both models, blended and written in f64 */
+static const double AVERAGE = 29;      /* a weight: read from both models, blended and written in f64 */
 static const double DOUBLE = 3.5;      /* a multiply-add of a method in f64 */
 static const double ATTENTION_BACK = 2.2; /* attention's backward over its forward (cost.c) */
 
