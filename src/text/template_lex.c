@@ -321,7 +321,8 @@ static int lex_code(struct lexer *l, bool print)
       if (l->open_count)
         FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "the template ends where a '%c' is expected",
                 l->open[l->open_count - 1]);
-      FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "the template ends inside {%c", print ? '{' : '%');
+      FAIL_AT(l->err, ERROR_INPUT, l->file, l->line, NULL, "the template ends inside {%c; expected %s",
+              print ? '{' : '%', print ? "}}" : "%}");
     }
     size_t end = code_end(l, print);
     if (end) {
@@ -420,7 +421,8 @@ static int lex_piece(struct lexer *l)
 static int read_source(struct lexer *l, const char *source, size_t n)
 {
   size_t good = utf8_valid_prefix(source, n);
-  if (good != n) FAIL_AT(l->err, ERROR_INPUT, l->file, 0, NULL, "byte %zu of the template is not UTF-8", good);
+  if (good != n)
+    FAIL_AT(l->err, ERROR_INPUT, l->file, 0, NULL, "byte %zu of the template is not UTF-8; expected UTF-8", good);
   l->s = arena_push(l->a, n + 1, 1, "template", l->err);
   if (!l->s) return ERROR_RESOURCE;
   for (size_t i = 0; i < n; i++) {

@@ -49,8 +49,10 @@ static bool matches(const char *source, size_t n, const json_t *variables, const
     same = rc == 0 && out.size == json_string_length(want) &&
            (!out.size || !memcmp(out.bytes, json_string_value(want), out.size));
   } else {
-    same = rc == ERROR_INPUT && out.size == 0 && raised == json_is_true(json_object_get(line, "raised"));
-    if (raised && strcmp(err.message, json_string_value(json_object_get(line, "error")))) same = false;
+    const json_t *error = json_object_get(line, "error");
+    const size_t size = raised ? json_string_length(error) : 0; /* what was raised, whole; else nothing */
+    same = rc == ERROR_INPUT && raised == json_is_true(json_object_get(line, "raised")) && out.size == size &&
+           (!size || !memcmp(out.bytes, json_string_value(error), size));
   }
   if (!same) {
     printf("rc %d, raised %d, line %d: %s\ngot:  %.*s\nwant: %s\n", rc, raised, err.line, err.message, (int)out.size,
