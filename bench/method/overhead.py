@@ -38,7 +38,7 @@ GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
 ON = {"poise": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
       "pipo": "window: 1, min_steps: 1, normalise: false", "rorecomp": "scope: batch, capacity: 24, batch: 16",
       "sdpo": "prompt: '{solution}{prompt}', solution: '{text} '"}
-# The second context, "46 12+34=", is as long as prompts may be: that is what is announced.
+# The second context, "46 12+34=", is priced as long as prompts may be.
 WITH = {"sdpo": ["rollout.max_prompt_tokens=10"]}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
 PROBLEMS, PARTS = 4, ("passes", "rows", "trained", "updates", "probes", "own")
