@@ -154,8 +154,8 @@ static void *worker_main(void *arg)
       atomic_fetch_sub(&p->sleepers, 1);
       pthread_mutex_unlock(&p->lock);
     }
+    seen = atomic_load(&p->round); /* before stop, which is set before the last round is raised: that one is no job */
     if (atomic_load(&p->stop)) return NULL;
-    seen = atomic_load(&p->round);
     if (!claim_part(w, seen)) continue;
     run_part(p, w->thread, w->thread);
     if (atomic_fetch_sub(&p->remaining, 1) == 1 && atomic_load(&p->caller_sleeps)) {

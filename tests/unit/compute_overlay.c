@@ -9,16 +9,16 @@
 #include "compute/cpu/cpu.h"
 #include "core/arena.h"
 
+#if defined(__aarch64__)
+enum { OUT_MAX = 1 << 22, CASES_EACH = 9 }; /* an emulator runs them */
+#else
+enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
 #if defined(__SANITIZE_ADDRESS__)
 static uint64_t cases_gpu =
     2; /* a thread of the emulated device changes places at each wait, which the sanitizer follows */
 #else
 static uint64_t cases_gpu = 4; /* one of each kind of wild */
 #endif
-#if defined(__aarch64__)
-enum { OUT_MAX = 1 << 22, CASES_EACH = 9 }; /* an emulator runs them */
-#else
-enum { OUT_MAX = 1 << 22, CASES_EACH = 48 };
 #endif
 
 /* ---- a device's things, built from a source and read back ---- */

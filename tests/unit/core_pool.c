@@ -112,6 +112,21 @@ static void test_many_jobs(void **state)
   pool_destroy(p);
 }
 
+/* A worker that was late for the last job must not take the end for one. */
+static void test_ends_behind_a_late_worker(void **state)
+{
+  (void)state;
+  struct error err = {0};
+  for (long i = 0; i < 3000; i++) {
+    struct pool *p = NULL;
+    long sums[4] = {0};
+    CHECK_OK(pool_create(4, &p, &err), &err);
+    pool_run(p, 4, add_one, sums);
+    pool_destroy(p);
+    for (int k = 0; k < 4; k++) CHECK_INT(sums[k], 1);
+  }
+}
+
 static void count_parts_of_the_caller(void *arg, int thread, size_t begin, size_t end)
 {
   (void)begin;
@@ -193,6 +208,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_item_once),
                                      cmocka_unit_test(test_many_jobs),
+                                     cmocka_unit_test(test_ends_behind_a_late_worker),
                                      cmocka_unit_test(test_nobody_waits_for_a_sleeper),
                                      cmocka_unit_test(test_compute_mode_is_restored),
                                      cmocka_unit_test(test_wrong_counts),
