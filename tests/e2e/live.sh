@@ -143,7 +143,8 @@ time.sleep(0.3)
 run.read(0)
 run.wait_for(r"evaluation addition, step 10")
 frames = re.findall(r"\x1b\[\?25l(?:\r|\r\x1b\[J)((?:(?!\x1b\[\?25).)*)", run.raw, re.S)
-widths = [len(re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", line)) for line in frames[-1].split("\r\n") if "evaluation" not in line]
+whole = [f for f in frames if re.search(r"\x1b\[J\r\x1b\[\d+A", f)]  # of the last one a part may have been read
+widths = [len(re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", line)) for line in whole[-1].split("\r\n") if "evaluation" not in line]
 check(30 < max(widths) <= 43, f"a line of {max(widths)} columns in a window of 44", run)
 check(run.end() == 0, "exit status", run)
 left_as_found(run)
