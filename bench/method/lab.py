@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""A method beside its base on a small task of known structure: same seeds, same data, same start, paired.
+"""A method beside its base on a small task of known structure: same seeds, same data, same starts, paired.
 
     bench/method/lab.py NAME --bed BED --method YAML [--base YAML] --quantity Q --claim up|down [--set KEY=VALUE ...]
 
 trains both on seeds 1..N with `assay train` and prints the means, the 95 % interval of the paired difference (Student's
-t over seeds) and the smallest difference that this many seeds would show with a power of 0.8. --write puts the row into
+t over seeds) and the smallest difference that this many seeds would show with a power of 0.8. Each seed has a start model of
+its own, the same for both sides, so the interval covers the start too; `starts` counts them. --write puts the row into
 docs/results.md in place of the method's row for the same bed, base and quantity. bench/method/NAME.sh are such calls.
 
-The model is a nano decoder (1 layer of 32, 19 thousand parameters) that starts from examples of the answer's form, so
-that it answers with letters drawn evenly: a bandit, or a short walk, run by the whole program: about 150 steps a second and
-core. beds/start.yaml and beds/train.yaml are the recipes; what a bed and a method change in them stands in BEDS and on the
+The model is a nano decoder (1 layer of 32, 19 thousand parameters) that starts from examples of the answer's form (seed N:
+its first weights and the order of examples), so that it answers with letters drawn evenly: a bandit, or a short walk, run by
+the whole program: about 150 steps a second and core. beds/start.yaml and beds/train.yaml are the recipes; what a bed and a method change in them stands in BEDS and on the
 command line.
 
 beds     24 problems (blocks: 8), a capital each; answers are letters a to h
@@ -30,7 +31,7 @@ quantities  KEY of metrics.jsonl, reduced over steps: KEY:last (mean of the last
             first fifth), KEY:end (the last one); accuracy, pass@K: of an evaluation of 32 samples a problem at the end;
             distinct: different right answers a problem in it; prefix: right blocks before the first wrong one (bed blocks)
 """
-import argparse, hashlib, json, math, os, random, re, subprocess, sys
+import argparse, fcntl, hashlib, json, math, os, random, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -105,40 +106,61 @@ def run(args, log):
         sys.exit(f"lab: {' '.join(args)} ended with {code}:\n" + open(log).read()[-2000:])
 
 
+def once(done, make):
+    """make() unless it was made, by this process or by another."""
+    if not os.path.exists(done):
+        with open(f"{done}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(done):
+                make()
+                open(done, "w").close()
+
+
 def prepare(assay, folder, bed):
+    """The bed's folder: its problems, its examples and the decoder's shape."""
     problems, shown = make_bed(bed)
     config = {**CONFIG, **BEDS[bed].get("config", {})}
-    with open(assay, "rb") as program:
-        state = hashlib.sha256(program.read() + json.dumps([problems, shown, BEDS[bed], config]).encode())
+    with open(assay, "rb") as program, open(f"{HERE}/beds/start.yaml", "rb") as recipe:
+        state = hashlib.sha256(program.read() + recipe.read() + json.dumps([problems, shown, BEDS[bed], config]).encode())
     home = f"{folder}/{bed}-{state.hexdigest()[:12]}"
-    if os.path.exists(f"{home}/start/checkpoints"):
-        return home
     os.makedirs(f"{home}/nano", exist_ok=True)
+    once(f"{home}/ready", lambda: write_bed(home, config, problems, shown))
+    return home
+
+
+def write_bed(home, config, problems, shown):
     config = {**json.load(open(f"{ROOT}/models/tiny/config.json")), **config}
     json.dump(config, open(f"{home}/nano/config.json", "w"))
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         open(f"{home}/nano/{name}", "w").write(open(f"{ROOT}/models/tiny/{name}").read())
     for name, rows in (("problems", problems), ("shown", shown)):
         open(f"{home}/{name}.jsonl", "w").writelines(json.dumps(r) + "\n" for r in rows)
-    run([assay, "sft", f"{HERE}/beds/start.yaml", f"model=random:{home}/nano", f"data=[{{path: {home}/shown.jsonl}}]", *BEDS[bed].get("start", []),
-         "--run", f"{home}/start"], f"{home}/start.log")
-    return home
+
+
+def start(assay, home, bed, seed):
+    """The model that the runs of a seed start from."""
+    folder = f"{home}/start-{seed}"
+    words = ["sft", f"{HERE}/beds/start.yaml", f"model=random:{home}/nano", f"data=[{{path: {home}/shown.jsonl}}]", *BEDS[bed].get("start", [])]
+    once(f"{folder}.done", lambda: again(assay, words, seed, folder))
+    return folder
 
 
 def arguments(home, bed, methods, settings):
-    """What follows `assay train`, without the seed; and the folder's name, made from all that it says."""
+    """What follows `assay train`, without the seed and its start; and the folder's name, made from all that it says."""
     data = f"[{{path: {home}/problems.jsonl, verifier: {BEDS[bed].get('verifier', 'string')}}}]"
-    words = [f"{HERE}/beds/train.yaml", f"model={home}/start", f"data={data}", f"eval.data={data}", f"methods={methods}",
-             *BEDS[bed].get("train", []), *settings]
+    words = [f"{HERE}/beds/train.yaml", f"data={data}", f"eval.data={data}", f"methods={methods}", *BEDS[bed].get("train", []), *settings]
     return words, f"{home}/{hashlib.sha256((open(words[0]).read() + json.dumps(words)).encode()).hexdigest()[:12]}"
 
 
-def train(assay, words, label, seed):
-    folder = f"{label}-{seed}"
-    if not os.path.exists(f"{folder}.done"):
-        subprocess.call(["rm", "-rf", folder])
-        run([assay, "train", *words, f"seed={seed}", "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
-        open(f"{folder}.done", "w").close()
+def again(assay, words, seed, folder):
+    """A run from nothing."""
+    subprocess.call(["rm", "-rf", folder])
+    run([assay, *words, f"seed={seed}", "--run", folder, "--threads", "1", "--quiet"], f"{folder}.log")
+
+
+def train(assay, home, bed, words, label, seed):
+    folder, model = f"{label}-{seed}", start(assay, home, bed, seed)
+    once(f"{folder}.done", lambda: again(assay, ["train", *words, f"model={model}"], seed, folder))
     return folder
 
 
@@ -208,7 +230,9 @@ def main():
     sides = {"base": arguments(home, a.bed, a.base[:-1] + noise, a.set + a.base_set),
              "method": arguments(home, a.bed, a.method[:-1] + noise, a.set + a.method_set)}
     with ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {(side, s): pool.submit(train, assay, *words, s) for s in range(1, a.seeds + 1) for side, words in sides.items()}
+        for j in [pool.submit(start, assay, home, a.bed, s) for s in range(1, a.seeds + 1)]:
+            j.result()
+        jobs = {(side, s): pool.submit(train, assay, home, a.bed, *words, s) for s in range(1, a.seeds + 1) for side, words in sides.items()}
         folders = {k: j.result() for k, j in jobs.items()}
     base, method = ([measure(folders[side, s], a.quantity) for s in range(1, a.seeds + 1)] for side in sides)
     differences = [m - b for m, b in zip(method, base)]
@@ -220,8 +244,8 @@ def main():
     seen = "yes" if (low > 0 if a.claim == "up" else high < 0) else "the opposite" if (high < 0 if a.claim == "up" else low > 0) else "no"
     number = lambda x: f"{x:.4g}"
     row = (f"| {a.name} | {a.bed} | {kin} | {a.quantity} | {number(sum(base) / n)} | {number(sum(method) / n)} | "
-           f"{number(mean)} ({number(low)} to {number(high)}) | {number((wide + power) * spread)} | {a.claim} | {seen} |")
-    print("| method | bed | base | quantity | base's mean | method's mean | difference (95 %) | would show | claim | seen |")
+           f"{number(mean)} ({number(low)} to {number(high)}) | {number((wide + power) * spread)} | {a.claim} | {seen} | {n} |")
+    print("| method | bed | base | quantity | base's mean | method's mean | difference (95 %) | would show | claim | seen | starts |")
     print(row)
     if a.write:
         write_row(a.name, a.bed, kin, a.quantity, row)

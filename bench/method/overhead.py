@@ -75,7 +75,7 @@ class Bench:
         if not self.home:
             self.home = lab.prepare(self.assay, f"{ROOT}/build/lab", "long")
         words, _ = lab.arguments(self.home, "long", methods, [*SETTINGS, f"train.steps={steps}", "seed=2", "rollout.problems=8", "rollout.group=16"])
-        words = [w for w in words if not w.startswith("eval.data")]
+        words = [w for w in words if not w.startswith("eval.data")] + [f"model={lab.start(self.assay, self.home, 'long', 1)}"]
         return [self.assay, "train", *words, "--threads", "1", "--quiet", "--run", folder]
 
     def kept(self, methods, what, make):

@@ -14,7 +14,7 @@ import argparse, os, re, sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 RESULTS = "docs/results.md"
-COLUMNS = ("method", "bed", "base", "quantity", "base_mean", "mean", "difference", "shows", "claim", "seen")
+COLUMNS = ("method", "bed", "base", "quantity", "base_mean", "mean", "difference", "shows", "claim", "seen", "starts")
 
 
 def read(path):
@@ -77,7 +77,8 @@ def measured(name, of):
     out = [f"Measured with `bench/method/{name}.sh` ([all rows](../results.md#methods-on-small-tasks)); 95 % interval of the paired difference:", ""]
     for r in of:
         shows = "" if r["seen"] == "yes" else f"; {r['shows']} would show"
-        out.append(f"- {r['quantity']} on {r['bed']}, against {r['base']}: {r['base_mean']} to {r['mean']}, difference {r['difference']}. "
+        starts = "from one start" if r["starts"] == "1" else f"{r['starts']} seeds, each from its own start"
+        out.append(f"- {r['quantity']} on {r['bed']}, against {r['base']}: {r['base_mean']} to {r['mean']}, difference {r['difference']} ({starts}). "
                    f"Claimed: {r['claim']}; {words[r['seen']]}{shows}.")
     return "\n".join(out) + "\n"
 

@@ -4,6 +4,7 @@
 #include "cli/chat_line.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/settings.h"
 #include "core/yaml.h"
 
 #include <inttypes.h>
@@ -322,12 +323,12 @@ static int do_system(struct chat *c, const char *rest, struct error *err)
 static int set_number(const char *name, const char *rest, double low, double high, bool whole, double *out,
                       struct error *err)
 {
-  char *end;
+  char *end, wanted[96];
   double x = strtod(rest, &end);
   bool is_whole = x >= -9e15 && x <= 9e15 && (double)(int64_t)x <= x && (double)(int64_t)x >= x;
   if (!*rest || *end || !(x >= low && x <= high) || (whole && !is_whole))
-    FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found %s %s; expected a %snumber from %g to %g", name, rest,
-            whole ? "whole " : "", low, high);
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, name, "found %s %s; expected %s", name, rest,
+            number_wanted(whole, low, high, wanted, sizeof wanted));
   *out = x;
   return 0;
 }

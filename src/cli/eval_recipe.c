@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "reward/verifier.h"
 
 enum { DEFAULT_SAMPLES = 1, DEFAULT_NEW_TOKENS = 256, DEFAULT_SLOTS = 32 };
@@ -50,10 +51,11 @@ enum { KEYS = sizeof keys / sizeof *keys };
 
 static int wrong_value(const struct key *key, const struct yaml_node *n, struct error *err)
 {
+  char wanted[96];
   const char *found = n->kind == YAML_SCALAR ? n->text : "a list or map";
   if (key->kind == COUNT || key->kind == REAL)
-    FAIL_AT(err, ERROR_INPUT, n->file, n->line, key->name, "found %s: %s; expected a number from %g to %g", key->name,
-            found, key->low, key->high);
+    FAIL_AT(err, ERROR_INPUT, n->file, n->line, key->name, "found %s: %s; expected %s", key->name, found,
+            number_wanted(key->kind == COUNT, key->low, key->high, wanted, sizeof wanted));
   FAIL_AT(err, ERROR_INPUT, n->file, n->line, key->name, "found %s: %s; expected %s", key->name, found,
           key->kind == FLAG ? "true or false" : "text");
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "core/cursor.h"
+#include "core/settings.h"
 #include "core/yaml.h"
 
 /* The common options fill struct cli itself. */
@@ -57,7 +58,7 @@ static int add_to_list(const struct option *o, const char *text, struct option_l
 
 static int set_option(const struct option *o, const char *text, void *base, struct error *err)
 {
-  char *field = (char *)base + o->at, *end;
+  char *field = (char *)base + o->at, *end, wanted[96];
   struct yaml_node node = {.kind = YAML_SCALAR, .text = text};
   double real;
   int64_t whole;
@@ -70,15 +71,15 @@ static int set_option(const struct option *o, const char *text, void *base, stru
       return 0;
     case OPTION_INT:
       if (!yaml_as_int(&node, &whole) || (double)whole < o->low || (double)whole > o->high)
-        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a whole number from %.0f to %.0f", o->name,
-                text, o->low, o->high);
+        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected %s", o->name, text,
+                number_wanted(true, o->low, o->high, wanted, sizeof wanted));
       memcpy(field, &whole, sizeof whole);
       return 0;
     case OPTION_REAL:
       real = strtod(text, &end);
       if (!*text || *end || !(real >= o->low && real <= o->high))
-        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected a number from %g to %g", o->name, text,
-                o->low, o->high);
+        FAIL_AT(err, ERROR_INPUT, NULL, 0, o->name, "found %s %s; expected %s", o->name, text,
+                number_wanted(false, o->low, o->high, wanted, sizeof wanted));
       memcpy(field, &real, sizeof real);
       return 0;
     case OPTION_SIZE:

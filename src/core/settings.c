@@ -1,7 +1,23 @@
 #include "core/settings.h"
 #include <stdio.h>
 #include <string.h>
+#include "core/math.h"
 #include "core/yaml.h"
+
+const char *number_wanted(bool whole, double low, double high, char *buf, size_t size)
+{
+  const char *kind = whole ? "whole " : "";
+  int digits = whole ? 19 : 15;
+  if (math_is_finite(low) && math_is_finite(high))
+    snprintf(buf, size, "a %snumber from %.*g to %.*g", kind, digits, low, digits, high);
+  else if (math_is_finite(low))
+    snprintf(buf, size, "a %snumber of at least %.*g%s", kind, digits, low, whole ? "" : ", or .inf");
+  else if (math_is_finite(high))
+    snprintf(buf, size, "a %snumber of at most %.*g%s", kind, digits, high, whole ? "" : ", or -.inf");
+  else
+    snprintf(buf, size, "a %snumber%s", kind, whole ? "" : ", or -.inf or .inf");
+  return buf;
+}
 
 const char *names_list(const char *const *names, size_t count, char *buf, size_t size)
 {

@@ -46,6 +46,10 @@ int settings_read(struct arena *a, const char *owner, const struct setting *tabl
 const struct setting_value *settings_value(const struct setting *table, size_t count,
                                            const struct setting_value *values, const char *name);
 
+/* What a number within these bounds is called in a message: "a number from 0 to 1", "a whole number of at least 1". An
+ * infinite bound is none: "a number of at least 0, or .inf", as YAML writes it. buf: 64 bytes are enough for bounds of
+ * 15 digits; cut at size. */
+const char *number_wanted(bool whole, double low, double high, char *buf, size_t size);
 /* "a, b, c" for a message, cut at size. */
 const char *names_list(const char *const *names, size_t count, char *buf, size_t size);
 /* ERROR_INPUT at file:line for a name that is none of these: what was found, which there are, and the nearest. */

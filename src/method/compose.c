@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "method/method_replay.h"
 #include "method/method_set.h"
 
@@ -19,8 +20,6 @@ bool method_refines(const struct method *a, const struct method *b)
 }
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
-
-static const char *const TYPE_WORDS[] = {"a number", "a whole number", "true or false", "one of its words", "a string"};
 
 static void set_default(const struct method_option *o, void *self)
 {
@@ -67,12 +66,13 @@ static int bad_value(const struct method *m, const struct method_option *o, cons
     FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected one of %s; choose one", key, found,
             o->text);
   }
-  if (o->type == METHOD_OPTION_REAL || o->type == METHOD_OPTION_INT) {
-    FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected %s from %g to %g; change it", key,
-            found, TYPE_WORDS[o->type], o->low, o->high);
-  }
-  FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected %s; change it", key, found,
-          TYPE_WORDS[o->type]);
+  char wanted[96];
+  bool whole = o->type == METHOD_OPTION_INT;
+  if (whole || o->type == METHOD_OPTION_REAL)
+    number_wanted(whole, o->low, o->high, wanted, sizeof wanted);
+  else
+    snprintf(wanted, sizeof wanted, "%s", o->type == METHOD_OPTION_BOOL ? "true or false" : "a string");
+  FAIL_AT(err, ERROR_INPUT, v->file, v->line, key, "%s: found \"%s\"; expected %s; change it", key, found, wanted);
 }
 
 static int set_option(const struct method *m, const struct method_option *o, const struct yaml_node *v, void *self,

@@ -154,7 +154,10 @@ struct needs {
     double again;    /* as many, of earlier steps, are trained beside it: the mean over steps */
     double entries;  /* at once; 0: as many as a step has */
     bool first;      /* before the main update */
-  } more_updates;    /* for the planner */
+    /* Of a step's rollouts, by how much less than left_out is left, since parts are rounded up; NULL: by nothing. */
+    double (*rounding)(const void *options, const struct work_shape *s);
+    const void *options;
+  } more_updates; /* for the planner */
   struct own_work {
     double (*madds)(const void *options, const struct work_shape *s);
     const void *options;

@@ -95,6 +95,9 @@ static void add_updates(struct update_need *to, const struct update_need *n)
   to->again += n->again;
   to->entries = to->entries > n->entries ? to->entries : n->entries;
   to->first = to->first || n->first;
+  if (!n->rounding) return;
+  to->rounding = n->rounding;
+  to->options = n->options;
 }
 
 int needs_add(struct needs *to, const struct needs *n, const char *who, struct error *err)

@@ -12,6 +12,16 @@ double recompose_cosine(double start, double end, int64_t s, int64_t steps)
   return end + 0.5 * (start - end) * (1 + math_cos(pi * (double)s / (double)steps));
 }
 
+double recompose_rounding(double alpha, double n)
+{
+  const double most = 1e6; /* of more nothing is seen */
+  int32_t count = (int32_t)(n < most ? n : most);
+  if (count < 2) return count ? rank_count(alpha, 1, RANK_CEIL) - alpha : 0;
+  double taken = 0;
+  for (int32_t k = 1; k < count; k++) taken += 2.0 * rank_count(alpha, k, RANK_CEIL); /* k and count - k */
+  return taken / (count - 1.0) / count - alpha;
+}
+
 /* ---- selection --------------------------------------------------------------------------------------------------- */
 
 struct candidate {

@@ -39,6 +39,10 @@ struct recomposed {
 int recompose(struct arena *a, const struct recompose_rule *r, const struct recompose_batch *b, struct recomposed *out,
               struct error *err) MUST_USE;
 
+/* What rounding up adds to a scope of n responses, in shares of n, where every number of right ones but none and all is
+ * as likely: mean over k = 1 .. n - 1 of (ceil(alpha k) + ceil(alpha (n - k))) / n, less alpha. */
+double recompose_rounding(double alpha, double n);
+
 /* end + (start - end) (1 + cos(pi s / steps)) / 2 at s = 0, 1, ...; end from s = steps on. */
 double recompose_cosine(double start, double end, int64_t s, int64_t steps);
 

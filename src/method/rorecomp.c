@@ -59,6 +59,15 @@ static bool selects(const struct self *o)
   return o->alpha < 1 || o->drop_equal || (o->schedule == COSINE && o->alpha_end < 1);
 }
 
+/* What rounding up adds to the priority part of a step. */
+static double rounding(const void *options_of, const struct work_shape *s)
+{
+  const struct self *o = options_of;
+  double n = o->scope == BATCH ? s->groups * s->group : s->group;
+  double start = recompose_rounding(o->alpha, n);
+  return o->schedule == COSINE ? (start + recompose_rounding(o->alpha_end, n)) / 2 : start;
+}
+
 static int declare(const void *options_of, struct needs *out, struct error *err)
 {
   const struct self *o = options_of;
@@ -74,7 +83,8 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
   out->replay_steps = (1 - least) * (o->capacity ? 1 : 5); /* the new ones stand beside a full buffer */
   double left = 1 - (o->schedule == COSINE ? (o->alpha + o->alpha_end) / 2 : o->alpha);
   double comes = o->schedule == COSINE ? (o->p_comp + o->p_comp_end) / 2 : o->p_comp;
-  out->more_updates = (struct update_need){.left_out = left, .again = left * comes, .entries = (double)o->batch};
+  out->more_updates = (struct update_need){
+      .left_out = left, .again = left * comes, .entries = (double)o->batch, .rounding = rounding, .options = o};
   return 0;
 }
 

@@ -146,35 +146,58 @@ static struct load share_of(const struct pricing *p, double share)
   return answers(rollouts < s->groups ? rollouts : s->groups, s->prompt, rollouts, s->answer);
 }
 
-/* Rollouts of earlier steps are scored before they train again, and so are the step's own where those went first; law 1
- * looks at the own ones before anything moves. What an update leaves out is scored for law 1 alone. */
-static double scored_for_updates(const struct pricing *p, double steps, struct load again)
+static struct work_shape work_of(const struct pricing *p)
+{
+  const struct price_shape *s = p->shape;
+  return (struct work_shape){
+      .groups = s->groups, .group = s->group, .answer = s->answer, .width = s->policy->hidden, .updates = s->updates};
+}
+
+/* Shares of a step's rollouts. What is left out and rounded up to nothing never comes back. */
+struct recurring {
+  double left;  /* out of the main update */
+  double once;  /* in one update of earlier ones */
+  double steps; /* that have such an update, of all */
+};
+
+static struct recurring recurring_of(const struct pricing *p)
 {
   const struct update_need *u = &p->needs->more_updates;
+  const struct work_shape shape = work_of(p);
+  double rounding = u->rounding ? u->rounding(u->options, &shape) : 0;
+  double left = u->left_out > rounding ? u->left_out - rounding : 0;
+  double again = rounding > 0 ? u->again * left / u->left_out : u->again;
+  double once = u->entries > 0 ? u->entries / p->rollouts : 1;
+  return (struct recurring){left, once, again < once ? again / once : 1};
+}
+
+/* Rollouts of earlier steps are scored before they train again, and so are the step's own where those went first; law 1
+ * looks at the own ones before anything moves. What an update leaves out is scored for law 1 alone. */
+static double scored_for_updates(const struct pricing *p, const struct recurring *r, struct load again)
+{
   const struct model_config *c = p->shape->policy;
   bool checked = p->shape->updates > 1; /* by a pass that several updates have anyhow */
-  double left = checked ? 0 : forward_of(c, share_of(p, u->left_out));
-  double own = p->forward * ((checked ? 0 : 1) + (u->first ? 1 / p->shape->updates : 0));
-  return steps * (forward_of(c, again) + own) + (1 - steps) * left;
+  double left = checked ? 0 : forward_of(c, share_of(p, r->left));
+  double own = p->forward * ((checked ? 0 : 1) + (p->needs->more_updates.first ? 1 / p->shape->updates : 0));
+  return r->steps * (forward_of(c, again) + own) + (1 - r->steps) * left;
 }
 
 static void price_updates(const struct pricing *p, struct price *out)
 {
   const struct needs *n = p->needs;
-  const struct update_need *u = &n->more_updates;
   const struct price_shape *s = p->shape;
-  double at_once = u->entries > 0 ? u->entries / p->rollouts : 1, steps = u->again < at_once ? u->again / at_once : 1;
-  struct load again = share_of(p, steps > 0 ? u->again / steps : 0);
-  double training = training_of(s, p->own), more = steps * training_of(s, again) - training;
-  more += training_of(s, share_of(p, 1 - u->left_out));
-  if (steps > 0 || u->left_out > 0) out->passes += scored_for_updates(p, steps, again);
+  const struct recurring r = recurring_of(p);
+  struct load again = share_of(p, r.steps > 0 ? r.once : 0);
+  double training = training_of(s, p->own), more = r.steps * training_of(s, again) - training;
+  more += training_of(s, share_of(p, 1 - r.left));
+  if (r.steps > 0 || r.left > 0) out->passes += scored_for_updates(p, &r, again);
   if (n->flags & NEED_SLOT && n->slot_trained) more += training_of(s, behind_answers(p, true));
   if (n->flags & NEED_SECOND_CONTEXT && n->second_trained) more += training_of(s, second_contexts(p));
   double weights = s->policy->adapter.rank > 0 ? (double)adapter_parameters(s->policy)
                                                : body_of(s->policy) + head_of(s->policy) * (s->policy->tied ? 1 : 2);
   out->again = more / training;
   out->trained = more;
-  out->updates = weights * (steps * ADAMW + (n->flags & NEED_EMA ? AVERAGE : 0)) / PRODUCT;
+  out->updates = weights * (r.steps * ADAMW + (n->flags & NEED_EMA ? AVERAGE : 0)) / PRODUCT;
 }
 
 /* Sampled behind prompts that are read anew, and scored for law 1. */
@@ -187,9 +210,7 @@ static double probes_of(const struct pricing *p)
 
 static double own_of(const struct pricing *p)
 {
-  const struct price_shape *s = p->shape;
-  const struct work_shape shape = {
-      .groups = s->groups, .group = s->group, .answer = s->answer, .width = s->policy->hidden, .updates = s->updates};
+  const struct work_shape shape = work_of(p);
   double sum = 0;
   for (int32_t i = 0; i < p->needs->own_count; i++) sum += p->needs->own[i].madds(p->needs->own[i].options, &shape);
   return sum * DOUBLE / PRODUCT;

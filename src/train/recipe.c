@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/math.h"
+#include "core/settings.h"
 #include "model/adapter.h"
 #include "text/template.h"
 #include "train/recipe_parts.h"
@@ -64,14 +65,14 @@ static const char *found(const struct yaml_node *n)
 
 static int bad_value(const struct recipe_key *k, const struct yaml_node *n, struct error *err)
 {
-  char path[128], wanted[160] = "";
+  char path[128], number[96], wanted[160] = "";
   recipe_key_path(k, path, sizeof path);
   switch (k->type) {
     case RECIPE_INT:
-      snprintf(wanted, sizeof wanted, "a whole number from %.15g to %.15g", k->low, k->high);
+      number_wanted(true, k->low, k->high, wanted, sizeof wanted);
       break;
     case RECIPE_REAL:
-      snprintf(wanted, sizeof wanted, "a number from %g to %g", k->low, k->high);
+      number_wanted(false, k->low, k->high, wanted, sizeof wanted);
       break;
     case RECIPE_BOOL:
       snprintf(wanted, sizeof wanted, "true or false");
@@ -83,7 +84,7 @@ static int bad_value(const struct recipe_key *k, const struct yaml_node *n, stru
       snprintf(wanted, sizeof wanted, "a text");
       break;
     case RECIPE_AUTO:
-      snprintf(wanted, sizeof wanted, "auto or a whole number from %.15g to %.15g", k->low, k->high);
+      snprintf(wanted, sizeof wanted, "auto or %s", number_wanted(true, k->low, k->high, number, sizeof number));
       break;
     case RECIPE_SIZE:
       snprintf(wanted, sizeof wanted, "auto or a size of 1M or more, like 512M or 4G");
@@ -92,7 +93,7 @@ static int bad_value(const struct recipe_key *k, const struct yaml_node *n, stru
       snprintf(wanted, sizeof wanted, "auto, true or false");
       break;
     case RECIPE_REAL_AUTO:
-      snprintf(wanted, sizeof wanted, "auto or a number from %g to %g", k->low, k->high);
+      snprintf(wanted, sizeof wanted, "auto or %s", number_wanted(false, k->low, k->high, number, sizeof number));
       break;
     case RECIPE_PAIR:
       snprintf(wanted, sizeof wanted, "two numbers from %.7g to %.7g, [a, b]", k->low, k->high);

@@ -2,6 +2,7 @@
    of method_gradients.c. */
 #include "unit/method_outcome.h"
 
+#include "core/settings.h"
 #include "method/method_set.h"
 
 static void same(const struct outcome *a, const struct outcome *b)
@@ -74,7 +75,23 @@ static void test_option_ends(void **state)
   }
 }
 
-/* Beyond its ends an option is refused. */
+/* Beyond its ends an option is refused, and so is a word in place of a number; the sentence names the bounds that there
+ * are and no infinity as one of them. */
+static void check_refused(const struct method *m, const struct method_option *o, const char *value)
+{
+  char text[256], expected[160], bounds[96];
+  struct composed *set;
+  struct error err = {0};
+  bool low = math_is_finite(o->low), high = math_is_finite(o->high);
+  snprintf(text, sizeof text, "[{%s: {%s: %s}}]", m->name, o->name, value);
+  number_wanted(o->type == METHOD_OPTION_INT, o->low, o->high, bounds, sizeof bounds);
+  snprintf(expected, sizeof expected, "methods.%s.%s: found \"%s\"; expected %s", m->name, o->name, value, bounds);
+  CHECK_ERROR(case_open(text, 1, &set, &err), &err, ERROR_INPUT, expected);
+  CHECK(!strstr(err.message, "from -inf") && !strstr(err.message, "to inf"));
+  CHECK((strstr(err.message, "number from") != NULL) == (low && high));
+  CHECK((strstr(err.message, "number of at least") != NULL) == (low && !high));
+}
+
 static void test_option_bounds(void **state)
 {
   (void)state;
@@ -82,12 +99,13 @@ static void test_option_bounds(void **state)
     const struct method *m = method_at(i);
     for (size_t k = 0; k < m->option_count; k++) {
       const struct method_option *o = &m->options[k];
-      if ((o->type != METHOD_OPTION_REAL && o->type != METHOD_OPTION_INT) || !math_is_finite(o->low)) continue;
-      char text[256];
-      struct composed *set;
-      struct error err = {0};
-      snprintf(text, sizeof text, "[{%s: {%s: %.17g}}]", m->name, o->name, o->low - 1);
-      CHECK_ERROR(case_open(text, 1, &set, &err), &err, ERROR_INPUT, o->name);
+      char value[64];
+      if (o->type != METHOD_OPTION_REAL && o->type != METHOD_OPTION_INT) continue;
+      check_refused(m, o, "inf"); /* a word: YAML's is .inf */
+      snprintf(value, sizeof value, "%.17g", o->low - 1);
+      if (math_is_finite(o->low)) check_refused(m, o, value);
+      snprintf(value, sizeof value, "%.17g", o->high * 2 + 1);
+      if (math_is_finite(o->high)) check_refused(m, o, value);
     }
   }
 }

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "method/compose.h"
+#include "method/part_recompose.h"
 #include "train/price.h"
 
 /* A row of the body: 2 (64 x 64 + 64 x 32) + 3 x 64 x 128 a layer; of the head: 64 x 1000. */
@@ -113,6 +114,45 @@ static void more_updates(void **state)
   CHECK_CLOSE(p.again, 0.5 + trained / training(ROWS, HEADS, PAIRS) - 1, 1e-12, SUMS);
 }
 
+static double an_eighth(const void *options, const struct work_shape *s)
+{
+  CHECK_CLOSE(s->group, 4.0, 0.0, "small whole numbers");
+  return *(const double *)options / 8;
+}
+
+/* Parts that are rounded up leave less, and less comes back. */
+static void rounding(void **state)
+{
+  (void)state;
+  const double one = 1;
+  struct needs n = {
+      .more_updates = {.left_out = 0.5, .again = 0.5, .entries = 3, .rounding = an_eighth, .options = &one}};
+  struct needs sum = {0};
+  CHECK_OK(needs_add(&sum, &n, "a", &err), &err);
+  /* 3 of 8 wait, and 3 come back at once in every step */
+  struct price p = price_of(&sum);
+  double whole = training(ROWS, HEADS, PAIRS), three = training(20 + 15, 2 + 15, 20 * 5 + 15 * 13);
+  double five = training(20 + 25, 2 + 25, 20 * 5 + 25 * 13);
+  CHECK_CLOSE(p.trained, (three + five - whole) / unit(), 1e-12, SUMS);
+  CHECK_CLOSE(p.passes, 1 + forward(20 + 15, 2 + 15, 20 * 5 + 15 * 13) / unit(), 1e-12, SUMS);
+  /* 2 at once: no more than those, though 3 wait */
+  sum.more_updates.entries = 2;
+  double two = training(20 + 10, 2 + 10, 20 * 5 + 10 * 13);
+  CHECK_CLOSE(price_of(&sum).trained, (two + five - whole) / unit(), 1e-12, SUMS);
+}
+
+/* Of 8 answers with 1, 2 .. 7 right ones, halves rounded up: 5 4 5 4 5 4 5. */
+static void rounded_parts(void **state)
+{
+  (void)state;
+  CHECK_CLOSE(recompose_rounding(0.5, 8), 32.0 / 7 / 8 - 0.5, 1e-15, SUMS);
+  CHECK_CLOSE(recompose_rounding(0.5, 2), 0.5, 1e-15, SUMS);
+  CHECK_CLOSE(recompose_rounding(0.7, 1), 0.3, 1e-15, SUMS);
+  CHECK_CLOSE(recompose_rounding(1, 16), 0.0, 1e-15, "nothing is rounded");
+  CHECK_CLOSE(recompose_rounding(0, 16), 0.0, 0.0, "nothing is taken");
+  CHECK(recompose_rounding(0.5, 1e5) > 0 && recompose_rounding(0.5, 1e5) < 1e-5);
+}
+
 static void rows_and_functions(void **state)
 {
   (void)state;
@@ -173,6 +213,8 @@ int main(void)
                                      cmocka_unit_test(beside_the_answers),
                                      cmocka_unit_test(second_contexts),
                                      cmocka_unit_test(more_updates),
+                                     cmocka_unit_test(rounding),
+                                     cmocka_unit_test(rounded_parts),
                                      cmocka_unit_test(rows_and_functions),
                                      cmocka_unit_test(own_arithmetic_and_probes),
                                      cmocka_unit_test(registry)};
