@@ -8,7 +8,6 @@
  * The paper prints neither clip nor KL nor the sampler's bound; both public ProRL v2 recipes agree on the defaults
  * here. They whiten over tokens (norm_over: token). Inferred: refill 3, and that the reference is never reset.
  */
-#include "core/math.h"
 #include "method/method.h"
 #include "method/part_aggregate.h"
 #include "method/part_broad.h"
@@ -76,9 +75,10 @@ static double truncation(const struct self *o, const struct rollout *r)
 static bool keeps(const struct self *o, const struct step *s, const struct group *g, double *room)
 {
   int32_t n = 0;
+  if (o->filter == BROAD_NONE) return g->count > 0;
   for (int32_t i = g->first; i < g->first + g->count; i++)
     if (step_get_channel(s, s->order[i], 0, &room[n])) room[n++] *= truncation(o, &s->rollouts[s->order[i]]);
-  return o->filter == BROAD_NONE ? g->count > 0 : broad_keeps((enum broad_filter)o->filter, room, n);
+  return broad_keeps((enum broad_filter)o->filter, room, n);
 }
 
 /* Where nothing is kept and nothing can be drawn, the groups stay until `advantage` drops them. */
@@ -95,10 +95,11 @@ static int revise(struct method_call *c, const struct step *s, struct revision *
   }
   int64_t kept = 0;
   for (int32_t g = 0; g < s->group_count; g++) kept += keeps(o, s, &s->groups[g], room);
+  int64_t ask = out->last ? 0 : broad_missing(o->wanted, kept, o->drawn, o->refill);
   method_report(c, "drawn", (double)o->drawn);
   method_report(c, "pass_rate", (double)kept / (double)o->drawn);
-  int64_t ask = out->last ? 0 : broad_missing(o->wanted, kept, o->drawn, o->refill);
-  for (int32_t g = 0; g < s->group_count && (kept || ask); g++)
+  if (!kept && !ask) return 0;
+  for (int32_t g = 0; g < s->group_count; g++)
     if (s->groups[g].count && !keeps(o, s, &s->groups[g], room)) revise_drop_group(out, g);
   for (int64_t k = 0; k < ask; k++) TRY(revise_draw(out, NULL, s->groups[0].wanted, err));
   o->drawn += ask;
@@ -114,18 +115,18 @@ static int shape(struct method_call *c, const struct step *s, struct shaping *ou
 
 /* ---- credit ------------------------------------------------------------------------------------------------------ */
 
-/* x and weight: [kept], 0 where a group is not kept. */
+/* x_i = R_i - mean of its group, weight_i: in the step's mean and std. [kept], both 0 where a group is not kept. */
 static void centre(const struct self *o, const struct step *s, double *room, double *x, double *weight, bool *drop)
 {
   for (int32_t g = 0; g < s->group_count; g++) {
     const struct group *of = &s->groups[g];
     bool stays = keeps(o, s, of, room);
+    for (int32_t i = of->first; i < of->first + of->count; i++) drop[s->order[i]] = !stays;
+    if (!stays) continue;
     for (int32_t i = 0; i < of->count; i++) room[i] = return_whole(s, s->order[of->first + i]);
-    if (stays) broad_centre(room, of->count, x + of->first);
-    for (int32_t i = of->first; i < of->first + of->count; i++) {
-      drop[s->order[i]] = !stays;
-      weight[i] = !stays ? 0 : o->norm_over == TOKEN ? s->rollouts[s->order[i]].path_count : 1;
-    }
+    broad_centre(room, of->count, x + of->first);
+    for (int32_t i = of->first; i < of->first + of->count; i++)
+      weight[i] = o->norm_over == TOKEN ? s->rollouts[s->order[i]].path_count : 1;
   }
 }
 
@@ -146,23 +147,22 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
   return 0;
 }
 
+/* rho = pi_old / mu. tis: min(rho, 5); icepop: rho within the bounds, 0 outside. */
 static int weight(struct method_call *c, const struct step *s, struct factors *out, struct error *err)
 {
   const struct self *o = c->self;
   const struct correction_weighting w = {CORRECTION_TOKEN, o->sampler == ICEPOP ? CORRECTION_DROP : CORRECTION_TRUNCATE,
                                          o->sampler_low, o->sampler_high, false};
-  double sum = 0, n = s->path_count ? s->path_count : 1;
+  double sum = 0;
   (void)err;
   if (o->sampler == NONE) return 0;
   for (int32_t p = 0; p < s->path_count; p++) {
     const struct token_record *t = step_record(s, p);
-    double d = math_is_finite((double)t->logp_behaviour) ? (double)t->logp - (double)t->logp_behaviour : 0;
-    double rho = math_exp(math_clamp(d, -CLIP_LOG_RATIO, CLIP_LOG_RATIO));
-    out->factor[p] = correction_weight(&w, rho);
+    out->factor[p] = correction_weight(&w, correction_ratio((double)t->logp, (double)t->logp_behaviour));
     sum += out->factor[p];
   }
   out->denominator = COUNT_ALL;
-  method_report(c, "weight", sum / n);
+  method_report(c, "weight", s->path_count ? sum / s->path_count : 0);
   return 0;
 }
 
@@ -184,7 +184,7 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
   const double *scale = aggregate_scales(c->scratch, m, AGGREGATE_TOKEN_MEAN, 0, m->counted, err);
   if (!scale) return err->code;
   for (int32_t i = 0; i < m->count; i++) {
-    struct clip_value v = clip_surrogate(m->logp[i], m->old[i], m->advantage[i], &bounds);
+    struct clip_value v = clip_surrogate(m->logp[i], m->old[i], m->advantage[i], &bounds); /* max(-A r, -A clip(r)) */
     out->loss[i] = scale[i] * m->weight[i] * v.loss;
     out->coef[i] = scale[i] * m->weight[i] * v.coef;
     out->clipped[i] = v.clipped;
@@ -200,7 +200,7 @@ static int regularise(struct method_call *c, const struct minibatch *m, struct l
   if (!scale) return err->code;
   out->uses_kl = true;
   for (int32_t i = 0; i < m->count; i++) {
-    struct kl_value k = kl_estimate(KL_K2, m->logp[i], m->reference[i], KL_CLAMP_NONE);
+    struct kl_value k = kl_estimate(KL_K2, m->logp[i], m->reference[i], KL_CLAMP_NONE); /* (log pi - log ref)^2 / 2 */
     out->kl[i] = k.value;
     out->loss[i] += o->kl_coef * scale[i] * k.value;
     out->coef[i] += o->kl_coef * scale[i] * k.coef;

@@ -49,6 +49,7 @@ static bool metric_of(const struct self *o, const struct step *s, int32_t r, dou
   return o->metric == BY_CORRECT || step_get_channel(s, r, 0, out);
 }
 
+/* Eq. 11: 0 < number of right ones < G, said of any metric: some two of its values differ. */
 static bool differs(const struct self *o, const struct step *s, const struct group *g)
 {
   bool any = false;
@@ -62,6 +63,21 @@ static bool differs(const struct self *o, const struct step *s, const struct gro
   return false;
 }
 
+/* Groups with a difference stay, the first ones, until there are as many as wanted. Returns how many. */
+static int32_t keep_different(const struct self *o, const struct step *s, struct revision *out)
+{
+  int32_t kept = 0;
+  for (int32_t g = 0; g < s->group_count; g++) {
+    const struct group *group = &s->groups[g];
+    if (kept < o->wanted && differs(o, s, group)) {
+      kept++;
+    } else if (group->count) {
+      revise_drop_group(out, g);
+    }
+  }
+  return kept;
+}
+
 static int revise(struct method_call *c, const struct step *s, struct revision *out, struct error *err)
 {
   struct self *o = c->self;
@@ -72,20 +88,17 @@ static int revise(struct method_call *c, const struct step *s, struct revision *
   method_report(c, "groups", good);
   method_report(c, "waves", s->wave + 1);
   if (good == 0 && out->last) return 0;
-  int32_t keep = 0;
-  for (int32_t g = 0; g < s->group_count; g++) {
-    bool stays = keep < o->wanted && differs(o, s, &s->groups[g]);
-    keep += stays;
-    if (!stays && s->groups[g].count) revise_drop_group(out, g);
-  }
-  double missing = (o->wanted - keep) * o->surplus;
-  for (int32_t k = 0; !out->last && k < missing; k++) TRY(revise_draw(out, NULL, s->groups[0].wanted, err));
+  double missing = (o->wanted - keep_different(o, s, out)) * o->surplus;
+  if (out->last) return 0;
+  for (int32_t k = 0; k < missing; k++) TRY(revise_draw(out, NULL, s->groups[0].wanted, err));
   return 0;
 }
 
 /* ---- overlong responses ------------------------------------------------------------------------------------------ */
 
-/* How far a response reaches into the cache before the budget, 0 .. 1. */
+/* -R_length of eq. 13, how far a response reaches into the cache before the budget: 0 where |y| <= L_max - L_cache,
+ * then
+ * (|y| - (L_max - L_cache)) / L_cache, 1 at L_max, where a response is cut off. */
 static double reach(const struct self *o, const struct step *s, int32_t length)
 {
   double budget = s->max_new_tokens, cache = o->cache > 0 ? (double)o->cache : budget / 5;
@@ -99,12 +112,14 @@ static int shape(struct method_call *c, const struct step *s, struct shaping *ou
   const struct self *o = c->self;
   int32_t hit = 0;
   TRY(c->base->method->shape(c->base, s, out, err));
-  for (int32_t i = 0; i < s->kept && o->overlong == OVERLONG_PENALTY; i++) {
-    double part = reach(o, s, s->rollouts[s->order[i]].length);
-    out->reward[s->order[i]] -= o->factor * part;
+  if (o->overlong != OVERLONG_PENALTY) return 0;
+  for (int32_t i = 0; i < s->kept; i++) {
+    int32_t r = s->order[i];
+    double part = reach(o, s, s->rollouts[r].length);
+    out->reward[r] -= o->factor * part;
     hit += part > 0;
   }
-  if (o->overlong == OVERLONG_PENALTY) method_report(c, "overlong", hit);
+  method_report(c, "overlong", hit);
   return 0;
 }
 
@@ -128,9 +143,11 @@ static int objective(struct method_call *c, const struct minibatch *m, struct lo
 {
   const struct self *o = c->self;
   const struct clip_bounds bounds = {.low = o->clip_low, .high = o->clip_high, .dual = o->clip_dual};
+  /* eq. 12: each token 1 / sum_i |o_i|, all tokens of the mini-batch alike */
   const double *scale = aggregate_scales(c->scratch, m, AGGREGATE_TOKEN_MEAN, 0, m->counted, err);
   if (!scale) return err->code;
   for (int32_t i = 0; i < m->count; i++) {
+    /* eq. 10: L = max(-A r, -A clip(r, 1 - low, 1 + high)), r = exp(logp - old) */
     struct clip_value v = clip_surrogate(m->logp[i], m->old[i], m->advantage[i], &bounds);
     out->loss[i] = scale[i] * m->weight[i] * v.loss;
     out->coef[i] = scale[i] * m->weight[i] * v.coef;

@@ -4,9 +4,8 @@
  *     loss = grpo + alpha mean_i v_i w_i (r_s,i - right_i)^2        from step warm_loss + 1
  *     A    = (1 - tau) A_v + tau A_s                                from step warm_loss + warm_mix + 1
  *
- * One unused token is taught to be likelier behind right answers, by so little that answers do not change: with the
- * defaults from exp(-23) to exp(-13). An answer that was cut off has no slot. What is right is the verdict's word:
- * other channels of the reward do not enter the score. A_s is made of the scores that the sampler's weights give.
+ * One unused token is taught to be likelier behind right answers, from exp(-23) to exp(-13), which changes no answer.
+ * What was cut off has no slot. The verdict alone says what is right. A_s: of the scores under the sampler's weights.
  */
 #include "core/math.h"
 #include "method/method.h"
@@ -134,7 +133,7 @@ static void measure(struct method_call *c, const struct step *s)
 static int read_scores(struct method_call *c, const struct step *s, double **out, struct error *err)
 {
   const struct self *o = c->self;
-  double by[2] = {0}, of[2] = {0};
+  double sum[2] = {0}, count[2] = {0}; /* of wrong answers, of right ones */
   double *x = *out = ARENA_NEW(c->scratch, double, (size_t)s->kept + 1, "laser", err);
   if (!x) return err->code;
   for (int32_t i = 0; i < s->kept; i++) {
@@ -142,27 +141,23 @@ static int read_scores(struct method_call *c, const struct step *s, double **out
     if (math_is_nan(score)) continue;
     bool right = s->rollouts[s->order[i]].verdict.correct;
     x[i] = score;
-    by[right] += score;
-    of[right]++;
+    sum[right] += score;
+    count[right]++;
   }
-  method_report(c, "slot", s->kept ? (of[0] + of[1]) / s->kept : 0);
-  if (of[1] > 0) method_report(c, "score_right", by[1] / of[1]);
-  if (of[0] > 0) method_report(c, "score_wrong", by[0] / of[0]);
+  method_report(c, "slot", s->kept ? (count[0] + count[1]) / s->kept : 0);
+  if (count[1] > 0) method_report(c, "score_right", sum[1] / count[1]);
+  if (count[0] > 0) method_report(c, "score_wrong", sum[0] / count[0]);
   return 0;
 }
 
 /* What answers chosen by their scores would be worth. */
-static int test(struct method_call *c, const struct step *s, const double *x, struct error *err)
+static void report_test(struct method_call *c, const struct self_test *t)
 {
-  const struct self *o = c->self;
-  struct self_test t;
-  TRY(self_test(s, x, o->bar, (enum self_vote)o->vote, c->scratch, &t, err));
-  method_report(c, "verified_right", t.verified.right);
-  method_report(c, "verified_wrong", t.verified.wrong);
-  method_report(c, "f1", t.verified.f1);
-  method_report(c, "vote", t.vote);
-  method_report(c, "majority", t.majority);
-  return 0;
+  method_report(c, "verified_right", t->verified.right);
+  method_report(c, "verified_wrong", t->verified.wrong);
+  method_report(c, "f1", t->verified.f1);
+  method_report(c, "vote", t->vote);
+  method_report(c, "majority", t->majority);
 }
 
 /* ---- the advantage and the loss --------------------------------------------------------------------------------- */
@@ -172,13 +167,14 @@ static struct self_phase phase_of(const struct self *o, const struct step *s)
   return self_phase(s->number + 1, o->warm_loss, o->warm_mix);
 }
 
-/* Scores take their share of a group's credit. Returns whether they did. */
-static bool mix(const struct self *o, const struct step *s, const struct group *g, const double *x, double *work,
+/* s_i = clip(r_s, 0, 1), A_s = (s_i - mean s) / std s; where std s > tau_f: A = (1 - tau) A_v + tau A_s at every token.
+ * room: [2 count]. Returns whether the scores entered. */
+static bool mix(const struct self *o, const struct step *s, const struct group *g, const double *score, double *room,
                 double *advantage)
 {
-  double *credit = work + g->count;
-  for (int32_t i = 0; i < g->count; i++) work[i] = math_clamp(x[g->first + i], 0, 1);
-  if (!g->count || !self_advantage(work, g->count, o->tau_f, credit).used) return false;
+  double *clipped = room, *credit = room + g->count;
+  for (int32_t i = 0; i < g->count; i++) clipped[i] = math_clamp(score[g->first + i], 0, 1);
+  if (!g->count || !self_advantage(clipped, g->count, o->tau_f, credit).used) return false;
   for (int32_t i = 0; i < g->count; i++) {
     const struct rollout *r = &s->rollouts[s->order[g->first + i]];
     for (int32_t p = r->path; p < r->path + r->path_count; p++)
@@ -190,43 +186,47 @@ static bool mix(const struct self *o, const struct step *s, const struct group *
 static int advantage(struct method_call *c, const struct step *s, struct credit *out, struct error *err)
 {
   const struct self *o = c->self;
+  struct self_test test;
   double *score, mixed = 0;
   TRY(c->base->method->advantage(c->base, s, out, err));
   if (!is_on(o)) return 0;
   measure(c, s);
   TRY(read_scores(c, s, &score, err));
-  TRY(test(c, s, score, err));
-  double *work = ARENA_NEW(c->scratch, double, 2 * (size_t)s->kept + 1, "laser", err);
-  for (int32_t g = 0; work && o->tau > 0 && phase_of(o, s).mix && g < s->group_count; g++)
-    mixed += mix(o, s, &s->groups[g], score, work, out->advantage);
+  TRY(self_test(s, score, o->bar, (enum self_vote)o->vote, c->scratch, &test, err));
+  report_test(c, &test);
+  double *room = ARENA_NEW(c->scratch, double, 2 * (size_t)s->kept + 1, "laser", err);
+  for (int32_t g = 0; room && o->tau > 0 && phase_of(o, s).mix && g < s->group_count; g++)
+    mixed += mix(o, s, &s->groups[g], score, room, out->advantage);
   method_report(c, "mixed", s->group_count ? mixed / s->group_count : 0);
-  return work ? 0 : err->code;
+  return room ? 0 : err->code;
 }
 
-/* The error of a score stands with its rollout's first token; the derivative is the slot's. */
+/* L_s = alpha mean_i v_i w_i (r_s,i - right_i)^2 over all n answers of the mini-batch, v_i 1 where there is a slot. The
+ * error of a score stands with its answer's first token; the derivative is the slot's: d r_s / d logp = beta_v T. */
 static int regularise(struct method_call *c, const struct minibatch *m, struct loss *out, struct error *err)
 {
   const struct self *o = c->self;
-  int32_t n = m->rollout_count;
+  const struct step *s = m->step;
+  int32_t n = m->rollout_count, sequence = 0;
+  if (!(o->alpha > 0) || !phase_of(o, s).loss) return 0;
   double *score = ARENA_NEW(c->scratch, double, (size_t)n + 1, "laser", err), all = 0;
   bool *valid = ARENA_NEW(c->scratch, bool, 2 * (size_t)n + 1, "laser", err);
   if (!score || !valid) return err->code;
-  if (!(o->alpha > 0) || !phase_of(o, m->step).loss) return 0;
+  bool *right = valid + n;
   for (int32_t i = 0; i < n; i++) {
-    score[i] = score_of(o, m->step, m->rollouts[i], m->slot_logp[i]);
+    score[i] = score_of(o, s, m->rollouts[i], m->slot_logp[i]);
     valid[i] = !math_is_nan(score[i]);
-    valid[n + i] = m->step->rollouts[m->rollouts[i]].verdict.correct;
+    right[i] = s->rollouts[m->rollouts[i]].verdict.correct;
   }
-  struct self_classes classes = self_classes(valid, valid + n, n, o->class_weights);
-  for (int32_t i = 0, q = 0; i < n; i++) {
-    bool has_tokens = q < m->sequence_count && m->sequences[q].rollout == m->rollouts[i];
-    if (valid[i]) {
-      struct self_square e = self_square(&classes, score[i], valid[n + i]);
-      out->slot_coef[i] = o->alpha * e.coef * o->beta_v * m->step->temperature / n;
-      if (has_tokens) out->loss[m->sequences[q].first] = o->alpha * e.value / n;
-      all += e.value / n;
-    }
-    q += has_tokens;
+  struct self_classes classes = self_classes(valid, right, n, o->class_weights);
+  for (int32_t i = 0; i < n; i++) {
+    bool has_tokens = sequence < m->sequence_count && m->sequences[sequence].rollout == m->rollouts[i];
+    int32_t first = has_tokens ? m->sequences[sequence++].first : -1;
+    if (!valid[i]) continue;
+    struct self_square e = self_square(&classes, score[i], right[i]); /* w (r_s - right)^2 */
+    out->slot_coef[i] = o->alpha * e.coef * o->beta_v * s->temperature / n;
+    if (has_tokens) out->loss[first] = o->alpha * e.value / n;
+    all += e.value / n;
   }
   method_report(c, "loss", all);
   return 0;

@@ -27,6 +27,12 @@ static double span_sum(const struct correction *c, const struct correction_span 
 
 /* ---- weights ---------------------------------------------------------------------------------------------------- */
 
+double correction_ratio(double logp, double sampler)
+{
+  const double most = 20;
+  return math_is_finite(sampler) ? math_exp(math_clamp(logp - sampler, -most, most)) : 1;
+}
+
 double correction_weight(const struct correction_weighting *o, double rho)
 {
   if (o->kind == CORRECTION_TRUNCATE) return math_clamp(rho, o->low, o->high);

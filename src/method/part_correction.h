@@ -45,6 +45,8 @@ struct correction_weighting {
 double correction_weights(const struct correction *c, const struct correction_weighting *o, double *raw,
                           double *weight);
 
+/* rho of a token, its logarithm held within 20; 1 where the sampler's log-probability is no number. */
+double correction_ratio(double logp, double sampler);
 /* w of one rho. */
 double correction_weight(const struct correction_weighting *o, double rho);
 

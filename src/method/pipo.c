@@ -77,13 +77,16 @@ static int declare(const void *options_of, struct needs *out, struct error *err)
 
 /* ---- the signal -------------------------------------------------------------------------------------------------- */
 
+/* mu, of differences to the first reward: equal rewards give exactly that one. */
 static double mean_reward(const struct step *s)
 {
-  double first = s->kept ? return_whole(s, s->order[0]) : 0, sum = 0;
+  if (!s->kept) return 0;
+  double first = return_whole(s, s->order[0]), sum = 0;
   for (int32_t i = 0; i < s->kept; i++) sum += return_whole(s, s->order[i]) - first;
-  return s->kept ? first + sum / s->kept : 0;
+  return first + sum / s->kept;
 }
 
+/* xi = clip(mu - mean, -5, 5) / sd over the K mean rewards before, and the slope phi: 1 where xi >= 0, else lam. */
 static struct improvement signal_of(const struct self *o, const struct step *s, double mu)
 {
   const struct improvement_rule rule = {.window = o->window,
@@ -99,13 +102,20 @@ static struct improvement signal_of(const struct self *o, const struct step *s, 
   return improvement_signal(&rule, o->history, o->count, o->seen, mu, s->number + 1);
 }
 
+/* At the end of the history, whose oldest value leaves when it is full. */
+static void append(struct self *o, double mu)
+{
+  if (o->count == WINDOW_MOST) {
+    for (int i = 1; i < WINDOW_MOST; i++) o->history[i - 1] = o->history[i];
+    o->count--;
+  }
+  o->history[o->count++] = mu;
+}
+
 static void remember(struct self *o, double mu)
 {
-  for (int times = o->dialect == RELEASED ? 2 : 1; times > 0; times--) {
-    for (int i = 1; o->count == WINDOW_MOST && i < WINDOW_MOST; i++) o->history[i - 1] = o->history[i];
-    if (o->count == WINDOW_MOST) o->count--;
-    o->history[o->count++] = mu;
-  }
+  append(o, mu);
+  if (o->dialect == RELEASED) append(o, mu); /* its trainer does so before and after the update */
   o->seen++;
 }
 
@@ -124,6 +134,7 @@ static int replayed_loss(struct method_call *c, const struct minibatch *m, struc
     return 0;
   }
   for (int32_t i = 0; i < m->count; i++) {
+    /* ppo: max(-C r, -C clip(r)), code: -min(r, clip(r)) C; r = pi / pi of the step before */
     struct clip_value v =
         improvement_loss(o->form == CODE, m->logp[i] - m->old[i], CLIP_LOG_RATIO, m->advantage[i], &bounds);
     out->loss[i] = scale[i] * m->weight[i] * v.loss;
@@ -133,7 +144,17 @@ static int replayed_loss(struct method_call *c, const struct minibatch *m, struc
   return 0;
 }
 
-/* The stored advantages become C. */
+/* Abar_i: the token mean of the stored advantage. */
+static double mean_advantage(const struct step *batch, int32_t rollout)
+{
+  const struct rollout *r = &batch->rollouts[rollout];
+  double mean = 0;
+  for (int32_t p = r->path; p < r->path + r->path_count; p++) mean += batch->advantage[p] / r->path_count;
+  return mean;
+}
+
+/* The stored advantages become C_i = slope clip(a_i xi, -10, 10), a_i = n Abar_i / (sum_j |Abar_j| + eps) over the
+ * group. */
 static int set_coefficients(struct method_call *c, struct step *batch, const struct improvement *signal,
                             struct error *err)
 {
@@ -142,18 +163,14 @@ static int set_coefficients(struct method_call *c, struct step *batch, const str
   if (!mean) return err->code;
   double *a = mean + batch->kept + 1;
   for (int32_t g = 0; g < batch->group_count; g++) {
-    const int32_t *members = batch->order + batch->groups[g].first;
+    const int32_t *member = batch->order + batch->groups[g].first;
     int32_t n = batch->groups[g].count;
-    for (int32_t i = 0; i < n; i++) {
-      const struct rollout *r = &batch->rollouts[members[i]];
-      mean[i] = 0;
-      for (int32_t p = r->path; p < r->path + r->path_count; p++) mean[i] += batch->advantage[p] / r->path_count;
-    }
+    for (int32_t i = 0; i < n; i++) mean[i] = mean_advantage(batch, member[i]);
     improvement_attribution(mean, n, EPS, a);
     for (int32_t i = 0; i < n; i++) {
-      double x = improvement_coefficient(a[i], signal->xi, signal->slope, o->coefficient_clamp);
-      step_spread(batch, members[i], x, batch->advantage);
-      sum += math_abs(x);
+      double coefficient = improvement_coefficient(a[i], signal->xi, signal->slope, o->coefficient_clamp);
+      step_spread(batch, member[i], coefficient, batch->advantage);
+      sum += math_abs(coefficient);
     }
   }
   method_report(c, "coefficient", batch->kept ? sum / batch->kept : 0);

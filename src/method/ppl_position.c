@@ -56,22 +56,44 @@ struct tally {
 
 static bool is_active(const struct self *o, int64_t step)
 {
-  return o->position && step > o->after && step < o->before && (o->flat || !(o->plateau < 0 || o->plateau > 0));
+  bool everywhere = !(o->plateau < 0 || o->plateau > 0);
+  return o->position && o->after < step && step < o->before && (o->flat || everywhere);
 }
 
-static void shape_rollout(const struct self *o, double *a, int32_t n, double weight, bool ppl, bool position)
+/* ---- the two rules, on the n tokens of a response ---------------------------------------------------------------- */
+
+/* A_t clip(1 - alpha w, ppl_low, ppl_high): every token of a response by one factor. */
+static void shape_by_perplexity(const struct self *o, double weight, double *a, int32_t n)
 {
   const struct perplexity_options p = {(enum perplexity_rule)o->ppl, o->alpha, o->ppl_low, o->ppl_high};
-  const struct position_options q = {o->gamma, o->k, o->cap};
-  for (int turn = 0; turn < 2; turn++) {
-    bool first = (turn == 0) == (o->order == PPL_FIRST);
-    for (int32_t t = 0; t < n; t++) {
-      if (first && ppl) a[t] = perplexity_shaped(&p, weight, a[t]);
-      if (!first && position) a[t] = position_shaped(&q, (double)t / n, a[t]);
-    }
+  for (int32_t t = 0; t < n; t++) a[t] = perplexity_shaped(&p, weight, a[t]);
+}
+
+/* A_t + sign(A_t) min(gamma logistic(k (rho - 1/2)), cap |A_t|), rho = t / n. */
+static void shape_by_position(const struct self *o, double *a, int32_t n)
+{
+  const struct position_options p = {o->gamma, o->k, o->cap};
+  for (int32_t t = 0; t < n; t++) {
+    double rho = (double)t / n;
+    a[t] = position_shaped(&p, rho, a[t]);
   }
 }
 
+/* Which rules act in this step. */
+struct rules {
+  bool ppl, position;
+};
+
+static void shape_response(const struct self *o, struct rules on, double weight, double *a, int32_t n)
+{
+  if (on.ppl && o->order == PPL_FIRST) shape_by_perplexity(o, weight, a, n);
+  if (on.position) shape_by_position(o, a, n);
+  if (on.ppl && o->order == POSITION_FIRST) shape_by_perplexity(o, weight, a, n);
+}
+
+/* ---- a group ----------------------------------------------------------------------------------------------------- */
+
+/* l = -mean_t old_t */
 static double log_perplexity(const struct step *s, const struct rollout *r)
 {
   double sum = 0;
@@ -111,20 +133,26 @@ static int32_t group_members(const struct step *s, int32_t g, struct group_room 
   return n;
 }
 
-static void shape_group(const struct self *o, const struct step *s, struct group_room *room, int32_t n, bool ppl,
-                        bool position, struct credit *out, struct tally *t)
+static void count_response(const struct self *o, double weight, bool keep, struct tally *t)
 {
   const struct perplexity_options p = {(enum perplexity_rule)o->ppl, o->alpha, o->ppl_low, o->ppl_high};
-  if (ppl) perplexity_weights(room->log_ppl, n, o->iqr, room->ranked, room->keep, room->weight);
+  double factor = perplexity_factor(&p, weight);
+  t->low = factor < t->low ? factor : t->low;
+  t->high = factor > t->high ? factor : t->high;
+  t->outliers += !keep;
+  t->responses++;
+}
+
+static void shape_group(const struct self *o, const struct step *s, struct rules on, struct group_room *room, int32_t n,
+                        struct credit *out, struct tally *t)
+{
+  /* w_i = (l_i - mean) / sd, both over those within the quartiles and iqr of their distance */
+  if (on.ppl) perplexity_weights(room->log_ppl, n, o->iqr, room->ranked, room->keep, room->weight);
   for (int32_t i = 0; i < n; i++) {
     const struct rollout *r = &s->rollouts[room->member[i]];
-    shape_rollout(o, out->advantage + r->path, r->path_count, room->weight[i], ppl, position);
-    if (!ppl) continue;
-    double factor = perplexity_factor(&p, room->weight[i]);
-    t->low = factor < t->low ? factor : t->low;
-    t->high = factor > t->high ? factor : t->high;
-    t->outliers += !room->keep[i];
-    t->responses++;
+    shape_response(o, on, room->weight[i], out->advantage + r->path, r->path_count);
+    if (!on.ppl) continue;
+    count_response(o, room->weight[i], room->keep[i], t);
     if (o->ppl == PERPLEXITY_ADDITIVE && !room->keep[i]) out->drop[room->member[i]] = true;
   }
 }
@@ -147,18 +175,19 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
   const struct self *o = c->self;
   struct group_room room;
   struct tally t = {.low = 1, .high = 1};
-  bool ppl = o->ppl != PERPLEXITY_OFF && o->alpha > 0, position = is_active(o, s->number) && o->gamma > 0;
+  const struct rules on = {.ppl = o->ppl != PERPLEXITY_OFF && o->alpha > 0,
+                           .position = is_active(o, s->number) && o->gamma > 0};
   TRY(c->base->method->advantage(c->base, s, out, err));
   TRY(make_room(c, s, &room, err));
   report_entropy(c, s, out->advantage);
-  for (int32_t g = 0; g < s->group_count && (ppl || position); g++) {
-    int32_t n = group_members(s, g, &room);
-    if (n) shape_group(o, s, &room, n, ppl, position, out, &t);
+  for (int32_t g = 0; g < s->group_count; g++) {
+    int32_t n = on.ppl || on.position ? group_members(s, g, &room) : 0;
+    if (n) shape_group(o, s, on, &room, n, out, &t);
   }
   method_report(c, "factor_low", t.low);
   method_report(c, "factor_high", t.high);
   method_report(c, "outliers", t.responses > 0 ? t.outliers / t.responses : 0);
-  method_report(c, "active", position);
+  method_report(c, "active", on.position);
   return 0;
 }
 
