@@ -32,14 +32,17 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RUNNER = shlex.split(os.environ.get("RUNNER", ""))
 SETTINGS = ["train.lr=0", "train.minibatches=1", "eval=null"]
 GRPO, KL = "[grpo]", "[{grpo: {kl_coef: 0.001}}]"
-# Options without which the built-in model and one step do not do what the method is for.
+# Options without which the built-in model and one step do not do what the method is for; several settings have a name each.
 # A probe that is fitted in the second step, on 64 rows; a slot at once; a replay in the second step, of the first one's batch;
-# half a step's rollouts that wait, and as many that come back.
-ON = {"poise": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64", "laser": "token: 256, warm_loss: 0, warm_mix: 0",
-      "pipo": "window: 1, min_steps: 1, normalise: false", "rorecomp": "scope: batch, capacity: 24, batch: 16",
-      "sdpo": "prompt: '{solution}{prompt}', solution: '{text} '"}
-# The second context, "46 12+34=", is priced as long as prompts may be.
-WITH = {"sdpo": ["rollout.max_prompt_tokens=10"]}
+# what waits of a step's rollouts, and in the second step as many that come back: of each group 3 or 4 in 8, of a batch half.
+ON = {"poise": {"": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64"},
+      "laser": {"": "token: 256, warm_loss: 0, warm_mix: 0"},
+      "pipo": {"": "window: 1, min_steps: 1, normalise: false"},
+      "rorecomp": {"": "capacity: 24, batch: 12", "scope: batch": "scope: batch, capacity: 24, batch: 15"},
+      "sdpo": {"": "prompt: '{solution}{prompt}', solution: '{text} '"}}
+# Another bed, for GRPO beside it too: problems with several right texts, so that a group has two second contexts, "46 12+34="
+# and "52 12+34=". Such a context is priced as long as prompts may be.
+BED = {"sdpo": ["data=[{path: bench/method/beds/several.jsonl, verifier: {regex: {match: full}}}]", "rollout.max_prompt_tokens=10"]}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
 PROBLEMS, PARTS = 4, ("passes", "rows", "trained", "updates", "probes", "own")
 STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
@@ -63,12 +66,11 @@ class Bench:
     def ask(self, *words):
         return subprocess.run([self.assay, *words], capture_output=True, text=True, cwd=ROOT)
 
-    def words(self, methods, problems):
-        more = [w for name, words in WITH.items() if f"{{{name}:" in methods for w in words]
-        return ["recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"rollout.problems={problems}", *more]
+    def words(self, methods, problems, bed=""):
+        return ["recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"rollout.problems={problems}", *BED.get(bed, [])]
 
-    def train(self, methods, steps, problems, folder):
-        return [self.assay, "train", *self.words(methods, problems), f"train.steps={steps}", "seed=5", "--threads", "1",
+    def train(self, methods, steps, problems, folder, bed=""):
+        return [self.assay, "train", *self.words(methods, problems, bed), f"train.steps={steps}", "seed=5", "--threads", "1",
                 "--quiet", "--run", folder]
 
     def train_nano(self, methods, steps, folder):
@@ -110,10 +112,10 @@ class Bench:
         """Of a run on the nano decoder, and the last step's metrics."""
         return self.kept(methods, f"nano.{steps}", lambda run: self.whole(methods, self.train_nano(methods, steps, run)))
 
-    def second(self, methods):
+    def second(self, methods, bed=""):
         """Of the second step with models/tiny, and its metrics: two runs' difference, or one run whose profile is cut at each step."""
         def make(run):
-            words = lambda steps: self.train(methods, steps, PROBLEMS, f"{run}{'' if steps == 2 else '.1'}")
+            words = lambda steps: self.train(methods, steps, PROBLEMS, f"{run}{'' if steps == 2 else '.1'}", bed)
             if self.perf:
                 return self.whole(methods, words(2)) - self.whole(methods, words(1))
             words = ["valgrind", "--tool=callgrind", "--dump-after=run_step", f"--callgrind-out-file={run}.profile", *words(2)]
@@ -127,7 +129,7 @@ class Bench:
             if not found:
                 raise SystemExit(f"{methods}: {read(run + '.log')[-600:]}")
             return int(found[1])
-        return self.kept(methods, "tiny.second", make)
+        return self.kept(methods, f"tiny.{bed + '.' if bed else ''}second", make)
 
     def seconds(self, methods):
         """Of each step."""
@@ -139,25 +141,25 @@ class Bench:
         found = re.search(r"^  neutral +(.*) gives the bits of grpo$", self.ask("methods", name).stdout, re.M)
         return f"[{{{name}: {{{found[1].replace(' ', ', ').replace('=', ': ')}}}}}]" if found else None
 
-    def resolve(self, methods, *lengths):
-        said = json.loads(self.ask("methods", "--resolve", *self.words(methods, PROBLEMS), *lengths, "--json").stdout)
+    def resolve(self, methods, *lengths, bed=""):
+        said = json.loads(self.ask("methods", "--resolve", *self.words(methods, PROBLEMS, bed), *lengths, "--json").stdout)
         if "error" in said:
             raise SystemExit(f"{methods}: {said['error']['message']}")
         return said
 
-    def price(self, methods):
+    def price(self, methods, bed):
         """In forwards, at the lengths of GRPO's second step: a row is a token of a prompt, or of an answer but its last."""
-        m = self.second(GRPO)["metrics"]
+        m = self.second(GRPO, bed)["metrics"]
         rollouts = round(m["tokens/generated"] / m["length/mean"])
         prompt = (m["rows/forward"] - m["tokens/generated"] + rollouts) / PROBLEMS
-        return self.resolve(methods, "--prompt-tokens", str(prompt), "--answer-tokens", str(m["length/mean"]))["forwards"]["price"]
+        return self.resolve(methods, "--prompt-tokens", str(prompt), "--answer-tokens", str(m["length/mean"]), bed=bed)["forwards"]["price"]
 
 
 def settings(b, names):
     """(name, word, methods, needs) of all that is counted."""
     for name in names:
-        on = f"[{{{name}: {{{ON[name]}}}}}]" if name in ON else f"[{name}]"
-        for word, methods in ("off", b.neutral(name)), ("on", on):
+        on = [(word, f"[{{{name}: {{{options}}}}}]") for word, options in ON[name].items()] if name in ON else [("", f"[{name}]")]
+        for word, methods in [("off", b.neutral(name)), *on]:
             if methods and name != "grpo" and name not in OTHER_DATA:
                 yield name, word, methods, b.resolve(methods)["needs"]
 
@@ -178,7 +180,7 @@ def weight_table(b, rows, jobs):
     for name, word, methods, _ in rows:
         of = b.count(methods, 1)
         more = 100 * (of["instructions"] - base["instructions"]) / nano_step
-        shares.setdefault(name, {})[word] = (more, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
+        shares.setdefault(name, {})[word or "on"] = (more, of["metrics"]["rows/backward"] / base["metrics"]["rows/backward"])
     for name, of in sorted(shares.items()):
         off, on = (f"{of[w][0]:+.2f} %" if w in of else "" for w in ("off", "on"))
         out.append(f"| {name} | {off} | {on}{'' if of.get('on', (0, 1))[1] == 1 else ', %.2f of the rows' % of['on'][1]} |")
@@ -186,16 +188,20 @@ def weight_table(b, rows, jobs):
 
 
 def price_table(b, rows, jobs):
+    beds = {r[0] if r[0] in BED else "" for r in rows} | {""}
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(b.second, [GRPO, KL] + [r[2] for r in rows]))
-    second = lambda m: b.second(m)["instructions"]
-    step, forward = second(GRPO), second(KL) - second(GRPO)
+        list(pool.map(lambda x: b.second(*x), [(m, bed) for bed in sorted(beds) for m in (GRPO, KL)] +
+                      [(r[2], r[0] if r[0] in BED else "") for r in rows]))
+    second = lambda m, bed: b.second(m, bed)["instructions"]
     out = ["| priced method | needs | announced, forwards | of which | counted | instructions beside GRPO |", "|---|---|---|---|---|---|"]
     for name, word, methods, needs in rows:
-        more, price = second(methods) - step, b.price(methods)
+        bed = name if name in BED else ""
+        step, forward = second(GRPO, bed), second(KL, bed) - second(GRPO, bed)
+        more, price = second(methods, bed) - step, b.price(methods, bed)
         parts = ", ".join(f"{part} {price[part]:.2f}" for part in PARTS if abs(price[part]) >= 0.005)
-        out.append(f"| {name}{', off' if word == 'off' else ''} | {', '.join(needs)} | {price['total']:.2f} | {parts} | "
+        out.append(f"| {name}{', ' + word if word else ''} | {', '.join(needs)} | {price['total']:.2f} | {parts} | "
                    f"{more / forward:.2f} | {100 * more / step:+.1f} % |")
+    step, forward = second(GRPO, ""), second(KL, "") - second(GRPO, "")
     return out + ["", f"One forward is {100 * forward / step:.1f} % of GRPO's step here."]
 
 

@@ -126,7 +126,8 @@ static bool compare(const char *file, const json_t *got, const json_t *want, con
 /* Law 3: rewards that are all equal give exactly 0, whatever a mean in float32 leaves over. */
 static bool exactly_nothing(const json_t *got)
 {
-  return largest_of(json_object_get(json_object_get(got, "outputs"), "advantages")) == 0;
+  const json_t *advantages = json_object_get(json_object_get(got, "outputs"), "advantages");
+  return json_is_array(advantages) && largest_of(advantages) == 0;
 }
 
 static void check_case(const char *file, const json_t *got, const json_t *want)
