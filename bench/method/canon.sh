@@ -3,8 +3,8 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py canon --bed long --method '[{canon: {metric: length, alpha: 0.9}}]' --base '[{grpo: {dialect: dr_grpo}}]' \
-  --quantity length/mean:last --claim down --seeds 6 --write \
+  --quantity length/mean:last --claim down --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
 ./lab.py canon --bed long --method '[{canon: {metric: length, alpha: 0.9}}]' --base '[{grpo: {dialect: dr_grpo}}]' \
-  --quantity solved:last --claim up --seeds 6 --write \
+  --quantity solved:last --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"

@@ -3,5 +3,5 @@
 set -e
 cd "$(dirname "$0")"
 ./lab.py gpg --bed mixed --method '[gpg]' \
-  --quantity solved:mean --claim up --seeds 8 --write \
+  --quantity solved:mean --claim up --seeds 15 --write \
   --set train.steps=100 train.lr=2e-3 "$@"
