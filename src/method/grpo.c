@@ -19,12 +19,14 @@
 
 enum dialect { VERL, TRL, OPENRLHF, RLOO, DR_GRPO };
 enum scaling { SCALE_GROUP, SCALE_BATCH, SCALE_NONE };
+enum divisor { SAMPLE, POPULATION };
 
 #define OPTIONS(X)                                                                                              \
   X(ENUM, dialect, VERL, 0, 0, "verl|trl|openrlhf|rloo|dr_grpo",                                                \
     "whose advantage: std n-1 with eps 1e-6, 1e-4, 1e-9; leave-one-out; no std")                                \
   X(ENUM, scale_rewards, SCALE_GROUP, 0, 0, "group|batch|none",                                                 \
     "the standard deviation that divides: the group's, that of all rollouts of the step, or none")              \
+  X(ENUM, std, SAMPLE, 0, 0, "sample|population", "its variance over n - 1, or over n")                         \
   X(ENUM, aggregation, AGGREGATE_TOKEN_MEAN, 0, 0, AGGREGATE_WORDS, "how token losses become one number")       \
   X(REAL, constant, 0, 0, 1e9, NULL, "length that aggregation: constant divides by; 0: rollout.max_new_tokens") \
   X(REAL, clip_low, 0.2, 0, OPTION_INF, NULL, "ratios below 1 - clip_low carry no gradient where A < 0")        \
@@ -72,7 +74,7 @@ static int shape(struct method_call *c, const struct step *s, struct shaping *ou
 
 /* What an advantage is made by: eps of the dialect, < 0: no division; std of the batch, or < 0: the group's own. */
 struct rule {
-  bool leave_one_out;
+  bool leave_one_out, unbiased;
   double eps, std;
 };
 
@@ -87,7 +89,7 @@ static void credit_group(const void *arg, const struct step *s, const int32_t *m
   else if (r->std >= 0)
     group_divided(reward, n, r->std + r->eps, out);
   else
-    group_normalised(reward, n, true, r->eps, out);
+    group_normalised(reward, n, r->unbiased, r->eps, out);
 }
 
 /* One number a rollout, from the rewards of its group, on all of its tokens. */
@@ -95,12 +97,15 @@ static int advantage(struct method_call *c, const struct step *s, struct credit 
 {
   static const double EPS[] = {[VERL] = 1e-6, [TRL] = 1e-4, [OPENRLHF] = 1e-9, [RLOO] = -1, [DR_GRPO] = -1};
   const struct self *o = c->self;
-  struct rule rule = {o->dialect == RLOO, o->scale_rewards == SCALE_NONE ? -1 : EPS[o->dialect], -1};
+  struct rule rule = {.leave_one_out = o->dialect == RLOO,
+                      .unbiased = o->std == SAMPLE,
+                      .eps = o->scale_rewards == SCALE_NONE ? -1 : EPS[o->dialect],
+                      .std = -1};
   if (o->scale_rewards == SCALE_BATCH && rule.eps >= 0) {
     double *all = ARENA_NEW(c->scratch, double, (size_t)s->kept, "grpo", err);
     if (!all) return err->code;
     for (int32_t i = 0; i < s->kept; i++) all[i] = return_whole(s, s->order[i]);
-    rule.std = group_statistics(all, s->kept, true).std;
+    rule.std = group_statistics(all, s->kept, rule.unbiased).std;
   }
   return plain_by_group(c->scratch, s, credit_group, &rule, out->advantage, err);
 }

@@ -62,8 +62,8 @@ static void test_boundary(void **state)
   static const struct {
     int64_t n, c, k;
     double pass;
-  } rows[] = {{8, 2, 1, 0.25},    {8, 2, 4, 0.785714},      {8, 7, 2, 1},
-              {256, 1, 128, 0.5}, {1024, 3, 256, 0.578538}, {16, 5, 8, 0.987179}};
+  } rows[] = {{8, 2, 1, 0.25},          {8, 2, 4, 0.785714},  {8, 7, 2, 1},         {256, 1, 128, 0.5},
+              {1024, 3, 256, 0.578538}, {16, 5, 8, 0.987179}, {64, 3, 8, 0.334677}, {10, 2, 3, 0.533333}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     CHECK_CLOSE(eval_pass_at_k(rows[i].n, rows[i].c, rows[i].k), rows[i].pass, half, digits);
   static const int64_t base[] = {3, 2, 1, 1}, trained[] = {14, 12, 0, 0};
