@@ -110,13 +110,25 @@ static void test_option_bounds(void **state)
   }
 }
 
-/* Equal rewards, all wrong among them, whatever the value: a method that compares rollouts must see exactly nothing. Who
- * sees something all the same, and what: */
+/* Equal rewards, all wrong among them, whatever the value: a method that compares rollouts must see exactly nothing.
+ * Who sees something all the same, and what: */
 static const struct {
   const char *method;
   bool credit; /* advantages; else the loss alone */
   const char *reason;
-} ABSOLUTE[] = {{NULL, false, NULL}};
+} ABSOLUTE[] = {{"entropy_bonus", false, "the entropy of every token"},
+                {"kl_cov", false, "the covariance is 0 everywhere, and the first token of it pays"},
+                {"kl_reward", true, "every token pays for its distance to the reference"},
+                {"optimal_token_baseline", true, "the end of the longest response has nothing to be compared with"},
+                {"pgbc_pgfc", true, "pgfc has no baseline but the rate of false negatives"},
+                {"ppo", true, "a critic's values, not the other rollouts"},
+                {"progrpo", true, "right answers that are less likely than their group, where all are right"},
+                {"psr_nsr", true, "right and wrong answers count each for itself"},
+                {"rapo", false, "a term on whole rows, against the reference"},
+                {"remax", true, "the greedy answer, not the other rollouts"},
+                {"reward_noise", true, "verdicts that it turned over"},
+                {"rft", true, "every right answer counts"},
+                {"sft", true, "every example counts"}};
 enum { ABSOLUTE_COUNT = sizeof ABSOLUTE / sizeof ABSOLUTE[0] };
 
 /* Beside the defaults of every method: settings by which something else is compared, or compared otherwise. */
@@ -151,14 +163,22 @@ static bool all_zero(const double *x, int32_t n)
   return true;
 }
 
-/* Whether credit, and whether the loss is exactly 0. */
+/* Whether credit, and whether the loss is exactly 0. A method may take rewards of 0 and 1 alone. */
 static void run_equal(const struct method *m, const char *options, double reward, bool *credit, bool *loss)
 {
   struct case_rollout equal[COUNT];
   struct outcome out;
+  struct composed *set;
+  struct error err = {0};
   memcpy(equal, STEP, sizeof equal);
   for (size_t k = 0; k < COUNT; k++) equal[k].reward = reward;
-  run_default(m, options, equal, COUNT, &out);
+  open_one(m, options, 1, &set);
+  *credit = *loss = true;
+  if (run(set, case_step(equal, COUNT, NULL), &out, &err)) {
+    CHECK(reward < 0 || (reward > 0 && reward < 1) || reward > 1);
+    CHECK_ERROR(err.code, &err, ERROR_INPUT, m->name);
+    return;
+  }
   *credit = all_zero(out.step->advantage, out.step->path_count);
   *loss = all_zero(out.loss.coef, out.batch->count) && all_zero(&out.loss.loss, 1);
 }
