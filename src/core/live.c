@@ -2,7 +2,9 @@
 
 #include "core/cursor.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,6 +18,9 @@
 static volatile sig_atomic_t standing; /* lines stand below the cursor */
 static volatile sig_atomic_t hidden;   /* the cursor is */
 static volatile sig_atomic_t stale;    /* what stands may have been disturbed: draw it even if it is the same */
+/* A drawing of another thread must not land behind the erasing of a handler: it says that it goes on, and none begins
+   once it is over. */
+static atomic_bool drawing, over;
 static bool held;
 static struct text shown; /* what stands, as it was sent */
 static struct text frame;
@@ -140,7 +145,9 @@ void live_draw(const char *lines, size_t n, const char *above)
     stale = 0;
     standing = n > 0;
     if (held) hidden = 1;
-    put(all.bytes, all.size);
+    atomic_store(&drawing, true);
+    if (!atomic_load(&over)) put(all.bytes, all.size);
+    atomic_store(&drawing, false);
     text_clear(&shown);
     text_add(&shown, frame.bytes, frame.size);
   }
@@ -149,9 +156,13 @@ void live_draw(const char *lines, size_t n, const char *above)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
+enum { DRAWING_MS = 50 /* longer than a write takes; where the handler stands in it, it does not end */ };
+
 /* Only what a signal handler may call. */
 void live_rescue(void)
 {
+  atomic_store(&over, true);
+  for (int i = 0; atomic_load(&drawing) && i < DRAWING_MS; i++) poll(NULL, 0, 1);
   if (standing && write(STDERR_FILENO, ERASE, sizeof ERASE - 1) < 0) return;
   if (hidden && write(STDERR_FILENO, SHOW, sizeof SHOW - 1) < 0) return;
   standing = hidden = 0;
@@ -163,6 +174,7 @@ static void suspend(int number)
   (void)number;
   live_rescue();
   raise(SIGSTOP);
+  atomic_store(&over, false);
 }
 
 static void fatal(int number)
@@ -189,6 +201,7 @@ void live_hold(void)
 void live_close(void)
 {
   live_rescue();
+  atomic_store(&over, false);
   text_free(&shown);
   text_free(&frame);
   if (!held) return;

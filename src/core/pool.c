@@ -70,11 +70,12 @@ void compute_mode_leave(struct compute_mode m)
  *
  * A part belongs to whoever claims it first: its worker, or the caller once its own part is done. So nobody waits for a
  * worker that sleeps, or whose core another program has. A part's claim counts the rounds in which it was taken: round
- * r takes it from r - 1 to r, and a worker that comes too late for r finds it there and takes nothing. The job stays as
- * it is while a claimed part runs, for its round ends behind it.
+ * r takes it from the one before to r, and a worker that comes too late for r finds it there and takes nothing. The job
+ * stays as it is while a claimed part runs, for its round ends behind it. Rounds are counted in steps of 2; an odd one
+ * is the end of the pool, and no job, so that one look tells a worker which it is.
  */
 
-enum { THREADS_LIMIT = 1024 };
+enum { THREADS_LIMIT = 1024, NEXT_ROUND = 2, END = 1 };
 
 struct worker {
   struct pool *pool;
@@ -93,7 +94,7 @@ struct pool {
   void *arg;
   atomic_uint round;
   atomic_int remaining, sleepers;
-  atomic_bool caller_sleeps, busy, stop;
+  atomic_bool caller_sleeps, busy;
   pthread_mutex_t lock;
   pthread_cond_t work, done;
 };
@@ -138,7 +139,7 @@ static bool spin_until_zero(atomic_int *value)
 
 static bool claim_part(struct worker *w, unsigned round)
 {
-  unsigned before = round - 1;
+  unsigned before = round - NEXT_ROUND;
   return atomic_compare_exchange_strong(&w->claim, &before, round);
 }
 
@@ -154,8 +155,8 @@ static void *worker_main(void *arg)
       atomic_fetch_sub(&p->sleepers, 1);
       pthread_mutex_unlock(&p->lock);
     }
-    seen = atomic_load(&p->round); /* before stop, which is set before the last round is raised: that one is no job */
-    if (atomic_load(&p->stop)) return NULL;
+    seen = atomic_load(&p->round);
+    if (seen & END) return NULL;
     if (!claim_part(w, seen)) continue;
     run_part(p, w->thread, w->thread);
     if (atomic_fetch_sub(&p->remaining, 1) == 1 && atomic_load(&p->caller_sleeps)) {
@@ -166,9 +167,9 @@ static void *worker_main(void *arg)
   }
 }
 
-static void raise_round(struct pool *p)
+static void raise_round(struct pool *p, unsigned by)
 {
-  atomic_fetch_add(&p->round, 1);
+  atomic_fetch_add(&p->round, by);
   if (atomic_load(&p->sleepers) == 0) return;
   pthread_mutex_lock(&p->lock);
   pthread_cond_broadcast(&p->work);
@@ -204,7 +205,7 @@ void pool_run_grain(struct pool *p, size_t items, size_t grain, pool_fn *fn, voi
   bool alone = p->threads == 1 || items <= grain;
   if (!alone) {
     atomic_store(&p->remaining, p->threads - 1);
-    raise_round(p);
+    raise_round(p, NEXT_ROUND);
   }
   run_part(p, 0, 0);
   if (!alone) finish_round(p);
@@ -266,8 +267,7 @@ int pool_create(int threads, struct pool **out, struct error *err)
 void pool_destroy(struct pool *p)
 {
   if (!p) return;
-  atomic_store(&p->stop, true);
-  raise_round(p);
+  raise_round(p, END);
   for (int i = 0; i < p->started; i++) pthread_join(p->workers[i].id, NULL);
   pthread_cond_destroy(&p->done);
   pthread_cond_destroy(&p->work);

@@ -1,11 +1,8 @@
 #!/usr/bin/env bash
 # The example in include/assay.h, compiled as a C and as a C++ program would see the header, linked with the installed
 # library as docs/train.md says, and run on a model drawn at random.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-build=$(dirname "${ASSAY_BINARY:-$root/build/release/assay}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
+build=$(dirname "$assay")
 fail() { echo "FAILED: $*"; exit 1; }
 
 sed -n '/^\/\* example:begin$/,/^example:end \*\/$/p' "$root/include/assay.h" | sed '1d;$d' >"$work/example.c"

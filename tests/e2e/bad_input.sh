@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # What is wrong with a recipe, a model, data or a run folder is said in one line, with the right exit status, and leaves nothing half-written.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
+. "$(dirname "$0")/../begin.sh"
 trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 
 model="random:$root/models/tiny"
 good() {

@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # compute type bf16 from the command line: a short GRPO run ends with the same hashes whatever the instruction set, the threads and the micro-batch,
 # with mismatch 0; what it sampled is made again; sampler and scorer agree; a run keeps its type.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 cat >recipe.yaml <<RECIPE
 model: $root/models/tiny
 data: [{task: addition, format: plain}]

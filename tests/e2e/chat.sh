@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
 # assay chat: by pipe, the answers of `assay generate`, commands, what goes wrong; on a pseudo-terminal (python3),
 # streaming, editing, and Ctrl-C that stops the answer and not the program.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 tiny=$root/models/tiny
 # chat STATUS ARGUMENT...: lines from stdin, out and err here.
 chat() {

@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
 # The example at the end of a command's help runs as printed, from the root of the repository. train, sft and bench have tests of their own.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 ln -s "$assay" "$work/assay"
 export PATH="$work:$PATH"
 cd "$root" || exit 1
-failures=0
 for command in $(assay | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
   case $command in train | sft | bench) continue ;; esac
   example=$(assay "$command" --help | sed -n '/^Example:/,$p' | sed -n '2s/^  //p')

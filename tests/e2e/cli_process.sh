@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # What only a process shows: exit statuses, stdout against stderr, pipes, signals, full disks.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
 
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 # expect STATUS COMMAND...: stdout and stderr land in $work/out and $work/err.
 expect() {
   local want=$1

@@ -1,18 +1,12 @@
 #!/usr/bin/env bash
 # Completion and manual pages: what a shell would ask, answered by the tables; pages that roff has nothing to say
 # against; all of it where `make install` puts it.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" && ln -s "$assay" "$work/bin/assay"
 export PATH="$work/bin:$PATH"
 cd "$work" || exit 1
 touch recipe.yaml problems.jsonl
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 
 # --- bash: the line as typed, broken at = and : as readline breaks it, and by words alone ---
 # shellcheck disable=SC1090

@@ -3,15 +3,9 @@
 # whatever the micro-batch and the KV blocks; what is scored and generated is the same too. In bf16 the same holds on the
 # emulated device; tensor cores add in an order of their own, so on a GPU the laws stand among its own runs. On the
 # emulated device, or on a GPU where ASSAY_GPU=cuda names it (bench/gpu.sh).
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 gpu=${ASSAY_GPU:-cuda-emulated}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 cat >recipe.yaml <<RECIPE
 model: $root/models/tiny
 data: [{task: addition, format: plain}]

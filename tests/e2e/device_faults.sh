@@ -1,15 +1,9 @@
 #!/usr/bin/env bash
 # A GPU that breaks in mid-run or has too little memory, on the emulated device: one sentence with its exit status,
 # checkpoints that are whole, and a resume that ends with the hashes of a run to which nothing happened.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 export ASSAY_DEVICE=cuda-emulated
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 cat >recipe.yaml <<RECIPE
 model: $root/models/tiny
 data: [{task: addition, format: plain}]

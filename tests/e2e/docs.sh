@@ -1,13 +1,7 @@
 #!/usr/bin/env bash
 # What the pages say is there: docs/options.md and docs/tasks.md are what the program prints, docs/metrics.md knows every
 # metric that runs write, and files named in links or in `code` exist.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+. "$(dirname "$0")/../begin.sh"
 cd "$root" || exit 1
 
 "$assay" train --keys >"$work/options.md" || fail "assay train --keys"

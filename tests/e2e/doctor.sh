@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # assay doctor: a line for each thing, ok or with what to do; advice is no failure; without helpers it says how to get them.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 
 "$assay" doctor >out 2>err || fail "exit status $?: $(cat err)"
 for what in program arithmetic processor 'instruction sets' cores memory 'matrix products' 'memory bandwidth' libraries disk terminal sandbox python3 curl GPU; do

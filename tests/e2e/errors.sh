@@ -4,16 +4,13 @@
 #
 # A row of the table: status, text that stderr holds, text that it lacks, command. The command is one of bash, run in a
 # folder that `prepare` fills; rows that begin with # are comments. A command that ends with 77 is skipped.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
-work=$(mktemp -d)
 trap 'umount "$work/small" 2>/dev/null; rm -rf "$work"' EXIT
 mkdir "$work/bin" && ln -s "$assay" "$work/bin/assay"
 export PATH="$work/bin:$PATH" root
 cd "$work" || exit 1
-failures=0 rows=0 skipped=0
+rows=0 skipped=0
 fail() { echo "FAILED: line $number: $*"; failures=$((failures + 1)); }
 
 prepare() {

@@ -1,13 +1,7 @@
 #!/usr/bin/env bash
 # assay eval: the same attempts whatever the threads and slots, a report that the stored attempts give again, and errors that say what is missing.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 cat >recipe.yaml <<RECIPE
 model: random:$root/models/tiny
 data: [{task: addition, format: plain}]

@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
 # What stands in examples/: grpo.c is compiled and linked with the installed library and learns for two steps; the Python
 # scripts (where there is python3) read a run and draw it.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 build=$(dirname "$assay")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 cd "$root" || exit 1
 

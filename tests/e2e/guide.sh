@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
 # The guide, walked: its lines for other formats make problem files, its recipe runs on the built-in model, its commands
 # answer. Lines are taken from the pages themselves, so that page and test cannot part.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-program=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
+program=$assay
 guide=$root/docs/guide
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 assay() { "$program" "$@"; }
 ln -s "$root/models" models
 ln -s "$root/recipes" recipes

@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # No file makes the program write outside its output folder: names in an index, in metadata, in a vocabulary, in a split
 # model's parts and of a model itself that lead elsewhere are refused or are text, and nothing appears beside the output.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 mkdir -p "$work/outer/inner" && cd "$work/outer/inner" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 tiny=$root/models/tiny
 
 # Everything below $work but for the output of the last command, and its bytes.

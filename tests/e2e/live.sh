@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
 # What a person sees of a run on a terminal: a table that stays in place, lines above it that stay, a terminal left as it was found
 # however the run ends. And where there is no such terminal: lines without a single escape.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cat >"$work/recipe.yaml" <<RECIPE
 model: $root/models/tiny
 data: [{task: addition, format: plain}]

@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # A method's page, recipe and table: that they are there, that the page has its parts and the rows of docs/results.md,
 # and that it names options that the program has: those in the first column of its tables, and those set like `name: value` or `name=value`.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 cd "$root" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 
 "$assay" methods --json | sed -nE 's/^\{"name": *"([a-z0-9_]+)".*/\1/p' >"$work/methods"
 count=$(wc -l <"$work/methods")

@@ -2,12 +2,8 @@
 # label: long
 # What others get: an installation in a folder of its own, a program of theirs built against it by pkg-config, and a
 # Debian package with all of it, its fields and its dependencies.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 build=$(dirname "$assay")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 cd "$root" || exit 1
 

@@ -2,14 +2,8 @@
 # Matrices that stay in blocks, from the command line: --weights keep scores a GGUF file as without it, bit for bit, whatever
 # the instruction set and the threads; the sampler's log-probabilities are the scorer's; a file round-trips; --weights q8_0
 # takes less memory; wrong words are refused.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 tiny=$root/models/tiny
 hash_of() { "$assay" convert --hash "$1" | head -1; }
 

@@ -2,14 +2,9 @@
 # Laws 1 to 3 under the recipes: three steps on the built-in model end with the same weights and state whatever the
 # micro-batch and the threads, with mismatch 0. Every fifth recipe, at two corners; tests/e2e/recipes_all.sh runs each
 # recipe at four (RECIPES_EVERY=9 RECIPES_FIRST=0 .. 8: a ninth of them). Second contexts that do not fit are counted and said once.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../begin.sh"
 cd "$root" || exit 1
-failures=0 recipes=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+recipes=0
 every=${RECIPES_EVERY:-5} first=${RECIPES_FIRST:-0} corners=${RECIPES_CORNERS:-"512,1 2048,3"}
 start=$("$assay" convert --hash models/tiny)
 

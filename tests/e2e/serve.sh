@@ -1,13 +1,9 @@
 #!/usr/bin/env bash
 # assay serve by python3's own HTTP client: answers are those of generate and score to the bit, alone and among others,
 # streamed or whole; limits, refusals, clients that leave, and an orderly end.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
 command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 # A model with a template, and one that never ends: no end token, a long context.

@@ -1,19 +1,14 @@
 #!/usr/bin/env bash
 # label: long. assay serve with the official `openai` package (skipped without the network), and under 200 clients for 60 s: no
 # error but 429, and memory that does not grow. PYTHON may name an interpreter that has the package.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
+. "$(dirname "$0")/../begin.sh"
 [ -x "$assay" ] || { echo "$assay is not built"; exit 1; }
 command -v python3 >/dev/null || { echo "skipped: no python3"; exit 77; }
-work=$(mktemp -d)
 server=0
 trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 cp -r "$root/models/tiny" tiny
 echo "{% for m in messages %}{{ m['content'] }}{{ '=' if m['role'] == 'user' else '' }}{% endfor %}" >tiny/chat_template.jinja
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 start() {
   "$assay" serve tiny --port 0 "$@" >url 2>err &
   server=$!

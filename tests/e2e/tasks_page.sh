@@ -1,12 +1,6 @@
 #!/usr/bin/env bash
 # assay tasks NAME: a page with colours for a person at a terminal, JSON Lines for everything else.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+. "$(dirname "$0")/../begin.sh"
 command -v script >/dev/null || { echo "skipped: script (bsdutils) is not installed"; exit 0; }
 escape=$(printf '\033')
 

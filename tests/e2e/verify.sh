@@ -1,12 +1,6 @@
 #!/usr/bin/env bash
 # assay verify from outside: every kind that needs no service, settings, timeouts, many workers, the pages' own examples.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+. "$(dirname "$0")/../begin.sh"
 cd "$work" || exit 1
 
 # want REWARD LINE ARGUMENTS...: the reward of one line.

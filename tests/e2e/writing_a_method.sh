@@ -2,12 +2,9 @@
 # docs/guide/writing-a-method.md, walked: its files are taken from the page, compiled as the build compiles its own, put
 # before the build's archives with a registry that knows one method more, and run: conformance suite, golden rows, recipe,
 # calc, experiment.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-build=$(dirname "${ASSAY_BINARY:-$root/build/release/assay}")
+. "$(dirname "$0")/../begin.sh"
+build=$(dirname "$assay")
 page=$root/docs/guide/writing-a-method.md
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 if grep -q '^ASSAY_FUZZ:BOOL=ON' "$build/CMakeCache.txt"; then echo "a fuzz build is not linked"; exit 77; fi
 
