@@ -15,7 +15,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-tests=(unit_compute_overlay unit_compute_quant unit_compute_cuda law_runs law_quantised_base law_needs law_method_flow
+tests=(unit_compute_overlay unit_compute_quant unit_compute_cuda unit_model_graphs law_runs law_quantised_base law_needs law_method_flow
   law_preferences)
 
 pack() { # FOLDER
@@ -176,6 +176,7 @@ run machine 40 machine
 run kernels 60 on_gpu unit_compute_overlay test_cuda
 run kernels_blocks 40 on_gpu unit_compute_quant test_products_gpu
 run graphs 20 on_gpu unit_compute_cuda test_graphs_gpu
+run ahead 20 on_gpu unit_model_graphs test_decoding_ahead_gpu
 run bits 30 bits
 run whole_runs 90 whole_runs
 run law_runs 60 law law_runs
@@ -189,6 +190,11 @@ run gemm_torch 60 gemms
 run decode_256 60 ours "$work/0.5b" decode --batch 256 --prompt 128 --new 512 --repeat 1
 run decode_256_transformers 60 theirs "$work/0.5b" decode --batch 256 --prompt 128 --new 512
 run decode_1 30 ours "$work/0.5b" decode --batch 1 --prompt 128 --new 128 --repeat 2
+# the same with one wait a token before the next pass begins, as it would be without running ahead
+run decode_32 30 ours "$work/0.5b" decode --batch 32 --prompt 128 --new 256 --repeat 1
+run decode_256_behind 60 ours "$work/0.5b" decode --batch 256 --prompt 128 --new 512 --repeat 1 --ahead off
+run decode_32_behind 30 ours "$work/0.5b" decode --batch 32 --prompt 128 --new 256 --repeat 1 --ahead off
+run decode_1_behind 30 ours "$work/0.5b" decode --batch 1 --prompt 128 --new 128 --repeat 2 --ahead off
 run decode_1_transformers 40 theirs "$work/0.5b" decode --batch 1 --prompt 128 --new 128
 run train 60 ours "$work/0.5b" train --batch 8 --prompt 1024 --new 1024 --repeat 2
 run train_torch 60 theirs "$work/0.5b" train --batch 8 --prompt 1024 --new 1024

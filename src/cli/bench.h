@@ -11,11 +11,8 @@
 #ifndef ASSAY_CLI_BENCH_H
 #define ASSAY_CLI_BENCH_H
 
+#include "rollout/generate.h"
 #include "rollout/session.h"
-
-struct generator;
-struct generate_counts;
-struct tree;
 
 struct bench_sizes {
   int64_t batch, prompt, fresh, problems, group, repeat;
@@ -30,6 +27,7 @@ struct bench_time {
 struct bench {
   struct session session;
   struct bench_sizes sizes;
+  enum generate_ahead ahead;
   uint64_t seed;
   struct arena *arena; /* of a run, reset before each */
   /* set by the workload */
@@ -56,7 +54,6 @@ struct bench_halves {
   double prompts, tokens;
 };
 /* The jobs' rollouts, `fresh` tokens each, from `segment`s, which the caller has set beside count and at. */
-struct generate_job;
 int bench_generate(struct bench *b, struct generator *g, struct tree *t, struct generate_job *jobs, int32_t count,
                    struct bench_halves *out, struct error *err) MUST_USE;
 /* A generator for `rollouts` at once, in groups of at most `group`, prompts of at most `prompt` tokens. beside: gets

@@ -1,6 +1,5 @@
 #include "cli/bench.h"
 #include "cli/peak.h"
-#include "rollout/generate.h"
 #include "train/trainer.h"
 
 enum { PREFILL_ROWS = 512 };
@@ -25,7 +24,8 @@ int bench_generator(struct bench *b, struct arena *a, int64_t rollouts, int64_t 
                                .prefill_rows = PREFILL_ROWS,
                                .max_group = (int)group,
                                .max_path = (int)prompt + fresh,
-                               .kv_block = BENCH_KV_BLOCK};
+                               .kv_block = BENCH_KV_BLOCK,
+                               .ahead = b->ahead};
   o.kv_blocks = generate_blocks(&o, (int)prompt, fresh);
   if (beside) {
     const struct model_config *c = &b->session.config;

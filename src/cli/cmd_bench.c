@@ -9,6 +9,7 @@
 struct settings {
   struct bench_sizes sizes;
   int64_t lora;
+  const char *ahead;
 };
 static const struct settings defaults = {.sizes = {.fresh = 64, .problems = 8, .group = 8, .repeat = 3}};
 #define SIZE(field) (offsetof(struct settings, sizes) + offsetof(struct bench_sizes, field))
@@ -21,6 +22,8 @@ static const struct option options[] = {
     {"--group", "G", OPTION_INT, SIZE(group), 1, 1024, "rollouts for each question (default 8)"},
     {"--lora", "R", OPTION_INT, offsetof(struct settings, lora), 1, 4096,
      "with an adapter of rank R beside each product, which alone is trained"},
+    {"--ahead", "HOW", OPTION_TEXT, offsetof(struct settings, ahead), 0, 0,
+     "start a pass of decoding before the tokens of the last one are looked at: on or off (default: on with a GPU)"},
     {"--repeat", "R", OPTION_INT, SIZE(repeat), 1, 1000, "timed runs, of which the median counts (default 3)"},
 };
 
@@ -229,6 +232,14 @@ static int check_work(const char *work, struct error *err)
   FAIL(err, ERROR_INPUT, "found no workload \"%s\"; expected gemm, decode, shared, score, train or grpo", work);
 }
 
+static int fill_ahead(struct bench *b, const char *how, struct error *err)
+{
+  if (how && strcmp(how, "on") && strcmp(how, "off"))
+    FAIL_AT(err, ERROR_INPUT, NULL, 0, "--ahead", "found \"%s\"; expected on or off", how);
+  b->ahead = !how ? AHEAD_WHERE_IT_HELPS : strcmp(how, "on") ? AHEAD_NEVER : AHEAD_ALWAYS;
+  return 0;
+}
+
 static int fill_sizes(struct bench *b, const char *work, struct error *err)
 {
   struct bench_sizes *s = &b->sizes;
@@ -273,6 +284,7 @@ static int run(struct cli *c, struct error *err)
   b->bench.sizes = s->sizes;
   b->bench.seed = (uint64_t)c->seed;
   TRY(check_work(work, err));
+  TRY(fill_ahead(&b->bench, s->ahead, err));
   cli_catch_signals();
   struct session_options o = {.model = c->arguments[1],
                               .threads = (int)c->threads,

@@ -101,6 +101,12 @@ int device_check(const struct device *d, struct error *err) MUST_USE;
 /* Until the next call with false: host arrays given to operations stay as they are, so that a device with memory of its
    own copies each of them once. */
 void device_hold(struct device *d, bool held);
+/* Operations go on while the host does something else: to start the next pass before the results of the last one are
+   looked at costs nothing there and saves that time (sample_start). */
+bool device_runs_ahead(const struct device *d);
+/* Room for draws in two halves of at most `rows` rows each, kept until the device is closed. None may be under way. */
+int device_reserve_draws(struct device *d, int32_t rows, struct error *err) MUST_USE;
+int device_draws(const struct device *d); /* under way: started and not taken */
 /* Bytes free in memory of its own; 0: it computes in the host's. */
 size_t device_memory_room(const struct device *d);
 /* Moments made from now on (weight_make_trainable) stand in the host's memory and are read and written there by adamw:
@@ -232,6 +238,8 @@ struct sample_result {
   float entropy;        /* of logp's distribution, nats: bit for bit head_score's */
 };
 
+enum { DRAWS_STARTED = 2 }; /* draws that may be started and not taken */
+
 struct adamw_params {
   double lr, beta1, beta2, eps, weight_decay;
   double correction1, correction2; /* 1 - beta^t */
@@ -241,7 +249,8 @@ struct adamw_params {
 /* ---- the operations ---- */
 
 struct backend_ops {
-  /* y[m, :] = W[token[m], :] */
+  /* y[m, :] = W[token[m], :]. A token below 0 is that of row ~token of the draw that sample_start began last: the
+     device knows it, the host need not yet. */
   void (*embed)(struct device *, const struct weight *w, int32_t m, const int32_t *token, struct view y);
 
   /* accum[slot[m], :] = accum[slot[m], :] + dy[m, :], rows m ascending. accum: [slots, C], the embedding's own (sparse)
@@ -388,6 +397,13 @@ struct backend_ops {
   void (*head_sample)(struct device *, const struct weight *w, double record_temperature, int32_t count,
                       struct view hidden, struct view scratch, const struct sample_params *params,
                       struct sample_result *out);
+  /* The same in two halves, so that the next pass may begin before the host has seen what this one drew. start: params
+     may go when it returns. take: waits for the oldest draw that was started and not taken, and for nothing else; out:
+     its rows; NULL: nobody wants them. At most DRAWS_STARTED are under way, none while head_sample is called;
+     device_reserve_draws before. */
+  void (*sample_start)(struct device *, const struct weight *w, double record_temperature, int32_t count,
+                       struct view hidden, struct view scratch, const struct sample_params *params);
+  void (*sample_take)(struct device *, struct sample_result *out);
 
   /* AdamW (Loshchilov and Hutter 2019, alg. 2, decoupled decay), elementwise, in real:
        g = grad * grad_scale; m1 = fma(b1, m1, (1-b1) * g); m2 = fma(b2, m2, (1-b2) * (g * g));

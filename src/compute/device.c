@@ -80,6 +80,45 @@ size_t device_memory_room(const struct device *d)
   return d->memory->room ? d->memory->room(d) : 0;
 }
 
+bool device_runs_ahead(const struct device *d)
+{
+  return !d->memory->host;
+}
+
+int device_reserve_draws(struct device *d, int32_t rows, struct error *err)
+{
+  ASSAY_BUG_IF(device_draws(d));
+  if (rows <= d->draws.room) return 0;
+  TRY(d->memory->draws(d, rows, err));
+  d->draws.room = rows;
+  memset(d->draws.rows, 0, sizeof d->draws.rows);
+  return 0;
+}
+
+int device_draws(const struct device *d)
+{
+  return (int)(d->draws.started - d->draws.taken);
+}
+
+int draws_begin(struct device *d, int32_t rows)
+{
+  ASSAY_BUG_IF(rows < 1 || rows > d->draws.room || device_draws(d) == DRAWS_STARTED);
+  const int place = (int)(d->draws.started++ % DRAWS_STARTED);
+  d->draws.rows[place] = rows;
+  return place;
+}
+
+int draws_end(struct device *d)
+{
+  ASSAY_BUG_IF(!device_draws(d));
+  return (int)(d->draws.taken++ % DRAWS_STARTED);
+}
+
+int32_t draws_last_rows(const struct device *d)
+{
+  return d->draws.rows[(d->draws.started + DRAWS_STARTED - 1) % DRAWS_STARTED];
+}
+
 size_t device_scratch_bytes(const struct device *d)
 {
   return d->scratch_each * (size_t)pool_threads(d->pool);

@@ -70,7 +70,15 @@ struct device_memory {
      weights. */
   void (*pack)(struct weight *w, size_t row, size_t k, size_t n, const uint8_t *blocks);
   void (*unpack)(const struct weight *w, size_t row, size_t k, size_t n, float *to);
+  int (*draws)(struct device *, int32_t rows, struct error *); /* device_reserve_draws: more than there was */
   void (*close)(struct device *); /* gives back all of the device but what device_close does */
+};
+
+/* Draws in two halves: the k-th has place k % DRAWS_STARTED until it is taken. */
+struct draws {
+  int32_t room, rows[DRAWS_STARTED];
+  uint64_t started, taken;
+  struct sample_result *results[DRAWS_STARTED]; /* [room], where the host's memory is the device's */
 };
 
 struct device {
@@ -87,7 +95,14 @@ struct device {
   bool offload;        /* device_offload */
   bool held;           /* device_hold */
   uint64_t holds;
+  struct draws draws;
 };
+
+/* The place of a draw that begins, and of the oldest one, which is taken. */
+int draws_begin(struct device *d, int32_t rows);
+int draws_end(struct device *d);
+/* Rows of the draw that began last. */
+int32_t draws_last_rows(const struct device *d);
 
 static inline size_t panel_at(const struct weight *w, size_t n, size_t k)
 {

@@ -40,7 +40,8 @@ struct rows_span {
 
 struct rows {
   int32_t count;           /* M */
-  const int32_t *token;    /* [M] token ids */
+  const int32_t *token;    /* [M] token ids; or ~i: the token of row i of the draw started last, i < drawn */
+  int32_t drawn;           /* rows of that draw; 0: the host knows all tokens */
   const int32_t *position; /* [M] absolute positions: those of the runs, row by row */
   int32_t run_count;
   const struct rows_run *runs; /* in row order, covering 0 .. M-1 */

@@ -137,6 +137,7 @@ int decoder_create(struct arena *a, const struct model *m, const struct decoder_
   d->at = lay_out(&m->config, o);
   if (o->row_block && !(d->block_pair = ARENA_NEW(a, int32_t, (size_t)o->max_pairs, "decoder", err)))
     return ERROR_RESOURCE;
+  if (o->sample) TRY(device_reserve_draws(m->device, o->max_head_rows, err));
   *out = d;
   d->buffer = o->buffer;
   if (d->buffer) return 0;
@@ -188,7 +189,7 @@ int decoder_check_rows(const struct decoder *d, const struct rows *rows, struct 
     FAIL(err, ERROR_BUG, "a pass of %d rows; expected at most %d, for which the decoder was made", rows->count,
          d->options.max_rows);
   for (int32_t i = 0; i < rows->count; i++) {
-    if (rows->token[i] < 0 || rows->token[i] >= d->model->config.vocab)
+    if (rows->token[i] < -rows->drawn || rows->token[i] >= d->model->config.vocab)
       FAIL(err, ERROR_INPUT, "found token %d at position %d; expected 0 to %d, the model's vocabulary", rows->token[i],
            rows->position[i], d->model->config.vocab - 1);
     if (rows->position[i] < 0 || rows->position[i] >= d->model->rope_positions)

@@ -59,6 +59,12 @@ int decoder_score(struct decoder *d, double temperature, const struct head_rows 
 /* One token for each head row. params, out: [H]. */
 int decoder_sample(struct decoder *d, double record_temperature, const struct head_rows *head,
                    const struct sample_params *params, struct sample_result *out, struct error *err) MUST_USE;
+/* The same in two halves (sample_start, sample_take): between them the next pass may be started, with rows whose tokens
+   are those that this one draws (rows.drawn). out: [H] of the oldest draw. */
+int decoder_draw(struct decoder *d, double record_temperature, const struct head_rows *head,
+                 const struct sample_params *params, struct error *err) MUST_USE;
+int decoder_take(struct decoder *d, struct sample_result *out, struct error *err) MUST_USE;
+void decoder_drop(struct decoder *d); /* what was started and not taken */
 int decoder_top(struct decoder *d, double temperature, const struct head_rows *head, int k, int32_t *ids, float *logp,
                 struct error *err) MUST_USE;
 /* Logits divided by the temperature (z of head_score) of head rows first .. first+count-1, whole: [count, V]. count is

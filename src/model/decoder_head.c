@@ -61,6 +61,27 @@ int decoder_sample(struct decoder *d, double record_temperature, const struct he
   return device_sync(d->device, err);
 }
 
+int decoder_draw(struct decoder *d, double record_temperature, const struct head_rows *head,
+                 const struct sample_params *params, struct error *err)
+{
+  TRY(check_call(d, record_temperature, head, err));
+  TRY(check_logits(d, err));
+  d->ops->sample_start(d->device, d->model->head, record_temperature, head->count, decoder_view(d, d->at.head_hidden),
+                       decoder_view(d, d->at.logits), params);
+  return device_check(d->device, err);
+}
+
+int decoder_take(struct decoder *d, struct sample_result *out, struct error *err)
+{
+  d->ops->sample_take(d->device, out);
+  return device_check(d->device, err);
+}
+
+void decoder_drop(struct decoder *d)
+{
+  while (device_draws(d->device)) d->ops->sample_take(d->device, NULL);
+}
+
 int decoder_top(struct decoder *d, double temperature, const struct head_rows *head, int k, int32_t *ids, float *logp,
                 struct error *err)
 {

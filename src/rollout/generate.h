@@ -39,6 +39,7 @@ struct generate_job {
   const char *const *stop; /* stop strings, may be NULL */
   size_t stop_count;
   int32_t top;       /* most likely tokens to tell hooks.top at each token; at most options.top */
+  bool early;        /* hooks.before_token asks nothing of the tokens before: it may be called before they are known */
   bool score_prompt; /* logp and entropy of the prompt's tokens but the first go into their records */
   struct tree *tree; /* of its segments; NULL: the run's */
   int32_t number;    /* what hooks know it by; generator_run: its index */
@@ -67,6 +68,9 @@ struct generate_hooks {
   void *arg;
 };
 
+/* Whether a pass is started before the tokens of the one before are looked at (generate_internal.h): moves no bit. */
+enum generate_ahead { AHEAD_WHERE_IT_HELPS /* by the device */, AHEAD_NEVER, AHEAD_ALWAYS };
+
 struct generate_options {
   int slots;               /* rollouts decoded together */
   int prefill_rows;        /* rows of the largest prefill pass */
@@ -74,13 +78,16 @@ struct generate_options {
   int max_path;            /* positions of the longest path, prompt and answer */
   int kv_block, kv_blocks; /* storage: positions per block, and how many; 0 blocks: generate_blocks() */
   int vocab_chunk;
-  int keep;              /* finished rollouts whose KV is kept; 0: none */
-  int top;               /* largest job.top */
+  int keep; /* finished rollouts whose KV is kept; 0: none */
+  int top;  /* largest job.top */
+  enum generate_ahead ahead;
   struct workroom *room; /* shared: then nothing is kept; NULL: its own */
 };
 
 struct generate_counts {
   uint64_t prompt_rows, decode_rows, passes, kept_rows;
+  uint64_t passes_ahead; /* of passes: those started before the tokens of the one before were known */
+  uint64_t rows_wasted;  /* beside decode_rows: of rollouts that had ended when their row was computed */
   double seconds;
 };
 

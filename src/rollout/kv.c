@@ -80,11 +80,17 @@ int kv_path_fork(struct kv_space *s, const struct kv_path *parent, int32_t at, s
   return 0;
 }
 
+void kv_path_shorten(struct kv_space *s, struct kv_path *p, int32_t positions)
+{
+  while (p->count > kv_blocks_for(s, positions)) {
+    const int32_t block = p->table[--p->count];
+    ASSAY_BUG_IF(s->references[block] <= 0);
+    if (--s->references[block] == 0) s->free[s->free_count++] = block;
+  }
+  if (positions < p->positions) p->positions = positions;
+}
+
 void kv_path_release(struct kv_space *s, struct kv_path *p)
 {
-  for (int32_t b = p->count - 1; b >= 0; b--) {
-    ASSAY_BUG_IF(s->references[p->table[b]] <= 0);
-    if (--s->references[p->table[b]] == 0) s->free[s->free_count++] = p->table[b];
-  }
-  p->count = p->positions = 0;
+  kv_path_shorten(s, p, 0);
 }

@@ -42,6 +42,8 @@ int kv_path_extend(struct kv_space *s, struct kv_path *p, int32_t positions, str
  * partial block must be copied. */
 int kv_path_fork(struct kv_space *s, const struct kv_path *parent, int32_t at, struct kv_path *child,
                  struct rows_copy *copy, bool *copied, struct error *err) MUST_USE;
+/* Gives back the blocks that only positions behind the first `positions` have. */
+void kv_path_shorten(struct kv_space *s, struct kv_path *p, int32_t positions);
 /* Gives the blocks back; the path is empty then and may be used again. */
 void kv_path_release(struct kv_space *s, struct kv_path *p);
 

@@ -92,6 +92,7 @@ static int open_choices(struct call *c, struct error *err)
     token_decoder_start(&o->decoder, c->session->tokenizer, true);
     if (r->echo) put_prompt(c, o);
     TRY(call_open_bias(c, o, err));
+    c->jobs[o->prompt].early = !c->grammar && !call_has_penalties(c);
     if (!c->grammar) continue;
     o->state = ARENA_NEW(c->arena, struct grammar_state, 1, "call", err);
     o->allowed = ARENA_NEW(c->arena, uint32_t, words, "call", err);

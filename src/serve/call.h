@@ -92,6 +92,7 @@ void call_fail(struct call *c, int status, const char *type, const char *message
 /* logit_bias, presence_penalty and frequency_penalty of OpenAI's API: the draw's logit of token v becomes
  *     logit + logit_bias[v] - frequency_penalty c[v] - presence_penalty [c[v] > 0],   c[v]: how often the answer has
  * it. What is reported stays the model's (compute/backend.h, sample_bias). ERROR_INPUT for ids the model lacks. */
+bool call_has_penalties(const struct call *c); /* logits move with the tokens that were drawn */
 int call_open_bias(struct call *c, struct choice *o, struct error *err) MUST_USE;
 /* The token was drawn. */
 void call_move_bias(const struct call *c, struct choice *o, int32_t id);

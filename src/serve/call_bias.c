@@ -1,12 +1,17 @@
 #include "serve/call.h"
 
+bool call_has_penalties(const struct call *c)
+{
+  const struct api_request *r = &c->request;
+  return r->presence < 0 || r->presence > 0 || r->frequency < 0 || r->frequency > 0;
+}
+
 /* Penalties move a logit for each token that the answer may still meet, so the table has room for all of them: the
  * token loop allocates nothing. */
 static size_t table_room(const struct call *c, const struct choice *o)
 {
   const struct api_request *r = &c->request;
-  bool penalties = r->presence < 0 || r->presence > 0 || r->frequency < 0 || r->frequency > 0;
-  size_t room = (size_t)r->bias_count + (penalties ? (size_t)c->jobs[o->prompt].max_new_tokens : 0);
+  size_t room = (size_t)r->bias_count + (call_has_penalties(c) ? (size_t)c->jobs[o->prompt].max_new_tokens : 0);
   size_t vocab = (size_t)c->session->config.vocab;
   return room < vocab ? room : vocab;
 }

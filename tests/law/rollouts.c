@@ -1,6 +1,6 @@
 /* links: train. Laws 1 to 3 on whole rollouts: slots, threads, KV blocks, instruction sets, micro-batches,
-   recomputation and chunks of the LM head move no bit, the training forward gives the sampler's log-probabilities, and
-   what is computed is the distinct tokens that have a successor. */
+   recomputation, chunks of the LM head and passes that are started ahead move no bit, the training forward gives the
+   sampler's log-probabilities, and what is computed is the distinct tokens that have a successor. */
 #include "check.h"
 
 #include "core/rng.h"
@@ -35,6 +35,7 @@ struct setting {
   const char *isa;
   int threads, slots, prefill_rows, kv_block, kv_blocks, micro_rows, vocab_chunk;
   bool recompute;
+  enum generate_ahead ahead;
 };
 
 struct world {
@@ -114,7 +115,8 @@ static void generate(struct world *w, const struct setting *s)
                                .max_group = GROUP,
                                .max_path = MAX_PATH,
                                .kv_block = s->kv_block,
-                               .kv_blocks = s->kv_blocks};
+                               .kv_blocks = s->kv_blocks,
+                               .ahead = s->ahead};
   struct generator *g;
   CHECK_OK(generator_create(w->arena, w->model, NULL, end_ids, 1, &o, &g, &w->err), &w->err);
   CHECK_OK(tree_create(w->arena, &w->tree, &w->err), &w->err);
@@ -212,16 +214,16 @@ static void test_no_knob_moves_a_bit(void **state)
 {
   (void)state;
   static const struct setting settings[] = {
-      {"ref", 1, 1, 512, 32, 0, 512, 96, false},
-      {"ref", 2, 16, 512, 32, 0, 512, 32, true},
-      {NULL, 1, 2, 1, 32, 0, 512, 96, false},
-      {NULL, 2, 3, 5, 2, 0, 512, 96, false},
-      {NULL, 3, 7, 64, 16, 0, 2048, 64, true},
-      {NULL, 5, 8, 20, 64, 0, 1024, 32, false},
-      {NULL, 2, 64, 512, 32, 0, 4096, 96, true},
-      {"avx2", 2, 17, 512, 32, 0, 512, 96, false},
-      {"avx512", 2, 15, 512, 8, 0, 512, 96, false},
-      {NULL, 2, 15, 512, 32, 9, 512, 96, false} /* KV for hardly more than one rollout at a time */};
+      {"ref", 1, 1, 512, 32, 0, 512, 96, false, AHEAD_NEVER},
+      {"ref", 2, 16, 512, 32, 0, 512, 32, true, AHEAD_ALWAYS},
+      {NULL, 1, 2, 1, 32, 0, 512, 96, false, AHEAD_NEVER},
+      {NULL, 2, 3, 5, 2, 0, 512, 96, false, AHEAD_ALWAYS},
+      {NULL, 3, 7, 64, 16, 0, 2048, 64, true, AHEAD_NEVER},
+      {NULL, 5, 8, 20, 64, 0, 1024, 32, false, AHEAD_NEVER},
+      {NULL, 2, 64, 512, 32, 0, 4096, 96, true, AHEAD_NEVER},
+      {"avx2", 2, 17, 512, 32, 0, 512, 96, false, AHEAD_ALWAYS},
+      {"avx512", 2, 15, 512, 8, 0, 512, 96, false, AHEAD_NEVER},
+      {NULL, 2, 15, 512, 32, 9, 512, 96, false, AHEAD_ALWAYS} /* KV for hardly more than one rollout at a time */};
   int32_t first_count = 0, runs = 0;
   struct trainer_counts first_counts = {0};
   for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
@@ -255,6 +257,7 @@ static void test_no_knob_moves_a_bit(void **state)
     CHECK_INT(counts.rows_padding, first_counts.rows_padding);
     CHECK_INT((rows + counts.rows_padding) % (type == COMPUTE_BF16 ? 32 : 1), 0);
     CHECK((counts.rows_padding > 0) == (type == COMPUTE_BF16));
+    CHECK((w.counts.passes_ahead > 0) == (settings[i].ahead == AHEAD_ALWAYS));
     close_world(&w);
   }
   CHECK(runs >= 6);
@@ -265,9 +268,9 @@ static void test_no_knob_moves_a_bit(void **state)
 static void test_padding_adds_nothing(void **state)
 {
   (void)state;
-  static const struct setting settings[] = {{NULL, 2, 15, 512, 32, 0, 512, 96, false},
-                                            {NULL, 1, 15, 512, 4, 0, 512, 32, true},
-                                            {"ref", 2, 15, 512, 32, 0, 2048, 96, false}};
+  static const struct setting settings[] = {{NULL, 2, 15, 512, 32, 0, 512, 96, false, AHEAD_NEVER},
+                                            {NULL, 1, 15, 512, 4, 0, 512, 32, true, AHEAD_NEVER},
+                                            {"ref", 2, 15, 512, 32, 0, 2048, 96, false, AHEAD_NEVER}};
   struct trainer_counts plain, padded;
   for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
     struct world w, again;
@@ -293,7 +296,7 @@ static void test_flipped_bit_is_seen(void **state)
 {
   (void)state;
   struct world w;
-  const struct setting s = {NULL, 2, 15, 512, 32, 0, 512, 96, false};
+  const struct setting s = {NULL, 2, 15, 512, 32, 0, 512, 96, false, AHEAD_NEVER};
   struct trainer_options o = {.micro_rows = 512,
                               .max_path = MAX_PATH,
                               .max_leaves = GROUPS * GROUP,

@@ -47,6 +47,8 @@ struct served {
 };
 static struct served *table[64]; /* by number */
 
+static enum generate_ahead ahead; /* of the next world */
+
 static void open_world(struct world *w, enum compute_type type, int threads, int slots, int keep, int blocks)
 {
   *w = (struct world){.type = type};
@@ -63,7 +65,8 @@ static void open_world(struct world *w, enum compute_type type, int threads, int
                                .kv_block = 8,
                                .kv_blocks = blocks,
                                .keep = keep,
-                               .top = TOP};
+                               .top = TOP,
+                               .ahead = ahead};
   CHECK_OK(generator_create(w->arena, w->model, NULL, end, 1, &g, &w->generator, &w->err), &w->err);
 }
 
@@ -147,6 +150,7 @@ static void same_answers(const struct served *a, const struct served *b)
 /* Every job by itself in a fresh generator with one slot and nothing kept. */
 static void serve_alone(struct world *w, struct served **out)
 {
+  ahead = AHEAD_NEVER;
   open_world(w, w->type, 1, 2, 0, 0);
   for (int i = 0; i < JOBS; i++) {
     start(w);
@@ -164,10 +168,13 @@ static void alone_and_among_others(void **state)
     struct world alone = {.type = type ? COMPUTE_BF16 : COMPUTE_F32}, many;
     struct served *want[JOBS], *got[JOBS];
     serve_alone(&alone, want);
-    // {threads, slots, kept, blocks}: all at once; arriving one by one; in little storage
-    static const int settings[][4] = {{2, 32, 0, 0}, {2, 5, 4, 0}, {1, 32, 32, 0}, {2, 8, 3, 60}};
+    // {threads, slots, kept, blocks, ahead}: all at once; arriving one by one; in little storage
+    static const int settings[][5] = {{2, 32, 0, 0, AHEAD_NEVER},  {2, 5, 4, 0, AHEAD_NEVER},
+                                      {1, 32, 32, 0, AHEAD_NEVER}, {2, 8, 3, 60, AHEAD_NEVER},
+                                      {2, 32, 0, 0, AHEAD_ALWAYS}, {2, 8, 3, 60, AHEAD_ALWAYS}};
     for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
       const int *o = settings[k];
+      ahead = (enum generate_ahead)o[4];
       open_world(&many, alone.type, o[0], o[1], o[2], o[3]);
       start(&many);
       int64_t kept = 0;
@@ -193,13 +200,17 @@ static void alone_and_among_others(void **state)
   }
 }
 
-/* Neighbours that leave halfway: what stays is not touched, and their storage comes back. */
-static void among_those_who_leave(void **state)
+static void leave(struct world *w, struct served *s)
 {
-  struct world alone = {0}, many;
-  struct served *want[JOBS], *got[JOBS];
-  (void)state;
-  serve_alone(&alone, want);
+  generator_cancel(w->generator, &s->job);
+  s->job.leaf = NULL;  // a server frees all of it: what is on its way must not ask
+}
+
+/* Neighbours that leave halfway: what stays is not touched, and their storage comes back. */
+static void run_with_those_who_leave(struct served *want[JOBS])
+{
+  struct world many;
+  struct served *got[JOBS];
   open_world(&many, COMPUTE_F32, 2, 6, 2, 0);
   start(&many);
   for (int i = 0; i < JOBS; i++) {
@@ -207,10 +218,10 @@ static void among_those_who_leave(void **state)
     got[i] = make_job(&many, i);
     CHECK_OK(generator_add(many.generator, &got[i]->job, &many.err), &many.err);
     CHECK_OK(generator_step(many.generator, &idle, &many.err), &many.err);
-    if (i % 4 == 3) generator_cancel(many.generator, &got[i - i % 3]->job);
+    if (i % 4 == 3) leave(&many, got[i - i % 3]);
   }
   for (int i = JOBS - 4; i < JOBS; i++)
-    if (i % 2) generator_cancel(many.generator, &got[i]->job);  // some of these still wait
+    if (i % 2) leave(&many, got[i]);  // some of these still wait
   run_to_end(&many);
   int whole = 0;
   for (int i = 0; i < JOBS; i++) {
@@ -226,6 +237,15 @@ static void among_those_who_leave(void **state)
   generator_kv(many.generator, &used, &held, &all);
   CHECK(held >= used);
   close_world(&many);
+}
+
+static void among_those_who_leave(void **state)
+{
+  struct world alone = {0};
+  struct served *want[JOBS];
+  (void)state;
+  serve_alone(&alone, want);
+  for (ahead = AHEAD_NEVER; ahead <= AHEAD_ALWAYS; ahead++) run_with_those_who_leave(want);
   close_world(&alone);
 }
 

@@ -124,6 +124,7 @@ static void test_rings(void **state)
     CHECK(there[i] != NULL);
   }
   CUDA_NAME(queue_flush)(rig.d, false);
+  CUDA_NAME(bytes_wait)(rig.d);
   for (int i = 0; i < ARRAYS; i++)
     for (size_t j = 0; j < BYTES - (size_t)i; j += 997) CHECK_INT(there[i][j], (unsigned char)i);
   rig_close(&rig);
@@ -166,6 +167,7 @@ static void test_held(void **state)
   const int32_t *again = CUDA_UPLOAD(rig.d, token, 3);
   CHECK(again != one && again != fresh);
   CUDA_NAME(queue_flush)(rig.d, false);
+  CUDA_NAME(bytes_wait)(rig.d);
   CHECK_INT(one[0], 0);
   CHECK_INT(again[0], 9);
   device_hold(rig.d, false);

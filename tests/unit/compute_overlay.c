@@ -530,6 +530,8 @@ static void case_head_sample(struct device *d, struct source *s, struct result *
     allowed[i][(vocab - 1) / 32] |= (uint32_t)1 << ((vocab - 1) % 32);
     params[i].allowed = allowed[i];
   }
+  struct error err = {0};
+  CHECK_OK(device_reserve_draws(d, 20, &err), &err);
   struct weight *w = make_head(d, s, vocab, c);
   struct view hidden = make_buffer(d, s, count * c), scratch = make_buffer(d, s, count * vocab);
   device_ops(d)->head_sample(d, w, source_below(s, 2) ? 1.0 : 0.7, (int32_t)count, hidden, scratch, params, result);

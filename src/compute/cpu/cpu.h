@@ -44,6 +44,19 @@ static inline size_t grain_of(size_t reals)
   return reals >= ENOUGH ? 1 : ENOUGH / (reals ? reals : 1);
 }
 
+/* cpu/draws.c: a draw is made when it is started; its results wait to be taken. */
+int host_draws(struct device *d, int32_t rows, struct error *err) MUST_USE;
+void host_sample_start(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                       struct view hidden, struct view scratch, const struct sample_params *params);
+void host_sample_take(struct device *d, struct sample_result *out);
+/* The tokens may be of this weight and this device (embed); and the one that is meant. */
+void host_tokens_check(const struct device *d, const struct weight *w, int32_t count, const int32_t *token);
+static inline size_t host_token(const struct device *d, int32_t token)
+{
+  const struct draws *all = &d->draws;
+  return (size_t)(token < 0 ? all->results[(all->started + DRAWS_STARTED - 1) % DRAWS_STARTED][~token].id : token);
+}
+
 /* Each fills or overwrites its slots. cpu/table.c calls ref, then avx2, then avx512, up to the isa in force. */
 void ops_fill_ref(struct backend_ops *ops);
 void ops_fill_ref64(struct backend_ops *ops);

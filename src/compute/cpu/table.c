@@ -76,6 +76,8 @@ static int isa_choose(const char *name, int *chosen, struct error *err)
 
 static void ops_fill(struct device *d, bool real64, int chosen)
 {
+  d->ops.sample_start = host_sample_start;
+  d->ops.sample_take = host_sample_take;
   if (real64) {
     ops_fill_ref64(&d->ops);
     return;
@@ -114,6 +116,7 @@ static void host_sync(struct device *d)
 static void host_close(struct device *d)
 {
   memory_free(d->scratch);
+  for (int i = 0; i < DRAWS_STARTED; i++) memory_free(d->draws.results[i]);
 }
 
 static const struct device_memory host_memory = {
@@ -127,6 +130,7 @@ static const struct device_memory host_memory = {
     .widen_rows = weight_widen_rows,
     .pack = quant_pack,
     .unpack = quant_row,
+    .draws = host_draws,
     .close = host_close,
 };
 

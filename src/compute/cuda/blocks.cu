@@ -1,5 +1,6 @@
 /* cuda/blocks: slices of a matrix in blocks made into numbers, and rows of the embedding. */
 #include "compute/cuda/blocks.h"
+#include "compute/cuda/draws.h"
 
 enum { SLICE_STEP = 128 };
 #ifdef __CUDACC__
@@ -61,7 +62,7 @@ struct weight CUDA_NAME(blocks_slice)(struct device *d, const struct weight *w, 
 
 struct block_rows_args {
   struct blocks blocks;
-  const int32_t *token;
+  struct tokens tokens;
   real *to;
   size_t m, k;
   bool half;
@@ -72,7 +73,7 @@ KERNEL(embed_steps, struct block_rows_args)
 {
   const size_t i = index_here(), steps = a.k / QUANT_STEP, row = i / steps, k = i % steps * QUANT_STEP;
   if (row >= a.m) return;
-  const struct block_step step = block_step_of(&a.blocks, (size_t)a.token[row], k);
+  const struct block_step step = block_step_of(&a.blocks, token_at(&a.tokens, row), k);
   for (size_t t = 0; t < QUANT_STEP; t++) {
     const real x = block_value(&a.blocks, &step, t);
     a.to[row * a.k + k + t] = a.half ? bf16_round(x) : x;
@@ -81,7 +82,7 @@ KERNEL(embed_steps, struct block_rows_args)
 
 void CUDA_NAME(embed_blocks)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
 {
-  struct block_rows_args a = {blocks_of(w), CUDA_UPLOAD(d, token, (size_t)m), view_reals(y), (size_t)m, w->k,
+  struct block_rows_args a = {blocks_of(w), tokens_upload(d, token, m), view_reals(y), (size_t)m, w->k,
                               d->type == COMPUTE_BF16};
-  if (a.token) LAUNCH(d, embed_steps, blocks_for(a.m * (a.k / QUANT_STEP)), 1, TEAM, a);
+  if (a.tokens.token) LAUNCH(d, embed_steps, blocks_for(a.m * (a.k / QUANT_STEP)), 1, TEAM, a);
 }

@@ -25,8 +25,8 @@ extern "C" {
   X(embed) X(embed_backward) X(embed_join) X(gemm) X(gemm_dx) X(gemm_dw) X(rmsnorm) X(rmsnorm_backward) X(rope)  \
   X(kv_write) X(kv_read) X(attention) X(attention_backward) X(swiglu) X(swiglu_backward) X(geglu)                \
   X(geglu_backward) X(scale) X(mul) X(softcap) X(add) X(copy) X(zero) X(gather) X(scatter) X(head_logits)        \
-  X(head_score) X(head_backward) X(head_top) X(head_sample) X(adamw) X(weight_zero_grad) X(sum_squares)          \
-  X(find_not_finite)
+  X(head_score) X(head_backward) X(head_top) X(head_sample) X(sample_start) X(sample_take) X(adamw)              \
+  X(weight_zero_grad) X(sum_squares) X(find_not_finite)
 /* clang-format on */
 #define CUDA_DECLARE(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot);
 CUDA_SLOTS(CUDA_DECLARE)

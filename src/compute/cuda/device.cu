@@ -1,5 +1,5 @@
 /* cuda/device: opens a GPU (or the emulated one), keeps its memory, copies, and runs what the queue hands it. */
-#include "compute/cuda/queue.h"
+#include "compute/cuda/draws.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +55,22 @@ void CUDA_NAME(bytes_up)(struct device *d, void *to, const void *from, size_t n)
 {
   if (!device_failed(d))
     cuda_ok(d, "a copy to it", cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, cuda_of(d)->stream));
+}
+
+void CUDA_NAME(bytes_back)(struct device *d, void *to, const void *from, size_t n)
+{
+  if (!device_failed(d))
+    cuda_ok(d, "a copy from it", cudaMemcpyAsync(to, from, n, cudaMemcpyDeviceToHost, cuda_of(d)->stream));
+}
+
+void CUDA_NAME(mark_set)(struct device *d, int place)
+{
+  if (!device_failed(d)) cuda_ok(d, "an event", cudaEventRecord(cuda_of(d)->sent[place], cuda_of(d)->stream));
+}
+
+void CUDA_NAME(mark_wait)(struct device *d, int place)
+{
+  if (!device_failed(d)) cuda_ok(d, "an operation", cudaEventSynchronize(cuda_of(d)->sent[place]));
 }
 
 static void bytes_put(struct device *d, void *to, const void *from, size_t n)
@@ -177,9 +193,56 @@ void *CUDA_NAME(bytes_take)(struct device *d, size_t bytes)
   return p + HEAD;
 }
 
+/* What was started is done in its order, when somebody waits for it or there is no room for more. */
+enum { PENDING = 2 * LIST_MOST };
+struct pending {
+  struct launch launch;
+  void *to; /* of a copy: bytes > 0 */
+  const void *from;
+  size_t bytes;
+};
+
+static void pending_run(struct cuda_device *c, uint64_t until)
+{
+  struct device *d = &c->base;
+  while (c->done < until) {
+    const struct pending *p = c->pending + c->done++ % PENDING;
+    const struct launch *l = &p->launch;
+    if (!p->bytes && c->fault_in && !--c->fault_in)
+      device_fail(d, ERROR_RESOURCE, FAILED_SENTENCE, l->name, "ASSAY_EMULATED_FAULT");
+    if (device_failed(d)) continue;
+    if (p->bytes)
+      memcpy(p->to, p->from, p->bytes);
+    else
+      emulate_launch(l->entry, l->args, l->blocks_x, l->blocks_y, l->threads, l->waits);
+  }
+}
+
+static struct pending *pending_add(struct cuda_device *c)
+{
+  if (c->begun - c->done == PENDING) pending_run(c, c->done + 1);
+  return c->pending + c->begun++ % PENDING;
+}
+
+static void pending_copy(struct device *d, void *to, const void *from, size_t n)
+{
+  if (device_failed(d) || !n) return;
+  struct pending *p = pending_add(cuda_of(d));
+  p->to = to;
+  p->from = from;
+  p->bytes = n;
+}
+
+/* A thread that reads beside the owner waits for nothing of the owner's. */
+static void pending_wait(struct device *d)
+{
+  if (CUDA_NAME(queue_owned)(d)) pending_run(cuda_of(d), cuda_of(d)->begun);
+}
+
 void CUDA_NAME(bytes_give)(struct device *d, void *p)
 {
   size_t bytes;
+  pending_run(cuda_of(d), cuda_of(d)->begun);
   memcpy(&bytes, (char *)p - HEAD, sizeof bytes);
   cuda_of(d)->room_taken -= bytes;
   memory_free((char *)p - HEAD);
@@ -187,16 +250,33 @@ void CUDA_NAME(bytes_give)(struct device *d, void *p)
 
 void CUDA_NAME(bytes_up)(struct device *d, void *to, const void *from, size_t n)
 {
-  if (!device_failed(d)) memcpy(to, from, n);
+  pending_copy(d, to, from, n);
+}
+
+void CUDA_NAME(bytes_back)(struct device *d, void *to, const void *from, size_t n)
+{
+  pending_copy(d, to, from, n);
+}
+
+void CUDA_NAME(mark_set)(struct device *d, int place)
+{
+  cuda_of(d)->sent[place] = cuda_of(d)->begun;
+}
+
+void CUDA_NAME(mark_wait)(struct device *d, int place)
+{
+  pending_run(cuda_of(d), cuda_of(d)->sent[place]);
 }
 
 static void bytes_put(struct device *d, void *to, const void *from, size_t n)
 {
-  CUDA_NAME(bytes_up)(d, to, from, n);
+  pending_wait(d);
+  if (!device_failed(d)) memcpy(to, from, n);
 }
 
 static bool bytes_down(struct device *d, void *to, const void *from, size_t n)
 {
+  pending_wait(d);
   if (device_failed(d)) return false;
   memcpy(to, from, n);
   return true;
@@ -204,7 +284,7 @@ static bool bytes_down(struct device *d, void *to, const void *from, size_t n)
 
 void CUDA_NAME(bytes_wait)(struct device *d)
 {
-  (void)d;
+  pending_wait(d);
 }
 
 static size_t bytes_room(const struct device *d)
@@ -225,9 +305,10 @@ void CUDA_NAME(pinned_give)(void *p)
 
 void CUDA_NAME(launch_run)(struct device *d, const struct launch *l)
 {
-  struct cuda_device *c = cuda_of(d);
-  if (c->fault_in && !--c->fault_in) device_fail(d, ERROR_RESOURCE, FAILED_SENTENCE, l->name, "ASSAY_EMULATED_FAULT");
-  if (!device_failed(d)) emulate_launch(l->entry, l->args, l->blocks_x, l->blocks_y, l->threads, l->waits);
+  if (device_failed(d)) return;
+  struct pending *p = pending_add(cuda_of(d));
+  p->launch = *l;
+  p->bytes = 0;
 }
 
 bool CUDA_NAME(graph_make)(struct device *d, struct graph *g)
@@ -322,10 +403,15 @@ static void device_rest(struct device *d)
 static void device_shut(struct device *d)
 {
   CUDA_NAME(bytes_wait)(d);
+  CUDA_NAME(draws_close)(d);
   CUDA_NAME(queue_close)(d);
 #ifdef __CUDACC__
+  for (int i = 0; i < DRAWS_STARTED; i++)
+    if (cuda_of(d)->sent[i]) (void)cudaEventDestroy(cuda_of(d)->sent[i]);
   if (cuda_of(d)->stream) (void)cudaStreamDestroy(cuda_of(d)->stream);
   if (cuda_of(d)->side) (void)cudaStreamDestroy(cuda_of(d)->side);
+#else
+  memory_free(cuda_of(d)->pending);
 #endif
 }
 
@@ -342,6 +428,7 @@ static const struct device_memory cuda_memory = {false,
                                                  CUDA_NAME(weight_widen_rows),
                                                  quant_pack,
                                                  quant_row,
+                                                 CUDA_NAME(draws_reserve),
                                                  device_shut};
 
 /* ---- opening ---- */
@@ -367,7 +454,9 @@ static int device_find(struct cuda_device *c, struct error *err)
   cudaDeviceProp prop;
   if (cudaSetDevice(0) != cudaSuccess || cudaGetDeviceProperties(&prop, 0) != cudaSuccess ||
       cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking) != cudaSuccess ||
-      cudaStreamCreateWithFlags(&c->side, cudaStreamNonBlocking) != cudaSuccess)
+      cudaStreamCreateWithFlags(&c->side, cudaStreamNonBlocking) != cudaSuccess ||
+      cudaEventCreateWithFlags(&c->sent[0], cudaEventDisableTiming) != cudaSuccess ||
+      cudaEventCreateWithFlags(&c->sent[1], cudaEventDisableTiming) != cudaSuccess)
     return error_fail(err, ERROR_RESOURCE, NULL, 0, "device", "the GPU could not be opened: %s; write device: cpu",
                       cudaGetErrorString(cudaGetLastError()));
   snprintf(c->name, sizeof c->name, "sm_%d%d (%.60s)", prop.major, prop.minor, prop.name);
@@ -386,7 +475,8 @@ static int64_t variable(const char *name)
 
 static int device_find(struct cuda_device *c, struct error *err)
 {
-  (void)err;
+  c->pending = memory_alloc(PENDING, sizeof *c->pending, "emulated GPU", err);
+  if (!c->pending) return err->code;
   c->fault_in = (long)variable("ASSAY_EMULATED_FAULT");
   c->room = (size_t)variable("ASSAY_EMULATED_ROOM");
   snprintf(c->name, sizeof c->name, "emulated");

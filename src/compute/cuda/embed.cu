@@ -1,42 +1,35 @@
 /* cuda/embed: rows of the embedding, and its sparse gradient. */
-#include "compute/cuda/cuda.h"
+#include "compute/cuda/draws.h"
 
 struct embed_args {
-  const int32_t *index; /* tokens, slots or ids */
+  struct tokens tokens;
   const real *from;
   real *to;
   size_t m, c;
 };
 
-static int indices_check(int32_t m, const int32_t *index, size_t below)
-{
-  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(index[i] < 0 || (size_t)index[i] >= below);
-  return 0;
-}
-
 /* y[m, :] = W[token[m], :] */
 KERNEL(embed_rows, struct embed_args)
 {
   size_t i = index_here();
-  if (i < a.m * a.c) a.to[i] = a.from[panel_here(a.c, (size_t)a.index[i / a.c], i % a.c)];
+  if (i < a.m * a.c) a.to[i] = a.from[panel_here(a.c, token_at(&a.tokens, i / a.c), i % a.c)];
 }
 
 void CUDA_NAME(embed)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
 {
   if (m <= 0) return;
-  indices_check(m, token, w->n);
+  tokens_check(d, w, m, token);
   if (w->quant) {
     CUDA_NAME(embed_blocks)(d, w, m, token, y);
     return;
   }
-  struct embed_args a = {CUDA_UPLOAD(d, token, (size_t)m), weight_reals(w, WEIGHT_MASTER), view_reals(y), (size_t)m,
-                         w->k};
-  if (a.index) LAUNCH(d, embed_rows, blocks_for(a.m * a.c), 1, TEAM, a);
+  struct embed_args a = {tokens_upload(d, token, m), weight_reals(w, WEIGHT_MASTER), view_reals(y), (size_t)m, w->k};
+  if (a.tokens.token) LAUNCH(d, embed_rows, blocks_for(a.m * a.c), 1, TEAM, a);
 }
 
 /* In bf16 from the rounded copy. */
 struct embed_words_args {
-  const int32_t *token;
+  struct tokens tokens;
   const uint32_t *copy;
   real *to;
   size_t m, c;
@@ -45,23 +38,30 @@ struct embed_words_args {
 KERNEL(embed_words, struct embed_words_args)
 {
   const size_t i = index_here(), c = i % a.c;
-  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, (size_t)a.token[i / a.c], c)], c);
+  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, token_at(&a.tokens, i / a.c), c)], c);
 }
 
 void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
 {
   if (m <= 0) return;
-  indices_check(m, token, w->n);
+  tokens_check(d, w, m, token);
   if (w->quant) {
     CUDA_NAME(embed_blocks)(d, w, m, token, y);
     return;
   }
-  struct embed_words_args a = {CUDA_UPLOAD(d, token, (size_t)m), w->copy, view_reals(y), (size_t)m, w->k};
-  if (a.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
+  struct embed_words_args a = {tokens_upload(d, token, m), w->copy, view_reals(y), (size_t)m, w->k};
+  if (a.tokens.token) LAUNCH(d, embed_words, blocks_for(a.m * a.c), 1, TEAM, a);
 }
 
+struct embed_sum_args {
+  const int32_t *index; /* slots or ids */
+  const real *from;
+  real *to;
+  size_t m, c;
+};
+
 /* accum[slot[m], :] += dy[m, :], m ascending: a thread has a column, so that rows of one slot stay in order. */
-KERNEL(embed_columns, struct embed_args)
+KERNEL(embed_columns, struct embed_sum_args)
 {
   size_t c = index_here();
   if (c >= a.c) return;
@@ -75,12 +75,12 @@ void CUDA_NAME(embed_backward)(struct device *d, int32_t m, const int32_t *slot,
                                struct view accum)
 {
   if (m <= 0) return;
-  struct embed_args a = {CUDA_UPLOAD(d, slot, (size_t)m), view_reals(dy), view_reals(accum), (size_t)m, c};
+  struct embed_sum_args a = {CUDA_UPLOAD(d, slot, (size_t)m), view_reals(dy), view_reals(accum), (size_t)m, c};
   if (a.index) LAUNCH(d, embed_columns, blocks_for(c), 1, TEAM, a);
 }
 
 /* grad(W)[id[s], :] += accum[s, :] */
-KERNEL(embed_joins, struct embed_args)
+KERNEL(embed_joins, struct embed_sum_args)
 {
   size_t i = index_here();
   if (i >= a.m * a.c) return;
@@ -91,8 +91,8 @@ KERNEL(embed_joins, struct embed_args)
 void CUDA_NAME(embed_join)(struct device *d, struct weight *w, int32_t slots, const int32_t *id, struct view accum)
 {
   if (slots <= 0 || !w->part[WEIGHT_GRAD]) return;
-  indices_check(slots, id, w->n);
-  struct embed_args a = {CUDA_UPLOAD(d, id, (size_t)slots), view_reals(accum), weight_reals(w, WEIGHT_GRAD),
-                         (size_t)slots, w->k};
+  for (int32_t i = 0; i < slots; i++) ASSAY_BUG_IF(id[i] < 0 || (size_t)id[i] >= w->n);
+  struct embed_sum_args a = {CUDA_UPLOAD(d, id, (size_t)slots), view_reals(accum), weight_reals(w, WEIGHT_GRAD),
+                             (size_t)slots, w->k};
   if (a.index) LAUNCH(d, embed_joins, blocks_for(a.m * a.c), 1, TEAM, a);
 }

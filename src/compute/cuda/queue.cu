@@ -123,11 +123,17 @@ static void graph_replay(struct device *d, struct queue *q, struct graph *g)
 
 /* ---- the list ---- */
 
+/* The side that is being filled. */
+static char *ring_host(const struct queue *q, const struct ring *ring)
+{
+  return ring->host + (size_t)q->side * ring->size;
+}
+
 static void list_run(struct device *d, struct queue *q, bool again)
 {
   struct ring *ring = &q->uploads;
   if (ring->used > ring->sent) {
-    CUDA_NAME(bytes_up)(d, ring->device + ring->sent, ring->host + ring->sent, ring->used - ring->sent);
+    CUDA_NAME(bytes_up)(d, ring->device + ring->sent, ring_host(q, ring) + ring->sent, ring->used - ring->sent);
     q->counts.copies++;
   }
   ring->sent = ring->used;
@@ -188,9 +194,44 @@ void CUDA_NAME(queue_rest)(struct device *d)
   pthread_mutex_lock(&q->lock);
   q->uploads.used = q->uploads.sent = q->rooms.used = 0;
   q->held_count = 0;
+  q->counts.waits++;
+  memset(q->sent, 0, sizeof q->sent);
   while (q->retired_count) ring_free(d, q->retired + --q->retired_count);
   queue_leave(q);
 }
+
+/* ---- draws ---- */
+
+static void sent_wait(struct device *d, struct queue *q, int place)
+{
+  if (!q->sent[place]) return;
+  CUDA_NAME(mark_wait)(d, place);
+  q->counts.waits++;
+  q->sent[place] = false;
+}
+
+void CUDA_NAME(queue_send)(struct device *d, int place, void *to, const void *from, size_t bytes)
+{
+  struct queue *q = queue_enter(d);
+  ASSAY_BUG_IF(place != q->side);
+  list_run(d, q, true);
+  CUDA_NAME(bytes_back)(d, to, from, bytes);
+  CUDA_NAME(mark_set)(d, place);
+  q->sent[place] = true;
+  q->side = (place + 1) % DRAWS_STARTED;
+  q->uploads.used = q->uploads.sent = q->rooms.used = 0;
+  q->held_count = 0;
+  queue_leave(q);
+}
+
+void CUDA_NAME(queue_receive)(struct device *d, int place)
+{
+  struct queue *q = queue_enter(d);
+  sent_wait(d, q, place);
+  queue_leave(q);
+}
+
+/* ---- what goes up ---- */
 
 /* The device is waited for, and the ring begins anew. An operation that has uploaded keeps what it has: the ring is
    larger than all of it (cuda_reserve). */
@@ -199,6 +240,7 @@ static void ring_turn(struct device *d, struct queue *q, struct ring *ring)
   if (ring->host) {
     list_run(d, q, false);
     CUDA_NAME(bytes_wait)(d);
+    q->counts.waits++;
     q->held_count = 0;
   }
   ring->used = ring->sent = 0;
@@ -215,7 +257,7 @@ static bool ring_grow(struct device *d, struct queue *q, struct ring *ring, size
   while (fresh.size / 2 < slot) fresh.size *= 2;
   if (pinned) list_run(d, q, false);
   fresh.device = (char *)CUDA_NAME(bytes_take)(d, fresh.size);
-  fresh.host = pinned && fresh.device ? (char *)CUDA_NAME(pinned_take)(fresh.size) : NULL;
+  fresh.host = pinned && fresh.device ? (char *)CUDA_NAME(pinned_take)(DRAWS_STARTED * fresh.size) : NULL;
   if (!fresh.device || (pinned && !fresh.host)) {
     ring_free(d, &fresh);
     device_fail(d, ERROR_RESOURCE, "the GPU has no room for %zu bytes on their way to it; lower compute.micro_batch",
@@ -267,9 +309,10 @@ static const void *upload(struct device *d, struct queue *q, const void *from, s
 {
   const void *there = held_find(d, q, from, bytes);
   if (there) return there;
+  sent_wait(d, q, q->side); /* the pass before last was copied from here */
   const size_t at = ring_next(d, q, &q->uploads, upload_slot(bytes));
   if (at == SIZE_MAX) return NULL;
-  memcpy(q->uploads.host + at, from, bytes);
+  memcpy(ring_host(q, &q->uploads) + at, from, bytes);
   there = q->uploads.device + at;
   if (d->held && q->held_count < HELD) {
     struct held *h = q->held + q->held_count++;

@@ -5,9 +5,10 @@
  * How a draw works is said in cpu/ref/sample.c: filters as a `cut` in the order "s descending, then id ascending",
  * found by radix selection, then the inverse CDF in token-id order.
  */
+#include "compute/cuda/draws.h"
 #include "compute/cuda/head.h"
 
-enum { AT_ONCE = 512 /* results that come to the host in one piece */, BINS = 256, CHUNKS = 4 /* chunks of TEAM logits at a time */, BOUNDS = 2048 /* of them: up to half a million logits */ };
+enum { BINS = 256, CHUNKS = 4 /* chunks of TEAM logits at a time */, BOUNDS = 2048 /* of them: up to half a million logits */ };
 
 /* Integers only: no order of additions can move the sum. */
 #ifdef __CUDACC__
@@ -345,19 +346,11 @@ HERE void draw_filter(struct draw_shared *shared, struct draw *d, const struct s
 
 /* ---- the draw ---- */
 
-/* What logp_behaviour is; the host takes the logarithm in f64. */
-enum behaviour { BEHAVIOUR_CERTAIN, BEHAVIOUR_LOGP, BEHAVIOUR_RATIO, BEHAVIOUR_NAN };
-
-struct drawn {
-  int32_t id, behaviour;
-  real logp, entropy;
-  double weight, total;
-};
-
 struct sample_args {
   real *logit;
   const struct sample_params *params;
   struct drawn *out;
+  int32_t *ids; /* the tokens once more, for the next pass */
   size_t vocab;
   real record; /* 1 / record temperature, and the temperature itself */
   float record_temperature;
@@ -480,6 +473,7 @@ KERNEL_TEAM(sample_rows, struct sample_args, TEAM)
   out.logp = head_logp(&shared.state, head_z(unbiased(logit, p, out.id), a.record));
   out.entropy = head_entropy(&shared.state);
   a.out[row] = out;
+  a.ids[row] = out.id;
 }
 
 static void sample_finish(const struct drawn *drawn, struct sample_result *out)
@@ -497,6 +491,9 @@ static void sample_finish(const struct drawn *drawn, struct sample_result *out)
 static const struct sample_params *params_upload(struct device *d, size_t vocab, size_t count,
                                                  const struct sample_params *params)
 {
+  bool plain = true;
+  for (size_t i = 0; i < count; i++) plain = plain && !params[i].bias_count && !params[i].allowed;
+  if (plain) return CUDA_UPLOAD(d, params, count);
   struct error err;
   memset(&err, 0, sizeof err);
   struct sample_params *own = (struct sample_params *)memory_alloc(count, sizeof *own, "sampling", &err);
@@ -520,11 +517,10 @@ static const struct sample_params *params_upload(struct device *d, size_t vocab,
   return there;
 }
 
-void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
-                            struct view hidden, struct view scratch, const struct sample_params *params,
-                            struct sample_result *out)
+void CUDA_NAME(sample_start)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                             struct view hidden, struct view scratch, const struct sample_params *params)
 {
-  if (count <= 0) return;
+  const int place = draws_begin(d, count);
   ASSAY_BUG_IF(!(record_temperature > 0) || w->n > (size_t)BOUNDS * TEAM);
   for (int32_t i = 0; i < count; i++) {
     ASSAY_BUG_IF(!(params[i].temperature >= 0) || !(params[i].uniform >= 0 && params[i].uniform < 1));
@@ -533,18 +529,35 @@ void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double rec
   d->ops.head_logits(d, w, count, hidden, scratch);
   struct sample_args a = {view_reals(scratch),
                           params_upload(d, w->n, (size_t)count, params),
-                          (struct drawn *)CUDA_NAME(cuda_room)(d, (size_t)count * sizeof(struct drawn)),
+                          cuda_of(d)->drawn,
+                          cuda_of(d)->drawn_ids,
                           w->n,
                           (real)(1.0 / record_temperature),
                           (float)record_temperature};
-  if (!a.params || !a.out) return;
-  LAUNCH_TEAM(d, sample_rows, count, 1, TEAM, a);
-  for (int32_t i = 0, n; i < count; i += n) { /* a few at a time, so that nothing is allocated */
-    struct drawn drawn[AT_ONCE];
-    n = count - i < AT_ONCE ? count - i : AT_ONCE;
-    cuda_fetch(d, drawn, a.out + i, (size_t)n * sizeof *drawn);
-    for (int32_t j = 0; j < n; j++) sample_finish(drawn + j, out + i + j);
+  if (a.params) LAUNCH_TEAM(d, sample_rows, count, 1, TEAM, a);
+  CUDA_NAME(draws_send)(d, place);
+}
+
+void CUDA_NAME(sample_take)(struct device *d, struct sample_result *out)
+{
+  const int place = draws_end(d);
+  const struct drawn *drawn = CUDA_NAME(draws_receive)(d, place);
+  for (int32_t i = 0; out && i < d->draws.rows[place]; i++) {
+    if (drawn)
+      sample_finish(drawn + i, out + i);
+    else
+      memset(out + i, 0, sizeof *out);
   }
+}
+
+void CUDA_NAME(head_sample)(struct device *d, const struct weight *w, double record_temperature, int32_t count,
+                            struct view hidden, struct view scratch, const struct sample_params *params,
+                            struct sample_result *out)
+{
+  if (count <= 0) return;
+  ASSAY_BUG_IF(device_draws(d));
+  CUDA_NAME(sample_start)(d, w, record_temperature, count, hidden, scratch, params);
+  CUDA_NAME(sample_take)(d, out);
 }
 
 /* ---- top: the k most likely tokens ---- */

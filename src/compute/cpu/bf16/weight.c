@@ -56,6 +56,7 @@ void weight_widen_rows(const struct weight *w, size_t row, size_t count, void *t
 /* ---- embed: y[m, :] = bf16(W[token[m], :]) ---- */
 
 struct embed_job {
+  const struct device *device;
   const struct weight *w;
   const int32_t *token;
   float *y;
@@ -67,12 +68,13 @@ static void embed_part(void *arg, int thread, size_t begin, size_t end)
   const struct weight *w = job->w;
   (void)thread;
   for (size_t m = begin; m < end; m++) {
+    const size_t token = host_token(job->device, job->token[m]);
     float *y = job->y + m * w->k;
     if (!w->quant) {
-      weight_widen_rows(w, (size_t)job->token[m], 1, y, HOST_F32);
+      weight_widen_rows(w, token, 1, y, HOST_F32);
       continue;
     }
-    quant_row(w, (size_t)job->token[m], 0, w->k, y);
+    quant_row(w, token, 0, w->k, y);
     for (size_t k = 0; k < w->k; k++) y[k] = bf16_round(y[k]);
   }
 }
@@ -81,8 +83,8 @@ void embed_bf16(struct device *d, const struct weight *w, int32_t m, const int32
 {
   if (m <= 0) return;
   ASSAY_BUG_IF(!w->copy && !w->quant);
-  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
-  struct embed_job job = {w, token, view_reals(y)};
+  host_tokens_check(d, w, m, token);
+  struct embed_job job = {d, w, token, view_reals(y)};
   pool_run(d->pool, (size_t)m, embed_part, &job);
 }
 

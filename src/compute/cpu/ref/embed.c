@@ -4,6 +4,7 @@
 #include "compute/cpu/ref/ref.h"
 
 struct embed_job {
+  const struct device *device;
   const struct weight *w;
   const int32_t *index; /* tokens, slots or ids */
   size_t m, c;
@@ -28,8 +29,8 @@ static void embed_part(void *arg, int thread, size_t begin, size_t end)
   const real *w = weight_reals(job->w, WEIGHT_MASTER);
   (void)thread;
   for (size_t m = begin; m < end; m++) {
-    size_t row = panel_at(job->w, (size_t)job->index[m], 0);
-    if (!w) embed_blocks(job->w, (size_t)job->index[m], job->to + m * job->c);
+    size_t token = host_token(job->device, job->index[m]), row = panel_at(job->w, token, 0);
+    if (!w) embed_blocks(job->w, token, job->to + m * job->c);
     for (size_t c = 0; w && c < job->c; c++) job->to[m * job->c + c] = w[row + c * PANEL];
   }
 }
@@ -37,8 +38,8 @@ static void embed_part(void *arg, int thread, size_t begin, size_t end)
 void REAL_NAME(embed)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)
 {
   if (m <= 0) return;
-  for (int32_t i = 0; i < m; i++) ASSAY_BUG_IF(token[i] < 0 || (size_t)token[i] >= w->n);
-  struct embed_job job = {.w = w, .index = token, .m = (size_t)m, .c = w->k, .to = view_reals(y)};
+  host_tokens_check(d, w, m, token);
+  struct embed_job job = {.device = d, .w = w, .index = token, .m = (size_t)m, .c = w->k, .to = view_reals(y)};
   pool_run(d->pool, job.m, embed_part, &job);
 }
 
