@@ -40,9 +40,10 @@ ON = {"poise": {"": "layer: -2, bootstrap: 1, warmup: 1, max_rows: 64"},
       "pipo": {"": "window: 1, min_steps: 1, normalise: false"},
       "rorecomp": {"": "capacity: 24, batch: 12", "scope: batch": "scope: batch, capacity: 24, batch: 15"},
       "sdpo": {"": "prompt: '{solution}{prompt}', solution: '{text} '"}}
-# Another bed, for GRPO beside it too: problems with several right texts, so that a group has two second contexts, "46 12+34="
-# and "52 12+34=". Such a context is priced as long as prompts may be.
-BED = {"sdpo": ["data=[{path: bench/method/beds/several.jsonl, verifier: {regex: {match: full}}}]", "rollout.max_prompt_tokens=10"]}
+# Another bed, for GRPO beside it too: what is within 2 of a sum is right, so that each group of the second step has two right
+# texts and two second contexts of them, "90 25+64=" and "88 25+64=". Such a context is priced as long as prompts may be.
+BED = {"sdpo": ["data=[{task: addition, format: plain, held_out: 0.2, train_until: 0.7, verifier: {number: {absolute: 2}}}]",
+                "rollout.max_prompt_tokens=10", "seed=12"]}
 OTHER_DATA = {"sft", "reward_model", "scrl"}  # examples, pairs, subproblems: no step of GRPO to stand beside
 PROBLEMS, PARTS = 4, ("passes", "rows", "trained", "updates", "probes", "own")
 STEPS, T = 30, 2.045  # timed; t of 0.975 with 29 degrees of freedom
@@ -67,11 +68,10 @@ class Bench:
         return subprocess.run([self.assay, *words], capture_output=True, text=True, cwd=ROOT)
 
     def words(self, methods, problems, bed=""):
-        return ["recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"rollout.problems={problems}", *BED.get(bed, [])]
+        return ["recipes/cispo.yaml", f"methods={methods}", *SETTINGS, f"rollout.problems={problems}", "seed=5", *BED.get(bed, [])]
 
     def train(self, methods, steps, problems, folder, bed=""):
-        return [self.assay, "train", *self.words(methods, problems, bed), f"train.steps={steps}", "seed=5", "--threads", "1",
-                "--quiet", "--run", folder]
+        return [self.assay, "train", *self.words(methods, problems, bed), f"train.steps={steps}", "--threads", "1", "--quiet", "--run", folder]
 
     def train_nano(self, methods, steps, folder):
         if not self.home:
