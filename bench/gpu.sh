@@ -138,9 +138,27 @@ gemms() {
   done
 }
 our_8192() { # two products of a layer are of 8192 x 8192
-  mkdir -p "$work/gemm8192" && cp bench/gpu/gemm8192.json "$work/gemm8192/config.json"
+  our_8192_folder
   ASSAY_DEVICE=$device "$build/assay" bench gemm "random:$work/gemm8192" --batch 8192 --compute bf16 --json --quiet
 }
+# The two instructions that products in bf16 are made of on Hopper: the time of each, and whether they give the same bits.
+products() {
+  [ "$device" = cuda ] || return 77
+  our_8192_folder
+  for p in mma wgmma; do
+    for m in "random:$work/gemm8192 8192" "$work/0.5b 16384" "$work/0.5b 256" "$work/0.5b 1"; do
+      [ -e "${m% *}" ] || [ "${m#random}" != "$m" ] || continue
+      ASSAY_CUDA_PRODUCTS=$p ASSAY_DEVICE=$device "$build/assay" bench gemm "${m% *}" --batch "${m##* }" --compute bf16 --json \
+        --quiet | sed "s/^{/{\"products\": \"$p\", \"batch\": ${m##* }, /" || return 1
+    done
+    seq 1200 | awk '{printf "%s%d%s", NR % 60 == 1 ? "{\"ids\":[" : ",", ($1 * 7919) % 251 + 3, NR % 60 ? "" : "]}\n"}' >"$work/ids.jsonl"
+    ASSAY_CUDA_PRODUCTS=$p ASSAY_DEVICE=$device "$build/assay" score models/tiny --in "$work/ids.jsonl" --compute bf16 --json \
+      --quiet >"$work/products.$p" || return 1
+  done
+  cmp -s "$work/products.mma" "$work/products.wgmma" && echo "mma and wgmma: equal bits" ||
+    echo "mma and wgmma: $("$python" bench/gpu/near.py "$work/products.mma" "$work/products.wgmma")"
+}
+our_8192_folder() { mkdir -p "$work/gemm8192" && cp bench/gpu/gemm8192.json "$work/gemm8192/config.json"; }
 smol() { # greedy answers of SmolLM2 on both devices, where it is there
   [ -n "${ASSAY_SMOLLM2:-}" ] || { echo "ASSAY_SMOLLM2 names no folder"; return 77; }
   for d in cpu "$device"; do
@@ -167,7 +185,7 @@ if [ ! -x "$build/assay" ] && [ -z "$list" ]; then
   [ -x "$build/assay" ] || { tail -20 "$out/build.log"; exit 1; }
 fi
 [ -n "$list" ] || build=$(cd "$build" && pwd)
-export -f machine make_build on_gpu whole_runs law sanitize bits model ours theirs gemms our_8192 smol
+export -f machine make_build on_gpu whole_runs law sanitize bits model ours theirs gemms our_8192 our_8192_folder products smol
 export python device work build root
 run() { local name=$1 limit=$2; shift 2; part "$name" "$limit" bash -c '"$@"' part "$@"; }
 
@@ -187,6 +205,7 @@ run model_0.5b 60 model 0.5b
 run gemm 20 ours "$work/0.5b" gemm --batch 4096
 run gemm_8192 60 our_8192
 run gemm_torch 60 gemms
+run products 60 products
 run decode_256 60 ours "$work/0.5b" decode --batch 256 --prompt 128 --new 512 --repeat 1
 run decode_256_transformers 60 theirs "$work/0.5b" decode --batch 256 --prompt 128 --new 512
 run decode_1 30 ours "$work/0.5b" decode --batch 1 --prompt 128 --new 128 --repeat 2

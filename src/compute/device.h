@@ -8,9 +8,10 @@
  *            so AdamW is elementwise. Rows from a multiple of 16 on are a matrix of their own: the LM head takes its
  *            weight in such slices.
  *            Its rounded copy (bf16): words of two neighbouring k, ((n / 16) * K' / 2 + k / 2) * 16 + n % 16, where K'
- * is K up to a multiple of 32, the padding 0. vector   [N], padded to 16. KV       per layer: block b, KV head h: K as
- * [D][block] (lanes run across positions), V as [block][D]. In bf16 words of two neighbouring d, [D' / 2][block], and
- * of two neighbouring positions, [block / 2][D].
+ *            is K up to a multiple of 32, the padding 0. On a GPU as many words, in cores (cuda/cuda.h).
+ *   vector   [N], padded to 16.
+ *   KV       per layer: block b, KV head h: K as [D][block] (lanes run across positions), V as [block][D]. In bf16
+ * words of two neighbouring d, [D' / 2][block], and of two neighbouring positions, [block / 2][D].
  */
 #ifndef ASSAY_COMPUTE_DEVICE_H
 #define ASSAY_COMPUTE_DEVICE_H

@@ -71,4 +71,17 @@ ASSAY_DEVICE=$gpu "$assay" train recipe.yaml --compute bf16 compute.micro_batch=
 [ "$gpu" = cuda ] || [ "$(hashes gpu16)" = "$(hashes cpu16)" ] || fail "bf16 on $gpu gives other weights than the processor"
 [ "$(hashes gpu16)" != "$(hashes gpu)" ] || fail "bf16 gives the bits of f32"
 grep -q '"mismatch":0,' gpu16/metrics.jsonl || fail "a mismatch in bf16 on $gpu"
+# The products of Hopper's warpgroups: the processor's bits on the emulated device too, and beside blocks.
+if [ "$gpu" != cuda ]; then
+  export ASSAY_CUDA_PRODUCTS=wgmma
+  ASSAY_DEVICE=$gpu "$assay" train recipe.yaml --compute bf16 --run wide16 --threads 1 --quiet || fail "wgmma: exit status $?"
+  [ "$(hashes wide16)" = "$(hashes cpu16)" ] || fail "products by wgmma give other weights than the processor"
+  grep -q '"mismatch":0,' wide16/metrics.jsonl || fail "a mismatch of products by wgmma"
+  ASSAY_DEVICE=$gpu adapter wide16.blocks bf16
+  [ "$(hashes wide16.blocks)" = "$(hashes cpu16.blocks)" ] || fail "beside blocks products by wgmma give another adapter"
+  ASSAY_CUDA_PRODUCTS=hmma ASSAY_DEVICE=$gpu "$assay" score "$root/models/tiny" --in in.jsonl --quiet >/dev/null 2>error &&
+    fail "ASSAY_CUDA_PRODUCTS=hmma was taken"
+  grep -q 'expected auto, mma or wgmma' error || fail "ASSAY_CUDA_PRODUCTS=hmma: $(cat error)"
+  unset ASSAY_CUDA_PRODUCTS
+fi
 exit $((failures > 0))

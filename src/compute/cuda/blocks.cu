@@ -15,6 +15,17 @@ size_t CUDA_NAME(blocks_slice_rows)(const struct weight *w)
   return rows > SLICE_STEP ? rows : (size_t)SLICE_STEP;
 }
 
+static size_t slice_reals(const struct weight *w, size_t count)
+{
+  const size_t padded = (count + PANEL - 1) / PANEL * PANEL;
+  return padded * (w->device->type == COMPUTE_BF16 ? block_round(w->k) / 2 : w->k);
+}
+
+size_t CUDA_NAME(blocks_slice_bytes)(const struct weight *w)
+{
+  return slice_reals(w, size_min(w->n, CUDA_NAME(blocks_slice_rows)(w))) * sizeof(real);
+}
+
 struct slice_args {
   struct blocks blocks;
   real *reals;     /* panels, or NULL */
@@ -30,27 +41,23 @@ KERNEL(slice_numbers, struct slice_args)
   if (n >= a.count) return;
   const bool there = k < a.k;
   const struct block_step step = block_step_of(&a.blocks, n, there ? k : 0);
+  real x[QUANT_STEP];
   UNROLL
-  for (size_t t = 0; t < QUANT_STEP; t += 2) {
-    const real even = there ? block_value(&a.blocks, &step, t) : 0, odd = there ? block_value(&a.blocks, &step, t + 1) : 0;
-    if (a.words) {
-      a.words[words_at(a.k, n, k + t)] = word_of(even, odd);
-    } else if (there) {
-      a.reals[panel_here(a.k, n, k + t)] = even;
-      a.reals[panel_here(a.k, n, k + t + 1)] = odd;
-    }
+  for (size_t t = 0; t < QUANT_STEP; t++) x[t] = there ? block_value(&a.blocks, &step, t) : 0;
+  if (a.words) {
+    core_put(a.words, core_at(a.k, n, k), x);
+    core_put(a.words, core_at(a.k, n, k + CORE), x + CORE);
+    return;
   }
+  for (size_t t = 0; there && t < QUANT_STEP; t++) a.reals[panel_here(a.k, n, k + t)] = x[t];
 }
 
-struct weight CUDA_NAME(blocks_slice)(struct device *d, const struct weight *w, size_t first, size_t count)
+struct weight CUDA_NAME(blocks_slice)(struct device *d, const struct weight *w, size_t first, size_t count, void *room)
 {
   const struct weight part = weight_slice(w, first, count);
-  const size_t reals = part.padded * (d->type == COMPUTE_BF16 ? block_round(w->k) / 2 : w->k);
-  void *room = CUDA_NAME(cuda_room)(d, reals * sizeof(real));
   struct weight made = part;
   made.quant = NULL;
   made.quant_type = QUANT_NONE;
-  if (!room) return made;
   if (d->type == COMPUTE_BF16)
     made.copy = (uint32_t *)room;
   else

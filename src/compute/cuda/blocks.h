@@ -2,7 +2,7 @@
  * each operation exact or rounded once, so the same bits.
  *
  * With few rows kernels make the numbers in registers as they multiply: the bytes come once. With more, a slice of
- * outputs at a time is made into panels (or words of bf16) in a room of the device, and the kernels for those go on as
+ * outputs at a time is made into panels (or cores of bf16) in a room of the device, and the kernels for those go on as
  * ever: no order of a sum knows of it.
  */
 #ifndef ASSAY_COMPUTE_CUDA_BLOCKS_H
@@ -78,8 +78,10 @@ HERE real block_value(const struct blocks *b, const struct block_step *step, siz
 
 /* Outputs of a slice: a multiple of 128. */
 size_t CUDA_NAME(blocks_slice_rows)(const struct weight *w);
-/* Rows first .. first+count-1 (first: a multiple of PANEL) as a matrix of numbers, with a master or, where the compute
-   type is bf16, a copy, alive for the operation that asks. Neither: the device has failed. */
-struct weight CUDA_NAME(blocks_slice)(struct device *d, const struct weight *w, size_t first, size_t count);
+/* Bytes that the largest slice takes. */
+size_t CUDA_NAME(blocks_slice_bytes)(const struct weight *w);
+/* Rows first .. first+count-1 (first: a multiple of PANEL) as a matrix of numbers in `room` (cuda_room), which may be
+   the last slice's: a master or, where the compute type is bf16, a copy. */
+struct weight CUDA_NAME(blocks_slice)(struct device *d, const struct weight *w, size_t first, size_t count, void *room);
 
 #endif

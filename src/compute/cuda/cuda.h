@@ -36,15 +36,16 @@ CUDA_SLOTS(CUDA_DECLARE)
 #define CUDA_DECLARE_BF16(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot##_bf16);
 CUDA_BF16_SLOTS(CUDA_DECLARE_BF16)
 
-/* Puts a kernel into the device's list; its arguments are copied. TEAM: its threads wait for one another. */
+/* Puts a kernel into the device's list; its arguments are copied. TEAM: its threads wait for one another. shared: bytes
+   of shared memory beside what the kernel declares (hopper.h: shared_room). */
 #define LAUNCH(d, name, x, y, threads, args) \
   CUDA_NAME(queue_launch)                    \
-  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), false, &(args), sizeof(args))
+  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), false, 0, &(args), sizeof(args))
 #define LAUNCH_TEAM(d, name, x, y, threads, args) \
   CUDA_NAME(queue_launch)                         \
-  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), true, &(args), sizeof(args))
+  ((d), ENTRY(name), #name, (size_t)(x), (size_t)(y), (int)(threads), true, 0, &(args), sizeof(args))
 void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *name, size_t blocks_x, size_t blocks_y,
-                             int threads, bool waits, const void *args, size_t size);
+                             int threads, bool waits, size_t shared, const void *args, size_t size);
 
 /* Launches NAME, or NAME_half where the compute type is bf16. */
 #define LAUNCH_TYPE(d, name, x, y, threads, args)  \
@@ -66,6 +67,18 @@ void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *n
 void CUDA_NAME(embed_blocks)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y);
 /* gemm.cu: grad(b)[n] = chain of additions of dy[m, n]. */
 void CUDA_NAME(gemm_bias)(struct device *d, struct weight *b, int32_t m, struct view dy);
+/* gemm_hopper.cu: what gemm_bf16, gemm_dx_bf16 and gemm_dw_bf16 are on a device of PRODUCTS_WGMMA (queue.h); dw without
+   its bias. */
+void CUDA_NAME(wide_gemm)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
+                          struct view y);
+void CUDA_NAME(wide_gemm_dx)(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
+                             bool accumulate);
+void CUDA_NAME(wide_gemm_dw)(struct device *d, struct weight *w, int32_t m, struct view dy, struct view x);
+/* Its kernels of a form: 0 forward, 1 dx, 2 dw (struct cuda_device's wide_choice). */
+int CUDA_NAME(wide_choices)(int form);
+/* products.cu: small products by every kernel of gemm_hopper.cu: sums of integers, which are exact in any order, and
+   sums of others, whose bits must not depend on the kernel. NULL, or what is wrong. */
+const char *CUDA_NAME(products_check)(struct device *d);
 /* weight.cu: struct device_memory's round_rows and widen_rows. */
 void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, const void *from, enum host_type type);
 void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type);
@@ -105,6 +118,30 @@ static inline real *weight_reals(const struct weight *w, enum weight_part part)
 EVERYWHERE size_t size_min(size_t a, size_t b)
 {
   return a < b ? a : b;
+}
+
+/* CORES: how every matrix in bf16 that a product reads stands here, weights (struct weight's copy) and packed operands.
+   A core is 8 terms of `tall` rows, [rows / tall][terms / 8][tall][8]; of weights tall is PANEL. Terms are padded to
+   whole blocks and rows to whole panels with zeros, so a copy has as many words as one in device.h's layout. 8 rows of
+   8 terms are 128 bytes in one piece, which Hopper's products read as rows of terms or as terms of rows (hopper.h), and
+   whose pieces its copy engine takes as they are.
+
+   The half (number of bf16) that element (n, k) of a weight's copy is. */
+enum { CORE = 8 };
+EVERYWHERE size_t core_at(size_t columns, size_t n, size_t k)
+{
+  return ((n / PANEL * (block_round(columns) / CORE) + k / CORE) * PANEL + n % PANEL) * CORE + k % CORE;
+}
+/* Eight terms from half `at` on, at once. */
+struct core_row {
+  uint32_t word[CORE / 2];
+} __attribute__((aligned(16)));
+HERE void core_put(uint32_t *words, size_t at, const real x[CORE])
+{
+  struct core_row row;
+  UNROLL
+  for (int i = 0; i < CORE / 2; i++) row.word[i] = word_of(x[2 * i], x[2 * i + 1]);
+  *(struct core_row *)(words + at / 2) = row;
 }
 
 /* Element (n, k) of a matrix in panels, as kernels find it. */

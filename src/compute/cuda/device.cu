@@ -7,6 +7,7 @@
 extern "C" {
 #endif
 #include "core/fault.h"
+#include "core/log.h"
 #ifdef __cplusplus
 }
 #endif
@@ -113,12 +114,22 @@ void CUDA_NAME(pinned_give)(void *p)
   (void)cudaFreeHost(p);
 }
 
+/* More shared memory than all kernels have is asked for by name: all there is, as a kernel's launches may differ. */
+static bool room_ask(struct device *d, const struct launch *l)
+{
+  enum { ALL_HAVE = 48 << 10 };
+  return l->shared <= ALL_HAVE || cuda_ok(d, l->name,
+                                          cudaFuncSetAttribute(l->entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                               cuda_of(d)->shared_most));
+}
+
 void CUDA_NAME(launch_run)(struct device *d, const struct launch *l)
 {
   void *args[1] = {(void *)l->args};
+  if (!room_ask(d, l)) return;
   cuda_ok(d, l->name,
           cudaLaunchKernel(l->entry, dim3((unsigned)l->blocks_x, (unsigned)l->blocks_y), dim3((unsigned)l->threads),
-                           args, 0, cuda_of(d)->stream));
+                           args, l->shared, cuda_of(d)->stream));
 }
 
 static cudaKernelNodeParams node_params(struct launch *l, void **args)
@@ -128,15 +139,17 @@ static cudaKernelNodeParams node_params(struct launch *l, void **args)
   p.func = (void *)l->entry;
   p.gridDim = dim3((unsigned)l->blocks_x, (unsigned)l->blocks_y);
   p.blockDim = dim3((unsigned)l->threads);
+  p.sharedMemBytes = (unsigned)l->shared;
   p.kernelParams = args;
   return p;
 }
 
 /* A chain: each launch waits for the one before it. */
-static bool graph_fill(struct graph *g)
+static bool graph_fill(struct device *d, struct graph *g)
 {
   for (int i = 0; i < g->count; i++) {
     void *args[1];
+    if (!room_ask(d, g->list + i)) return false;
     const cudaKernelNodeParams p = node_params(g->list + i, args);
     if (cudaGraphAddKernelNode(g->node + i, g->graph, i ? g->node + i - 1 : NULL, i ? 1 : 0, &p) != cudaSuccess)
       return false;
@@ -146,9 +159,8 @@ static bool graph_fill(struct graph *g)
 
 bool CUDA_NAME(graph_make)(struct device *d, struct graph *g)
 {
-  (void)d;
   g->node = (cudaGraphNode_t *)memory_alloc((size_t)g->count, sizeof *g->node, "graph", NULL);
-  if (g->node && cudaGraphCreate(&g->graph, 0) == cudaSuccess && graph_fill(g)) return true;
+  if (g->node && cudaGraphCreate(&g->graph, 0) == cudaSuccess && graph_fill(d, g)) return true;
   CUDA_NAME(graph_drop)(g);
   (void)cudaGetLastError(); /* the list runs without one */
   return false;
@@ -214,7 +226,7 @@ static void pending_run(struct cuda_device *c, uint64_t until)
     if (p->bytes)
       memcpy(p->to, p->from, p->bytes);
     else
-      emulate_launch(l->entry, l->args, l->blocks_x, l->blocks_y, l->threads, l->waits);
+      emulate_launch(l->entry, l->args, l->blocks_x, l->blocks_y, l->threads, l->waits, l->shared);
   }
 }
 
@@ -433,8 +445,23 @@ static const struct device_memory cuda_memory = {false,
 
 /* ---- opening ---- */
 
+/* Which products a device has that is able to wgmma or not, unless ASSAY_CUDA_PRODUCTS says otherwise. */
+static int products_choose(struct cuda_device *c, bool able, enum products usual, struct error *err)
+{
+  const char *name = getenv("ASSAY_CUDA_PRODUCTS");
+  c->products = usual;
+  if (!name || !*name || !strcmp(name, "auto")) return 0;
+  if (strcmp(name, "mma") && strcmp(name, "wgmma"))
+    return error_fail(err, ERROR_INPUT, NULL, 0, "ASSAY_CUDA_PRODUCTS", "found \"%s\"; expected auto, mma or wgmma", name);
+  c->products = strcmp(name, "mma") ? PRODUCTS_WGMMA : PRODUCTS_MMA;
+  if (c->products == PRODUCTS_WGMMA && !able)
+    return error_fail(err, ERROR_RESOURCE, NULL, 0, "ASSAY_CUDA_PRODUCTS",
+                      "found wgmma for a GPU %s; expected Hopper (sm_90), which alone has it; write auto or mma", c->name);
+  return 0;
+}
+
 #ifdef __CUDACC__
-enum { LEAST_MAJOR = 8 /* mma.m16n8k16 on bf16 */ };
+enum { LEAST_MAJOR = 8 /* mma.m16n8k16 on bf16 */, HOPPER_MAJOR = 9 };
 
 static int device_find(struct cuda_device *c, struct error *err)
 {
@@ -460,9 +487,37 @@ static int device_find(struct cuda_device *c, struct error *err)
     return error_fail(err, ERROR_RESOURCE, NULL, 0, "device", "the GPU could not be opened: %s; write device: cpu",
                       cudaGetErrorString(cudaGetLastError()));
   snprintf(c->name, sizeof c->name, "sm_%d%d (%.60s)", prop.major, prop.minor, prop.name);
+  c->processors = prop.multiProcessorCount;
+  c->shared_most = (int)prop.sharedMemPerBlockOptin;
   if (prop.major < LEAST_MAJOR)
     return error_fail(err, ERROR_RESOURCE, NULL, 0, "device",
                       "found a GPU %s; expected sm_80 or later; write device: cpu", c->name);
+  const bool hopper = prop.major == HOPPER_MAJOR;
+  return products_choose(c, hopper, hopper ? PRODUCTS_WGMMA : PRODUCTS_MMA, err);
+}
+
+/* Products that have never run on this kind of GPU and driver are asked before they are believed. */
+static int products_try(struct cuda_device *c, struct error *err)
+{
+  if (c->base.type != COMPUTE_BF16 || c->products != PRODUCTS_WGMMA) return 0;
+  const char *wrong = CUDA_NAME(products_check)(&c->base);
+  const size_t end = strlen(c->name);
+  if (!wrong) {
+    snprintf(c->name + end, sizeof c->name - end, ", wgmma");
+    return 0;
+  }
+  if (device_failed(&c->base))
+    return error_fail(err, ERROR_RESOURCE, NULL, 0, "device",
+                      "a first small product by wgmma failed: %s; set ASSAY_CUDA_PRODUCTS=mma in the environment to do "
+                      "without wgmma",
+                      c->base.failed.message);
+  const char *named = getenv("ASSAY_CUDA_PRODUCTS");
+  if (named && !strcmp(named, "wgmma"))
+    return error_fail(err, ERROR_LAW, NULL, 0, "ASSAY_CUDA_PRODUCTS",
+                      "a first small product by wgmma on %s is wrong (%s); write mma to do without wgmma", c->name, wrong);
+  log_warn("a first small product by wgmma on %s is wrong (%s): products in bf16 are mma.sync's, which is slower", c->name,
+           wrong);
+  c->products = PRODUCTS_MMA;
   return 0;
 }
 #else
@@ -479,7 +534,16 @@ static int device_find(struct cuda_device *c, struct error *err)
   if (!c->pending) return err->code;
   c->fault_in = (long)variable("ASSAY_EMULATED_FAULT");
   c->room = (size_t)variable("ASSAY_EMULATED_ROOM");
-  snprintf(c->name, sizeof c->name, "emulated");
+  c->processors = 3;
+  TRY(products_choose(c, true, PRODUCTS_MMA, err));
+  snprintf(c->name, sizeof c->name, "emulated%s", c->products == PRODUCTS_WGMMA ? ", wgmma" : "");
+  return 0;
+}
+
+/* unit_compute_products asks it of the emulated device: not each time one is opened. */
+static int products_try(struct cuda_device *c, struct error *err)
+{
+  (void)c, (void)err;
   return 0;
 }
 #endif
@@ -489,7 +553,8 @@ static int device_begin(struct cuda_device *c, int threads, struct error *err)
   if (!CUDA_NAME(queue_open)(c, err)) return err->code;
   TRY(pool_create(threads ? threads : cores_available(), &c->base.pool, err));
   TRY(device_find(c, err));
-  return CUDA_NAME(queue_start)(c, err) ? 0 : ERROR_RESOURCE;
+  if (!CUDA_NAME(queue_start)(c, err)) return ERROR_RESOURCE;
+  return products_try(c, err);
 }
 
 static int device_make(const struct device_options *options, struct device **out, struct error *err)

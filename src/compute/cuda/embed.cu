@@ -38,7 +38,7 @@ struct embed_words_args {
 KERNEL(embed_words, struct embed_words_args)
 {
   const size_t i = index_here(), c = i % a.c;
-  if (i < a.m * a.c) a.to[i] = word_half(a.copy[words_at(a.c, token_at(&a.tokens, i / a.c), c)], c);
+  if (i < a.m * a.c) a.to[i] = word_half(a.copy[core_at(a.c, token_at(&a.tokens, i / a.c), c) / 2], c);
 }
 
 void CUDA_NAME(embed_bf16)(struct device *d, const struct weight *w, int32_t m, const int32_t *token, struct view y)

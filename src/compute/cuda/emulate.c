@@ -18,7 +18,7 @@
 
 enum { MOST = 1024, STACK = 64 << 10 };
 
-enum wait { WAIT_NONE, WAIT_LANES, WAIT_TEAM, WAIT_OVER };
+enum wait { WAIT_NONE, WAIT_LANES, WAIT_TEAM, WAIT_PHASE, WAIT_OVER };
 
 static _Thread_local struct team {
   ucontext_t outside, context[MOST];
@@ -26,6 +26,8 @@ static _Thread_local struct team {
   bool made[MOST];
   char *stacks;
   enum wait wait[MOST];
+  const uint64_t *phase[MOST]; /* of WAIT_PHASE */
+  uint32_t parity[MOST];
   float brought[MOST];      /* to lane_read */
   uint32_t words[MOST][12]; /* to tile_multiply: a, then b */
   void (*enter)(const void *);
@@ -107,40 +109,63 @@ static void resume(int thread)
 
 /* ---- one team ---- */
 
-/* Runs the lanes of a warp until each has returned or waits for the team. */
-static void warp_run(int first, int end)
+/* May thread i go on by itself? */
+static bool ready(int i)
 {
+  return team.wait[i] == WAIT_NONE ||
+         (team.wait[i] == WAIT_PHASE && emulate_phase_over(*team.phase[i], team.parity[i]));
+}
+
+static int waiting(int first, int end, enum wait why)
+{
+  int count = 0;
+  for (int i = first; i < end; i++) count += team.wait[i] == why;
+  return count;
+}
+
+static void release(int first, int end, enum wait why)
+{
+  for (int i = first; i < end; i++)
+    if (team.wait[i] == why) team.wait[i] = WAIT_NONE;
+}
+
+/* Runs the lanes of a warp until each has returned or waits for the team or for a phase. Did any run? */
+static bool warp_run(int first, int end)
+{
+  bool ran = false;
   for (bool again = true; again;) {
-    int at_lanes = 0, at_team = 0;
-    for (int i = first; i < end; i++)
-      if (team.wait[i] == WAIT_NONE) resume(i);
+    again = false;
     for (int i = first; i < end; i++) {
-      at_lanes += team.wait[i] == WAIT_LANES;
-      at_team += team.wait[i] == WAIT_TEAM;
+      if (!ready(i)) continue;
+      resume(i);
+      again = ran = true;
     }
-    ASSAY_BUG_IF(at_lanes && at_team); /* lanes of one warp went different ways */
-    again = at_lanes > 0;
-    for (int i = first; again && i < end; i++)
-      if (team.wait[i] == WAIT_LANES) team.wait[i] = WAIT_NONE;
+    const int at_lanes = waiting(first, end, WAIT_LANES);
+    ASSAY_BUG_IF(at_lanes && waiting(first, end, WAIT_TEAM)); /* lanes of one warp went different ways */
+    if (at_lanes && !waiting(first, end, WAIT_PHASE)) {
+      release(first, end, WAIT_LANES);
+      again = true;
+    }
   }
+  return ran;
 }
 
 static void team_run(int threads)
 {
   for (int i = 0; i < threads; i++) team.wait[i] = WAIT_NONE;
-  for (bool again = true; again;) {
-    again = false;
+  for (int over = 0; over < threads; over = waiting(0, threads, WAIT_OVER)) {
+    bool ran = false;
     for (int first = 0; first < threads; first += WARP)
-      warp_run(first, first + WARP < threads ? first + WARP : threads);
-    for (int i = 0; i < threads; i++) {
-      again = again || team.wait[i] == WAIT_TEAM;
-      if (team.wait[i] == WAIT_TEAM) team.wait[i] = WAIT_NONE;
-    }
+      ran = warp_run(first, first + WARP < threads ? first + WARP : threads) || ran;
+    if (ran) continue;
+    const bool a_phase_never_ends = waiting(0, threads, WAIT_PHASE) > 0;
+    ASSAY_BUG_IF(a_phase_never_ends);
+    release(0, threads, WAIT_TEAM);
   }
 }
 
 void emulate_launch(void (*enter)(const void *), const void *args, size_t blocks_x, size_t blocks_y, int threads,
-                    bool waits)
+                    bool waits, size_t shared)
 {
   ASSAY_BUG_IF(threads < 1 || threads > MOST || !blocks_x || !blocks_y || blocks_y > 65535 || blocks_x > INT32_MAX);
   if (waits && !team.stacks) {
@@ -151,10 +176,12 @@ void emulate_launch(void (*enter)(const void *), const void *args, size_t blocks
   team.args = args;
   team.waits = waits;
   struct compute_mode mode = compute_mode_enter();
-  emulated = (struct emulated){.blocks_x = blocks_x, .blocks_y = blocks_y, .threads = threads};
+  emulated = (struct emulated){.blocks_x = blocks_x, .blocks_y = blocks_y, .threads = threads, .shared = shared};
   for (emulated.block_y = 0; emulated.block_y < blocks_y; emulated.block_y++)
     for (emulated.block_x = 0; emulated.block_x < blocks_x; emulated.block_x++) {
+      if (shared) emulate_room_begin(shared);
       if (waits) team_run(threads);
+      if (shared) emulate_wide_end();
       for (emulated.thread = 0; !waits && emulated.thread < threads; emulated.thread++) enter(args);
     }
   compute_mode_leave(mode);
@@ -172,6 +199,14 @@ void emulate_lanes_wait(void)
 {
   ASSAY_BUG_IF(!team.waits);
   leave(WAIT_LANES);
+}
+
+void emulate_phase_wait(const uint64_t *phase, uint32_t parity)
+{
+  ASSAY_BUG_IF(!team.waits);
+  team.phase[emulated.thread] = phase;
+  team.parity[emulated.thread] = parity;
+  leave(WAIT_PHASE);
 }
 
 float emulate_lane_read(float x, int lane)

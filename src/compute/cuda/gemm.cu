@@ -140,13 +140,14 @@ static void gemm_blocks(struct device *d, const struct weight *w, struct gemm_ar
   }
   real *const out = a.out;
   const real *const bias = a.bias;
-  for (size_t first = 0; first < w->n; first += a.columns) {
+  void *const room = CUDA_NAME(cuda_room)(d, CUDA_NAME(blocks_slice_bytes)(w));
+  for (size_t first = 0; room && first < w->n; first += a.columns) {
     a.columns = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
-    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.columns);
+    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.columns, room);
     a.right = weight_reals(&slice, WEIGHT_MASTER);
     a.out = out + first;
     a.bias = bias ? bias + first : NULL;
-    if (a.right) LAUNCH_TEAM(d, gemm_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+    LAUNCH_TEAM(d, gemm_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   }
 }
 
@@ -195,13 +196,14 @@ void CUDA_NAME(gemm_dx)(struct device *d, const struct weight *w, int32_t m, str
   if (m <= 0) return;
   struct gemm_args a = {view_reals(dy), weight_reals(w, WEIGHT_MASTER), NULL, view_reals(dx), (size_t)m, w->k, w->n,
                         accumulate, w->n, w->k};
-  for (size_t first = 0; w->quant && first < w->n; first += a.inner) { /* the chain goes on from slice to slice */
+  void *const room = w->quant ? CUDA_NAME(cuda_room)(d, CUDA_NAME(blocks_slice_bytes)(w)) : NULL;
+  for (size_t first = 0; room && first < w->n; first += a.inner) { /* the chain goes on from slice to slice */
     a.inner = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
-    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.inner);
+    const struct weight slice = CUDA_NAME(blocks_slice)(d, w, first, a.inner, room);
     a.left = view_reals(dy) + first;
     a.right = weight_reals(&slice, WEIGHT_MASTER);
     a.accumulate = accumulate || first;
-    if (a.right) LAUNCH_TEAM(d, gemm_dx_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+    LAUNCH_TEAM(d, gemm_dx_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   }
   if (!w->quant) LAUNCH_TEAM(d, gemm_dx_tiles, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
 }

@@ -1,4 +1,5 @@
-/* cuda/gemm_bf16: the matrix products of compute type bf16, on tensor cores. Each output is one warp's: blocks of 32
+/* cuda/gemm_bf16: the matrix products of compute type bf16, on tensor cores, of devices whose products are PRODUCTS_MMA
+ * (queue.h); those of Hopper are gemm_hopper.cu's. Each output is one warp's: blocks of 32
  * terms from the first on, added by tile_multiply (kernel.h) to one accumulator; no split of the inner length. So M, the
  * tile that a row falls into and which of the kernels runs move no bit.
  *
@@ -10,6 +11,7 @@
  * registers, each word once, 128 terms ahead; a matrix in blocks (blocks.h) becomes words there.
  */
 #include "compute/cuda/blocks.h"
+#include "compute/cuda/queue.h"
 
 enum {
   TILE = 128,                           /* outputs of a team, both ways */
@@ -44,8 +46,8 @@ HERE uint32_t operand_word(enum operand kind, const real *x, const uint32_t *cop
   const bool both = at + 1 < inner;
   if (kind == TERMS_NEXT) return word_of(x[line * row + at], both ? x[line * row + at + 1] : 0);
   if (kind == LINES_NEXT) return word_of(x[at * lines + line], both ? x[(at + 1) * lines + line] : 0);
-  if (kind == COPY_LINES) return copy[words_at(inner, line, at)];
-  const uint32_t one = copy[words_at(lines, at, line)], two = both ? copy[words_at(lines, at + 1, line)] : 0;
+  if (kind == COPY_LINES) return copy[core_at(inner, line, at) / 2];
+  const uint32_t one = copy[core_at(lines, at, line) / 2], two = both ? copy[core_at(lines, at + 1, line) / 2] : 0;
   return line % 2 ? (one >> 16 | (two & 0xffff0000u)) : ((one & 0xffff) | two << 16);
 }
 
@@ -54,14 +56,16 @@ HERE int word_line(enum operand kind, int i)
 {
   const int word = i * TEAM + thread_here();
   if (kind == TERMS_NEXT) return word / (TERM_BLOCK / 2);
-  if (kind == COPY_LINES || kind == COPY_TERMS) return word / (PANEL * TERM_BLOCK / 2) * PANEL + word % PANEL;
+  if (kind == COPY_LINES) return word / (PANEL * TERM_BLOCK / 2) * PANEL + word / (CORE / 2) % PANEL;
+  if (kind == COPY_TERMS) return word / (CORE * PANEL / 2) % (TILE / CORE) * CORE + word % CORE;
   return word % TILE;
 }
 HERE int word_pair(enum operand kind, int i)
 {
   const int word = i * TEAM + thread_here();
   if (kind == TERMS_NEXT) return word % (TERM_BLOCK / 2);
-  if (kind == COPY_LINES || kind == COPY_TERMS) return word / PANEL % (TERM_BLOCK / 2);
+  if (kind == COPY_LINES) return word / (PANEL * CORE / 2) % (TERM_BLOCK / CORE) * (CORE / 2) + word % (CORE / 2);
+  if (kind == COPY_TERMS) return word / (TILE * PANEL / 2) * (PANEL / 2) + word / CORE % (PANEL / 2);
   return word / TILE;
 }
 
@@ -69,14 +73,14 @@ struct tiles {
   uint32_t left[TILE][LINE], right[TILE][LINE];
 };
 
-struct held {
+struct words_held {
   uint32_t left[WORDS_EACH], right[WORDS_EACH];
 };
 
 HERE size_t tile_row(void) { return block_y() * TILE; }
 HERE size_t tile_column(void) { return block_x() * TILE; }
 
-HERE void tiles_fetch(const struct product *a, enum operand left, enum operand right, size_t begin, struct held *h)
+HERE void tiles_fetch(const struct product *a, enum operand left, enum operand right, size_t begin, struct words_held *h)
 {
   UNROLL
   for (int i = 0; i < WORDS_EACH; i++)
@@ -88,7 +92,7 @@ HERE void tiles_fetch(const struct product *a, enum operand left, enum operand r
                                tile_column() + (size_t)word_line(right, i), begin + 2 * (size_t)word_pair(right, i));
 }
 
-HERE void tiles_store(struct tiles *t, enum operand left, enum operand right, const struct held *h)
+HERE void tiles_store(struct tiles *t, enum operand left, enum operand right, const struct words_held *h)
 {
   UNROLL
   for (int i = 0; i < WORDS_EACH; i++) t->left[word_line(left, i)][word_pair(left, i)] = h->left[i];
@@ -166,7 +170,7 @@ HERE void tiles_multiply(const struct product *a, const struct tiles *t, real su
 HERE void product_run(const struct product *a, struct tiles *t, enum operand left, enum operand right)
 {
   real sum[DOWN][ACROSS][4];
-  struct held held;
+  struct words_held held;
   UNROLL
   for (int i = 0; i < DOWN; i++)
     UNROLL
@@ -213,12 +217,12 @@ enum { FEW = 64, FEW_TEAM = 2 * WARP, AHEAD = 4 /* blocks of terms */, FEW_LINE 
 HERE void few_fetch(const struct product *a, size_t begin, uint32_t held[AHEAD][4])
 {
   const size_t n = block_x() * PANEL + (size_t)(thread_here() / WARP * 8 + lane_group());
-  const uint32_t *w = a->copy + words_at(a->inner, n, begin) + (size_t)lane_part() * PANEL;
+  const uint32_t *w = a->copy + core_at(a->inner, n, begin) / 2 + (size_t)lane_part();
   UNROLL
   for (int i = 0; i < AHEAD; i++)
     UNROLL
     for (int j = 0; j < 4; j++)
-      held[i][j] = begin + (size_t)i * TERM_BLOCK < a->inner ? w[(i * (TERM_BLOCK / 2) + j * 4) * PANEL] : 0;
+      held[i][j] = begin + (size_t)i * TERM_BLOCK < a->inner ? w[(i * (TERM_BLOCK / CORE) + j) * (PANEL * CORE / 2)] : 0;
 }
 
 /* The same words of a matrix in blocks, whose rows are whole ones: words j < 2 of a block of terms are of its first step,
@@ -317,12 +321,13 @@ static void product_blocks(struct device *d, const struct weight *w, struct prod
   }
   real *const out = a.out;
   const real *const bias = a.bias;
-  for (size_t first = 0; first < w->n; first += a.columns) {
+  void *const room = CUDA_NAME(cuda_room)(d, CUDA_NAME(blocks_slice_bytes)(w));
+  for (size_t first = 0; room && first < w->n; first += a.columns) {
     a.columns = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
-    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.columns).copy;
+    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.columns, room).copy;
     a.out = out + first;
     a.bias = bias ? bias + first : NULL;
-    if (a.copy) LAUNCH_TEAM(d, product_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+    LAUNCH_TEAM(d, product_forward, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   }
 }
 
@@ -330,6 +335,10 @@ void CUDA_NAME(gemm_bf16)(struct device *d, const struct weight *w, const struct
                           struct view y)
 {
   if (m <= 0) return;
+  if (cuda_of(d)->products == PRODUCTS_WGMMA) {
+    CUDA_NAME(wide_gemm)(d, w, b, m, x, y);
+    return;
+  }
   struct product a = {view_reals(x), NULL, w->copy, b ? weight_reals(b, WEIGHT_MASTER) : NULL, view_reals(y), (size_t)m,
                       w->n, w->k, false, false, w->k, w->n};
   if (w->quant)
@@ -344,14 +353,19 @@ void CUDA_NAME(gemm_dx_bf16)(struct device *d, const struct weight *w, int32_t m
                              bool accumulate)
 {
   if (m <= 0) return;
+  if (cuda_of(d)->products == PRODUCTS_WGMMA) {
+    CUDA_NAME(wide_gemm_dx)(d, w, m, dy, dx, accumulate);
+    return;
+  }
   struct product a = {view_reals(dy), NULL, w->copy, NULL, view_reals(dx), (size_t)m, w->k, w->n, false, accumulate,
                       w->n, w->k};
-  for (size_t first = 0; w->quant && first < w->n; first += a.inner) { /* slices are whole blocks of terms */
+  void *const room = w->quant ? CUDA_NAME(cuda_room)(d, CUDA_NAME(blocks_slice_bytes)(w)) : NULL;
+  for (size_t first = 0; room && first < w->n; first += a.inner) { /* slices are whole blocks of terms */
     a.inner = size_min(CUDA_NAME(blocks_slice_rows)(w), w->n - first);
     a.left = view_reals(dy) + first;
-    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.inner).copy;
+    a.copy = CUDA_NAME(blocks_slice)(d, w, first, a.inner, room).copy;
     a.accumulate = accumulate || first;
-    if (a.copy) LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+    LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   }
   if (!w->quant) LAUNCH_TEAM(d, product_dx, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
 }
@@ -362,6 +376,9 @@ void CUDA_NAME(gemm_dw_bf16)(struct device *d, struct weight *w, struct weight *
   if (m <= 0) return;
   struct product a = {view_reals(dy), view_reals(x), NULL, NULL, weight_reals(w, WEIGHT_GRAD), w->n, w->k, (size_t)m,
                       true, true, 0, 0};
-  if (a.out) LAUNCH_TEAM(d, product_dw, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
+  if (a.out && cuda_of(d)->products == PRODUCTS_WGMMA)
+    CUDA_NAME(wide_gemm_dw)(d, w, m, dy, x);
+  else if (a.out)
+    LAUNCH_TEAM(d, product_dw, tiles_for(a.columns), tiles_for(a.rows), TEAM, a);
   CUDA_NAME(gemm_bias)(d, b, m, dy);
 }

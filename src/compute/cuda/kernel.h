@@ -44,7 +44,9 @@ enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
 #define UNROLL                        _Pragma("unroll")
 #define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
 #define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
-#define ENTRY(name)                   ((kernel_entry)name)
+/* The same where a processor holds one such team at a time: all registers are its own. */
+#define KERNEL_ALONE(name, type, most) static __global__ void __launch_bounds__(most, 1) name(const type a)
+#define ENTRY(name)                    ((kernel_entry)name)
 
 typedef const void *kernel_entry; /* what a launch calls */
 
@@ -132,8 +134,9 @@ HERE real real_divide(real a, real b)
     name(*(const type *)p);               \
   }                                       \
   static void name(const type a)
-#define KERNEL_TEAM(name, type, most) KERNEL(name, type)
-#define ENTRY(name)                   name##_enter
+#define KERNEL_TEAM(name, type, most)  KERNEL(name, type)
+#define KERNEL_ALONE(name, type, most) KERNEL(name, type)
+#define ENTRY(name)                    name##_enter
 
 typedef void (*kernel_entry)(const void *args); /* what a launch calls */
 

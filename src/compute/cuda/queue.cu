@@ -36,7 +36,7 @@ static void queue_leave(struct queue *q)
 static bool launch_same(const struct launch *a, const struct launch *b)
 {
   return a->entry == b->entry && a->blocks_x == b->blocks_x && a->blocks_y == b->blocks_y && a->threads == b->threads &&
-         a->size == b->size;
+         a->size == b->size && a->shared == b->shared;
 }
 
 static bool list_same(const struct graph *g, const struct queue *q)
@@ -55,7 +55,7 @@ static uint64_t list_number(const struct queue *q)
     const struct launch *l = q->list + i;
     uint64_t entry = 0;
     memcpy(&entry, &l->entry, sizeof l->entry);
-    const uint64_t words[] = {entry, l->blocks_x, l->blocks_y, (uint64_t)l->threads, l->size};
+    const uint64_t words[] = {entry, l->blocks_x, l->blocks_y, (uint64_t)l->threads, l->size, l->shared};
     for (size_t j = 0; j < sizeof words / sizeof words[0]; j++) number = (number ^ words[j]) * 1099511628211u;
   }
   return number;
@@ -162,7 +162,7 @@ static struct launch *list_next(struct device *d, struct queue *q)
 }
 
 void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *name, size_t blocks_x, size_t blocks_y,
-                             int threads, bool waits, const void *args, size_t size)
+                             int threads, bool waits, size_t shared, const void *args, size_t size)
 {
   ASSAY_BUG_IF(size > ARGS_MOST || !blocks_x || !blocks_y || blocks_y > 65535 || blocks_x > INT32_MAX);
   if (device_failed(d)) return;
@@ -175,6 +175,7 @@ void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *n
   l->threads = threads;
   l->waits = waits;
   l->size = size;
+  l->shared = shared;
   memcpy(l->args, args, size);
   queue_leave(q);
 }

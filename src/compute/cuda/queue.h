@@ -36,7 +36,7 @@ enum {
 struct launch {
   kernel_entry entry;
   const char *name;
-  size_t blocks_x, blocks_y, size; /* size: of the arguments */
+  size_t blocks_x, blocks_y, size, shared; /* size: of the arguments; shared: bytes of the team's room */
   int threads;
   bool waits;
   unsigned char args[ARGS_MOST] __attribute__((aligned(16)));
@@ -92,6 +92,12 @@ struct queue {
   struct queue_counts counts;
 };
 
+/* Which instruction the products of compute type bf16 are made of: all of them of one. */
+enum products {
+  PRODUCTS_MMA,  /* mma.sync (gemm_bf16.cu) */
+  PRODUCTS_WGMMA /* wgmma, on Hopper (gemm_hopper.cu) */
+};
+
 struct cuda_device {
   struct device base; /* first: a struct device * is one of these */
   struct queue queue;
@@ -100,12 +106,16 @@ struct cuda_device {
 #ifdef __CUDACC__
   cudaStream_t stream, side; /* side: for threads that only read */
   cudaEvent_t sent[DRAWS_STARTED];
+  int shared_most; /* bytes of shared memory that a team can have, which then declares none */
 #else
   long fault_in;           /* launches until it fails; 0: it does not */
   size_t room, room_taken; /* 0: no limit */
   struct pending *pending; /* [PENDING] what has been started, in order; it is done when somebody waits */
   uint64_t begun, done, sent[DRAWS_STARTED];
 #endif
+  enum products products;
+  int processors;  /* multiprocessors: as many teams work at a time */
+  int wide_choice; /* for tests: 1 + which kernel of gemm_hopper.cu takes every product; 0: the fastest */
   char name[96];
 };
 

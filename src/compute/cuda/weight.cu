@@ -5,18 +5,19 @@
 struct round_args {
   const real *master;
   uint32_t *copy;
-  size_t panel, words, k; /* the first panel; words of all panels to round */
+  size_t panel, rows, k; /* the first panel; rows of cores in all panels to round */
 };
 
-/* A thread a word: two neighbouring k of one output. */
-KERNEL(round_words, struct round_args)
+/* A thread eight k of one output. */
+KERNEL(round_cores, struct round_args)
 {
-  const size_t i = index_here(), pairs = block_round(a.k) / 2;
-  if (i >= a.words) return;
-  const size_t n = (a.panel + i / (pairs * PANEL)) * PANEL + i % PANEL, k = i / PANEL % pairs * 2;
-  const real even = k < a.k ? a.master[panel_here(a.k, n, k)] : 0;
-  const real odd = k + 1 < a.k ? a.master[panel_here(a.k, n, k + 1)] : 0;
-  a.copy[words_at(a.k, n, k)] = word_of(even, odd);
+  const size_t i = index_here(), cores = block_round(a.k) / CORE;
+  if (i >= a.rows) return;
+  const size_t n = (a.panel + i / (cores * PANEL)) * PANEL + i % PANEL, k = i / PANEL % cores * CORE;
+  real x[CORE];
+  UNROLL
+  for (size_t j = 0; j < CORE; j++) x[j] = k + j < a.k ? a.master[panel_here(a.k, n, k + j)] : 0;
+  core_put(a.copy, core_at(a.k, n, k), x);
 }
 
 /* Rows of a weight without a master, between the host's rows and whole panels of words that come to the host. */
@@ -34,7 +35,7 @@ static void rows_through_panels(const struct weight *w, size_t row, size_t count
     d->memory->get(d, staged, place, bytes);
     for (size_t j = i * w->k; j < (i + n) * w->k; j++) {
       const size_t k = j % w->k;
-      uint32_t *word = staged + words_at(w->k, row + j / w->k - first, k);
+      uint32_t *word = staged + core_at(w->k, row + j / w->k - first, k) / 2;
       if (from) word_set(word, k, type == HOST_F32 ? ((const float *)from)[j] : (float)((const double *)from)[j]);
       if (to && type == HOST_F32) ((float *)to)[j] = word_half(*word, k);
       if (to && type == HOST_F64) ((double *)to)[j] = (double)word_half(*word, k);
@@ -51,9 +52,9 @@ void CUDA_NAME(weight_round_rows)(struct weight *w, size_t row, size_t count, co
     return;
   }
   const size_t panel = row / PANEL, end = (row + count + PANEL - 1) / PANEL;
-  struct round_args a = {weight_reals(w, WEIGHT_MASTER), w->copy, panel, (end - panel) * PANEL * block_round(w->k) / 2,
+  struct round_args a = {weight_reals(w, WEIGHT_MASTER), w->copy, panel, (end - panel) * PANEL * block_round(w->k) / CORE,
                          w->k};
-  if (count) LAUNCH(w->device, round_words, blocks_for(a.words), 1, TEAM, a);
+  if (count) LAUNCH(w->device, round_cores, blocks_for(a.rows), 1, TEAM, a);
 }
 
 void CUDA_NAME(weight_widen_rows)(const struct weight *w, size_t row, size_t count, void *to, enum host_type type)
