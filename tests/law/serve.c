@@ -47,13 +47,15 @@ struct served {
 };
 static struct served *table[64]; /* by number */
 
-static enum generate_ahead ahead; /* of the next world */
+/* Of the next world. */
+static const char *kind = "cpu";
+static enum generate_ahead ahead;
 
 static void open_world(struct world *w, enum compute_type type, int threads, int slots, int keep, int blocks)
 {
   *w = (struct world){.type = type};
   w->arena = arena_create("law", 0, &w->err);
-  struct device_options o = {.kind = "cpu", .threads = threads, .type = type};
+  struct device_options o = {.kind = kind, .threads = threads, .type = type};
   CHECK_OK(device_open(&o, &w->device, &w->err), &w->err);
   CHECK_OK(model_create(w->arena, w->device, &CONFIG, MAX_PATH, &w->model, &w->err), &w->err);
   CHECK_OK(model_randomise(w->model, 7, &w->err), &w->err);
@@ -246,6 +248,10 @@ static void among_those_who_leave(void **state)
   (void)state;
   serve_alone(&alone, want);
   for (ahead = AHEAD_NEVER; ahead <= AHEAD_ALWAYS; ahead++) run_with_those_who_leave(want);
+  kind = "cuda-emulated";
+  ahead = AHEAD_WHERE_IT_HELPS;
+  run_with_those_who_leave(want);
+  kind = "cpu";
   close_world(&alone);
 }
 
