@@ -3,6 +3,7 @@
    all of it pass by pass, with passes that are started ahead, and on a GPU, which runs ahead by itself. */
 #include "check.h"
 
+#include "compute/cuda/queue.h"
 #include "core/file.h"
 #include "rollout/generate.h"
 #include "rollout/session.h"
@@ -440,6 +441,26 @@ static void test_a_stop_from_outside(void **state)
   close_world(&w);
 }
 
+/* A GPU that breaks with passes on their way: the run says so, and nothing is left of it on either side. */
+static void test_a_device_that_breaks(void **state)
+{
+  (void)state;
+  static const long faults[] = {1, 45, 300, 1000};
+  for (size_t i = 0; strcmp(device, "cpu") && i < sizeof faults / sizeof faults[0]; i++) {
+    struct world w;
+    int used, kept, all;
+    open_world(&w, 4, 5, 0);
+    add_jobs(&w);
+    cuda_of(w.session.device)->fault_in = faults[i];
+    CHECK_ERROR(run_world(&w, NULL), &w.err, ERROR_RESOURCE, "ASSAY_EMULATED_FAULT");
+    CHECK((w.counts.passes_ahead > 0) == (faults[i] >= 300));
+    CHECK_INT(device_draws(w.session.device), 0);
+    generator_kv(w.generator, &used, &kept, &all);
+    CHECK_INT(used, 0);
+    close_world(&w);
+  }
+}
+
 static int make_folder(void **state)
 {
   (void)state;
@@ -466,7 +487,8 @@ int main(void)
                                      cmocka_unit_test(test_hooks_that_look_at_the_text),
                                      cmocka_unit_test(test_every_rollout_is_finished_once),
                                      cmocka_unit_test(test_the_token_loop_allocates_nothing),
-                                     cmocka_unit_test(test_a_stop_from_outside)};
+                                     cmocka_unit_test(test_a_stop_from_outside),
+                                     cmocka_unit_test(test_a_device_that_breaks)};
   static const struct {
     const char *name, *device;
     enum generate_ahead ahead;
