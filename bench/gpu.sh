@@ -15,12 +15,13 @@
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-tests=(unit_compute_overlay unit_compute_quant unit_compute_cuda unit_model_graphs law_runs law_quantised_base law_needs law_method_flow
-  law_preferences)
+tests=(unit_compute_overlay unit_compute_quant unit_compute_cuda unit_compute_cuda_attention unit_model_graphs law_runs
+  law_quantised_base law_needs law_method_flow law_preferences)
 
 pack() { # FOLDER
   local build=${BUILD:-build/cuda}
   mkdir -p "$1/tests" "$1/lib"
+  cp "$build/bench_kernel_attention" "$1/tests/" || return 1
   cp "$build/assay" "$1/" && for t in "${tests[@]}"; do cp "$build/tests/$t" "$1/tests/" || return 1; done
   ldd "$1/assay" "$1"/tests/* | awk '/=> \//{print $3}' | sort -u |
     grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$1/lib/"
@@ -84,7 +85,7 @@ machine() {
     echo "no PyTorch with a GPU"
   "$build/assay" --version
 }
-make_build() { cmake --preset cuda && cmake --build --preset cuda; }
+make_build() { cmake --preset cuda && cmake --build --preset cuda && cmake --build --preset cuda --target bench_kernel_attention; }
 # The tests of the emulated device stand beside: a part that finds no GPU says so and is no success.
 on_gpu() { # TEST [FILTER]
   local log
@@ -137,6 +138,12 @@ gemms() {
     "$python" bench/gpu/gemm.py $shape || return 1
   done
 }
+# Law 1 at the sizes of training, then seconds beside the floors.
+attention() {
+  local program=$build/tests/bench_kernel_attention
+  [ -x "$program" ] || program=$build/bench_kernel_attention
+  "$program" "$device"
+}
 our_8192() { # two products of a layer are of 8192 x 8192
   our_8192_folder
   ASSAY_DEVICE=$device "$build/assay" bench gemm "random:$work/gemm8192" --batch 8192 --compute bf16 --json --quiet
@@ -185,7 +192,7 @@ if [ ! -x "$build/assay" ] && [ -z "$list" ]; then
   [ -x "$build/assay" ] || { tail -20 "$out/build.log"; exit 1; }
 fi
 [ -n "$list" ] || build=$(cd "$build" && pwd)
-export -f machine make_build on_gpu whole_runs law sanitize bits model ours theirs gemms our_8192 our_8192_folder products smol
+export -f machine make_build on_gpu whole_runs law sanitize bits model ours theirs gemms attention our_8192 our_8192_folder products smol
 export python device work build root
 run() { local name=$1 limit=$2; shift 2; part "$name" "$limit" bash -c '"$@"' part "$@"; }
 
@@ -193,6 +200,7 @@ run machine 40 machine
 # the kernels against the processor's bits; laws; the sanitizer
 run kernels 60 on_gpu unit_compute_overlay test_cuda
 run kernels_blocks 40 on_gpu unit_compute_quant test_products_gpu
+run kernels_attention 40 on_gpu unit_compute_cuda_attention test_law_gpu
 run graphs 20 on_gpu unit_compute_cuda test_graphs_gpu
 run ahead 20 on_gpu unit_model_graphs test_decoding_ahead_gpu
 run bits 30 bits
@@ -206,6 +214,7 @@ run gemm 20 ours "$work/0.5b" gemm --batch 4096
 run gemm_8192 60 our_8192
 run gemm_torch 60 gemms
 run products 60 products
+run attention 60 attention
 run decode_256 60 ours "$work/0.5b" decode --batch 256 --prompt 128 --new 512 --repeat 1
 run decode_256_transformers 60 theirs "$work/0.5b" decode --batch 256 --prompt 128 --new 512
 run decode_1 30 ours "$work/0.5b" decode --batch 1 --prompt 128 --new 128 --repeat 2

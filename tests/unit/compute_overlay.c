@@ -741,7 +741,7 @@ static struct device *open_gpu(const char *kind, enum compute_type type)
 static bool case_products(size_t i, bool *near)
 {
   const char *name = cases[i].name;
-  *near = !strncmp(name, "gemm", 4) || !strcmp(name, "head");
+  *near = !strncmp(name, "gemm", 4) || !strncmp(name, "attention", 9) || !strcmp(name, "head");
   return *near || !strncmp(name, "head", 4);
 }
 

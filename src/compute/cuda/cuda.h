@@ -32,7 +32,7 @@ extern "C" {
 CUDA_SLOTS(CUDA_DECLARE)
 
 /* Those of compute type bf16 that are functions of their own; the others see device.type. */
-#define CUDA_BF16_SLOTS(X)      X(embed) X(gemm) X(gemm_dx) X(gemm_dw)
+#define CUDA_BF16_SLOTS(X)      X(embed) X(gemm) X(gemm_dx) X(gemm_dw) X(attention) X(attention_backward)
 #define CUDA_DECLARE_BF16(slot) __typeof__(*((struct backend_ops *)0)->slot) CUDA_NAME(slot##_bf16);
 CUDA_BF16_SLOTS(CUDA_DECLARE_BF16)
 
@@ -54,13 +54,6 @@ void CUDA_NAME(queue_launch)(struct device *d, kernel_entry entry, const char *n
       LAUNCH(d, name##_half, x, y, threads, args); \
     else                                           \
       LAUNCH(d, name, x, y, threads, args);        \
-  } while (0)
-#define LAUNCH_TEAM_TYPE(d, name, x, y, threads, args)  \
-  do {                                                  \
-    if ((d)->type == COMPUTE_BF16)                      \
-      LAUNCH_TEAM(d, name##_half, x, y, threads, args); \
-    else                                                \
-      LAUNCH_TEAM(d, name, x, y, threads, args);        \
   } while (0)
 
 /* blocks.cu: embed of a matrix in blocks, checked by the caller. */

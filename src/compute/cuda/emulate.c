@@ -219,6 +219,17 @@ float emulate_lane_read(float x, int lane)
   return got;
 }
 
+bool emulate_lanes_any(bool x)
+{
+  const int first = emulated.thread / WARP * WARP;
+  bool any = false;
+  team.brought[emulated.thread] = x;
+  emulate_lanes_wait();
+  for (int lane = 0; lane < WARP; lane++) any = any || team.brought[first + lane] != 0;
+  emulate_lanes_wait();
+  return any;
+}
+
 /* 32 terms of row (or column) `line` of an operand: word t of a step is with lane 4 line + t % 4. */
 static void tile_terms(const uint32_t (*words)[12], int line, int first, int step_words, int upper, float term[32])
 {

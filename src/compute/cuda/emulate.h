@@ -23,6 +23,7 @@ void emulate_launch(void (*enter)(const void *args), const void *args, size_t bl
 void emulate_team_wait(void);
 void emulate_lanes_wait(void);
 float emulate_lane_read(float x, int lane); /* what `lane` of this warp brought to the same call */
+bool emulate_lanes_any(bool x);             /* whether one of the lanes brought true */
 void emulate_tile(const uint32_t a[8], const uint32_t b[4], float c[4]); /* kernel.h: tile_multiply */
 /* Until a phase is over (hopper.h). All that wait while nobody can go on: a broken invariant. */
 void emulate_phase_wait(const uint64_t *phase, uint32_t parity);

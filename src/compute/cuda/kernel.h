@@ -42,6 +42,7 @@ enum { WARP = 32, TEAM = 256 /* threads of a plain launch */ };
 #define EVERYWHERE                    static __host__ __device__ __forceinline__
 #define SHARED                        __shared__
 #define UNROLL                        _Pragma("unroll")
+#define ROLLED                        _Pragma("unroll 1")
 #define KERNEL(name, type)            static __global__ void __launch_bounds__(1024) name(const type a)
 #define KERNEL_TEAM(name, type, most) static __global__ void __launch_bounds__(most) name(const type a)
 /* The same where a processor holds one such team at a time: all registers are its own. */
@@ -86,6 +87,32 @@ HERE real lane_across(real x, int mask)
 {
   return __shfl_xor_sync(0xffffffffu, x, mask);
 }
+HERE bool lanes_any(bool x)
+{
+  return __any_sync(0xffffffffu, x);
+}
+/* A word on its way from the device's memory to shared memory, +0 where it is not there. Those that a thread has sent
+   are there for it after words_wait, for the team after team_wait behind that. */
+HERE void word_fetch(uint32_t *to, const uint32_t *from, bool there)
+{
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :
+               : "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(there ? 4 : 0)
+               : "memory");
+}
+HERE void words_wait(void)
+{
+  asm volatile("cp.async.wait_all;" : : : "memory");
+}
+/* word_of in four instructions: denormals become zeros first. A NaN is any NaN. */
+HERE uint32_t word_pack(real even, real odd)
+{
+  uint32_t word;
+  asm("{.reg .f32 e, o; mul.ftz.f32 e, %1, 0f3F800000; mul.ftz.f32 o, %2, 0f3F800000; cvt.rn.bf16x2.f32 %0, o, e;}"
+      : "=r"(word)
+      : "f"(even), "f"(odd));
+  return word;
+}
 HERE real real_fma(real a, real b, real c)
 {
   return __fmaf_rn(a, b, c);
@@ -127,6 +154,7 @@ HERE real real_divide(real a, real b)
 #define EVERYWHERE      static inline /* in kernels and around them */
 #define SHARED          static
 #define UNROLL
+#define ROLLED
 #define KERNEL(name, type)                \
   static void name(const type a);         \
   static void name##_enter(const void *p) \
@@ -175,6 +203,19 @@ HERE real lane_from(real x, int lane)
 HERE real lane_across(real x, int mask)
 {
   return emulate_lane_read(x, (emulated.thread % WARP) ^ mask);
+}
+HERE bool lanes_any(bool x)
+{
+  return emulate_lanes_any(x);
+}
+HERE void word_fetch(uint32_t *to, const uint32_t *from, bool there)
+{
+  *to = there ? *from : 0;
+}
+HERE void words_wait(void) {}
+HERE uint32_t word_pack(real even, real odd)
+{
+  return word_of(even, odd);
 }
 HERE real real_fma(real a, real b, real c)
 {

@@ -1,5 +1,5 @@
-/* cuda/path: where a path's keys, values and gradient slots are, as kernels find them, and sums over them. `half`: the
- * compute type is bf16; kernels are compiled for either. */
+/* cuda/path: where a path's keys, values and gradient slots are, as kernels find them. `half`: the compute type is
+ * bf16; kernels are compiled for either. */
 #ifndef ASSAY_COMPUTE_CUDA_PATH_H
 #define ASSAY_COMPUTE_CUDA_PATH_H
 
@@ -143,49 +143,14 @@ HERE int32_t path_first(int window, int32_t position)
   return window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
 }
 
-/* A number on its way into a product. */
-HERE real entering(bool half, real x)
+/* The position of a run's path that has this slot, or -1. */
+HERE int32_t path_slot_position(const struct path_args *path, const struct rows_run *run, int32_t slot)
 {
-  return half ? bf16_round(x) : x;
-}
-
-/* A sum over a block of 32 terms that goes on from `from`: in f32 one chain, in bf16 even and odd terms apart. */
-struct block_sum {
-  real from, even, odd;
-};
-
-HERE struct block_sum block_begin(real from)
-{
-  struct block_sum s = {from, 0, 0};
-  return s;
-}
-HERE void block_term(struct block_sum *s, bool half, size_t term, real x, real y)
-{
-  if (!half)
-    s->from = real_fma(x, y, s->from);
-  else if (term % 2)
-    s->odd = real_fma(x, y, s->odd);
-  else
-    s->even = real_fma(x, y, s->even);
-}
-HERE real block_end(const struct block_sum *s, bool half)
-{
-  return half ? s->from + (s->even + s->odd) : s->from;
-}
-
-/* sum_d x[d] k[d], or v[d], from +0 */
-HERE real path_product(const struct path_args *a, bool half, const real *x, const struct path_place *at, bool key)
-{
-  real sum = 0;
-  for (size_t begin = 0; begin < a->dim; begin += TERM_BLOCK) {
-    struct block_sum s = block_begin(sum);
-    for (size_t i = begin; i < begin + TERM_BLOCK && (half || i < a->dim); i++) {
-      const real y = i >= a->dim ? 0 : key ? path_key(a, half, at, i) : path_value(a, half, at, i);
-      block_term(&s, half, i, i < a->dim ? entering(half, x[i]) : 0, y);
-    }
-    sum = block_end(&s, half);
+  for (int32_t i = 0; i < run->span_count; i++) {
+    const struct rows_span *span = path->spans + run->span + i;
+    if (slot >= span->slot && slot < span->slot + span->count) return span->position + (slot - span->slot);
   }
-  return sum;
+  return -1;
 }
 
 #endif
