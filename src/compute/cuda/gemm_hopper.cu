@@ -57,9 +57,8 @@ struct wide {
   size_t out_row;                 /* reals from row to row of out */
   size_t down, across;            /* tiles */
   int stages;
-  bool panels; /* out is a gradient, in panels */
-  bool accumulate;
-  bool pairs; /* two neighbours of out may be written at once */
+  bool accumulate; /* a dx on top of what stands there, as a dW always is */
+  bool pairs;      /* two neighbours of out may be written at once */
 };
 
 struct tile {
@@ -248,45 +247,101 @@ HERE void tail_multiply(const int form, const int panels, struct wide_pair at, s
   }
 }
 
-/* Where the thread's outputs are: rows first and first + 8, columns at and at + 1. */
-HERE size_t out_at(const struct wide *a, size_t row, size_t column)
+/* ---- outputs ---- */
+
+/* Of a thread: its first one in the tile, and how many rows and columns there are from it on. Of each group it has the
+   columns c and c + 1, c = group_column, of that row and of the one 8 below: places that are known before the kernel
+   runs, but for `down`. */
+struct place {
+  real *at;
+  const real *bias; /* of its first column, or NULL */
+  size_t down;      /* reals to the row 8 below */
+  int rows, columns;
+};
+
+HERE struct place place_of(const struct wide *a, const int form, size_t row, size_t column)
 {
-  return a->panels ? panel_here(a->columns, row, column) : row * a->out_row + column;
+  struct place p;
+  p.at = a->out + (form == DW ? panel_here(a->columns, row, column) : row * a->out_row + column);
+  p.bias = a->bias ? a->bias + column : NULL;
+  p.down = form == DW ? 8 : 8 * a->out_row;
+  p.rows = row < a->rows ? (int)size_min(WIDE_ROWS, a->rows - row) : 0;
+  p.columns = column < a->columns ? (int)size_min((size_t)PANELS_MOST * PANEL, a->columns - column) : 0;
+  return p;
 }
 
-HERE void sums_begin(const struct wide *a, size_t row, size_t column, real sum[4])
+/* Reals from column to column: a gradient is in panels. */
+EVERYWHERE int column_step(const int form)
+{
+  return form == DW ? (int)PANEL : 1;
+}
+
+HERE void sums_begin(const struct wide *a, const int form, const int panels, struct place p,
+                     real sum[2][PANELS_MOST][4])
+{
+  const bool accumulate = form == DW || (form == DX && a->accumulate);
+  UNROLL
+  for (int half = 0; half < 2; half++)
+    UNROLL
+    for (int j = 0; j < panels; j++)
+      UNROLL
+      for (int c = 0; c < 4; c++) {
+        const int column = (int)group_column(form, panels, half, j) + c % 2;
+        const bool there = accumulate && c / 2 * 8 < p.rows && column < p.columns;
+        sum[half][j][c] = there ? p.at[(size_t)(c / 2) * p.down + (size_t)(column * column_step(form))] : 0;
+      }
+}
+
+HERE void sums_bias(const int form, const int panels, struct place p, real sum[2][PANELS_MOST][4])
 {
   UNROLL
-  for (int c = 0; c < 4; c++) {
-    const size_t r = row + (size_t)(c / 2 * 8), n = column + (size_t)(c % 2);
-    sum[c] = a->accumulate && r < a->rows && n < a->columns ? a->out[out_at(a, r, n)] : 0;
-  }
+  for (int half = 0; half < 2; half++)
+    UNROLL
+    for (int j = 0; j < panels; j++)
+      UNROLL
+      for (int c = 0; c < 4; c++) {
+        const int column = (int)group_column(form, panels, half, j) + c % 2;
+        if (column < p.columns) sum[half][j][c] = sum[half][j][c] + p.bias[column];
+      }
 }
 
 struct pair {
   real one, two;
 } __attribute__((aligned(8)));
 
-HERE void sums_end(const struct wide *a, size_t row, size_t column, const real sum[4])
+/* pairs: two neighbours at once. */
+HERE void sums_store(const int form, const int panels, const bool pairs, struct place p,
+                     real sum[2][PANELS_MOST][4])
 {
   UNROLL
-  for (int i = 0; i < 2; i++, row += 8) {
-    if (row >= a->rows || column >= a->columns) continue;
-    const bool both = column + 1 < a->columns;
-    struct pair p = {sum[2 * i], sum[2 * i + 1]};
-    if (a->bias) {
-      p.one = p.one + a->bias[column];
-      if (both) p.two = p.two + a->bias[column + 1];
-    }
-    real *out = a->out + out_at(a, row, column);
-    if (a->pairs && both) {
-      *(struct pair *)out = p;
-    } else {
-      *out = p.one;
-      if (both) a->out[out_at(a, row, column + 1)] = p.two;
-    }
-  }
+  for (int half = 0; half < 2; half++)
+    UNROLL
+    for (int j = 0; j < panels; j++)
+      UNROLL
+      for (int c = 0; c < 4; c += 2) {
+        const int column = (int)group_column(form, panels, half, j);
+        real *to = p.at + (size_t)(c / 2) * p.down + (size_t)(column * column_step(form));
+        if (c / 2 * 8 >= p.rows || column >= p.columns) continue;
+        if (pairs && column + 1 < p.columns) {
+          const struct pair both = {sum[half][j][c], sum[half][j][c + 1]};
+          *(struct pair *)to = both;
+        } else {
+          *to = sum[half][j][c];
+          if (column + 1 < p.columns) to[column_step(form)] = sum[half][j][c + 1];
+        }
+      }
 }
+
+HERE void sums_end(const struct wide *a, const int form, const int panels, struct place p, real sum[2][PANELS_MOST][4])
+{
+  if (is_forward(form) && p.bias) sums_bias(form, panels, p, sum);
+  if (form != DW && a->pairs)
+    sums_store(form, panels, true, p, sum);
+  else
+    sums_store(form, panels, false, p, sum);
+}
+
+/* ---- a warpgroup ---- */
 
 /* The rows that stay, by a warpgroup, from f32: rows of cores of 8 rows, of which those that are there. */
 HERE void few_fill(const struct wide *a, unsigned char *to, uint64_t *ready)
@@ -361,14 +416,11 @@ HERE void tiles_multiply(const struct wide *a, const int form, const int high, c
     for (int half = 0; half < 2; half++) {
       live[half].rows = a->rows > rows ? (int)size_min(WIDE_ROWS, a->rows - rows) : 0;
       live[half].groups = groups_live(form, panels, half, a->columns - columns);
-      UNROLL
-      for (int j = 0; j < panels; j++) sums_begin(a, row, column + group_column(form, panels, half, j), sum[half][j]);
     }
+    const struct place p = place_of(a, form, row, column);
+    sums_begin(a, form, panels, p, sum);
     terms_multiply(&w, form, high, panels, live, sum);
-    UNROLL
-    for (int half = 0; half < 2; half++)
-      UNROLL
-      for (int j = 0; j < panels; j++) sums_end(a, row, column + group_column(form, panels, half, j), sum[half][j]);
+    sums_end(a, form, panels, p, sum);
   }
 }
 
@@ -542,7 +594,7 @@ static void wide_launch(struct device *d, int form, struct wide a)
   a.down = tiles_for(a.rows, one.high, WIDE_ROWS);
   a.across = tiles_for(a.columns, one.panels, PANEL);
   a.stages = one.stages;
-  a.pairs = !a.panels && a.out_row % 2 == 0 && (uintptr_t)a.out % sizeof(struct pair) == 0;
+  a.pairs = a.out_row % 2 == 0 && (uintptr_t)a.out % sizeof(struct pair) == 0;
   CUDA_NAME(queue_launch)
   (d, one.entry, one.name, size_min(a.down * a.across, (size_t)c->processors * (room <= TWO_TEAMS ? 2 : 1)), 1,
    WIDE_TEAM(one.high), true, room, &a, sizeof a);
@@ -674,7 +726,6 @@ void CUDA_NAME(wide_gemm_dw)(struct device *d, struct weight *w, int32_t m, stru
     a.left_cores = left;
     a.right_cores = right;
     a.tall = WIDE_ROWS;
-    a.panels = a.accumulate = true;
     pack(d, view_reals(dy) + first * w->n, room, count, w->n, WIDE_ROWS);
     pack(d, view_reals(x) + first * w->k, room + bytes, count, w->k, WIDE_ROWS);
     wide_launch(d, DW, a);
