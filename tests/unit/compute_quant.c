@@ -105,9 +105,15 @@ static struct results run_all(struct rig *rig, struct weight *w, const struct sh
   rig->ops->gemm_dx(rig->d, w, s->m, dy, dx, true);
   r.dx = rig_read(rig, dx, m * s->k);
 
-  const int32_t tokens[3] = {0, (int32_t)s->n - 1, (int32_t)(s->n / 2)};
+  // the second token is the last of the vocabulary, as the device knows from a draw
+  struct error err = {0};
+  const int32_t tokens[3] = {0, ~0, (int32_t)(s->n / 2)};
+  const struct sample_params last = {.temperature = 1, .top_p = 1, .forced = (int32_t)s->n - 1};
   struct view rows = rig_zeros(rig, 3 * s->k);
+  CHECK_OK(device_reserve_draws(rig->d, 1, &err), &err);
+  rig->ops->sample_start(rig->d, w, 1, 1, x, rig_zeros(rig, s->n), &last);
   rig->ops->embed(rig->d, w, 3, tokens, rows);
+  rig->ops->sample_take(rig->d, NULL);
   r.rows = rig_read(rig, rows, 3 * s->k);
 
   const int32_t row[1] = {0}, pair_row[1] = {0}, target[1] = {(int32_t)s->n - 1};

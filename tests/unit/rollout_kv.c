@@ -118,6 +118,33 @@ static void test_forks_share_whole_blocks_and_copy_the_rest(void **state)
   CHECK_INT(space->peak, 4);
 }
 
+static void test_a_path_is_shortened(void **state)
+{
+  (void)state;
+  struct kv_path parent = open_path(MOST), child = open_path(MOST);
+  struct rows_copy copy;
+  bool copied;
+  CHECK_OK(kv_path_extend(space, &parent, 8, &err), &err);
+  CHECK_OK(kv_path_fork(space, &parent, 8, &child, &copy, &copied, &err), &err);
+  CHECK_OK(kv_path_extend(space, &child, 9, &err), &err);
+  CHECK_INT(child.count, 3);
+  kv_path_shorten(space, &child, 8);  // a row that nobody looked at
+  CHECK_INT(child.count, 2);
+  CHECK_INT(child.positions, 8);
+  CHECK_INT(space->references[2], 0);
+  kv_path_shorten(space, &child, 7);  // inside a block nothing is given back
+  CHECK_INT(child.count, 2);
+  CHECK_INT(child.positions, 7);
+  kv_path_shorten(space, &child, 8);  // never grows
+  CHECK_INT(child.positions, 7);
+  kv_path_shorten(space, &child, 1);
+  CHECK_INT(space->references[1], 1);  // the parent's still
+  check_counts((const struct kv_path *[]){&parent, &child}, 2);
+  kv_path_release(space, &parent);
+  kv_path_release(space, &child);
+  CHECK_INT(space->free_count, BLOCKS);
+}
+
 static void test_a_fork_in_the_first_block(void **state)
 {
   (void)state;
@@ -164,8 +191,11 @@ static void test_an_empty_pool(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {WITH_SPACE(test_blocks_for_positions), WITH_SPACE(test_a_path_grows_by_blocks),
+  const struct CMUnitTest tests[] = {WITH_SPACE(test_blocks_for_positions),
+                                     WITH_SPACE(test_a_path_grows_by_blocks),
                                      WITH_SPACE(test_forks_share_whole_blocks_and_copy_the_rest),
-                                     WITH_SPACE(test_a_fork_in_the_first_block), WITH_SPACE(test_an_empty_pool)};
+                                     WITH_SPACE(test_a_path_is_shortened),
+                                     WITH_SPACE(test_a_fork_in_the_first_block),
+                                     WITH_SPACE(test_an_empty_pool)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
