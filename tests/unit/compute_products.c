@@ -125,6 +125,46 @@ static void test_blocks(void **state)
     }
 }
 
+/* What was packed for one product serves the next one, unless a launch or the host has written since. */
+static double *run_shared(struct rig *rig)
+{
+  enum { M = 80, N = 48, K = 96, PASSES = 5 };
+  struct weight *w = rig_weight(rig, N, K, rig_noise(rig, 1, N * K, 1)),
+                *v = rig_weight(rig, K, N, rig_noise(rig, 2, N * K, 1));
+  struct view x = rig_view(rig, rig_noise(rig, 3, M * K, 1), M * K), y[PASSES], dx = rig_zeros(rig, M * K);
+  double *all = rig_host(rig, (PASSES * N + K) * M + N * K);
+  for (int i = 0; i < PASSES; i++) {
+    y[i] = rig_zeros(rig, M * N);
+    if (i == 2) rig->ops->scale(rig->d, M * K, 0.75, x);
+    if (i == 3) buffer_write(rig->d, x, rig_noise(rig, 7, M * K, 1), HOST_F64, M * K);
+    rig->ops->gemm(rig->d, w, NULL, M, x, y[i]);
+    if (i < PASSES - 1) rig->ops->gemm(rig->d, w, NULL, M, x, y[i]);
+  }
+  rig->ops->gemm_dx(rig->d, v, M, x, y[0], true); /* x as the dy of another matrix, then as both operands */
+  rig->ops->gemm_dw(rig->d, v, NULL, M, x, y[1]);
+  rig->ops->gemm_dw(rig->d, w, NULL, M, y[1], x);
+  rig->ops->gemm_dx(rig->d, w, M, y[1], dx, false);
+  for (int i = 0; i < PASSES; i++) memcpy(all + i * M * N, rig_read(rig, y[i], M * N), M * N * sizeof *all);
+  memcpy(all + PASSES * M * N, rig_read(rig, dx, M * K), M * K * sizeof *all);
+  memcpy(all + (PASSES * N + K) * M, rig_part(rig, w, WEIGHT_GRAD), N * K * sizeof *all);
+  CHECK((PASSES * N + K) * M + N * K == 31488);
+  return all;
+}
+
+static void test_shared(void **state)
+{
+  (void)state;
+  struct rig cpu, gpu;
+  CHECK(rig_open_type(&cpu, "cpu", "ref", 1, COMPUTE_BF16));
+  rig_open_gpu(&gpu, PRODUCTS_WGMMA, 0);
+  const double *want = run_shared(&cpu), *got = run_shared(&gpu);
+  CHECK_BITS(got, want, 31488 * sizeof *got);
+  // two copies of weights, thirteen products, one scale; of fifteen operands x is packed three times and y once
+  CHECK_INT(cuda_of(gpu.d)->queue.counts.launches, 2 + 13 + 1 + 4);
+  rig_close(&cpu);
+  rig_close(&gpu);
+}
+
 /* ---- what a GPU is asked ---- */
 
 static void test_check(void **state)
@@ -266,6 +306,6 @@ int main(void)
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_matrix), cmocka_unit_test(test_refusals),
                                      cmocka_unit_test(test_check),  cmocka_unit_test(test_environment),
                                      cmocka_unit_test(test_mma),    cmocka_unit_test(test_wgmma),
-                                     cmocka_unit_test(test_blocks)};
+                                     cmocka_unit_test(test_blocks), cmocka_unit_test(test_shared)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@
  * 384; 64 x 64: 128 and 256; 64 x 16: 32 and 160. Shared memory gives 128 bytes in a clock: two halves of 128 columns
  * read 96, of 64: 128, of 32: 192, so the narrow ones are bound by it (the clocks in `choices`). Decoding reads each
  * weight once: bytes / 4.3 TB/s; teams of 16 columns are for matrices that would leave processors idle. Packing moves 6
- * bytes a number: 16384 x 4864 in 0.11 ms, beside a product with 896 columns of 0.22 ms.
+ * bytes a number: 16384 x 4864 in 0.11 ms, beside a product with 896 columns of 0.22 ms; what two products in a row share
+ * is packed once, and up to 8 rows are packed by the product itself.
  */
 #include "compute/cuda/blocks.h"
 #include "compute/cuda/hopper.h"
@@ -512,17 +513,84 @@ static size_t pack_bytes(size_t rows, size_t columns, size_t tall)
   return (rows + tall - 1) / tall * tall * block_round(columns) * 2;
 }
 
-static void pack(struct device *d, const real *from, char *to, size_t rows, size_t columns, size_t tall)
+static void pack(struct device *d, const struct packed *p)
 {
-  struct pack a = {from,
-                   (uint32_t *)(void *)to,
-                   rows,
-                   columns,
-                   columns,
-                   tall,
-                   pack_bytes(rows, columns, tall) / ROW_BYTES,
-                   columns % 4 == 0 && (uintptr_t)from % sizeof(struct four) == 0};
+  struct pack a = {p->from,
+                   (uint32_t *)(void *)p->room,
+                   p->rows,
+                   p->columns,
+                   p->columns,
+                   p->tall,
+                   pack_bytes(p->rows, p->columns, p->tall) / ROW_BYTES,
+                   p->columns % 4 == 0 && (uintptr_t)p->from % sizeof(struct four) == 0};
   LAUNCH(d, pack_cores, blocks_for(a.count), 1, TEAM, a);
+}
+
+/* The products of one layer share operands: x is that of q, k and v, dy that of dx and dW. What was packed for the last
+   product is still what would be packed if nothing was launched, and no list ended (which all copies to the device do
+   first), since. */
+static bool packed_there(struct device *d)
+{
+  struct cuda_device *c = cuda_of(d);
+  pthread_mutex_lock(&c->queue.lock);
+  const bool there =
+      c->packed_launches == c->queue.counts.launches && c->packed_lists == c->queue.counts.lists && c->queue.count;
+  pthread_mutex_unlock(&c->queue.lock);
+  return there;
+}
+
+/* Behind the last launch of the product. */
+static void packed_keep(struct device *d, const struct packed *p, int count)
+{
+  struct cuda_device *c = cuda_of(d);
+  pthread_mutex_lock(&c->queue.lock);
+  for (int i = 0; i < 2; i++) c->packed[i] = p[i < count ? i : 0];
+  c->packed_launches = c->queue.counts.launches;
+  c->packed_lists = c->queue.counts.lists;
+  pthread_mutex_unlock(&c->queue.lock);
+}
+
+static char *packed_find(const struct cuda_device *c, const struct packed *p)
+{
+  for (int i = 0; i < 2; i++) {
+    const struct packed *q = c->packed + i;
+    if (q->from == p->from && q->rows == p->rows && q->columns == p->columns && q->tall == p->tall) return q->room;
+  }
+  return NULL;
+}
+
+static bool apart(const struct packed *p, const char *room, size_t bytes)
+{
+  return !p->room || p->room >= room + bytes || p->room + pack_bytes(p->rows, p->columns, p->tall) <= room;
+}
+
+/* Packs what is not there, and gives `beside` bytes more; false where the device has failed. */
+static bool operands_pack(struct device *d, struct packed *p, int count, size_t beside, char **other)
+{
+  bool there = packed_there(d), missing[2];
+  for (int again = 0; again < 2; again++, there = false) {
+    size_t bytes = beside;
+    for (int i = 0; i < count; i++) {
+      p[i].room = there ? packed_find(cuda_of(d), p + i) : NULL;
+      missing[i] = !p[i].room;
+      if (missing[i]) bytes += pack_bytes(p[i].rows, p[i].columns, p[i].tall);
+    }
+    char *room = bytes ? (char *)CUDA_NAME(cuda_room)(d, bytes) : NULL;
+    if (bytes && !room) return false;
+    bool kept = true;
+    for (int i = 0; bytes && i < count; i++) kept = kept && apart(p + i, room, bytes);
+    if (!kept) continue; /* the ring has turned: all anew */
+    *other = room;
+    room += beside;
+    for (int i = 0; i < count; i++) {
+      if (!missing[i]) continue;
+      p[i].room = room;
+      room += pack_bytes(p[i].rows, p[i].columns, p[i].tall);
+      pack(d, p + i);
+    }
+    return true;
+  }
+  return false;
 }
 
 /* ---- which kernel ---- */
@@ -635,32 +703,32 @@ static void forward_blocks(struct device *d, const struct weight *w, struct wide
 void CUDA_NAME(wide_gemm)(struct device *d, const struct weight *w, const struct weight *b, int32_t m, struct view x,
                           struct view y)
 {
-  const size_t cores = block_round(w->k) / CORE, rows = (size_t)m, each = rows_each(rows, cores * ROW_BYTES);
+  const size_t cores = block_round(w->k) / CORE, rows = (size_t)m, each = rows_each(rows, cores * ROW_BYTES),
+               tall = each < WIDE_ROWS ? (each + CORE - 1) / CORE * CORE : (size_t)WIDE_ROWS;
   const bool few = few_rows(cuda_of(d), rows, w->k);
-  const size_t tall = each < WIDE_ROWS ? (each + CORE - 1) / CORE * CORE : (size_t)WIDE_ROWS,
-               bytes = few ? 0 : pack_bytes(each, w->k, tall), slice = w->quant ? CUDA_NAME(blocks_slice_bytes)(w) : 0;
-  char *room = bytes + slice ? (char *)CUDA_NAME(cuda_room)(d, bytes + slice) : NULL;
-  if (bytes + slice && !room) return;
+  char *slices = NULL;
   for (size_t first = 0; first < rows; first += each) {
+    struct packed left = {view_reals(x) + first * w->k, size_min(each, rows - first), w->k, tall, NULL};
+    if (!operands_pack(d, &left, few ? 0 : 1, w->quant ? CUDA_NAME(blocks_slice_bytes)(w) : 0, &slices)) return;
     struct wide a;
     memset(&a, 0, sizeof a);
-    a.left = room;
+    a.left = left.room;
     a.right = (const char *)w->copy;
     a.bias = b ? weight_reals(b, WEIGHT_MASTER) : NULL;
     a.out = view_reals(y) + first * w->n;
     a.x = few ? view_reals(x) : NULL;
     a.inner = w->k;
-    a.rows = size_min(each, rows - first);
+    a.rows = left.rows;
     a.columns = a.out_row = w->n;
     a.terms = cores * CORE;
     a.left_cores = a.right_cores = cores;
     a.right_panels = w->padded / PANEL;
     a.tall = tall;
-    if (!few) pack(d, view_reals(x) + first * w->k, room, a.rows, w->k, tall);
     if (w->quant)
-      forward_blocks(d, w, a, room + bytes);
+      forward_blocks(d, w, a, slices);
     else
       wide_launch(d, FORWARD, a);
+    if (!few) packed_keep(d, &left, 1);
   }
 }
 
@@ -683,15 +751,16 @@ void CUDA_NAME(wide_gemm_dx)(struct device *d, const struct weight *w, int32_t m
                              bool accumulate)
 {
   const size_t cores = block_round(w->n) / CORE, rows = (size_t)m, each = rows_each(rows, cores * ROW_BYTES);
-  const size_t bytes = pack_bytes(each, w->n, WIDE_ROWS), slice = w->quant ? CUDA_NAME(blocks_slice_bytes)(w) : 0;
-  char *room = (char *)CUDA_NAME(cuda_room)(d, bytes + slice);
-  for (size_t first = 0; room && first < rows; first += each) {
+  char *slices = NULL;
+  for (size_t first = 0; first < rows; first += each) {
+    struct packed left = {view_reals(dy) + first * w->n, size_min(each, rows - first), w->n, WIDE_ROWS, NULL};
+    if (!operands_pack(d, &left, 1, w->quant ? CUDA_NAME(blocks_slice_bytes)(w) : 0, &slices)) return;
     struct wide a;
     memset(&a, 0, sizeof a);
-    a.left = room;
+    a.left = left.room;
     a.right = (const char *)w->copy;
     a.out = view_reals(dx) + first * w->k;
-    a.rows = size_min(each, rows - first);
+    a.rows = left.rows;
     a.columns = a.out_row = w->k;
     a.terms = w->padded;
     a.left_cores = cores;
@@ -699,11 +768,11 @@ void CUDA_NAME(wide_gemm_dx)(struct device *d, const struct weight *w, int32_t m
     a.right_panels = w->padded / PANEL;
     a.tall = WIDE_ROWS;
     a.accumulate = accumulate;
-    pack(d, view_reals(dy) + first * w->n, room, a.rows, w->n, WIDE_ROWS);
     if (w->quant)
-      dx_blocks(d, w, a, room + bytes);
+      dx_blocks(d, w, a, slices);
     else
       wide_launch(d, DX, a);
+    packed_keep(d, &left, 1);
   }
 }
 
@@ -711,14 +780,17 @@ void CUDA_NAME(wide_gemm_dx)(struct device *d, const struct weight *w, int32_t m
 void CUDA_NAME(wide_gemm_dw)(struct device *d, struct weight *w, int32_t m, struct view dy, struct view x)
 {
   const size_t left = block_round(w->n) / CORE, right = block_round(w->k) / CORE, rows = (size_t)m,
-               each = rows_each(rows, (left + right) * ROW_BYTES), bytes = pack_bytes(each, w->n, WIDE_ROWS);
-  char *room = (char *)CUDA_NAME(cuda_room)(d, bytes + pack_bytes(each, w->k, WIDE_ROWS));
-  for (size_t first = 0; room && first < rows; first += each) {
+               each = rows_each(rows, (left + right) * ROW_BYTES);
+  char *none = NULL;
+  for (size_t first = 0; first < rows; first += each) {
     const size_t count = size_min(each, rows - first);
+    struct packed both[2] = {{view_reals(dy) + first * w->n, count, w->n, WIDE_ROWS, NULL},
+                             {view_reals(x) + first * w->k, count, w->k, WIDE_ROWS, NULL}};
+    if (!operands_pack(d, both, 2, 0, &none)) return;
     struct wide a;
     memset(&a, 0, sizeof a);
-    a.left = room;
-    a.right = room + bytes;
+    a.left = both[0].room;
+    a.right = both[1].room;
     a.out = weight_reals(w, WEIGHT_GRAD);
     a.rows = w->n;
     a.columns = w->k;
@@ -726,8 +798,7 @@ void CUDA_NAME(wide_gemm_dw)(struct device *d, struct weight *w, int32_t m, stru
     a.left_cores = left;
     a.right_cores = right;
     a.tall = WIDE_ROWS;
-    pack(d, view_reals(dy) + first * w->n, room, count, w->n, WIDE_ROWS);
-    pack(d, view_reals(x) + first * w->k, room + bytes, count, w->k, WIDE_ROWS);
     wide_launch(d, DW, a);
+    packed_keep(d, both, 2);
   }
 }

@@ -98,6 +98,13 @@ enum products {
   PRODUCTS_WGMMA /* wgmma, on Hopper (gemm_hopper.cu) */
 };
 
+/* An operand of a product that was packed (gemm_hopper.cu), and where. */
+struct packed {
+  const float *from;
+  size_t rows, columns, tall;
+  char *room;
+};
+
 struct cuda_device {
   struct device base; /* first: a struct device * is one of these */
   struct queue queue;
@@ -114,7 +121,9 @@ struct cuda_device {
   uint64_t begun, done, sent[DRAWS_STARTED];
 #endif
   enum products products;
-  int processors;  /* multiprocessors: as many teams work at a time */
+  int processors;                        /* multiprocessors: as many teams work at a time */
+  struct packed packed[2];               /* those of the last product, */
+  int64_t packed_launches, packed_lists; /* there while the queue counts as many */
   int wide_choice; /* for tests: 1 + which kernel of gemm_hopper.cu takes every product; 0: the fastest */
   char name[96];
 };
