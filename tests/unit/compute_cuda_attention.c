@@ -121,6 +121,10 @@ static struct view make_history(struct scene *c, struct source *s)
   return make_buffer(c, hand, n);
 }
 
+/* Numbers of kind 0 to 3 are those of source.h; in kind 4 values alone are near 2^-126, so that sums of them come to
+   zeros of both signs. */
+enum { KINDS = 4 };
+
 /* false: this build or machine has no such device. */
 static bool scene_open(struct scene *c, const struct setting *s, const char *kind, struct source source)
 {
@@ -145,7 +149,12 @@ static bool scene_open(struct scene *c, const struct setting *s, const char *kin
   c->rows.spans = c->history.spans = c->span;
   const struct kv_shape shape = {LAYERS, s->kv_heads, s->dim, s->block, next};
   CHECK_OK(kv_create(c->d, &shape, &c->kv, &err), &err);
-  struct view k = make_history(c, &source), v = make_history(c, &source);
+  const bool small = source.wild == KINDS;
+  source.wild = small ? 0 : source.wild;
+  struct view k = make_history(c, &source);
+  source.wild = small ? 3 : source.wild;
+  struct view v = make_history(c, &source);
+  source.wild = small ? 0 : source.wild;
   device_ops(c->d)->kv_write(c->d, c->kv, 1, &c->history, k, v);
   buffer_destroy(k.buffer);
   buffer_destroy(v.buffer);
@@ -236,7 +245,7 @@ static void test_shapes(void **state)
   (void)state;
   arrays_take();
   for (int i = 0; i < SETTINGS; i++)
-    for (int wild = 0; wild < 4; wild += 1 + (i + wild) % 3) { /* two of four each */
+    for (int wild = 1 + i % KINDS, end = i ? wild : KINDS; wild <= end; wild++) {
       size_t n[2];
       for (int gpu = 0; gpu < 2; gpu++) {
         CHECK(scene_open(&c, &settings[i], gpu ? "cuda-emulated" : "cpu",

@@ -238,7 +238,7 @@ struct slot_run {
   const struct rows_run *run;
   int32_t position[2];        /* of the lane's slots; -1: not on this path */
   int32_t block, blocks;      /* of 32 positions, from `block` on */
-  struct left key;            /* of the warp's 16 slots; of large heads aside, once a group */
+  struct left key;            /* of the warp's 16 slots; aside, once a group */
   uint32_t value[MOST_BLOCKS][8];
 };
 
@@ -271,7 +271,7 @@ HERE void slot_words(const struct tile_args *a, const int c, size_t kv_head, int
     for (int k = 0; k < 4; k++) {
       const int at = 16 * i + 4 * k + lane_part();
       const bool there = r->position[h] >= 0 && at < half;
-      if (c <= 4 || !part) left_set(&r->key, c > 4, i, 2 * k + h, there ? key[(size_t)at << a->shift] : 0);
+      if (!part) left_set(&r->key, true, i, 2 * k + h, there ? key[(size_t)at << a->shift] : 0);
       r->value[i][2 * k + h] = there ? words_cross(value[2 * at], value[2 * at + 1], position) : 0;
     }
 }
@@ -350,7 +350,7 @@ HERE void step_square(const struct backward_tiles *a, const int c, const struct 
   for (int i = 0; i < c; i++) {
     if (TERM_BLOCK * i >= (int)a->t.path.dim) continue;
     uint32_t key[8], q[4], dout[4];
-    left_get(&r->key, c > 4, i, key);
+    left_get(&r->key, true, i, key);
     UNROLL
     for (int j = 0; j < 4; j++) {
       const int at = line * width + ((i % 2 * 4 + j) ^ lane_group()) * 4 + lane_part() + i / 2 * 32; /* words_place */
@@ -427,7 +427,7 @@ HERE void slots_walk(const struct backward_tiles *a, const int c, const int grou
   const size_t kv_head = block_y();
   const int size = c * TERM_BLOCK * KEY_BLOCK; /* words of q and dout */
   struct slot_run r;
-  r.key.aside = aside;
+  r.key.aside = aside + w->group * c * LEFT_WORDS;
   if (!slot_run_begin(&a->t, c, groups, kv_head, w, run, &r)) return;
   const size_t steps = (size_t)r.blocks * a->t.group;
   int stage = 0;
@@ -460,7 +460,7 @@ HERE size_t slot_at(const struct backward_tiles *a, const int c, const struct sl
   return ((size_t)slot * a->t.path.heads + block_y()) * dim + column;
 }
 
-/* aside: for the keys of large heads, of one group. */
+/* aside: for the keys of the groups. */
 HERE void slots_run(const struct backward_tiles *a, const int c, const int groups, const int stages, uint32_t *words,
                     uint32_t *aside, struct square_words *square)
 {
@@ -493,19 +493,21 @@ HERE void slots_run(const struct backward_tiles *a, const int c, const int group
 KERNEL_TEAM(backward_slots_64, struct backward_tiles, SLOT_GROUPS *SLOT_PARTS *WARP)
 {
   SHARED uint32_t words[2 * 2 * TERM_BLOCK * KEY_BLOCK];
+  SHARED uint32_t aside[SLOT_GROUPS * 2 * LEFT_WORDS];
   SHARED struct square_words square;
-  slots_run(&a, 2, SLOT_GROUPS, 2, words, words, &square);
+  slots_run(&a, 2, SLOT_GROUPS, 2, words, aside, &square);
 }
 KERNEL_TEAM(backward_slots_128, struct backward_tiles, SLOT_GROUPS *SLOT_PARTS *WARP)
 {
   SHARED uint32_t words[2 * 4 * TERM_BLOCK * KEY_BLOCK];
+  SHARED uint32_t aside[SLOT_GROUPS * 4 * LEFT_WORDS];
   SHARED struct square_words square;
-  slots_run(&a, 4, SLOT_GROUPS, 2, words, words, &square);
+  slots_run(&a, 4, SLOT_GROUPS, 2, words, aside, &square);
 }
 KERNEL_TEAM(backward_slots_256, struct backward_tiles, SLOT_GROUPS_LARGE *SLOT_PARTS *WARP)
 {
   SHARED uint32_t words[8 * TERM_BLOCK * KEY_BLOCK];
-  SHARED uint32_t aside[8 * LEFT_WORDS];
+  SHARED uint32_t aside[SLOT_GROUPS_LARGE * 8 * LEFT_WORDS];
   SHARED struct square_words square;
   slots_run(&a, 8, SLOT_GROUPS_LARGE, 1, words, aside, &square);
 }

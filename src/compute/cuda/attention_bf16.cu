@@ -31,12 +31,12 @@ HERE uint32_t query_word(const struct attention_tiles *a, const struct line *lin
   return at < dim ? word_pack(a->q[line->item * dim + at], a->q[line->item * dim + at + 1]) : 0;
 }
 
-HERE void query_load(const struct attention_tiles *a, const struct line line[2], int c, struct left *q)
+HERE void query_load(const struct attention_tiles *a, const struct line line[2], int c, bool aside, struct left *q)
 {
   UNROLL
   for (int i = 0; i < c; i++)
     UNROLL
-    for (int k = 0; k < 8; k++) left_set(q, c > 4, i, k, query_word(a, &line[k % 2], 16 * i + k / 2 * 4 + lane_part()));
+    for (int k = 0; k < 8; k++) left_set(q, aside, i, k, query_word(a, &line[k % 2], 16 * i + k / 2 * 4 + lane_part()));
 }
 
 /* s = s scale, capped, -inf where not seen; top: the largest of a line's and of what top was. */
@@ -182,7 +182,7 @@ HERE void rows_run(const struct attention_tiles *a, const int c, const int warps
   struct left q;
   real o[MOST_TILES][4];
   q.aside = aside + warp_here() * c * LEFT_WORDS;
-  query_load(a, line, c, &q);
+  query_load(a, line, c, c > 4, &q);
   UNROLL
   for (int n = 0; n < 4 * c; n++)
     UNROLL
@@ -257,7 +257,7 @@ HERE void few_scores(const struct attention_tiles *a, const struct unit *u, cons
   UNROLL
   for (int i = 0; i < c; i++) {
     if (TERM_BLOCK * i >= dim) continue;
-    left_get(q, c > 4, i, left);
+    left_get(q, true, i, left);
     UNROLL
     for (int n = 0; n < 4; n++) {
       UNROLL
@@ -268,43 +268,52 @@ HERE void few_scores(const struct attention_tiles *a, const struct unit *u, cons
   }
 }
 
-/* The eight blocks' part of the warp's columns: tiles warp, warp + 8, ... of o. */
+/* Block v's part of the warp's columns: tiles warp, warp + 8, ... of o. */
+HERE void few_block(const struct attention_tiles *a, const struct unit *u, const int c, int v, int32_t start,
+                    const struct reach *reach, const struct line line[2], const struct few_shared *shared,
+                    struct softmax *state, real o[MOST_TILES / FEW_WARPS][4])
+{
+  const int dim = (int)a->t.path.dim, g = lane_group();
+  const struct seen seen[2] = {seen_of(line[0].first, line[0].last, start),
+                               seen_of(line[1].first, line[1].last, start)};
+  const real f[2] = {shared->f[v][g], shared->f[v][g + 8]};
+  const bool whole = reach_whole(reach, start);
+  const uint32_t *value[4];
+  bool there[4];
+  uint32_t e[8], right[4];
+  UNROLL
+  for (int h = 0; h < 2; h++)
+    state->l[h] = seen_any(seen[h]) ? real_fma(state->l[h], f[h], shared->sum[v][g + 8 * h]) : state->l[h];
+  UNROLL
+  for (int k = 0; k < 8; k++) e[k] = shared->e[v][k][lane_here()];
+  UNROLL
+  for (int j = 0; j < 4; j++) {
+    const int32_t position = start + 2 * (4 * j + lane_part());
+    there[j] = position + 1 >= reach->low && position <= reach->high;
+    value[j] = value_words(&a->t, u->run, u->head, there[j] ? position : reach->low);
+  }
+  UNROLL
+  for (int i = 0; i < (c + 1) / 2; i++) {
+    const int d = 8 * (warp_here() + FEW_WARPS * i);
+    if (d >= dim) continue;
+    UNROLL
+    for (int j = 0; j < 4; j++) right[j] = there[j] && d + g < dim ? value[j][d + g] : 0;
+    output_add(e, right, seen, whole, f, o[i]);
+  }
+}
+
+/* All eight, four at a time in flight. */
 HERE void few_output(const struct attention_tiles *a, const struct unit *u, const int c, int32_t begin,
                      const struct reach *reach, const struct line line[2], const struct few_shared *shared,
                      struct softmax *state, real o[MOST_TILES / FEW_WARPS][4])
 {
-  const int dim = (int)a->t.path.dim, g = lane_group();
-  UNROLL
-  for (int v = 0; v < FEW_WARPS; v++) {
-    const int32_t start = begin + v * KEY_BLOCK;
-    if (start > reach->high) continue;
-    const struct seen seen[2] = {seen_of(line[0].first, line[0].last, start),
-                                 seen_of(line[1].first, line[1].last, start)};
-    const real f[2] = {shared->f[v][g], shared->f[v][g + 8]};
-    const bool whole = reach_whole(reach, start);
-    const uint32_t *value[4];
-    bool there[4];
-    uint32_t e[8], right[4];
+  ROLLED
+  for (int first = 0; first < FEW_WARPS; first += 4)
     UNROLL
-    for (int h = 0; h < 2; h++)
-      state->l[h] = seen_any(seen[h]) ? real_fma(state->l[h], f[h], shared->sum[v][g + 8 * h]) : state->l[h];
-    UNROLL
-    for (int k = 0; k < 8; k++) e[k] = shared->e[v][k][lane_here()];
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-      const int32_t position = start + 2 * (4 * j + lane_part());
-      there[j] = position + 1 >= reach->low && position <= reach->high;
-      value[j] = value_words(&a->t, u->run, u->head, there[j] ? position : reach->low);
+    for (int v = 0; v < 4; v++) {
+      const int32_t start = begin + (first + v) * KEY_BLOCK;
+      if (start <= reach->high) few_block(a, u, c, first + v, start, reach, line, shared, state, o);
     }
-    UNROLL
-    for (int i = 0; i < (c + 1) / 2; i++) {
-      const int d = 8 * (warp_here() + FEW_WARPS * i);
-      if (d >= dim) continue;
-      UNROLL
-      for (int j = 0; j < 4; j++) right[j] = there[j] && d + g < dim ? value[j][d + g] : 0;
-      output_add(e, right, seen, whole, f, o[i]);
-    }
-  }
 }
 
 /* Eight blocks of keys from `begin` on. */
@@ -364,8 +373,8 @@ HERE void few_run(const struct attention_tiles *a, const int c, struct few_share
   struct left q;
   real o[MOST_TILES / FEW_WARPS][4] = {{0}};
   q.aside = aside;
-  if (c <= 4 || !warp_here()) query_load(a, line, c, &q);
-  if (c > 4) team_wait();
+  if (!warp_here()) query_load(a, line, c, true, &q);
+  team_wait();
   for (int32_t begin = reach.low / KEY_BLOCK * KEY_BLOCK; begin <= reach.high; begin += FEW_WARPS * KEY_BLOCK)
     few_chunk(a, &u, c, &q, begin, &reach, line, shared, &state, o);
   UNROLL
@@ -376,12 +385,14 @@ HERE void few_run(const struct attention_tiles *a, const int c, struct few_share
 KERNEL_TEAM(attention_few_64, struct attention_tiles, FEW_WARPS *WARP)
 {
   SHARED struct few_shared shared;
-  few_run(&a, 2, &shared, shared.e[0][0]);
+  SHARED uint32_t aside[2 * LEFT_WORDS];
+  few_run(&a, 2, &shared, aside);
 }
 KERNEL_TEAM(attention_few_128, struct attention_tiles, FEW_WARPS *WARP)
 {
   SHARED struct few_shared shared;
-  few_run(&a, 4, &shared, shared.e[0][0]);
+  SHARED uint32_t aside[4 * LEFT_WORDS];
+  few_run(&a, 4, &shared, aside);
 }
 KERNEL_TEAM(attention_few_256, struct attention_tiles, FEW_WARPS *WARP)
 {
