@@ -67,6 +67,7 @@ void CUDA_NAME(wide_gemm)(struct device *d, const struct weight *w, const struct
 void CUDA_NAME(wide_gemm_dx)(struct device *d, const struct weight *w, int32_t m, struct view dy, struct view dx,
                              bool accumulate);
 void CUDA_NAME(wide_gemm_dw)(struct device *d, struct weight *w, int32_t m, struct view dy, struct view x);
+enum { WIDE_ROOM = 128 << 20 /* bytes: the most that one of them asks of cuda_room on a GPU */ };
 /* Its kernels of a form: 0 forward, 1 dx, 2 dw (struct cuda_device's wide_choice). */
 int CUDA_NAME(wide_choices)(int form);
 /* products.cu: small products by every kernel of gemm_hopper.cu: sums of integers, which are exact in any order, and

@@ -500,6 +500,8 @@ static int device_find(struct cuda_device *c, struct error *err)
 static int products_try(struct cuda_device *c, struct error *err)
 {
   if (c->base.type != COMPUTE_BF16 || c->products != PRODUCTS_WGMMA) return 0;
+  // taken now, so that what is free afterwards is free for the run
+  if (!CUDA_NAME(cuda_room)(&c->base, WIDE_ROOM)) return device_check(&c->base, err);
   const char *wrong = CUDA_NAME(products_check)(&c->base);
   const size_t end = strlen(c->name);
   if (!wrong) {

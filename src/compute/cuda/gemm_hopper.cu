@@ -671,7 +671,7 @@ static void wide_launch(struct device *d, int form, struct wide a)
 /* ---- the operations ---- */
 
 #ifdef __CUDACC__
-enum { PACK_MOST = 128 << 20 };
+enum { PACK_MOST = WIDE_ROOM - (16 << 20) /* a slice of a matrix in blocks stands beside */ };
 #else
 enum { PACK_MOST = 64 << 10 }; /* tests see several slices of few rows */
 #endif
