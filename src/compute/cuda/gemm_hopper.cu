@@ -81,10 +81,7 @@ struct piece {
   size_t to, bytes;
 };
 
-EVERYWHERE bool is_forward(const int form)
-{
-  return form == FORWARD || form == FEW;
-}
+EVERYWHERE bool is_forward(const int form) { return form == FORWARD || form == FEW; }
 
 /* i: of `high` panels; in a dW of one. */
 HERE struct piece left_piece(const struct wide *a, const int form, const int high, struct tile t, size_t begin, int i)
@@ -123,27 +120,18 @@ HERE struct piece right_piece(const struct wide *a, const int form, const int pa
   return p;
 }
 
-EVERYWHERE int left_pieces(const int form, const int high)
-{
-  return form == FEW ? 0 : form == DW ? 1 : high;
-}
+EVERYWHERE int left_pieces(const int form, const int high) { return form == FEW ? 0 : form == DW ? 1 : high; }
 EVERYWHERE int right_pieces(const int form, const int panels)
 {
   return is_forward(form) ? panels : form == DX ? (int)DEEP / (int)PANEL : 1;
 }
-EVERYWHERE size_t left_bytes(const int form, const int high)
-{
-  return form == FEW ? 0 : (size_t)high * LEFT_BYTES;
-}
+EVERYWHERE size_t left_bytes(const int form, const int high) { return form == FEW ? 0 : (size_t)high * LEFT_BYTES; }
 EVERYWHERE size_t stage_bytes(const int form, const int high, const int panels)
 {
   return left_bytes(form, high) + (size_t)panels * PANEL_BYTES;
 }
 /* Of rows that stay. */
-EVERYWHERE size_t few_bytes(const int form, size_t cores)
-{
-  return form == FEW ? cores * CORE_BYTES : 0;
-}
+EVERYWHERE size_t few_bytes(const int form, size_t cores) { return form == FEW ? cores * CORE_BYTES : 0; }
 
 /* Which stage is next, and the parity of its phase. */
 struct turn {
@@ -272,10 +260,7 @@ HERE struct place place_of(const struct wide *a, const int form, size_t row, siz
 }
 
 /* Reals from column to column: a gradient is in panels. */
-EVERYWHERE int column_step(const int form)
-{
-  return form == DW ? (int)PANEL : 1;
-}
+EVERYWHERE int column_step(const int form) { return form == DW ? (int)PANEL : 1; }
 
 HERE void sums_begin(const struct wide *a, const int form, const int panels, struct place p,
                      real sum[2][PANELS_MOST][4])
