@@ -26,7 +26,8 @@ void live_hold(void);
    `above`: text to print over it first, that stays; NULL: none. */
 void live_draw(const char *lines, size_t n, const char *above);
 void live_close(void);
-/* From a signal handler, before the program ends without live_close: the terminal as it was; nothing is drawn any more. */
+/* From a signal handler, before the program ends without live_close: the terminal as it was; nothing is drawn any more.
+ */
 void live_rescue(void);
 
 #endif

@@ -20,11 +20,10 @@ enum { MOST = 1024, STACK = 64 << 10 };
 
 enum wait { WAIT_NONE, WAIT_LANES, WAIT_TEAM, WAIT_PHASE, WAIT_OVER };
 
-static _Thread_local struct team {
+struct team {
   ucontext_t outside, context[MOST];
   jmp_buf scheduler, place[MOST];
   bool made[MOST];
-  char *stacks;
   enum wait wait[MOST];
   const uint64_t *phase[MOST]; /* of WAIT_PHASE */
   uint32_t parity[MOST];
@@ -36,7 +35,9 @@ static _Thread_local struct team {
   void *scheduler_stack; /* and what it keeps of the scheduler's while a thread runs */
   const void *home;      /* the scheduler's stack, as the address sanitizer sees it */
   size_t home_size;
-} team;
+  _Alignas(64) char stacks[MOST][STACK];
+};
+static _Thread_local struct team *team;
 
 _Thread_local struct emulated emulated;
 
@@ -65,24 +66,24 @@ static void leave(enum wait why)
 {
   const int thread = emulated.thread;
   void *kept = NULL;
-  team.wait[thread] = why;
-  switch_begin(&kept, team.home, team.home_size);
-  if (!_setjmp(team.place[thread])) _longjmp(team.scheduler, 1);
-  switch_end(kept, &team.home, &team.home_size);
+  team->wait[thread] = why;
+  switch_begin(&kept, team->home, team->home_size);
+  if (!_setjmp(team->place[thread])) _longjmp(team->scheduler, 1);
+  switch_end(kept, &team->home, &team->home_size);
 }
 
 static void context_main(void)
 {
-  switch_end(NULL, &team.home, &team.home_size);
+  switch_end(NULL, &team->home, &team->home_size);
   for (;;) {
-    team.enter(team.args);
+    team->enter(team->args);
     leave(WAIT_OVER);
   }
 }
 
 static void context_make(int thread, char *stack)
 {
-  ucontext_t *c = &team.context[thread];
+  ucontext_t *c = &team->context[thread];
   ASSAY_BUG_IF(getcontext(c) != 0);
   c->uc_stack.ss_sp = stack;
   c->uc_stack.ss_size = STACK;
@@ -93,18 +94,18 @@ static void context_make(int thread, char *stack)
 /* Runs a thread until it leaves. */
 static void resume(int thread)
 {
-  char *stack = team.stacks + (size_t)thread * STACK;
-  const bool made = team.made[thread];
+  char *stack = team->stacks[thread];
+  const bool made = team->made[thread];
   if (!made) context_make(thread, stack);
-  team.made[thread] = true;
+  team->made[thread] = true;
   emulated.thread = thread;
-  team.wait[thread] = WAIT_NONE;
-  switch_begin(&team.scheduler_stack, stack, STACK);
-  if (!_setjmp(team.scheduler)) {
-    if (made) _longjmp(team.place[thread], 1);
-    swapcontext(&team.outside, &team.context[thread]);
+  team->wait[thread] = WAIT_NONE;
+  switch_begin(&team->scheduler_stack, stack, STACK);
+  if (!_setjmp(team->scheduler)) {
+    if (made) _longjmp(team->place[thread], 1);
+    swapcontext(&team->outside, &team->context[thread]);
   }
-  switch_end(team.scheduler_stack, NULL, NULL);
+  switch_end(team->scheduler_stack, NULL, NULL);
 }
 
 /* ---- one team ---- */
@@ -112,21 +113,21 @@ static void resume(int thread)
 /* May thread i go on by itself? */
 static bool ready(int i)
 {
-  return team.wait[i] == WAIT_NONE ||
-         (team.wait[i] == WAIT_PHASE && emulate_phase_over(*team.phase[i], team.parity[i]));
+  return team->wait[i] == WAIT_NONE ||
+         (team->wait[i] == WAIT_PHASE && emulate_phase_over(*team->phase[i], team->parity[i]));
 }
 
 static int waiting(int first, int end, enum wait why)
 {
   int count = 0;
-  for (int i = first; i < end; i++) count += team.wait[i] == why;
+  for (int i = first; i < end; i++) count += team->wait[i] == why;
   return count;
 }
 
 static void release(int first, int end, enum wait why)
 {
   for (int i = first; i < end; i++)
-    if (team.wait[i] == why) team.wait[i] = WAIT_NONE;
+    if (team->wait[i] == why) team->wait[i] = WAIT_NONE;
 }
 
 /* Runs the lanes of a warp until each has returned or waits for the team or for a phase. Did any run? */
@@ -152,7 +153,7 @@ static bool warp_run(int first, int end)
 
 static void team_run(int threads)
 {
-  for (int i = 0; i < threads; i++) team.wait[i] = WAIT_NONE;
+  for (int i = 0; i < threads; i++) team->wait[i] = WAIT_NONE;
   for (int over = 0; over < threads; over = waiting(0, threads, WAIT_OVER)) {
     bool ran = false;
     for (int first = 0; first < threads; first += WARP)
@@ -164,17 +165,21 @@ static void team_run(int threads)
   }
 }
 
+void *emulate_take(size_t bytes)
+{
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSAY_BUG_IF(p == MAP_FAILED);
+  return p;
+}
+
 void emulate_launch(void (*enter)(const void *), const void *args, size_t blocks_x, size_t blocks_y, int threads,
                     bool waits, size_t shared)
 {
   ASSAY_BUG_IF(threads < 1 || threads > MOST || !blocks_x || !blocks_y || blocks_y > 65535 || blocks_x > INT32_MAX);
-  if (waits && !team.stacks) {
-    team.stacks = mmap(NULL, (size_t)MOST * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSAY_BUG_IF(team.stacks == MAP_FAILED);
-  }
-  team.enter = enter;
-  team.args = args;
-  team.waits = waits;
+  if (!team) team = emulate_take(sizeof *team);
+  team->enter = enter;
+  team->args = args;
+  team->waits = waits;
   struct compute_mode mode = compute_mode_enter();
   emulated = (struct emulated){.blocks_x = blocks_x, .blocks_y = blocks_y, .threads = threads, .shared = shared};
   for (emulated.block_y = 0; emulated.block_y < blocks_y; emulated.block_y++)
@@ -191,30 +196,30 @@ void emulate_launch(void (*enter)(const void *), const void *args, size_t blocks
 
 void emulate_team_wait(void)
 {
-  ASSAY_BUG_IF(!team.waits);
+  ASSAY_BUG_IF(!team->waits);
   leave(WAIT_TEAM);
 }
 
 void emulate_lanes_wait(void)
 {
-  ASSAY_BUG_IF(!team.waits);
+  ASSAY_BUG_IF(!team->waits);
   leave(WAIT_LANES);
 }
 
 void emulate_phase_wait(const uint64_t *phase, uint32_t parity)
 {
-  ASSAY_BUG_IF(!team.waits);
-  team.phase[emulated.thread] = phase;
-  team.parity[emulated.thread] = parity;
+  ASSAY_BUG_IF(!team->waits);
+  team->phase[emulated.thread] = phase;
+  team->parity[emulated.thread] = parity;
   leave(WAIT_PHASE);
 }
 
 float emulate_lane_read(float x, int lane)
 {
   const int first = emulated.thread / WARP * WARP;
-  team.brought[emulated.thread] = x;
+  team->brought[emulated.thread] = x;
   emulate_lanes_wait();
-  const float got = team.brought[first + lane];
+  const float got = team->brought[first + lane];
   emulate_lanes_wait();
   return got;
 }
@@ -223,9 +228,9 @@ bool emulate_lanes_any(bool x)
 {
   const int first = emulated.thread / WARP * WARP;
   bool any = false;
-  team.brought[emulated.thread] = x;
+  team->brought[emulated.thread] = x;
   emulate_lanes_wait();
-  for (int lane = 0; lane < WARP; lane++) any = any || team.brought[first + lane] != 0;
+  for (int lane = 0; lane < WARP; lane++) any = any || team->brought[first + lane] != 0;
   emulate_lanes_wait();
   return any;
 }
@@ -253,9 +258,9 @@ static float tile_output(const float a[32], const float b[32], float c)
 void emulate_tile(const uint32_t a[8], const uint32_t b[4], float c[4])
 {
   const int lane = emulated.thread % WARP;
-  const uint32_t(*words)[12] = (const uint32_t(*)[12])team.words + (emulated.thread - lane);
-  memcpy(team.words[emulated.thread], a, 8 * sizeof *a);
-  memcpy(team.words[emulated.thread] + 8, b, 4 * sizeof *b);
+  const uint32_t(*words)[12] = (const uint32_t(*)[12])team->words + (emulated.thread - lane);
+  memcpy(team->words[emulated.thread], a, 8 * sizeof *a);
+  memcpy(team->words[emulated.thread] + 8, b, 4 * sizeof *b);
   emulate_lanes_wait();
   float rows[2][32], columns[2][32];
   for (int i = 0; i < 2; i++) {

@@ -28,6 +28,10 @@ void emulate_tile(const uint32_t a[8], const uint32_t b[4], float c[4]); /* kern
 /* Until a phase is over (hopper.h). All that wait while nobody can go on: a broken invariant. */
 void emulate_phase_wait(const uint64_t *phase, uint32_t parity);
 
+/* What the emulator keeps of a thread that launches, zeroed, for good. As variables of its own (_Thread_local) every
+   thread of the program would clear them when it begins. */
+void *emulate_take(size_t bytes);
+
 /* emulate_hopper.c: hopper.h's words. A team's room is full of NaN when it begins. */
 enum { EMULATED_ROOM_MOST = 227 << 10 /* of a team, as on sm_90 */ };
 void emulate_room_begin(size_t bytes);

@@ -6,22 +6,30 @@
 
 enum { PENDING = 32, STEP = 16 /* terms */, CORE_ROWS = 8, CORE_ROW = 16 /* bytes */ };
 
-static _Thread_local _Alignas(128) uint64_t room[EMULATED_ROOM_MOST / sizeof(uint64_t)];
+/* under_way: what a thread of the team has; committed: of these those that a wait is for. */
+static _Thread_local struct hopper {
+  _Alignas(128) unsigned char room[EMULATED_ROOM_MOST];
+  struct under_way {
+    struct emulated_wide wide[PENDING];
+    int count, committed;
+  } under_way[1024];
+} * hopper;
 
 void emulate_room_begin(size_t bytes)
 {
   ASSAY_BUG_IF(bytes > EMULATED_ROOM_MOST);
-  memset(room, 0xff, bytes);
+  if (!hopper) hopper = emulate_take(sizeof *hopper);
+  memset(hopper->room, 0xff, bytes);
 }
 
 unsigned char *emulate_room(void)
 {
-  return (unsigned char *)room;
+  return hopper->room;
 }
 
 uint32_t emulate_room_at(const void *p)
 {
-  const uintptr_t at = (uintptr_t)p - (uintptr_t)room;
+  const uintptr_t at = (uintptr_t)p - (uintptr_t)hopper->room;
   ASSAY_BUG_IF(at > emulated.shared);
   return (uint32_t)at;
 }
@@ -83,12 +91,6 @@ void emulate_bulk_copy(void *to, const void *from, uint32_t bytes, uint64_t *pha
 
 /* ---- products ---- */
 
-/* What a thread has under way; committed: of these those that a wait is for. */
-static _Thread_local struct under_way {
-  struct emulated_wide wide[PENDING];
-  int count, committed;
-} under_way[1024];
-
 /* The 32 terms of a line through the descriptors of both steps; 0 where there is no second step. */
 static void line_terms(const uint64_t descriptor[2], bool lines, int line, int steps, float term[2 * STEP])
 {
@@ -102,7 +104,7 @@ static void line_terms(const uint64_t descriptor[2], bool lines, int line, int s
     byte += (size_t)((lines ? at : line) % CORE_ROWS * CORE_ROW + (lines ? line : at) % CORE_ROWS * 2);
     ASSAY_BUG_IF(byte + 2 > emulated.shared || d >> 46); /* no base offset, no swizzle */
     uint16_t half;
-    memcpy(&half, (const unsigned char *)room + byte, sizeof half);
+    memcpy(&half, hopper->room + byte, sizeof half);
     term[t] = word_even(half);
   }
 }
@@ -133,19 +135,20 @@ static void wide_run(const struct emulated_wide *w, int thread)
 
 void emulate_wide(const struct emulated_wide *wide)
 {
-  struct under_way *u = under_way + emulated.thread;
+  struct under_way *u = hopper->under_way + emulated.thread;
   ASSAY_BUG_IF(u->count == PENDING || wide->live_groups > wide->groups);
   u->wide[u->count++] = *wide;
 }
 
 void emulate_wide_commit(void)
 {
-  under_way[emulated.thread].committed = under_way[emulated.thread].count;
+  struct under_way *u = hopper->under_way + emulated.thread;
+  u->committed = u->count;
 }
 
 void emulate_wide_wait(void)
 {
-  struct under_way *u = under_way + emulated.thread;
+  struct under_way *u = hopper->under_way + emulated.thread;
   for (int i = 0; i < u->committed; i++) wide_run(u->wide + i, emulated.thread);
   u->count -= u->committed;
   memmove(u->wide, u->wide + u->committed, (size_t)u->count * sizeof u->wide[0]);
@@ -155,7 +158,7 @@ void emulate_wide_wait(void)
 void emulate_wide_end(void)
 {
   for (int i = 0; i < emulated.threads; i++) {
-    const bool a_product_was_never_waited_for = under_way[i].count > 0;
+    const bool a_product_was_never_waited_for = hopper->under_way[i].count > 0;
     ASSAY_BUG_IF(a_product_was_never_waited_for);
   }
 }
