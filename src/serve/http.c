@@ -15,7 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER_BYTES = 32 << 10, EXCHANGE_BYTES = 16 << 10 /* of its first memory */, BACKLOG = 256, THREADS = 2 };
+enum {
+  HEADER_BYTES = 32 << 10,
+  EXCHANGE_BYTES = 16 << 10 /* of its first memory */,
+  BACKLOG = 256,
+  THREADS = 2,
+  SENDING_SECONDS = 1 /* for answers that stand when the server stops */
+};
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
@@ -491,11 +497,35 @@ static void break_off(struct http_server *s)
   pthread_mutex_unlock(&s->lock);
 }
 
+/* Is an answer that stands whole still on its way? */
+static bool is_sending(struct http_server *s)
+{
+  bool sending = false;
+  pthread_mutex_lock(&s->lock);
+  for (struct http_connection *c = s->connections; c; c = c->next) {
+    struct http_exchange *x = c->exchange;
+    if (!x) continue;
+    pthread_mutex_lock(&x->lock);
+    sending = sending || (x->state >= HTTP_ANSWERED && (!x->stream || x->ended) && !x->gone);
+    pthread_mutex_unlock(&x->lock);
+  }
+  pthread_mutex_unlock(&s->lock);
+  return sending;
+}
+
+/* libmicrohttpd drops what it has not sent when it stops. */
+static void send_answers(struct http_server *s)
+{
+  const double end = clock_seconds() + SENDING_SECONDS;
+  while (is_sending(s) && clock_seconds() < end) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
 void http_stop(struct http_server *s)
 {
   if (s->stopped) return;
   s->stopped = true;
   http_quiesce(s);
+  send_answers(s);
   pthread_mutex_lock(&s->lock);
   s->stopping = true;
   pthread_cond_signal(&s->wake);

@@ -58,7 +58,8 @@ int http_port(const struct http_server *s);
 const char *http_url(const struct http_server *s); /* "http://127.0.0.1:8080" */
 /* Listens no longer; requests that have come are answered. */
 void http_quiesce(struct http_server *s);
-/* Ends everything; what holders still hold is broken off (their next call finds the client gone). */
+/* Ends everything: what has been answered is sent, for a second at most; what holders still hold is broken off (their
+ * next call finds the client gone). */
 void http_stop(struct http_server *s);
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */

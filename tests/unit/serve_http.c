@@ -106,13 +106,20 @@ static int stop(void **state)
 /* ---- a client
  * -------------------------------------------------------------------------------------------------------- */
 
-static int dial(void)
+/* room: bytes that may lie in the socket unread; 0: as many as the system likes */
+static int dial_with(int room)
 {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (room) CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(server))};
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   CHECK_INT(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
   return fd;
+}
+
+static int dial(void)
+{
+  return dial_with(0);
 }
 
 static void say(int fd, const char *text)
@@ -381,17 +388,50 @@ static void start_errors(void **state)
   arena_destroy(a);
 }
 
-/* Stopping breaks off what is held and what streams, and the holders see it. */
+struct reader {
+  int fd;
+  size_t bytes;
+  char last[8];
+};
+
+/* To the end. */
+static void *read_on(void *arg)
+{
+  struct reader *r = arg;
+  char got[sizeof r->last - 1 + (64 << 10)] = {0};
+  const size_t kept = sizeof r->last - 1;
+  for (ssize_t n; (n = recv(r->fd, got + kept, sizeof got - kept, 0)) > 0; r->bytes += (size_t)n)
+    memmove(got, got + n, kept);
+  memcpy(r->last, got, kept);
+  return NULL;
+}
+
+/* Stopping sends what has been answered to its end; it breaks off what is held and what streams, and the holders see
+ * it. */
 static void stopping(void **state)
 {
   (void)state;
-  int waits = dial(), reads = dial();
+  int waits = dial(), reads = dial(), ends = dial_with(4096);
   say(waits, "GET /later HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n");
   struct http_exchange *x = wait_held();
   say(reads, "GET /stream HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n");
   struct http_exchange *y = wait_held();
   CHECK(http_stream_write(y, "data", 4));
+  say(ends, "GET /stream HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n");
+  struct http_exchange *z = wait_held();
+  static char words[1 << 20]; /* more than lies between two programs: it takes its reader's time */
+  memset(words, 'w', sizeof words);
+  CHECK(http_stream_write(z, words, sizeof words));
+  http_stream_end(z);
+  http_release(z);
+  struct reader reader = {.fd = ends};
+  pthread_t thread;
+  CHECK_INT(pthread_create(&thread, NULL, read_on, &reader), 0);
   http_stop(server);
+  pthread_join(thread, NULL);
+  CHECK(reader.bytes > sizeof words);
+  CHECK_STR(reader.last, "\r\n0\r\n\r\n");
+  close(ends);
   CHECK(http_gone(x));
   CHECK(http_gone(y));
   CHECK(!http_stream_write(y, "more", 4));
