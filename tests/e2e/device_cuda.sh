@@ -10,7 +10,7 @@ cat >recipe.yaml <<RECIPE
 model: $root/models/tiny
 data: [{task: addition, format: plain}]
 methods: [{grpo: {kl_coef: 0.1}}, entropy_bonus]
-rollout: {problems: 4, group: 4, max_new_tokens: 6, max_prompt_tokens: 16, top_p: 0.95}
+rollout: {problems: 2, group: 4, max_new_tokens: 6, max_prompt_tokens: 16, top_p: 0.95}
 train: {steps: 2, lr: 1.0e-3, minibatches: 2}
 save: {every: 1}
 RECIPE
