@@ -1,13 +1,7 @@
 #!/usr/bin/env bash
 # bench/method/lab.py: each seed has a start of its own, which method and base share; a row says how many; what was run is not run
 # again.
-set -u
-root=${ASSAY_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
-assay=${ASSAY_BINARY:-$root/build/release/assay}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+. "$(dirname "$0")/../begin.sh"
 lab() {
   python3 "$root/bench/method/lab.py" dr_grpo --bed bandit --method '[dr_grpo]' --quantity solved:mean --claim up --seeds 5 \
     --set train.steps=2 eval=null --assay "$assay" --folder "$work/lab" >"$work/out" 2>&1 || fail "lab.py: $(tail -5 "$work/out")"
